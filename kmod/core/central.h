@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * Central lists: the small-object spans that no thread has in its cache, sorted
+ * by what can be allocated from them.
+ *
+ * A central owns the spans of one key: their class, and in the SPAN layout also
+ * the pointer mask (objects up to 512 bytes) or the type (larger ones) that all
+ * their slots share. It has four lists, as in Go: partial (a slot is free) and
+ * full, swept and not yet swept. The lists of swept and of unswept spans swap
+ * names when the sweep generation steps, so that a new cycle moves no span:
+ * list number = (span generation / 2) & 1.
+ */
+#ifndef GCHEAP_CORE_CENTRAL_H
+#define GCHEAP_CORE_CENTRAL_H
+
+#include "port.h"
+
+/**
+ * struct central_key - what the spans of a central have in common
+ * @mask: one bit a word of a slot; GCHEAP_KIND_MASK only, else 0
+ * @type: GCHEAP_KIND_TYPE only, else 0
+ * @span_class: size class x 2 + noscan
+ * @kind: enum gcheap_kind
+ */
+struct central_key {
+	u64 mask;
+	u32 type;
+	u8 span_class;
+	u8 kind;
+};
+
+/**
+ * struct central - the spans of one key
+ * @key: the key
+ * @hash_next: next in its bucket of the table
+ * @all_next: next of all centrals, in the order of their creation
+ * @partial: heads of the two lists of spans with a free slot, page numbers
+ * @full: heads of the two lists of spans without
+ */
+struct central {
+	struct central_key key;
+	struct central *hash_next;
+	struct central *all_next;
+	u32 partial[2];
+	u32 full[2];
+};
+
+#define CENTRAL_BUCKETS_SHIFT	8
+
+/**
+ * struct central_table - the centrals of one heap
+ * @buckets: hash table; chained
+ * @first: first of all centrals
+ * @last: where the next is appended
+ * @sweep_from: where SWEEP goes on: all centrals before it have no unswept span
+ */
+struct central_table {
+	struct central *buckets[1u << CENTRAL_BUCKETS_SHIFT];
+	struct central *first;
+	struct central **last;
+	struct central *sweep_from;
+};
+
+void central_table_init(struct central_table *table);
+void central_table_destroy(struct central_table *table);
+
+/**
+ * central_key_make() - the key of the spans that REFILL must hand out
+ * @heap: the heap
+ * @type: a type number, or 0 for objects without pointers
+ * @size_class: a size class
+ * @key: the key
+ *
+ * Return: 0; -EINVAL no such type or class, or the slots cannot hold @type.
+ */
+int central_key_make(struct heap *heap, u32 type, u32 size_class,
+		     struct central_key *key);
+
+/* The central of a key, or NULL. */
+struct central *central_find(struct heap *heap, const struct central_key *key);
+
+/* The central of a key, made if need be; NULL: out of memory. */
+struct central *central_get(struct heap *heap, const struct central_key *key);
+
+/* The central of a span in GCHEAP_SPAN_CENTRAL or GCHEAP_SPAN_CACHED; not NULL. */
+struct central *central_of_span(struct heap *heap, u32 page);
+
+/* Put a span on the list that its generation and count of slots name. */
+void central_insert(struct heap *heap, struct central *central, u32 page);
+
+/* Take a span off its list. */
+void central_remove(struct heap *heap, struct central *central, u32 page);
+
+/**
+ * central_take() - take one span with free slots into a thread's cache
+ * @heap: the heap
+ * @central: whose
+ *
+ * In this order: an empty span from free pages; a swept span with free slots;
+ * an unswept one, swept now; an empty span after growing the heap.
+ *
+ * Return: its page number; 0: out of memory or of reserve.
+ */
+u32 central_take(struct heap *heap, struct central *central);
+
+/* Take a cached span back, counting its objects by the alloc bits. */
+void central_give(struct heap *heap, u32 page);
+
+#endif /* GCHEAP_CORE_CENTRAL_H */

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * One heap: what SETUP makes and the last close destroys, and the requests that
+ * act on it.
+ *
+ * Locking: each heap has one lock, which sleeps. The callers of the functions
+ * here (kmod/ioctl.c, lib/backend/local.c) hold it; nothing in kmod/core takes
+ * or drops it.
+ *
+ * Files beside this one, each on those above it in the list:
+ *	port.h		the door to kernel or user space
+ *	page_heap	free page runs
+ *	arena		from a page number to its tables
+ *	type		the type table
+ *	span		spans from pages
+ *	central		lists of spans by class
+ *	sweep		from mark bits to free slots and pages
+ *	heap		this: life of a heap, requests
+ */
+#ifndef GCHEAP_CORE_HEAP_H
+#define GCHEAP_CORE_HEAP_H
+
+#include "arena.h"
+#include "central.h"
+#include "page_heap.h"
+#include "port.h"
+#include "span.h"
+#include "sweep.h"
+#include "type.h"
+
+/* The heap grows by this many pages at least: 1 MiB, one page of SPANS. */
+#define HEAP_GROW_PAGES	128u
+
+/**
+ * struct heap - the logic's view of one heap
+ * @layout: enum gcheap_uapi_layout
+ * @reserve_bytes: length of the HEAP region
+ * @generation: sweep generation, +2 at each SWEEP_START
+ * @phase: enum gcheap_phase
+ * @mark_table: the bit table with the mark bits; the other has the alloc bits
+ * @heap_pages: pages below this have tables; @page_heap.end when idle
+ * @arenas: by arena index; NULL: not there yet
+ * @page_heap: free pages
+ * @types: the type table
+ * @centrals: the central lists
+ * @counters: figures; copied to @ctrl by heap_publish()
+ * @ctrl: the CTRL region's page
+ *
+ * Invariants, between requests:
+ *	counters.in_use_pages + page_heap.free_pages + 1 == page_heap.end
+ *	every span in use has its bit in arena.in_use, and no other page has
+ *	spans on central lists: counters.spans - cached - large
+ *	alloc bits of pages without a span are clear, unless the process wrote them
+ */
+struct heap {
+	u32 layout;
+	u64 reserve_bytes;
+	u32 generation;
+	u32 phase;
+	u32 mark_table;
+	u32 heap_pages;
+	struct arena **arenas;
+	struct page_heap page_heap;
+	struct type_table types;
+	struct central_table centrals;
+	struct gcheap_counters counters;
+	struct gcheap_ctrl *ctrl;
+};
+
+/* ---- life ------------------------------------------------------------------- */
+
+/**
+ * heap_setup_check() - validate a SETUP request, and answer what does not depend
+ *	on the heap
+ * @setup: the request; @reserve_bytes is replaced by the default where it is 0,
+ *	and the outputs are filled
+ *
+ * Return: 0, -EINVAL or -EOPNOTSUPP.
+ */
+int heap_setup_check(struct gcheap_setup *setup);
+
+/**
+ * heap_init() - make a heap
+ * @heap: zeroed memory, of which the port's functions can find what they need
+ * @setup: a request that heap_setup_check() has passed
+ *
+ * Return: 0 or -ENOMEM, and nothing is left to free then but the table pages
+ * that the port has made.
+ */
+int heap_init(struct heap *heap, const struct gcheap_setup *setup);
+
+/* Frees all of a heap but its table pages and memory, which are the port's. */
+void heap_destroy(struct heap *heap);
+
+/* Copies the heap's state to the CTRL region. */
+void heap_publish(struct heap *heap);
+
+/* ---- requests ---------------------------------------------------------------
+ *
+ * Each validates its struct, flags and reserved fields too, so that every caller
+ * gets the same answers; errors are those that <linux/gcheap.h> documents.
+ */
+
+/**
+ * heap_refill_check() - validate a REFILL and the pages that it returns
+ * @heap: the heap
+ * @refill: the request
+ * @returns: copy of its list of pages, or NULL to look at the numbers only
+ * @key: the key of the spans wanted, when @returns is not NULL
+ */
+int heap_refill_check(struct heap *heap, const struct gcheap_refill *refill,
+		      const u32 *returns, struct central_key *key);
+
+/**
+ * heap_refill() - take spans, then take back those returned
+ * @heap: the heap
+ * @refill: a request that heap_refill_check() has passed; receives @out_granted
+ * @returns: copy of its list of pages
+ * @grants: room for @refill->grant_count
+ * @key: from heap_refill_check()
+ *
+ * Return: 0; -ENOMEM and nothing has changed.
+ */
+int heap_refill(struct heap *heap, struct gcheap_refill *refill,
+		const u32 *returns, struct gcheap_grant *grants,
+		const struct central_key *key);
+
+int heap_alloc_large(struct heap *heap, struct gcheap_alloc_large *alloc);
+int heap_mark_start(struct heap *heap, struct gcheap_mark_start *start);
+int heap_sweep_start(struct heap *heap, struct gcheap_sweep_start *start);
+int heap_sweep(struct heap *heap, struct gcheap_sweep *sweep);
+int heap_stats(struct heap *heap, struct gcheap_heap_stats *stats);
+
+/* ---- pages ------------------------------------------------------------------ */
+
+/**
+ * heap_pages_alloc() - take a run of pages from those that exist
+ * @heap: the heap
+ * @npages: its length
+ * @grow: whether the heap may grow for it
+ * @needzero: set to whether its memory was used before
+ *
+ * The run is backed by memory.
+ *
+ * Return: its first page; 0: there is none, or no memory for it.
+ */
+u32 heap_pages_alloc(struct heap *heap, u32 npages, bool grow, bool *needzero);
+
+/* ---- from page numbers to tables; @page is below @heap->heap_pages ----------- */
+
+static inline struct arena *heap_arena(struct heap *heap, u32 page)
+{
+	return heap->arenas[arena_index(page)];
+}
+
+static inline struct gcheap_span *heap_span(struct heap *heap, u32 page)
+{
+	u32 offset = arena_offset(page);
+
+	return heap_arena(heap, page)->spans[offset >> SPAN_TABLE_SHIFT] +
+	       (offset & ((1u << SPAN_TABLE_SHIFT) - 1));
+}
+
+static inline u64 *heap_info(struct heap *heap, u32 page)
+{
+	u32 offset = arena_offset(page);
+
+	return heap_arena(heap, page)->info[offset >> INFO_TABLE_SHIFT] +
+	       (offset & ((1u << INFO_TABLE_SHIFT) - 1));
+}
+
+/* The MARK_WORDS_PER_PAGE words of a heap page in one of the bit tables. */
+static inline u64 *heap_marks(struct heap *heap, u32 table, u32 page)
+{
+	u32 offset = arena_offset(page);
+
+	return heap_arena(heap, page)->marks[table][offset >> MARK_TABLE_SHIFT] +
+	       (offset & ((1u << MARK_TABLE_SHIFT) - 1)) * MARK_WORDS_PER_PAGE;
+}
+
+static inline u32 heap_alloc_table(const struct heap *heap)
+{
+	return heap->mark_table ^ 1;
+}
+
+static inline u16 heap_generation16(const struct heap *heap)
+{
+	return (u16)heap->generation;
+}
+
+#endif /* GCHEAP_CORE_HEAP_H */

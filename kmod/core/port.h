@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * The only door of the heap's logic to the world around it.
+ *
+ * kmod/core is compiled twice: into the kernel module, and into the library as
+ * the local backend. It includes this header and its own, and nothing else. The
+ * functions below are defined once for each world: in kmod/port.c over kernel
+ * memory and lib/backend/port_local.c over anonymous memory.
+ */
+#ifndef GCHEAP_CORE_PORT_H
+#define GCHEAP_CORE_PORT_H
+
+#ifdef __KERNEL__
+#include <linux/bitops.h>
+#include <linux/build_bug.h>
+#include <linux/bug.h>
+#include <linux/cache.h>
+#include <linux/compiler.h>
+#include <linux/errno.h>
+#include <linux/limits.h>
+#include <linux/log2.h>
+#include <linux/math.h>
+#include <linux/math64.h>
+#include <linux/minmax.h>
+#include <linux/overflow.h>
+#include <linux/string.h>
+#include <linux/types.h>
+#else
+#include "port_user.h"
+#endif
+
+#include <linux/gcheap.h>
+
+struct heap;
+
+/**
+ * port_zalloc() - allocate zeroed memory for the heap's private tables
+ * @bytes: how much
+ *
+ * Context: may sleep. In the kernel the memory is charged to the caller's
+ * memory cgroup.
+ * Return: the memory, aligned to 16 bytes, or NULL.
+ */
+void *port_zalloc(size_t bytes);
+
+/**
+ * port_free() - free what port_zalloc() gave
+ * @memory: the memory, or NULL
+ */
+void port_free(void *memory);
+
+#define PORT_TABLE_PAGE_BYTES	4096u
+
+/**
+ * port_table_page() - find a page of a mapped table, or make it
+ * @heap: the heap
+ * @region: any enum gcheap_region but GCHEAP_REGION_HEAP
+ * @offset: byte offset in the region, a multiple of PORT_TABLE_PAGE_BYTES
+ *
+ * A new page is zeroed, and visible to the process in the region's mapping from
+ * now on. It stays at its address until the heap is destroyed.
+ *
+ * Context: may sleep; the heap's lock is held.
+ * Return: its address here, or NULL when out of memory.
+ */
+void *port_table_page(struct heap *heap, enum gcheap_region region, u64 offset);
+
+/**
+ * port_populate() - back heap pages with memory
+ * @heap: the heap
+ * @page: first heap page
+ * @npages: how many
+ *
+ * Pages that are backed already stay as they are; new ones are zero. When it
+ * fails, some of the pages may have been backed: they are not lost, but found
+ * again by the next call.
+ *
+ * Context: may sleep; the heap's lock is held.
+ * Return: 0, -ENOMEM, or -EINTR when a fatal signal arrived.
+ */
+int port_populate(struct heap *heap, u32 page, u32 npages);
+
+/**
+ * port_interrupted() - called in long loops: let others run
+ *
+ * Context: may sleep.
+ * Return: true when the caller has received a fatal signal and should end its
+ * work early, in a consistent state.
+ */
+bool port_interrupted(void);
+
+#endif /* GCHEAP_CORE_PORT_H */

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * What the heap's logic uses of the kernel's headers, for user space: integer
+ * types, bit operations, checked arithmetic. Included by port.h alone.
+ */
+#ifndef GCHEAP_CORE_PORT_USER_H
+#define GCHEAP_CORE_PORT_USER_H
+
+#include <assert.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+typedef uint8_t u8;
+typedef uint16_t u16;
+typedef uint32_t u32;
+typedef uint64_t u64;
+
+#define U16_MAX		UINT16_MAX
+#define U32_MAX		UINT32_MAX
+#define U64_MAX		UINT64_MAX
+
+#define BIT_ULL(n)	(1ull << (n))
+#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
+#define DIV_ROUND_UP(n, d)	(((n) + (d) - 1) / (d))
+#define round_up(n, align)	((((n) - 1) | ((__typeof__(n))((align) - 1))) + 1)
+#define round_down(n, align)	((n) & ~((__typeof__(n))((align) - 1)))
+
+#define min_t(type, a, b)	((type)(a) < (type)(b) ? (type)(a) : (type)(b))
+#define max_t(type, a, b)	((type)(a) > (type)(b) ? (type)(a) : (type)(b))
+
+#define likely(x)	__builtin_expect(!!(x), 1)
+#define unlikely(x)	__builtin_expect(!!(x), 0)
+#define READ_ONCE(x)	(*(const volatile __typeof__(x) *)&(x))
+#define WRITE_ONCE(x, v) (*(volatile __typeof__(x) *)&(x) = (v))
+#define WARN_ON_ONCE(x)	({ bool warn_ = !!(x); assert(!warn_); warn_; })
+
+#define check_add_overflow(a, b, out)	__builtin_add_overflow(a, b, out)
+#define check_mul_overflow(a, b, out)	__builtin_mul_overflow(a, b, out)
+
+#define hweight64(x)	((unsigned int)__builtin_popcountll(x))
+#define __ffs64(x)	((unsigned int)__builtin_ctzll(x))
+#define fls64(x)	((x) ? 64u - (unsigned int)__builtin_clzll(x) : 0u)
+
+static inline bool is_power_of_2(unsigned long n)
+{
+	return n != 0 && (n & (n - 1)) == 0;
+}
+
+#endif /* GCHEAP_CORE_PORT_USER_H */

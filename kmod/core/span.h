@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * Spans: runs of heap pages that hold objects of one size class, or one large
+ * object. A span is made of free pages and goes back to them.
+ */
+#ifndef GCHEAP_CORE_SPAN_H
+#define GCHEAP_CORE_SPAN_H
+
+#include "port.h"
+#include "size_classes.h"
+
+struct central_key;
+
+#define SPAN_CLASS(size_class, noscan)	((u8)((size_class) << 1 | (noscan)))
+#define SPAN_CLASS_NOSCAN(span_class)	((span_class) & 1)
+#define SPAN_CLASS_SIZE(span_class)	((u32)(span_class) >> 1)
+
+/* Size classes whose slots have a mark bit of their own: 16 bytes and more. */
+#define SIZE_CLASS_MIN	2u
+
+/* The most heap pages of a small-object span. */
+#define SPAN_PAGES_MAX	16u
+
+/* Slots of a span of this class: less the heap bits, where the kind has them. */
+u32 span_slots(u32 size_class, enum gcheap_kind kind);
+
+/**
+ * span_slot_bits() - which bits of a bit table are those of slots
+ * @size_class: the span's
+ * @slots: span_slots()
+ * @words: receives MARK_WORDS_PER_PAGE words for each page of the span
+ */
+void span_slot_bits(u32 size_class, u32 slots, u64 *words);
+
+/**
+ * span_count() - count the set bits of a span in a bit table
+ * @heap: the heap
+ * @page: the span's first page
+ * @table: 0 or 1
+ *
+ * The process can write the table at any time: the count is at most the span's
+ * slots, and no more than a hint.
+ */
+u32 span_count(struct heap *heap, u32 page, u32 table);
+
+/**
+ * span_init_small() - make a span of free pages, in GCHEAP_SPAN_CACHED
+ * @heap: the heap
+ * @page: first of the class's pages, allocated and populated
+ * @key: class and pointer map
+ * @needzero: whether its memory was used before
+ */
+void span_init_small(struct heap *heap, u32 page, const struct central_key *key,
+		     bool needzero);
+
+/**
+ * span_init_large() - make a span for one object
+ * @heap: the heap
+ * @page: first page
+ * @npages: how many
+ * @type: element type, or 0
+ * @object_bytes: the object's size
+ * @needzero: whether its memory was used before
+ */
+void span_init_large(struct heap *heap, u32 page, u32 npages, u32 type,
+		     u64 object_bytes, bool needzero);
+
+/**
+ * span_free() - end a span and give its pages back
+ * @heap: the heap
+ * @page: its first page; on no list
+ *
+ * Return: how many pages it had.
+ */
+u32 span_free(struct heap *heap, u32 page);
+
+static inline enum gcheap_span_state span_state(const struct gcheap_span *span)
+{
+	return (enum gcheap_span_state)(span->state & GCHEAP_SPAN_STATE_MASK);
+}
+
+static inline void span_set_state(struct gcheap_span *span,
+				  enum gcheap_span_state state)
+{
+	span->state = (u8)((span->state & ~GCHEAP_SPAN_STATE_MASK) | (u8)state);
+}
+
+#endif /* GCHEAP_CORE_SPAN_H */

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * The type table: validates type descriptions and stores them in the TYPES
+ * region, where the process can read but never write them. Types are added,
+ * never changed or removed.
+ */
+#ifndef GCHEAP_CORE_TYPE_H
+#define GCHEAP_CORE_TYPE_H
+
+#include "port.h"
+
+/* A type's mask may be this long: enough for 64 MiB of pointers. */
+#define TYPE_MASK_BYTES_MAX	(1u << 20)
+
+/**
+ * struct type_table - the types of one heap
+ * @count: types registered, so that their numbers are 1 ... @count
+ * @data_end: where in the region the next mask or name goes
+ */
+struct type_table {
+	u32 count;
+	u64 data_end;
+};
+
+void type_table_init(struct type_table *table);
+
+/**
+ * type_check() - validate the numbers of a request to add a type
+ * @add: the request; its addresses are not looked at
+ *
+ * Done before anything is copied from the process, so that no copy is larger
+ * than the limits allow.
+ *
+ * Return: 0, -EINVAL, or -EOPNOTSUPP for an unknown flag.
+ */
+int type_check(const struct gcheap_type_add *add);
+
+/* Bytes of the pointer mask of a request that type_check() has passed. */
+u32 type_mask_bytes(const struct gcheap_type_add *add);
+
+/**
+ * type_add() - register a type
+ * @heap: the heap
+ * @add: a request that type_check() has passed; receives @out_type
+ * @name: its name, @add->name_bytes long
+ * @mask: its pointer mask, type_mask_bytes() long, or NULL
+ *
+ * Return: 0; -EINVAL a bad name or mask; -ENOSPC no room; -ENOMEM.
+ */
+int type_add(struct heap *heap, struct gcheap_type_add *add, const char *name,
+	     const u8 *mask);
+
+/* The record of a type, or NULL when there is none of this number. */
+const struct gcheap_type_record *type_find(struct heap *heap, u32 type);
+
+/**
+ * type_tiled_mask() - the pointer mask of a slot full of elements
+ * @record: a type of at most 64 words
+ * @slot_bytes: the slot's size, at most 512
+ *
+ * An array of n elements and a single one share spans, because the mask goes on
+ * to the end of the slot, whose unused tail is zeroed.
+ */
+u64 type_tiled_mask(const struct gcheap_type_record *record, u32 slot_bytes);
+
+#endif /* GCHEAP_CORE_TYPE_H */

@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * libgcheap: a typed, precise, garbage-collected heap for C programs and
+ * language runtimes, whose pages, tables and sweep live in the gcheap kernel
+ * module (/dev/gcheap), or in this process where the module is not loaded.
+ *
+ * Functions that can fail return 0 or a negative errno; allocation returns NULL
+ * and sets errno. gcheap_error() tells a person what was wrong and what to do.
+ * Nothing prints, exits or aborts, except on a corrupted heap, where the library
+ * says what it found, where, and aborts.
+ *
+ * Names that end in an underscore are of the inline functions' making: they may
+ * change with any release that changes the library's soname.
+ */
+#ifndef GCHEAP_H
+#define GCHEAP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define GCHEAP_API		__attribute__((visibility("default")))
+#define GCHEAP_LIKELY_(x)	__builtin_expect(!!(x), 1)
+
+/* ---- heap ------------------------------------------------------------------- */
+
+struct gcheap;		/* one heap: one open of /dev/gcheap, or one local heap */
+struct gcheap_thread;	/* one mutator thread attached to one heap */
+typedef uint32_t gcheap_type;	/* 0 is never a type */
+
+/**
+ * enum gcheap_backend - where spans come from
+ * @GCHEAP_BACKEND_AUTO: the device if /dev/gcheap is there, else local
+ * @GCHEAP_BACKEND_DEVICE: the kernel module
+ * @GCHEAP_BACKEND_LOCAL: anonymous memory of this process; its tables are not
+ *	protected from wild stores
+ */
+enum gcheap_backend {
+	GCHEAP_BACKEND_AUTO,
+	GCHEAP_BACKEND_DEVICE,
+	GCHEAP_BACKEND_LOCAL,
+};
+
+/**
+ * enum gcheap_layout - where pointer metadata lives
+ * @GCHEAP_LAYOUT_SPAN: one pointer mask or type a span: nothing an object
+ * @GCHEAP_LAYOUT_HEADER: heap bits at the tail of spans for objects up to 512
+ *	bytes, an 8-byte type header before larger ones
+ * @GCHEAP_LAYOUT_FOOTER: as HEADER, but the type word at the end of the slot
+ * @GCHEAP_LAYOUT_BITMAP: two bits a word for the whole heap
+ */
+enum gcheap_layout {
+	GCHEAP_LAYOUT_SPAN,
+	GCHEAP_LAYOUT_HEADER,
+	GCHEAP_LAYOUT_FOOTER,
+	GCHEAP_LAYOUT_BITMAP,
+};
+
+#define GCHEAP_CONSERVATIVE_STACKS	(1u << 0)	/* scan attached threads' stacks and registers */
+#define GCHEAP_CONCURRENT		(1u << 1)	/* mark beside the mutators */
+#define GCHEAP_WRITE_TRACKING		(1u << 2)	/* find stores by the pages' dirty bits */
+#define GCHEAP_HUGE_PAGES		(1u << 3)	/* map the heap with huge pages */
+#define GCHEAP_FAULT_FREED		(1u << 4)	/* debug: freed spans fault on access */
+#define GCHEAP_VERIFY			(1u << 5)	/* debug: check every cycle */
+#define GCHEAP_GENERATIONAL		(1u << 6)	/* young cycles from dirty pages */
+#define GCHEAP_RECORD_TYPES		(1u << 7)	/* every object's exact type can be found */
+
+/**
+ * struct gcheap_config - how to open a heap; start from GCHEAP_CONFIG_INIT
+ * @size: sizeof(struct gcheap_config)
+ * @reserve_bytes: address space; a multiple of 64 MiB; 0: 64 GiB
+ * @backend: where spans come from
+ * @layout: where pointer metadata lives
+ * @flags: GCHEAP_CONSERVATIVE_STACKS and others; -EOPNOTSUPP for those that the
+ *	library or the backend does not have
+ * @markers: marker threads; 0: one per CPU
+ * @gc_percent: start a cycle when the heap has grown by this much; -1: never
+ * @memory_limit: soft limit in bytes; 0: none
+ *
+ * The environment overrides it: GCHEAP_BACKEND=auto|device|local,
+ * GCHEAP_LAYOUT=span|header, GCHEAP_GC=<percent>|off, GCHEAP_MEMLIMIT=<n>[KMG],
+ * GCHEAP_MARKERS=<n>, GCHEAP_TRACE=gc, GCHEAP_VERIFY=1.
+ */
+struct gcheap_config {
+	size_t size;
+	uint64_t reserve_bytes;
+	enum gcheap_backend backend;
+	enum gcheap_layout layout;
+	uint32_t flags;
+	uint32_t markers;
+	int32_t gc_percent;
+	uint64_t memory_limit;
+};
+
+#define GCHEAP_CONFIG_INIT						\
+	{ sizeof(struct gcheap_config), 0, GCHEAP_BACKEND_AUTO,		\
+	  GCHEAP_LAYOUT_SPAN, GCHEAP_CONSERVATIVE_STACKS, 0, 100, 0 }
+
+/**
+ * gcheap_open() - open a heap
+ * @config: how, or NULL for GCHEAP_CONFIG_INIT
+ * @heap: receives the heap
+ *
+ * Return: 0; -EINVAL a bad value in @config or the environment; -EOPNOTSUPP a
+ * flag or layout that is not there; -ENOENT /dev/gcheap does not exist (load the
+ * module); -EACCES no permission to open it (join the group gcheap); -ENOMEM.
+ */
+GCHEAP_API int gcheap_open(const struct gcheap_config *config, struct gcheap **heap);
+
+/* Close a heap: all objects are gone; finalizers do not run. NULL is allowed. */
+GCHEAP_API void gcheap_close(struct gcheap *heap);
+
+/* ---- threads ---------------------------------------------------------------- */
+
+struct gcheap_frame_;
+
+/*
+ * One cache of slots of a kind. @free has a bit for each free slot of the
+ * window, slot 0 lowest; @zero_bytes of a slot must be zeroed before use.
+ */
+struct gcheap_cache_ {
+	uint64_t free;
+	char *window;
+	uint32_t slot_bytes;
+	uint32_t zero_bytes;
+};
+
+/* 16-byte steps of leaf sizes that have an entry in @leaves. */
+#define GCHEAP_LEAF_STEPS_	65
+
+/*
+ * What the inline functions know of a thread. @types has @type_count entries,
+ * never NULL; a cache without free slots sends the caller to the slow path.
+ */
+struct gcheap_thread {
+	uint32_t type_count;
+	uint32_t stop;
+	struct gcheap_cache_ **types;
+	struct gcheap_frame_ *frames;
+	struct gcheap_cache_ *leaves[GCHEAP_LEAF_STEPS_];
+};
+
+/**
+ * gcheap_thread_attach() - let the calling thread use a heap
+ * @heap: the heap
+ * @thread: receives the handle, to be used by this thread only
+ *
+ * Return: 0; -EBUSY another thread is attached (one mutator at a time for now);
+ * -ENOMEM; -EINVAL NULL.
+ */
+GCHEAP_API int gcheap_thread_attach(struct gcheap *heap, struct gcheap_thread **thread);
+GCHEAP_API void gcheap_thread_detach(struct gcheap_thread *thread);
+
+GCHEAP_API void gcheap_safepoint_slow_(struct gcheap_thread *thread);
+static inline void gcheap_safepoint(struct gcheap_thread *thread)
+{
+	if (!GCHEAP_LIKELY_(!__atomic_load_n(&thread->stop, __ATOMIC_RELAXED)))
+		gcheap_safepoint_slow_(thread);
+}
+
+/* ---- types ------------------------------------------------------------------ */
+
+/**
+ * struct gcheap_type_desc - what the collector must know of a type
+ * @name: for people; at most 255 bytes of UTF-8
+ * @size: bytes of an element, a multiple of @align
+ * @align: a power of two, at most 8192; at least 8 where there are pointers
+ * @ptr_bytes: length of the prefix that holds pointers; 0: no pointers
+ * @ptr_mask: one bit a word, little-endian, for @ptr_bytes; or
+ * @gc_prog: a GC program in Go's encoding; not supported yet
+ * @gc_prog_len: its length in bytes
+ */
+struct gcheap_type_desc {
+	const char *name;
+	size_t size, align;
+	size_t ptr_bytes;
+	const uint8_t *ptr_mask;
+	const uint8_t *gc_prog;
+	size_t gc_prog_len;
+};
+
+/**
+ * gcheap_type_register() - add a type to a heap
+ * @heap: the heap
+ * @desc: the type; may go after the call
+ * @type: receives its number
+ *
+ * Return: 0; -EINVAL a value against the rules; -ENOSPC too many types;
+ * -EOPNOTSUPP a GC program; -ENOMEM.
+ */
+GCHEAP_API int gcheap_type_register(struct gcheap *heap, const struct gcheap_type_desc *desc,
+				    gcheap_type *type);
+
+struct gcheap_member_ {
+	size_t offset, bytes;
+};
+GCHEAP_API gcheap_type gcheap_type_members_(struct gcheap *heap, const char *name, size_t size,
+					    size_t align, const struct gcheap_member_ *members,
+					    size_t count);
+
+/*
+ * GCHEAP_TYPE(heap, struct node, left, right) registers struct node with these
+ * pointer members (arrays of pointers allowed; at most 32) and yields its
+ * gcheap_type, or 0 with errno set.
+ */
+#define GCHEAP_MEMBER_(T, m) { offsetof(T, m), sizeof(((T *)0)->m) },
+#define GCHEAP_EACH1_(T, m, ...) \
+	GCHEAP_MEMBER_(T, m) __VA_OPT__(GCHEAP_AGAIN_ GCHEAP_NONE_ (T, __VA_ARGS__))
+#define GCHEAP_AGAIN_() GCHEAP_EACH1_
+#define GCHEAP_NONE_ ()
+#define GCHEAP_EXPAND1_(...) __VA_ARGS__
+#define GCHEAP_EXPAND2_(...) \
+	GCHEAP_EXPAND1_(GCHEAP_EXPAND1_(GCHEAP_EXPAND1_(GCHEAP_EXPAND1_(__VA_ARGS__))))
+#define GCHEAP_EXPAND3_(...) \
+	GCHEAP_EXPAND2_(GCHEAP_EXPAND2_(GCHEAP_EXPAND2_(GCHEAP_EXPAND2_(__VA_ARGS__))))
+#define GCHEAP_EXPAND_(...) GCHEAP_EXPAND3_(GCHEAP_EXPAND3_(__VA_ARGS__))
+#define GCHEAP_TYPE(heap, T, ...) (__extension__({				\
+	static const struct gcheap_member_ gcheap_members_[] = {		\
+		GCHEAP_EXPAND_(GCHEAP_EACH1_(T, __VA_ARGS__))			\
+	};									\
+	gcheap_type_members_(heap, #T, sizeof(T), __alignof__(T),		\
+			     gcheap_members_,					\
+			     sizeof(gcheap_members_) / sizeof(gcheap_members_[0])); \
+}))
+
+/* ---- allocation: memory is zeroed ------------------------------------------- */
+
+GCHEAP_API void *gcheap_new_slow_(struct gcheap_thread *thread, gcheap_type type);
+GCHEAP_API void *gcheap_new_array_slow_(struct gcheap_thread *thread, gcheap_type type, size_t n);
+GCHEAP_API void *gcheap_new_leaf_slow_(struct gcheap_thread *thread, size_t bytes);
+
+/* The next free slot of a cache that has one, zeroed. */
+static inline void *gcheap_cache_next_(struct gcheap_cache_ *cache, uint64_t free)
+{
+	char *slot = cache->window +
+		     (size_t)(unsigned int)__builtin_ctzll(free) * cache->slot_bytes;
+	size_t bytes = cache->zero_bytes;
+	char *at = slot;
+
+	cache->free = free & (free - 1);
+	if (bytes & 8) {
+		*(uint64_t *)(void *)at = 0;
+		at += 8;
+		bytes -= 8;
+	}
+	for (; bytes; bytes -= 16) {
+		((uint64_t *)(void *)at)[0] = 0;
+		((uint64_t *)(void *)at)[1] = 0;
+		at += 16;
+		/* Keeps the compiler from making a call to memset() of this. */
+		__asm__ volatile("" : "+r"(at));
+	}
+	/* The zeros are visible before any store of the slot's address. */
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+	return slot;
+}
+
+/**
+ * gcheap_new() - allocate one object
+ * @thread: the calling thread
+ * @type: its type
+ *
+ * Context: may collect: pointers that only this thread knows must be in roots, a
+ * frame, or, with conservative stacks, anywhere on the stack or in registers.
+ * Return: the object, zeroed; NULL with errno ENOMEM, or EINVAL for a bad type.
+ */
+static inline void *gcheap_new(struct gcheap_thread *thread, gcheap_type type)
+{
+	if (GCHEAP_LIKELY_(thread && type < thread->type_count)) {
+		struct gcheap_cache_ *cache = thread->types[type];
+		uint64_t free = cache->free;
+
+		if (GCHEAP_LIKELY_(free))
+			return gcheap_cache_next_(cache, free);
+	}
+	return gcheap_new_slow_(thread, type);
+}
+
+/* Allocate an array of @n elements; @n is not 0. As gcheap_new(). */
+static inline void *gcheap_new_array(struct gcheap_thread *thread, gcheap_type type, size_t n)
+{
+	return n == 1 ? gcheap_new(thread, type) : gcheap_new_array_slow_(thread, type, n);
+}
+
+/* Allocate memory without pointers, aligned to 16; @bytes is not 0. As gcheap_new(). */
+static inline void *gcheap_new_leaf(struct gcheap_thread *thread, size_t bytes)
+{
+	size_t step = (bytes + 15) / 16;
+
+	if (GCHEAP_LIKELY_(thread && step < GCHEAP_LEAF_STEPS_)) {
+		struct gcheap_cache_ *cache = thread->leaves[step];
+		uint64_t free = cache->free;
+
+		if (GCHEAP_LIKELY_(free))
+			return gcheap_cache_next_(cache, free);
+	}
+	return gcheap_new_leaf_slow_(thread, bytes);
+}
+
+/* ---- roots ------------------------------------------------------------------ */
+
+/* @n pointer slots, precise: each holds NULL or the address of an object. */
+GCHEAP_API int gcheap_root_add(struct gcheap *heap, void *slots, size_t n);
+/* @n elements of a type outside the heap. */
+GCHEAP_API int gcheap_root_add_typed(struct gcheap *heap, void *start, gcheap_type type, size_t n);
+/* Memory of which any aligned word may be a pointer to or into an object. */
+GCHEAP_API int gcheap_root_add_ambiguous(struct gcheap *heap, const void *start, size_t bytes);
+/* Remove the root that was added with this address; -ENOENT. */
+GCHEAP_API int gcheap_root_remove(struct gcheap *heap, const void *start);
+
+/*
+ * Precise local roots: GCHEAP_FRAME(thread, a, b) makes the pointer variables a
+ * and b roots until GCHEAP_FRAME_END(thread) in the same block. Every way out of
+ * the block must pass the end.
+ */
+struct gcheap_frame_ {
+	struct gcheap_frame_ *previous;
+	size_t count;
+	void *const *slots;	/* addresses of the variables */
+};
+#define GCHEAP_ADDRESS_(T, v, ...) \
+	(void *)&(v), __VA_OPT__(GCHEAP_ADDRESS_AGAIN_ GCHEAP_NONE_ (T, __VA_ARGS__))
+#define GCHEAP_ADDRESS_AGAIN_() GCHEAP_ADDRESS_
+#define GCHEAP_FRAME(thread, ...)						\
+	void *const gcheap_frame_slots_[] = {					\
+		GCHEAP_EXPAND_(GCHEAP_ADDRESS_(_, __VA_ARGS__))			\
+	};									\
+	struct gcheap_frame_ gcheap_frame_ = {					\
+		(thread)->frames,						\
+		sizeof(gcheap_frame_slots_) / sizeof(gcheap_frame_slots_[0]),	\
+		gcheap_frame_slots_						\
+	};									\
+	(thread)->frames = &gcheap_frame_
+#define GCHEAP_FRAME_END(thread) ((void)((thread)->frames = gcheap_frame_.previous))
+
+/* ---- stores ----------------------------------------------------------------- */
+
+/* Store a pointer in an object. Needed in concurrent mode; cheap elsewhere. */
+static inline void gcheap_store(struct gcheap_thread *thread, void *slot_addr, void *value)
+{
+	(void)thread;
+	__atomic_store_n((void **)slot_addr, value, __ATOMIC_RELAXED);
+}
+
+/* Copy @n elements that may overlap, or clear them. */
+GCHEAP_API void gcheap_copy(struct gcheap_thread *thread, gcheap_type type, void *dst,
+			    const void *src, size_t n);
+GCHEAP_API void gcheap_clear(struct gcheap_thread *thread, gcheap_type type, void *dst, size_t n);
+
+/* ---- collection ------------------------------------------------------------- */
+
+/* Run a full cycle: marked and swept on return. */
+GCHEAP_API int gcheap_collect(struct gcheap_thread *thread);
+
+/* ---- looking inside --------------------------------------------------------- */
+
+/**
+ * struct gcheap_object - what gcheap_find() tells of an object
+ * @base: its address
+ * @size: usable bytes from @base: the slot less inline metadata
+ * @type: its type; 0 where the layout does not record it: small and noscan ones
+ * @flags: GCHEAP_OBJECT_*
+ */
+struct gcheap_object {
+	void *base;
+	size_t size;
+	gcheap_type type;
+	unsigned int flags;
+};
+#define GCHEAP_OBJECT_NOSCAN	(1u << 0)	/* holds no pointers */
+#define GCHEAP_OBJECT_LARGE	(1u << 1)	/* has a span of its own */
+
+/* Find the object that any interior pointer points into; -ENOENT. */
+GCHEAP_API int gcheap_find(struct gcheap *heap, const void *p, struct gcheap_object *out);
+
+/**
+ * gcheap_pointer_mask() - which words of an object the collector sees as pointers
+ * @heap: the heap
+ * @obj: the object
+ * @mask: receives 0 or 1 a word
+ * @words: length of @mask
+ *
+ * The zeroed tail of a slot may repeat the element's mask.
+ *
+ * Return: the number of words up to the last pointer, at most @words; -ENOENT.
+ */
+GCHEAP_API int gcheap_pointer_mask(struct gcheap *heap, const void *obj, uint8_t *mask,
+				   size_t words);
+
+/**
+ * struct gcheap_stats - figures of a heap, since it was opened
+ * @size: sizeof(struct gcheap_stats), set by the caller
+ * @cycles: collections completed
+ * @live_bytes: in slots found live by the last cycle
+ * @live_objects: objects found live by the last cycle
+ * @allocated_bytes: bytes of slots allocated
+ * @allocated_objects: objects allocated
+ * @mapped_bytes: heap pages that exist
+ * @resident_bytes: object memory backed by physical pages
+ * @free_bytes: heap pages that belong to no span
+ * @metadata_bytes: tables, and library memory for threads and marking
+ * @pause_ns_max: longest stop of the mutator
+ * @pause_ns_total: all stops together
+ * @mark_ns_total: time in marking
+ * @sweep_ns_total: time in SWEEP_START and sweeping
+ * @mark_bytes_total: bytes marked live, all cycles together
+ * @swept_spans: spans swept one by one
+ * @freed_spans: spans freed
+ * @requests: system calls made to the backend; calls of its logic where it is local
+ */
+struct gcheap_stats {
+	size_t size;
+	uint64_t cycles, live_bytes, live_objects, allocated_bytes, allocated_objects;
+	uint64_t mapped_bytes, resident_bytes, free_bytes, metadata_bytes;
+	uint64_t pause_ns_max, pause_ns_total, mark_ns_total, sweep_ns_total;
+	uint64_t mark_bytes_total, swept_spans, freed_spans, requests;
+};
+GCHEAP_API int gcheap_stats(struct gcheap *heap, struct gcheap_stats *out);
+
+/* Check the whole heap: 0, or -EUCLEAN and a report on stderr. */
+GCHEAP_API int gcheap_verify(struct gcheap *heap);
+
+GCHEAP_API int gcheap_fd(struct gcheap *heap);	/* the device fd for poll(), or -1 */
+GCHEAP_API enum gcheap_backend gcheap_backend(struct gcheap *heap);
+GCHEAP_API const char *gcheap_version(void);
+/* One line for people about this thread's last failed call: what was wrong, what to do. */
+GCHEAP_API const char *gcheap_error(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* GCHEAP_H */

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The marker: from roots to mark bits and page marks. One thread for now.
+ *
+ * Batches of 16 objects: while one batch is scanned, the objects of the next are
+ * on their way to the cache. The pointers of a batch go to an edge buffer, where
+ * those to objects that are marked already fall out by a test of the raw granule
+ * bit; only the rest are looked up, tested and set. A frontier of a single
+ * object (a list) is followed in registers.
+ */
+#ifndef GCHEAP_LIB_MARK_H
+#define GCHEAP_LIB_MARK_H
+
+#include "heap.h"
+
+/**
+ * struct mark_result - what a cycle's marking found
+ * @objects: marked objects
+ * @bytes: their slots' bytes
+ * @bad_pointers: precise pointers into the heap that point at no object
+ */
+struct mark_result {
+	uint64_t objects;
+	uint64_t bytes;
+	uint64_t bad_pointers;
+};
+
+int marker_create(struct gcheap *heap, struct marker **marker);
+void marker_destroy(struct marker *marker);
+
+/* Begin a cycle: MARK_START has been sent. */
+void mark_begin(struct marker *marker);
+/* Roots; each may drain when its buffers fill. -ENOMEM never: the stack of the
+ * marker overflows into a rescan of the mark bits.
+ */
+void mark_slots(struct marker *marker, void *const *slots, size_t n);
+void mark_typed(struct marker *marker, const void *start, gcheap_type type, size_t n);
+void mark_ambiguous(struct marker *marker, const void *start, size_t bytes);
+/* Follow everything; then the result. */
+void mark_finish(struct marker *marker, struct mark_result *result);
+/* Bytes of memory that the marker keeps. */
+uint64_t marker_memory(const struct marker *marker);
+
+#endif /* GCHEAP_LIB_MARK_H */

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From an address to its span, slot and bits: arithmetic on the mapped regions.
+ * The tables are the kernel's and read-only, so that what is read here can be
+ * relied on; the bit tables are this process's to write.
+ */
+#ifndef GCHEAP_LIB_VIEW_H
+#define GCHEAP_LIB_VIEW_H
+
+#include "heap.h"
+
+/**
+ * struct slot - the slot that an address points into
+ * @offset: of its first byte from the heap's base
+ * @bytes: its size; of a large object: its span's
+ * @page: first page of its span
+ * @index: its number in the span
+ * @info: PAGES entry of the page pointed into
+ */
+struct slot {
+	uint64_t offset;
+	uint64_t bytes;
+	uint32_t page;
+	uint32_t index;
+	uint64_t info;
+};
+
+/* Bytes from the base below which all tables exist. */
+static inline uint64_t view_end(const struct view *view)
+{
+	return (uint64_t)view->ctrl->heap_pages << GCHEAP_PAGE_SHIFT;
+}
+
+/* Number of the granule whose bit is that of the slot at @offset. */
+static inline uint64_t view_granule(uint64_t offset)
+{
+	return (offset + 8) >> GCHEAP_GRANULE_SHIFT;
+}
+
+static inline bool view_bit(const uint64_t *table, uint64_t bit)
+{
+	return table[bit >> 6] >> (bit & 63) & 1;
+}
+
+static inline uint64_t *view_mark_bits(const struct view *view)
+{
+	return view->marks[view->ctrl->mark_table];
+}
+
+static inline uint64_t *view_alloc_bits(const struct view *view)
+{
+	return view->marks[view->ctrl->mark_table ^ 1];
+}
+
+static inline const struct gcheap_type_record *view_type(const struct view *view, gcheap_type type)
+{
+	return (const struct gcheap_type_record *)(view->types +
+		(uint64_t)type * sizeof(struct gcheap_type_record));
+}
+
+/**
+ * view_slot() - find the slot of an address
+ * @view: the heap
+ * @offset: of the address from the base; below view_end()
+ * @slot: receives it
+ *
+ * Return: false: no span in use there, or the waste at a span's end. Whether the
+ * slot is allocated is another question.
+ */
+bool view_slot(const struct view *view, uint64_t offset, struct slot *slot);
+
+#endif /* GCHEAP_LIB_VIEW_H */

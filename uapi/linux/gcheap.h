@@ -1,0 +1,569 @@
+/* SPDX-License-Identifier: (GPL-2.0-only WITH Linux-syscall-note) OR MIT */
+/*
+ * The interface between the gcheap kernel module and a process that has opened
+ * /dev/gcheap: requests, mapped regions, and the tables inside those regions.
+ *
+ * One open file is one heap. The process that sends GCHEAP_IOC_SETUP is the
+ * heap's owner; only its address space may send further requests.
+ *
+ * Every request struct begins with its own size. The kernel accepts a shorter
+ * struct that holds all required fields (missing fields read as zero) and a
+ * longer one whose unknown tail is zero, so that old and new binaries work with
+ * old and new modules. Common errors of all requests:
+ *
+ *	ENOTTY		no such request
+ *	EINVAL		size too small, a reserved field not zero, a value out
+ *			of range
+ *	E2BIG		the tail that this module does not know is not zero
+ *	EOPNOTSUPP	a flag that this module does not know
+ *	EFAULT		the struct, or memory it points to, cannot be accessed
+ *	EPERM		the caller is not the heap's owner (after fork or exec,
+ *			or with a file descriptor received from the owner)
+ *	ENXIO		the request came before GCHEAP_IOC_SETUP
+ *	ENOMEM		no memory, or a memory cgroup at its limit
+ *	EINTR		a fatal signal arrived; the heap is consistent
+ *
+ * A request that fails changes nothing, but for those documented as doing part
+ * of their work: these say how much, and are sent again to go on.
+ */
+#ifndef _UAPI_LINUX_GCHEAP_H
+#define _UAPI_LINUX_GCHEAP_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+/* ---- units ------------------------------------------------------------------ */
+
+#define GCHEAP_PAGE_SHIFT	13	/* heap page: 8 KiB, the unit of spans */
+#define GCHEAP_PAGE_BYTES	(1u << GCHEAP_PAGE_SHIFT)
+#define GCHEAP_ARENA_SHIFT	26	/* arena: 64 MiB, alignment of a heap's base */
+#define GCHEAP_ARENA_BYTES	(1u << GCHEAP_ARENA_SHIFT)
+#define GCHEAP_GRANULE_SHIFT	4	/* mark and alloc bits: one per 16 bytes */
+
+#define GCHEAP_RESERVE_DEFAULT	(1ull << 36)	/* 64 GiB */
+#define GCHEAP_RESERVE_MIN	(1ull << GCHEAP_ARENA_SHIFT)
+#define GCHEAP_RESERVE_MAX	(1ull << 40)	/* 1 TiB */
+
+/* ---- regions ---------------------------------------------------------------- */
+
+/**
+ * enum gcheap_region - what the file maps, each region at its own offset
+ * @GCHEAP_REGION_HEAP: object memory, read-write. Mapped whole, once, shared.
+ *	Page 0 is never handed out: page number 0 means "none" everywhere.
+ * @GCHEAP_REGION_PAGES: one __u64 a heap page, read-only; see GCHEAP_PAGE_*.
+ * @GCHEAP_REGION_SPANS: one struct gcheap_span a heap page, read-only.
+ * @GCHEAP_REGION_TYPES: struct gcheap_type_record by type number, followed by
+ *	the pointer masks, read-only.
+ * @GCHEAP_REGION_MARKS: read-write; four bit tables one after the other: bit
+ *	table 0, bit table 1, page marks, page specials. See GCHEAP_MARKS_*.
+ * @GCHEAP_REGION_CTRL: struct gcheap_ctrl, read-only.
+ * @GCHEAP_REGIONS: how many there are
+ *
+ * Read-only regions refuse PROT_WRITE and can never be made writable later.
+ * All regions are MAP_SHARED, are not inherited by fork, and cannot be split,
+ * grown or moved.
+ */
+enum gcheap_region {
+	GCHEAP_REGION_HEAP,
+	GCHEAP_REGION_PAGES,
+	GCHEAP_REGION_SPANS,
+	GCHEAP_REGION_TYPES,
+	GCHEAP_REGION_MARKS,
+	GCHEAP_REGION_CTRL,
+	GCHEAP_REGIONS,
+};
+
+/* The mmap() offset of a region. 32-bit callers reach all of them with mmap2. */
+#define GCHEAP_REGION_SHIFT	41
+#define GCHEAP_REGION_OFFSET(region) ((__u64)(region) << GCHEAP_REGION_SHIFT)
+
+/* ---- PAGES: what marking needs to know of a heap page, in one load ---------- */
+
+/*
+ *   63    60 59      56 55     54     48 47           32 31              0
+ *  +--------+----------+------+---------+---------------+-----------------+
+ *  | kind   | index in | no-  | size    | slot size     | reciprocal of   |
+ *  |        | span     | scan | class   | in bytes      | the slot size   |
+ *  +--------+----------+------+---------+---------------+-----------------+
+ *
+ * All zero: no span in use covers this page. For a page of a small-object span,
+ * with d the byte offset of an address from the span's first page,
+ * slot number = (d * reciprocal) >> 32. A page of a large span has kind
+ * GCHEAP_KIND_LARGE, and only the no-scan bit besides: its span's descriptor
+ * tells the rest.
+ */
+#define GCHEAP_PAGE_MAGIC(info)		((__u32)(info))
+#define GCHEAP_PAGE_SLOT_BYTES(info)	((__u32)((info) >> 32) & 0xffff)
+#define GCHEAP_PAGE_CLASS(info)		((__u32)((info) >> 48) & 0x7f)
+#define GCHEAP_PAGE_NOSCAN		(1ull << 55)
+#define GCHEAP_PAGE_INDEX(info)		((__u32)((info) >> 56) & 0xf)
+#define GCHEAP_PAGE_KIND(info)		((__u32)((info) >> 60))
+
+/**
+ * enum gcheap_kind - where the pointer map of a span's objects is found
+ * @GCHEAP_KIND_NONE: the page belongs to no span in use
+ * @GCHEAP_KIND_NOSCAN: nowhere: small objects without pointers
+ * @GCHEAP_KIND_MASK: the descriptor's @ptr_mask, one for every slot
+ * @GCHEAP_KIND_TYPE: the descriptor's @type, one for every slot
+ * @GCHEAP_KIND_HEAP_BITS: one bit a word, in the last 1/64 of the span
+ * @GCHEAP_KIND_HEADER: a type word at the start of each slot
+ * @GCHEAP_KIND_LARGE: one object in the span; its type is the descriptor's
+ */
+enum gcheap_kind {
+	GCHEAP_KIND_NONE,
+	GCHEAP_KIND_NOSCAN,
+	GCHEAP_KIND_MASK,
+	GCHEAP_KIND_TYPE,
+	GCHEAP_KIND_HEAP_BITS,
+	GCHEAP_KIND_HEADER,
+	GCHEAP_KIND_LARGE,
+};
+
+/* ---- SPANS ------------------------------------------------------------------ */
+
+/**
+ * enum gcheap_span_state - the low four bits of struct gcheap_span.state
+ * @GCHEAP_SPAN_FREE: the page belongs to no span
+ * @GCHEAP_SPAN_INNER: not the first page of its span; @first_page tells which is
+ * @GCHEAP_SPAN_CENTRAL: small objects, kept by the kernel
+ * @GCHEAP_SPAN_CACHED: small objects, handed to the owner by REFILL
+ * @GCHEAP_SPAN_LARGE: one large object
+ */
+enum gcheap_span_state {
+	GCHEAP_SPAN_FREE,
+	GCHEAP_SPAN_INNER,
+	GCHEAP_SPAN_CENTRAL,
+	GCHEAP_SPAN_CACHED,
+	GCHEAP_SPAN_LARGE,
+};
+#define GCHEAP_SPAN_STATE_MASK	0x0f
+#define GCHEAP_SPAN_NEEDZERO	0x10	/* free slots may hold old data */
+
+/**
+ * struct gcheap_span - the descriptor of the span that starts at a heap page
+ * @state: enum gcheap_span_state and GCHEAP_SPAN_* flags
+ * @span_class: size class x 2 + 1 if its objects hold no pointers
+ * @slots: how many objects the span has room for
+ * @npages: its length in heap pages
+ * @first_page: for GCHEAP_SPAN_INNER: number of the span's first page
+ * @generation: low 16 bits of the sweep generation at which it was last swept
+ * @allocated: slots in use when the kernel last counted them
+ * @type: the type of its objects; 0 where the span does not know one
+ * @ptr_mask: GCHEAP_KIND_MASK: one bit a word, for a whole slot
+ * @object_bytes: GCHEAP_SPAN_LARGE: bytes asked for
+ * @next: the kernel's list of spans: next page number, 0 at the end
+ * @prev: previous page number, 0 at the head
+ */
+struct gcheap_span {
+	__u8 state;
+	__u8 span_class;
+	__u16 slots;
+	union {
+		__u32 npages;
+		__u32 first_page;
+	};
+	__u16 generation;
+	__u16 allocated;
+	__u32 type;
+	union {
+		__u64 ptr_mask;
+		__u64 object_bytes;
+	};
+	__u32 next;
+	__u32 prev;
+};
+
+/* ---- TYPES ------------------------------------------------------------------ */
+
+#define GCHEAP_TYPES_MAX	65536u	/* type numbers are 1 ... 65535 */
+#define GCHEAP_TYPE_NAME_MAX	255u	/* bytes of UTF-8, without the final zero */
+#define GCHEAP_TYPE_ALIGN_MAX	8192u
+
+/**
+ * struct gcheap_type_record - one registered type
+ * @bytes: size of one element; 0: no such type
+ * @ptr_bytes: length of the prefix that may hold pointers; 0: no pointers
+ * @mask_word: the first 64 words' pointer mask
+ * @mask_offset: where in the region the whole mask stands, one bit a word, in
+ *	little-endian 64-bit words, the last one padded with zeros; 0: the type
+ *	has at most 64 pointer words, and @mask_word is all
+ * @name_offset: where in the region the name stands, ended by a zero byte
+ * @align: alignment in bytes, a power of two
+ * @flags: none yet
+ * @reserved: zero
+ *
+ * The record of type t stands at t * sizeof(struct gcheap_type_record).
+ */
+struct gcheap_type_record {
+	__u64 bytes;
+	__u64 ptr_bytes;
+	__u64 mask_word;
+	__u64 mask_offset;
+	__u64 name_offset;
+	__u32 align;
+	__u32 flags;
+	__u64 reserved[2];
+};
+
+#define GCHEAP_TYPES_DATA	((__u64)GCHEAP_TYPES_MAX * 64) /* masks and names */
+#define GCHEAP_TYPES_BYTES	(32ull << 20)
+
+/* ---- MARKS ------------------------------------------------------------------ */
+
+/*
+ * Two bit tables with one bit for every 16 bytes of the reserve. One holds the
+ * mark bits, the other the alloc bits; SWEEP_START swaps their roles (see
+ * struct gcheap_ctrl.mark_table). The bit of a slot is that of the granule
+ * (byte offset of the slot in the heap + 8) >> 4.
+ * Then two tables with one bit a heap page, set at a span's first page: page
+ * marks (a slot of the span is marked) and page specials.
+ */
+#define GCHEAP_MARKS_TABLE_BYTES(reserve)	((__u64)(reserve) >> 7)
+#define GCHEAP_MARKS_PAGE_BYTES(reserve)	((__u64)(reserve) >> 16)
+#define GCHEAP_MARKS_TABLE(reserve, table) \
+	(GCHEAP_MARKS_TABLE_BYTES(reserve) * (table))
+#define GCHEAP_MARKS_PAGE_MARKS(reserve)	GCHEAP_MARKS_TABLE(reserve, 2)
+/* Both page tables start at a multiple of 4 KiB, whatever the reserve. */
+#define GCHEAP_MARKS_PAGE_STRIDE(reserve) \
+	((GCHEAP_MARKS_PAGE_BYTES(reserve) + 4095) & ~4095ull)
+#define GCHEAP_MARKS_PAGE_SPECIALS(reserve) \
+	(GCHEAP_MARKS_PAGE_MARKS(reserve) + GCHEAP_MARKS_PAGE_STRIDE(reserve))
+#define GCHEAP_MARKS_BYTES(reserve) \
+	(GCHEAP_MARKS_PAGE_SPECIALS(reserve) + GCHEAP_MARKS_PAGE_STRIDE(reserve))
+
+/* ---- CTRL ------------------------------------------------------------------- */
+
+/**
+ * enum gcheap_phase - what the heap is doing
+ * @GCHEAP_PHASE_IDLE: between a SWEEP_START and the next MARK_START
+ * @GCHEAP_PHASE_MARK: between MARK_START and SWEEP_START
+ */
+enum gcheap_phase {
+	GCHEAP_PHASE_IDLE,
+	GCHEAP_PHASE_MARK,
+};
+
+/**
+ * struct gcheap_counters - figures of one heap, in CTRL and from STATS
+ * @heap_pages: heap pages that exist: all page numbers in use are below this
+ * @in_use_pages: heap pages of spans in use
+ * @resident_bytes: object memory that is backed by physical pages
+ * @table_bytes: memory of the mapped tables
+ * @spans: spans in use
+ * @cached_spans: of these, spans handed to the owner
+ * @unswept_spans: of these, spans that the current cycle has still to sweep
+ * @swept_spans: spans swept one by one since SETUP
+ * @freed_spans: spans freed since SETUP, by page marks or by their sweep
+ * @freed_unread_spans: of these, spans freed by page marks alone
+ * @refills: REFILL requests
+ * @refilled_spans: spans handed out by them
+ * @large_objects: large objects allocated since SETUP
+ * @types: registered types
+ */
+struct gcheap_counters {
+	__aligned_u64 heap_pages;
+	__aligned_u64 in_use_pages;
+	__aligned_u64 resident_bytes;
+	__aligned_u64 table_bytes;
+	__aligned_u64 spans;
+	__aligned_u64 cached_spans;
+	__aligned_u64 unswept_spans;
+	__aligned_u64 swept_spans;
+	__aligned_u64 freed_spans;
+	__aligned_u64 freed_unread_spans;
+	__aligned_u64 refills;
+	__aligned_u64 refilled_spans;
+	__aligned_u64 large_objects;
+	__aligned_u64 types;
+};
+
+/**
+ * struct gcheap_ctrl - the state of one heap, for its owner to read
+ * @abi: GCHEAP_ABI of the module
+ * @layout: enum gcheap_uapi_layout
+ * @generation: sweep generation, +2 at each SWEEP_START
+ * @phase: enum gcheap_phase
+ * @mark_table: which of the two bit tables holds the mark bits now
+ * @heap_pages: as in @counters, for a marker's range check; only grows
+ * @counters: see struct gcheap_counters; exact between requests
+ */
+struct gcheap_ctrl {
+	__u32 abi;
+	__u32 layout;
+	__u32 generation;
+	__u32 phase;
+	__u32 mark_table;
+	__u32 heap_pages;
+	struct gcheap_counters counters;
+};
+
+/* ---- requests --------------------------------------------------------------- */
+
+#define GCHEAP_ABI	1u
+
+#define GCHEAP_IOC_TYPE	0xB7
+
+enum gcheap_op {
+	GCHEAP_OP_SETUP,
+	GCHEAP_OP_TYPE_ADD,
+	GCHEAP_OP_REFILL,
+	GCHEAP_OP_ALLOC_LARGE,
+	GCHEAP_OP_MARK_START,
+	GCHEAP_OP_SWEEP_START,
+	GCHEAP_OP_SWEEP,
+	GCHEAP_OP_STATS,
+	GCHEAP_OPS,
+};
+
+#define GCHEAP_IOC(op)		_IO(GCHEAP_IOC_TYPE, op)
+#define GCHEAP_IOC_SETUP	GCHEAP_IOC(GCHEAP_OP_SETUP)
+#define GCHEAP_IOC_TYPE_ADD	GCHEAP_IOC(GCHEAP_OP_TYPE_ADD)
+#define GCHEAP_IOC_REFILL	GCHEAP_IOC(GCHEAP_OP_REFILL)
+#define GCHEAP_IOC_ALLOC_LARGE	GCHEAP_IOC(GCHEAP_OP_ALLOC_LARGE)
+#define GCHEAP_IOC_MARK_START	GCHEAP_IOC(GCHEAP_OP_MARK_START)
+#define GCHEAP_IOC_SWEEP_START	GCHEAP_IOC(GCHEAP_OP_SWEEP_START)
+#define GCHEAP_IOC_SWEEP	GCHEAP_IOC(GCHEAP_OP_SWEEP)
+#define GCHEAP_IOC_STATS	GCHEAP_IOC(GCHEAP_OP_STATS)
+
+/* Where pointer metadata lives; see Documentation/design.md. */
+enum gcheap_uapi_layout {
+	GCHEAP_UAPI_LAYOUT_SPAN,
+	GCHEAP_UAPI_LAYOUT_HEADER,
+};
+
+/* Objects up to this size have heap bits in the layouts that use them. */
+#define GCHEAP_HEAP_BITS_MAX	512u
+/* The part of a span that its heap bits take: 1 bit a word. */
+#define GCHEAP_HEAP_BITS_SHIFT	6
+
+#define GCHEAP_FEATURE_LAYOUT_SPAN	(1ull << 0)
+#define GCHEAP_FEATURE_LAYOUT_HEADER	(1ull << 1)
+
+/**
+ * struct gcheap_setup - GCHEAP_IOC_SETUP: make this open file a heap
+ * @size: sizeof(struct gcheap_setup)
+ * @flags: none yet
+ * @layout: enum gcheap_uapi_layout
+ * @reserved: zero
+ * @reserve_bytes: address space of the heap, a multiple of the arena size from
+ *	GCHEAP_RESERVE_MIN to GCHEAP_RESERVE_MAX; 0: GCHEAP_RESERVE_DEFAULT
+ * @out_features: GCHEAP_FEATURE_* of the module
+ * @out_region_bytes: length of each region, by enum gcheap_region
+ * @out_abi: GCHEAP_ABI of the module
+ * @out_reserved: zero
+ *
+ * The caller's address space becomes the heap's owner.
+ *
+ * Errors: EBUSY a heap already (the outputs are not written); EOPNOTSUPP a
+ * layout that the module does not have; EINVAL a bad @reserve_bytes.
+ */
+struct gcheap_setup {
+	__u32 size;
+	__u32 flags;
+	__u32 layout;
+	__u32 reserved;
+	__aligned_u64 reserve_bytes;
+	__aligned_u64 out_features;
+	__aligned_u64 out_region_bytes[GCHEAP_REGIONS];
+	__u32 out_abi;
+	__u32 out_reserved;
+};
+
+/**
+ * struct gcheap_type_add - GCHEAP_IOC_TYPE_ADD: register a type
+ * @size: sizeof(struct gcheap_type_add)
+ * @flags: none yet
+ * @bytes: size of an element, not 0, a multiple of @align
+ * @ptr_bytes: length of the prefix that may hold pointers: a multiple of 8, at
+ *	most @bytes; 0: the type holds no pointers
+ * @align: a power of two, at most GCHEAP_TYPE_ALIGN_MAX; at least 8 when
+ *	@ptr_bytes is not 0
+ * @name_bytes: length of the name, at most GCHEAP_TYPE_NAME_MAX
+ * @name: address of the name: UTF-8, no zero byte, not ended by one
+ * @ptr_mask: address of @ptr_bytes / 64 bytes, rounded up: bit i % 8 of byte
+ *	i / 8 tells whether word i is a pointer; bits beyond @ptr_bytes are zero.
+ *	0 when @ptr_bytes is 0
+ * @out_type: the number of the new type
+ * @reserved: zero
+ *
+ * Errors: EINVAL a value against the rules above; ENOSPC the type table, or its
+ * room for masks and names, is full.
+ */
+struct gcheap_type_add {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 bytes;
+	__aligned_u64 ptr_bytes;
+	__u32 align;
+	__u32 name_bytes;
+	__aligned_u64 name;
+	__aligned_u64 ptr_mask;
+	__u32 out_type;
+	__u32 reserved;
+};
+
+/**
+ * struct gcheap_grant - a span that REFILL hands out
+ * @page: number of its first heap page
+ * @free_slots: how many of its slots are free, by the alloc bits
+ * @slots: how many slots it has
+ * @flags: GCHEAP_GRANT_*
+ */
+struct gcheap_grant {
+	__u32 page;
+	__u32 free_slots;
+	__u32 slots;
+	__u32 flags;
+};
+
+#define GCHEAP_GRANT_NEEDZERO	(1u << 0)	/* free slots may hold old data */
+
+#define GCHEAP_REFILL_MAX	256u	/* returns, and grants, of one request */
+
+/**
+ * struct gcheap_refill - GCHEAP_IOC_REFILL: return spans and take others
+ * @size: sizeof(struct gcheap_refill)
+ * @flags: none yet
+ * @type: the type to allocate, or 0 for objects without pointers
+ * @size_class: of the spans to take; its slots must hold an element of @type
+ *	and what the layout adds to it
+ * @want_bytes: take spans until their free slots have this many bytes; 0: take
+ *	none (@type and @size_class are then ignored)
+ * @return_count: length of @returns, at most GCHEAP_REFILL_MAX
+ * @grant_count: length of @grants, at most GCHEAP_REFILL_MAX
+ * @returns: address of __u32 page numbers: first pages of cached spans that the
+ *	owner gives back, whose alloc bits say which slots are in use
+ * @grants: address of struct gcheap_grant: receives the spans taken
+ * @out_granted: how many were taken
+ * @out_reserved: zero
+ *
+ * Spans come empty before fragmented, and as many as fit @grants; fewer than
+ * asked for is no error as long as there is one. They are backed by memory
+ * before the request returns. Returned spans without an object are freed.
+ *
+ * Errors: EINVAL a page that is no cached span, or stands twice, a size class
+ * or type that does not exist, or slots too small for the type; EOVERFLOW
+ * @return_count or @grant_count over the limit. ENOMEM not one span could be
+ * had (out of memory or of reserve): @returns are still cached, and can be
+ * returned alone.
+ */
+struct gcheap_refill {
+	__u32 size;
+	__u32 flags;
+	__u32 type;
+	__u32 size_class;
+	__u32 want_bytes;
+	__u32 return_count;
+	__u32 grant_count;
+	__u32 out_granted;
+	__aligned_u64 returns;
+	__aligned_u64 grants;
+};
+
+/**
+ * struct gcheap_alloc_large - GCHEAP_IOC_ALLOC_LARGE: a span for one object
+ * @size: sizeof(struct gcheap_alloc_large)
+ * @flags: none yet
+ * @type: element type, or 0 for bytes without pointers
+ * @reserved: zero
+ * @count: number of elements, or bytes when @type is 0; not 0
+ * @out_page: number of the span's first heap page; the object starts there
+ * @out_npages: its length in heap pages
+ * @out_flags: GCHEAP_GRANT_NEEDZERO
+ * @out_reserved: zero
+ *
+ * The object's alloc bit is set.
+ *
+ * Errors: EINVAL no such type, or @count is 0; EOVERFLOW @count elements are
+ * more bytes than any heap has.
+ */
+struct gcheap_alloc_large {
+	__u32 size;
+	__u32 flags;
+	__u32 type;
+	__u32 reserved;
+	__aligned_u64 count;
+	__u32 out_page;
+	__u32 out_npages;
+	__u32 out_flags;
+	__u32 out_reserved;
+};
+
+/**
+ * struct gcheap_mark_start - GCHEAP_IOC_MARK_START: begin a cycle
+ * @size: sizeof(struct gcheap_mark_start)
+ * @flags: none yet
+ * @out_generation: the current sweep generation
+ * @out_mark_table: which bit table holds the mark bits
+ * @out_swept_spans: spans swept to finish the last cycle
+ *
+ * Finishes the last sweep and clears the mark bits and page marks.
+ *
+ * Errors: EBUSY a cycle has begun already. EINTR part of the sweep is done.
+ */
+struct gcheap_mark_start {
+	__u32 size;
+	__u32 flags;
+	__u32 out_generation;
+	__u32 out_mark_table;
+	__aligned_u64 out_swept_spans;
+};
+
+/**
+ * struct gcheap_sweep_start - GCHEAP_IOC_SWEEP_START: marking is complete
+ * @size: sizeof(struct gcheap_sweep_start)
+ * @flags: none yet
+ * @out_generation: the new sweep generation
+ * @out_mark_table: which bit table will hold the next cycle's mark bits
+ * @out_freed_spans: spans freed because no page mark was set for them
+ * @out_freed_pages: their length in heap pages
+ * @out_unswept_spans: spans left to sweep, by REFILL as it needs them or SWEEP
+ *
+ * The mark bits become the alloc bits.
+ *
+ * Errors: EINVAL no MARK_START before; EBUSY spans are cached: return them
+ * first, their alloc bits are needed no more after this request.
+ */
+struct gcheap_sweep_start {
+	__u32 size;
+	__u32 flags;
+	__u32 out_generation;
+	__u32 out_mark_table;
+	__aligned_u64 out_freed_spans;
+	__aligned_u64 out_freed_pages;
+	__aligned_u64 out_unswept_spans;
+};
+
+/**
+ * struct gcheap_sweep - GCHEAP_IOC_SWEEP: sweep some spans
+ * @size: sizeof(struct gcheap_sweep)
+ * @flags: none yet
+ * @max_spans: stop after this many
+ * @out_swept_spans: how many were swept
+ * @out_freed_spans: how many of these had no object left and were freed
+ * @out_unswept_spans: how many are left
+ *
+ * Errors: EINVAL @max_spans is 0. EINTR part of the work is done.
+ */
+struct gcheap_sweep {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 max_spans;
+	__aligned_u64 out_swept_spans;
+	__aligned_u64 out_freed_spans;
+	__aligned_u64 out_unswept_spans;
+};
+
+/**
+ * struct gcheap_heap_stats - GCHEAP_IOC_STATS: the heap's figures
+ * @size: sizeof(struct gcheap_heap_stats)
+ * @flags: none yet
+ * @out_counters: the figures
+ */
+struct gcheap_heap_stats {
+	__u32 size;
+	__u32 flags;
+	struct gcheap_counters out_counters;
+};
+
+#endif /* _UAPI_LINUX_GCHEAP_H */
