@@ -89,7 +89,7 @@ struct central *central_of_span(struct heap *heap, u32 page);
 void central_insert(struct heap *heap, struct central *central, u32 page);
 
 /* Take a span off its list. */
-void central_remove(struct heap *heap, struct central *central, u32 page);
+void central_remove(struct heap *heap, u32 page);
 
 /**
  * central_take() - take one span with free slots into a thread's cache

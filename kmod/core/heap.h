@@ -43,13 +43,14 @@
  * @page_heap: free pages
  * @types: the type table
  * @centrals: the central lists
+ * @large_spans: how many of the spans in use are large
  * @counters: figures; copied to @ctrl by heap_publish()
  * @ctrl: the CTRL region's page
  *
  * Invariants, between requests:
  *	counters.in_use_pages + page_heap.free_pages + 1 == page_heap.end
  *	every span in use has its bit in arena.in_use, and no other page has
- *	spans on central lists: counters.spans - cached - large
+ *	spans on central lists: counters.spans - counters.cached_spans - large_spans
  *	alloc bits of pages without a span are clear, unless the process wrote them
  */
 struct heap {
@@ -63,6 +64,7 @@ struct heap {
 	struct page_heap page_heap;
 	struct type_table types;
 	struct central_table centrals;
+	u64 large_spans;
 	struct gcheap_counters counters;
 	struct gcheap_ctrl *ctrl;
 };

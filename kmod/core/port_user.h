@@ -14,10 +14,13 @@
 #include <stdint.h>
 #include <string.h>
 
-typedef uint8_t u8;
-typedef uint16_t u16;
-typedef uint32_t u32;
-typedef uint64_t u64;
+#include <linux/types.h>
+
+/* The kernel's own choice: u64 is unsigned long long everywhere. */
+typedef __u8 u8;
+typedef __u16 u16;
+typedef __u32 u32;
+typedef __u64 u64;
 
 #define U16_MAX		UINT16_MAX
 #define U32_MAX		UINT32_MAX

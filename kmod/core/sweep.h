@@ -14,18 +14,15 @@
 
 #include "port.h"
 
-struct central;
-
 /**
  * sweep_span() - sweep one span
  * @heap: the heap
- * @central: whose
  * @page: the span's first page; taken off its list already
  *
  * Return: true when a marked object was found: the span is swept, and on no
  * list. False: the span was freed.
  */
-bool sweep_span(struct heap *heap, struct central *central, u32 page);
+bool sweep_span(struct heap *heap, u32 page);
 
 /**
  * sweep_some() - sweep spans in the order of the centrals

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Arenas: making the tables that speak of a range of heap pages.
+ */
+#include "heap.h"
+
+/* The page of a bit table, in MARKS, that has the bits of heap page @page. */
+static u64 mark_table_offset(const struct heap *heap, u32 table, u32 page)
+{
+	return GCHEAP_MARKS_TABLE(heap->reserve_bytes, table) +
+	       (u64)page * MARK_WORDS_PER_PAGE * sizeof(u64);
+}
+
+static int arena_make(struct heap *heap, u32 index)
+{
+	/* One table page of page marks serves four arenas. */
+	u64 offset = GCHEAP_MARKS_PAGE_MARKS(heap->reserve_bytes) +
+		     (u64)index * ARENA_WORDS * sizeof(u64);
+	u64 in_page = offset % PORT_TABLE_PAGE_BYTES;
+	struct arena *arena;
+	char *page_marks;
+
+	page_marks = port_table_page(heap, GCHEAP_REGION_MARKS, offset - in_page);
+	if (!page_marks)
+		return -ENOMEM;
+	arena = port_zalloc(sizeof(*arena));
+	if (!arena)
+		return -ENOMEM;
+	arena->page_marks = (u64 *)(page_marks + in_page);
+	heap->arenas[index] = arena;
+	return 0;
+}
+
+/* The tables of the heap pages that one page of a bit table covers. */
+static int tables_make(struct heap *heap, struct arena *arena, u32 page)
+{
+	u32 offset = arena_offset(page);
+	u32 info = offset >> INFO_TABLE_SHIFT;
+	u32 spans = offset >> SPAN_TABLE_SHIFT;
+	u32 marks = offset >> MARK_TABLE_SHIFT;
+	u32 table;
+
+	if (!arena->info[info]) {
+		u64 at = (u64)round_down(page, 1u << INFO_TABLE_SHIFT) * sizeof(u64);
+
+		arena->info[info] = port_table_page(heap, GCHEAP_REGION_PAGES, at);
+		if (!arena->info[info])
+			return -ENOMEM;
+	}
+	if (!arena->spans[spans]) {
+		u64 at = (u64)round_down(page, 1u << SPAN_TABLE_SHIFT) *
+			 sizeof(struct gcheap_span);
+
+		arena->spans[spans] = port_table_page(heap, GCHEAP_REGION_SPANS, at);
+		if (!arena->spans[spans])
+			return -ENOMEM;
+	}
+	for (table = 0; table < 2; table++) {
+		if (arena->marks[table][marks])
+			continue;
+		arena->marks[table][marks] = port_table_page(heap, GCHEAP_REGION_MARKS,
+							     mark_table_offset(heap, table, page));
+		if (!arena->marks[table][marks])
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+int arena_tables_ensure(struct heap *heap, u32 page, u32 npages)
+{
+	u32 end = page + npages;
+	int error;
+
+	for (page = round_down(page, 1u << MARK_TABLE_SHIFT); page < end;
+	     page += 1u << MARK_TABLE_SHIFT) {
+		if (!heap_arena(heap, page)) {
+			error = arena_make(heap, arena_index(page));
+			if (error)
+				return error;
+		}
+		error = tables_make(heap, heap_arena(heap, page), page);
+		if (error)
+			return error;
+		if (port_interrupted())
+			return -EINTR;
+	}
+	return 0;
+}
+
+void arenas_destroy(struct heap *heap)
+{
+	u32 count = (u32)(heap->reserve_bytes >> GCHEAP_ARENA_SHIFT);
+	u32 i;
+
+	for (i = 0; i < count; i++)
+		port_free(heap->arenas[i]);
+	port_free(heap->arenas);
+	heap->arenas = NULL;
+}

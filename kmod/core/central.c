@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Central lists.
+ */
+#include "heap.h"
+
+/* REFILL sweeps at most so many full spans in search of a free slot. */
+#define CENTRAL_SWEEP_TRIES	128u
+
+void central_table_init(struct central_table *table)
+{
+	memset(table, 0, sizeof(*table));
+	table->last = &table->first;
+}
+
+void central_table_destroy(struct central_table *table)
+{
+	struct central *central = table->first;
+
+	while (central) {
+		struct central *next = central->all_next;
+
+		port_free(central);
+		central = next;
+	}
+	central_table_init(table);
+}
+
+static bool key_equal(const struct central_key *a, const struct central_key *b)
+{
+	return a->mask == b->mask && a->type == b->type && a->span_class == b->span_class &&
+	       a->kind == b->kind;
+}
+
+static u32 key_hash(const struct central_key *key)
+{
+	/* Fibonacci hashing: the golden ratio's bits spread the sum's. */
+	u64 sum = key->mask ^ (u64)key->type << 20 ^ (u64)key->span_class << 8 ^ key->kind;
+
+	return (u32)((sum ^ sum >> 32) * 0x9e3779b97f4a7c15ull >> (64 - CENTRAL_BUCKETS_SHIFT));
+}
+
+/* Bytes of a slot that are not the object's, before it. */
+static u64 header_prefix(const struct gcheap_type_record *record)
+{
+	return max_t(u64, record->align, 8);
+}
+
+int central_key_make(struct heap *heap, u32 type, u32 size_class,
+		     struct central_key *key)
+{
+	const struct gcheap_type_record *record = NULL;
+	u64 needed = 0;
+
+	if (size_class < SIZE_CLASS_MIN || size_class >= SIZE_CLASSES)
+		return -EINVAL;
+	if (type) {
+		record = type_find(heap, type);
+		if (!record)
+			return -EINVAL;
+		needed = record->bytes;
+	}
+	memset(key, 0, sizeof(*key));
+	if (!record || !record->ptr_bytes) {
+		key->kind = GCHEAP_KIND_NOSCAN;
+		key->span_class = SPAN_CLASS(size_class, 1);
+	} else {
+		bool small = size_class_bytes[size_class] <= GCHEAP_HEAP_BITS_MAX;
+
+		key->span_class = SPAN_CLASS(size_class, 0);
+		if (heap->layout == GCHEAP_UAPI_LAYOUT_SPAN)
+			key->kind = small ? GCHEAP_KIND_MASK : GCHEAP_KIND_TYPE;
+		else
+			key->kind = small ? GCHEAP_KIND_HEAP_BITS : GCHEAP_KIND_HEADER;
+		if (key->kind == GCHEAP_KIND_HEADER)
+			needed += header_prefix(record);
+	}
+	if (needed > size_class_bytes[size_class])
+		return -EINVAL;
+	if (key->kind == GCHEAP_KIND_MASK)
+		key->mask = type_tiled_mask(record, size_class_bytes[size_class]);
+	else if (key->kind == GCHEAP_KIND_TYPE)
+		key->type = type;
+	return 0;
+}
+
+struct central *central_find(struct heap *heap, const struct central_key *key)
+{
+	struct central *central = heap->centrals.buckets[key_hash(key)];
+
+	while (central && !key_equal(&central->key, key))
+		central = central->hash_next;
+	return central;
+}
+
+struct central *central_get(struct heap *heap, const struct central_key *key)
+{
+	struct central_table *table = &heap->centrals;
+	struct central *central = central_find(heap, key);
+	struct central **bucket = &table->buckets[key_hash(key)];
+
+	if (central)
+		return central;
+	central = port_zalloc(sizeof(*central));
+	if (!central)
+		return NULL;
+	central->key = *key;
+	central->hash_next = *bucket;
+	*bucket = central;
+	*table->last = central;
+	table->last = &central->all_next;
+	return central;
+}
+
+struct central *central_of_span(struct heap *heap, u32 page)
+{
+	const struct gcheap_span *span = heap_span(heap, page);
+	struct central_key key = {
+		.mask = span->ptr_mask,
+		.type = span->type,
+		.span_class = span->span_class,
+		.kind = (u8)GCHEAP_PAGE_KIND(*heap_info(heap, page)),
+	};
+
+	return central_find(heap, &key);
+}
+
+static u32 *central_list(struct central *central, const struct gcheap_span *span)
+{
+	u32 which = (span->generation / 2) & 1;
+
+	return span->allocated == span->slots ? &central->full[which] : &central->partial[which];
+}
+
+void central_insert(struct heap *heap, struct central *central, u32 page)
+{
+	struct gcheap_span *span = heap_span(heap, page);
+	u32 *head = central_list(central, span);
+
+	span->prev = 0;
+	span->next = *head;
+	if (*head)
+		heap_span(heap, *head)->prev = page;
+	*head = page;
+	span_set_state(span, GCHEAP_SPAN_CENTRAL);
+}
+
+void central_remove(struct heap *heap, u32 page)
+{
+	struct gcheap_span *span = heap_span(heap, page);
+
+	if (span->prev)
+		heap_span(heap, span->prev)->next = span->next;
+	else
+		*central_list(central_of_span(heap, page), span) = span->next;
+	if (span->next)
+		heap_span(heap, span->next)->prev = span->prev;
+	span->next = 0;
+	span->prev = 0;
+}
+
+static u32 take_from_pages(struct heap *heap, struct central *central, bool grow)
+{
+	u32 npages = size_class_pages[SPAN_CLASS_SIZE(central->key.span_class)];
+	bool needzero;
+	u32 page = heap_pages_alloc(heap, npages, grow, &needzero);
+
+	if (page)
+		span_init_small(heap, page, &central->key, needzero);
+	return page;
+}
+
+static u32 take_from_list(struct heap *heap, u32 page)
+{
+	central_remove(heap, page);
+	span_set_state(heap_span(heap, page), GCHEAP_SPAN_CACHED);
+	heap->counters.cached_spans++;
+	return page;
+}
+
+/* Sweep unswept spans until one has a free slot. A freed one becomes free pages. */
+static u32 take_by_sweeping(struct heap *heap, struct central *central)
+{
+	u32 unswept = (heap->generation / 2 + 1) & 1;
+	u32 tries = CENTRAL_SWEEP_TRIES;
+
+	while (tries--) {
+		u32 page = central->partial[unswept];
+		struct gcheap_span *span;
+
+		if (!page)
+			page = central->full[unswept];
+		if (!page)
+			return 0;
+		central_remove(heap, page);
+		if (!sweep_span(heap, page)) {
+			page = take_from_pages(heap, central, false);
+			if (page)
+				return page;
+			continue;
+		}
+		central_insert(heap, central, page);
+		span = heap_span(heap, page);
+		if (span->allocated < span->slots)
+			return take_from_list(heap, page);
+	}
+	return 0;
+}
+
+u32 central_take(struct heap *heap, struct central *central)
+{
+	u32 swept = (heap->generation / 2) & 1;
+	u32 page = take_from_pages(heap, central, false);
+
+	if (!page && central->partial[swept])
+		page = take_from_list(heap, central->partial[swept]);
+	if (!page)
+		page = take_by_sweeping(heap, central);
+	if (!page)
+		page = take_from_pages(heap, central, true);
+	return page;
+}
+
+void central_give(struct heap *heap, u32 page)
+{
+	struct gcheap_span *span = heap_span(heap, page);
+
+	heap->counters.cached_spans--;
+	span->allocated = (u16)span_count(heap, page, heap_alloc_table(heap));
+	if (!span->allocated) {
+		span_free(heap, page);
+		return;
+	}
+	/* Its free slots have been used by now, or will be: they hold old data. */
+	span->state |= GCHEAP_SPAN_NEEDZERO;
+	central_insert(heap, central_of_span(heap, page), page);
+}

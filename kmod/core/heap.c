@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Life of a heap, its pages, and its requests.
+ */
+#include "heap.h"
+
+static_assert(sizeof(struct gcheap_ctrl) <= PORT_TABLE_PAGE_BYTES);
+static_assert(HEAP_GROW_PAGES % (1u << SPAN_TABLE_SHIFT) == 0);
+
+/* ---- life ------------------------------------------------------------------- */
+
+int heap_setup_check(struct gcheap_setup *setup)
+{
+	u64 reserve = setup->reserve_bytes;
+	u64 pages;
+
+	if (setup->flags)
+		return -EOPNOTSUPP;
+	if (setup->reserved)
+		return -EINVAL;
+	if (setup->layout != GCHEAP_UAPI_LAYOUT_SPAN && setup->layout != GCHEAP_UAPI_LAYOUT_HEADER)
+		return -EOPNOTSUPP;
+	if (!reserve)
+		reserve = GCHEAP_RESERVE_DEFAULT;
+	if (reserve < GCHEAP_RESERVE_MIN || reserve > GCHEAP_RESERVE_MAX ||
+	    reserve % GCHEAP_ARENA_BYTES)
+		return -EINVAL;
+
+	pages = reserve >> GCHEAP_PAGE_SHIFT;
+	setup->reserve_bytes = reserve;
+	setup->out_features = GCHEAP_FEATURE_LAYOUT_SPAN | GCHEAP_FEATURE_LAYOUT_HEADER;
+	setup->out_region_bytes[GCHEAP_REGION_HEAP] = reserve;
+	setup->out_region_bytes[GCHEAP_REGION_PAGES] = pages * sizeof(u64);
+	setup->out_region_bytes[GCHEAP_REGION_SPANS] = pages * sizeof(struct gcheap_span);
+	setup->out_region_bytes[GCHEAP_REGION_TYPES] = GCHEAP_TYPES_BYTES;
+	setup->out_region_bytes[GCHEAP_REGION_MARKS] = GCHEAP_MARKS_BYTES(reserve);
+	setup->out_region_bytes[GCHEAP_REGION_CTRL] = PORT_TABLE_PAGE_BYTES;
+	setup->out_abi = GCHEAP_ABI;
+	setup->out_reserved = 0;
+	return 0;
+}
+
+int heap_init(struct heap *heap, const struct gcheap_setup *setup)
+{
+	int error;
+
+	heap->layout = setup->layout;
+	heap->reserve_bytes = setup->reserve_bytes;
+	heap->phase = GCHEAP_PHASE_IDLE;
+	type_table_init(&heap->types);
+	central_table_init(&heap->centrals);
+
+	heap->ctrl = port_table_page(heap, GCHEAP_REGION_CTRL, 0);
+	if (!heap->ctrl)
+		return -ENOMEM;
+	heap->arenas = port_zalloc((size_t)(heap->reserve_bytes >> GCHEAP_ARENA_SHIFT) *
+				   sizeof(*heap->arenas));
+	if (!heap->arenas)
+		return -ENOMEM;
+	error = page_heap_init(&heap->page_heap,
+			       (u32)(heap->reserve_bytes >> GCHEAP_PAGE_SHIFT));
+	if (error) {
+		port_free(heap->arenas);
+		heap->arenas = NULL;
+		return error;
+	}
+	heap_publish(heap);
+	return 0;
+}
+
+void heap_destroy(struct heap *heap)
+{
+	central_table_destroy(&heap->centrals);
+	page_heap_destroy(&heap->page_heap);
+	arenas_destroy(heap);
+	heap->ctrl = NULL;
+}
+
+void heap_publish(struct heap *heap)
+{
+	struct gcheap_ctrl *ctrl = heap->ctrl;
+
+	heap->counters.heap_pages = heap->heap_pages;
+	ctrl->abi = GCHEAP_ABI;
+	ctrl->layout = heap->layout;
+	ctrl->counters = heap->counters;
+	WRITE_ONCE(ctrl->heap_pages, heap->heap_pages);
+	WRITE_ONCE(ctrl->mark_table, heap->mark_table);
+	WRITE_ONCE(ctrl->generation, heap->generation);
+	WRITE_ONCE(ctrl->phase, heap->phase);
+}
+
+/* ---- pages ------------------------------------------------------------------ */
+
+static int heap_grow(struct heap *heap, u32 npages)
+{
+	struct page_heap *ph = &heap->page_heap;
+	u64 grow = npages;
+	int error;
+
+	/* Page 0 exists, but is never free. */
+	if (!ph->end)
+		grow++;
+	grow = round_up(grow, (u64)HEAP_GROW_PAGES);
+	if (grow > ph->reserve_pages - ph->end)
+		return -ENOSPC;
+	error = arena_tables_ensure(heap, ph->end, (u32)grow);
+	if (error)
+		return error;
+	error = page_heap_grow(ph, (u32)grow);
+	if (error)
+		return error;
+	heap->heap_pages = ph->end;
+	return 0;
+}
+
+u32 heap_pages_alloc(struct heap *heap, u32 npages, bool grow, bool *needzero)
+{
+	struct page_heap *ph = &heap->page_heap;
+	u32 page = page_heap_alloc(ph, npages, needzero);
+
+	if (!page && grow && !heap_grow(heap, npages))
+		page = page_heap_alloc(ph, npages, needzero);
+	if (!page)
+		return 0;
+	if (port_populate(heap, page, npages)) {
+		page_heap_free(ph, page, npages);
+		return 0;
+	}
+	return page;
+}
+
+/* ---- requests --------------------------------------------------------------- */
+
+/*
+ * While the list is walked, a cached span's unused @next marks it as seen, so
+ * that a page that stands twice is found without a table.
+ */
+static int returns_check(struct heap *heap, const u32 *returns, u32 count)
+{
+	int error = 0;
+	u32 i;
+
+	for (i = 0; i < count; i++) {
+		struct gcheap_span *span;
+
+		if (!returns[i] || returns[i] >= heap->heap_pages) {
+			error = -EINVAL;
+			break;
+		}
+		span = heap_span(heap, returns[i]);
+		if (span_state(span) != GCHEAP_SPAN_CACHED || span->next) {
+			error = -EINVAL;
+			break;
+		}
+		span->next = returns[i];
+	}
+	while (i--)
+		heap_span(heap, returns[i])->next = 0;
+	return error;
+}
+
+int heap_refill_check(struct heap *heap, const struct gcheap_refill *refill,
+		      const u32 *returns, struct central_key *key)
+{
+	if (refill->flags)
+		return -EOPNOTSUPP;
+	if (refill->return_count > GCHEAP_REFILL_MAX || refill->grant_count > GCHEAP_REFILL_MAX)
+		return -EOVERFLOW;
+	if (refill->want_bytes && !refill->grant_count)
+		return -EINVAL;
+	if (!returns)
+		return 0;
+	if (refill->want_bytes) {
+		int error = central_key_make(heap, refill->type, refill->size_class, key);
+
+		if (error)
+			return error;
+	}
+	return returns_check(heap, returns, refill->return_count);
+}
+
+int heap_refill(struct heap *heap, struct gcheap_refill *refill,
+		const u32 *returns, struct gcheap_grant *grants,
+		const struct central_key *key)
+{
+	u64 bytes = 0;
+	u32 granted = 0;
+	u32 i;
+
+	if (refill->want_bytes) {
+		struct central *central = central_get(heap, key);
+
+		while (central && granted < refill->grant_count && bytes < refill->want_bytes) {
+			u32 page = central_take(heap, central);
+			const struct gcheap_span *span;
+
+			if (!page)
+				break;
+			span = heap_span(heap, page);
+			grants[granted++] = (struct gcheap_grant) {
+				.page = page,
+				.free_slots = span->slots - span->allocated,
+				.slots = span->slots,
+				.flags = span->state & GCHEAP_SPAN_NEEDZERO ?
+					 GCHEAP_GRANT_NEEDZERO : 0,
+			};
+			bytes += (u64)(span->slots - span->allocated) *
+				 size_class_bytes[refill->size_class];
+		}
+		if (!granted)
+			return -ENOMEM;
+	}
+	for (i = 0; i < refill->return_count; i++)
+		central_give(heap, returns[i]);
+	refill->out_granted = granted;
+	heap->counters.refills++;
+	heap->counters.refilled_spans += granted;
+	return 0;
+}
+
+int heap_alloc_large(struct heap *heap, struct gcheap_alloc_large *alloc)
+{
+	u64 bytes = alloc->count;
+	bool needzero;
+	u64 npages;
+	u32 page;
+
+	if (alloc->flags)
+		return -EOPNOTSUPP;
+	if (alloc->reserved || !alloc->count)
+		return -EINVAL;
+	if (alloc->type) {
+		const struct gcheap_type_record *record = type_find(heap, alloc->type);
+
+		if (!record)
+			return -EINVAL;
+		if (check_mul_overflow(alloc->count, record->bytes, &bytes))
+			return -EOVERFLOW;
+	}
+	if (bytes > GCHEAP_RESERVE_MAX)
+		return -EOVERFLOW;
+	npages = DIV_ROUND_UP(bytes, GCHEAP_PAGE_BYTES);
+	if (npages >= heap->page_heap.reserve_pages)
+		return -ENOMEM;
+	page = heap_pages_alloc(heap, (u32)npages, true, &needzero);
+	if (!page)
+		return -ENOMEM;
+	span_init_large(heap, page, (u32)npages, alloc->type, bytes, needzero);
+	alloc->out_page = page;
+	alloc->out_npages = (u32)npages;
+	alloc->out_flags = needzero ? GCHEAP_GRANT_NEEDZERO : 0;
+	alloc->out_reserved = 0;
+	return 0;
+}
+
+int heap_mark_start(struct heap *heap, struct gcheap_mark_start *start)
+{
+	u64 freed;
+	int error;
+
+	if (start->flags)
+		return -EOPNOTSUPP;
+	if (heap->phase != GCHEAP_PHASE_IDLE)
+		return -EBUSY;
+	error = sweep_some(heap, U64_MAX, &start->out_swept_spans, &freed);
+	if (error)
+		return error;
+	sweep_clear_marks(heap);
+	heap->phase = GCHEAP_PHASE_MARK;
+	start->out_generation = heap->generation;
+	start->out_mark_table = heap->mark_table;
+	return 0;
+}
+
+int heap_sweep_start(struct heap *heap, struct gcheap_sweep_start *start)
+{
+	if (start->flags)
+		return -EOPNOTSUPP;
+	if (heap->phase != GCHEAP_PHASE_MARK)
+		return -EINVAL;
+	if (heap->counters.cached_spans)
+		return -EBUSY;
+	heap->phase = GCHEAP_PHASE_IDLE;
+	heap->generation += 2;
+	heap->mark_table ^= 1;
+	heap->centrals.sweep_from = NULL;
+	heap->counters.unswept_spans = heap->counters.spans - heap->large_spans;
+	sweep_unmarked(heap, &start->out_freed_spans, &start->out_freed_pages);
+	heap->counters.freed_unread_spans += start->out_freed_spans;
+	start->out_generation = heap->generation;
+	start->out_mark_table = heap->mark_table;
+	start->out_unswept_spans = heap->counters.unswept_spans;
+	return 0;
+}
+
+int heap_sweep(struct heap *heap, struct gcheap_sweep *sweep)
+{
+	int error;
+
+	if (sweep->flags)
+		return -EOPNOTSUPP;
+	if (!sweep->max_spans)
+		return -EINVAL;
+	error = sweep_some(heap, sweep->max_spans, &sweep->out_swept_spans,
+			   &sweep->out_freed_spans);
+	sweep->out_unswept_spans = heap->counters.unswept_spans;
+	return error;
+}
+
+int heap_stats(struct heap *heap, struct gcheap_heap_stats *stats)
+{
+	if (stats->flags)
+		return -EOPNOTSUPP;
+	heap->counters.heap_pages = heap->heap_pages;
+	stats->out_counters = heap->counters;
+	return 0;
+}

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Spans: their descriptors, PAGES entries and bits.
+ */
+#include "heap.h"
+
+static_assert(sizeof(struct gcheap_span) == 32);
+
+u32 span_slots(u32 size_class, enum gcheap_kind kind)
+{
+	u32 bytes = (u32)size_class_pages[size_class] << GCHEAP_PAGE_SHIFT;
+
+	if (kind == GCHEAP_KIND_HEAP_BITS)
+		bytes -= bytes >> GCHEAP_HEAP_BITS_SHIFT;
+	return bytes / size_class_bytes[size_class];
+}
+
+void span_slot_bits(u32 size_class, u32 slots, u64 *words)
+{
+	u32 bytes = size_class_bytes[size_class];
+	u32 i;
+
+	memset(words, 0, size_class_pages[size_class] * MARK_WORDS_PER_PAGE * sizeof(u64));
+	for (i = 0; i < slots; i++) {
+		u32 granule = (i * bytes + 8) >> GCHEAP_GRANULE_SHIFT;
+
+		words[granule / 64] |= BIT_ULL(granule % 64);
+	}
+}
+
+u32 span_count(struct heap *heap, u32 page, u32 table)
+{
+	const struct gcheap_span *span = heap_span(heap, page);
+	u32 count = 0;
+	u32 i, w;
+
+	for (i = 0; i < span->npages; i++) {
+		const u64 *words = heap_marks(heap, table, page + i);
+
+		for (w = 0; w < MARK_WORDS_PER_PAGE; w++)
+			count += hweight64(READ_ONCE(words[w]));
+	}
+	return min_t(u32, count, span->slots);
+}
+
+static void span_clear_bits(struct heap *heap, u32 table, u32 page, u32 npages)
+{
+	u32 i;
+
+	for (i = 0; i < npages; i++)
+		memset(heap_marks(heap, table, page + i), 0, MARK_WORDS_PER_PAGE * sizeof(u64));
+}
+
+static void span_set_in_use(struct heap *heap, u32 page, u32 npages, bool in_use)
+{
+	struct arena *arena = heap_arena(heap, page);
+	u32 offset = arena_offset(page);
+
+	if (in_use) {
+		arena->in_use[offset / 64] |= BIT_ULL(offset % 64);
+		heap->counters.spans++;
+		heap->counters.in_use_pages += npages;
+	} else {
+		arena->in_use[offset / 64] &= ~BIT_ULL(offset % 64);
+		heap->counters.spans--;
+		heap->counters.in_use_pages -= npages;
+	}
+}
+
+/* Descriptors and PAGES entries of all pages but the first. */
+static void span_set_inner(struct heap *heap, u32 page, u32 npages, u64 info)
+{
+	u32 i;
+
+	for (i = 1; i < npages; i++) {
+		struct gcheap_span *inner = heap_span(heap, page + i);
+
+		memset(inner, 0, sizeof(*inner));
+		inner->state = GCHEAP_SPAN_INNER;
+		inner->first_page = page;
+		*heap_info(heap, page + i) = info;
+		if (i % 4096 == 0)
+			port_interrupted();
+	}
+}
+
+void span_init_small(struct heap *heap, u32 page, const struct central_key *key,
+		     bool needzero)
+{
+	u32 size_class = SPAN_CLASS_SIZE(key->span_class);
+	u32 npages = size_class_pages[size_class];
+	struct gcheap_span *span = heap_span(heap, page);
+	u64 info;
+	u32 i;
+
+	info = size_class_magic[size_class] | (u64)size_class_bytes[size_class] << 32 |
+	       (u64)size_class << 48 | (u64)key->kind << 60;
+	if (SPAN_CLASS_NOSCAN(key->span_class))
+		info |= GCHEAP_PAGE_NOSCAN;
+
+	*span = (struct gcheap_span) {
+		.state = GCHEAP_SPAN_CACHED | (needzero ? GCHEAP_SPAN_NEEDZERO : 0),
+		.span_class = key->span_class,
+		.slots = (u16)span_slots(size_class, (enum gcheap_kind)key->kind),
+		.npages = npages,
+		.generation = heap_generation16(heap),
+		.type = key->type,
+		.ptr_mask = key->mask,
+	};
+	span_clear_bits(heap, heap_alloc_table(heap), page, npages);
+	*heap_info(heap, page) = info;
+	span_set_inner(heap, page, npages, info);
+	for (i = 1; i < npages; i++)
+		*heap_info(heap, page + i) |= (u64)i << 56;
+	span_set_in_use(heap, page, npages, true);
+	heap->counters.cached_spans++;
+}
+
+void span_init_large(struct heap *heap, u32 page, u32 npages, u32 type,
+		     u64 object_bytes, bool needzero)
+{
+	const struct gcheap_type_record *record = type_find(heap, type);
+	bool noscan = !record || !record->ptr_bytes;
+	u64 info = (u64)GCHEAP_KIND_LARGE << 60 | (noscan ? GCHEAP_PAGE_NOSCAN : 0);
+	struct gcheap_span *span = heap_span(heap, page);
+
+	*span = (struct gcheap_span) {
+		.state = GCHEAP_SPAN_LARGE | (needzero ? GCHEAP_SPAN_NEEDZERO : 0),
+		.span_class = SPAN_CLASS(0, noscan),
+		.slots = 1,
+		.npages = npages,
+		.generation = heap_generation16(heap),
+		.allocated = 1,
+		.type = type,
+		.object_bytes = object_bytes,
+	};
+	/* Only the first page's first bit is ever set for a large object. */
+	span_clear_bits(heap, heap_alloc_table(heap), page, 1);
+	WRITE_ONCE(*heap_marks(heap, heap_alloc_table(heap), page), 1);
+	*heap_info(heap, page) = info;
+	span_set_inner(heap, page, npages, info);
+	span_set_in_use(heap, page, npages, true);
+	heap->large_spans++;
+	heap->counters.large_objects++;
+}
+
+u32 span_free(struct heap *heap, u32 page)
+{
+	struct gcheap_span *span = heap_span(heap, page);
+	u32 npages = span->npages;
+	u32 i;
+
+	if (span_state(span) == GCHEAP_SPAN_LARGE)
+		heap->large_spans--;
+	span_set_in_use(heap, page, npages, false);
+	for (i = 0; i < npages; i++) {
+		*heap_info(heap, page + i) = 0;
+		memset(heap_span(heap, page + i), 0, sizeof(*span));
+		if (i % 4096 == 4095)
+			port_interrupted();
+	}
+	page_heap_free(&heap->page_heap, page, npages);
+	heap->counters.freed_spans++;
+	return npages;
+}

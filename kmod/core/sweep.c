@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * The sweep.
+ */
+#include "heap.h"
+
+bool sweep_span(struct heap *heap, u32 page)
+{
+	struct gcheap_span *span = heap_span(heap, page);
+
+	heap->counters.swept_spans++;
+	heap->counters.unswept_spans--;
+	/* The mark bits of the last cycle are the alloc bits of this one. */
+	span->allocated = (u16)span_count(heap, page, heap_alloc_table(heap));
+	span->generation = heap_generation16(heap);
+	if (!span->allocated) {
+		span_free(heap, page);
+		return false;
+	}
+	span->state |= GCHEAP_SPAN_NEEDZERO;
+	return true;
+}
+
+/* An unswept span of a central, or 0. */
+static u32 unswept_first(const struct heap *heap, const struct central *central)
+{
+	u32 unswept = (heap->generation / 2 + 1) & 1;
+
+	return central->partial[unswept] ? central->partial[unswept] : central->full[unswept];
+}
+
+int sweep_some(struct heap *heap, u64 max_spans, u64 *swept, u64 *freed)
+{
+	struct central_table *table = &heap->centrals;
+
+	*swept = 0;
+	*freed = 0;
+	if (!table->sweep_from)
+		table->sweep_from = table->first;
+	while (table->sweep_from && *swept < max_spans) {
+		struct central *central = table->sweep_from;
+		u32 page = unswept_first(heap, central);
+
+		if (!page) {
+			/* Nothing becomes unswept before the next SWEEP_START. */
+			if (!central->all_next)
+				break;
+			table->sweep_from = central->all_next;
+			continue;
+		}
+		central_remove(heap, page);
+		if (sweep_span(heap, page))
+			central_insert(heap, central, page);
+		else
+			(*freed)++;
+		(*swept)++;
+		if (*swept % 64 == 0 && port_interrupted())
+			return -EINTR;
+	}
+	return 0;
+}
+
+void sweep_unmarked(struct heap *heap, u64 *freed_spans, u64 *freed_pages)
+{
+	u32 page;
+
+	*freed_spans = 0;
+	*freed_pages = 0;
+	for (page = 0; page < heap->heap_pages; page += 64) {
+		struct arena *arena = heap_arena(heap, page);
+		u32 word = arena_offset(page) / 64;
+		u64 dead = arena->in_use[word] & ~READ_ONCE(arena->page_marks[word]);
+
+		if (word == 0 && port_interrupted())
+			return;
+		while (dead) {
+			u32 first = page + (u32)__ffs64(dead);
+
+			dead &= dead - 1;
+			if (span_state(heap_span(heap, first)) == GCHEAP_SPAN_CENTRAL) {
+				central_remove(heap, first);
+				heap->counters.unswept_spans--;
+			}
+			*freed_pages += span_free(heap, first);
+			(*freed_spans)++;
+			if (*freed_spans % 1024 == 0 && port_interrupted())
+				return;
+		}
+	}
+}
+
+void sweep_clear_marks(struct heap *heap)
+{
+	const size_t bytes = (MARK_WORDS_PER_PAGE * sizeof(u64)) << MARK_TABLE_SHIFT;
+	u32 page;
+
+	for (page = 0; page < heap->heap_pages; page += 1u << MARK_TABLE_SHIFT) {
+		struct arena *arena = heap_arena(heap, page);
+
+		memset(heap_marks(heap, heap->mark_table, page), 0, bytes);
+		if (arena_offset(page) == 0) {
+			memset(arena->page_marks, 0, ARENA_WORDS * sizeof(u64));
+			port_interrupted();
+		}
+	}
+}

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * The type table.
+ *
+ *	TYPES region, byte offsets:
+ *	0                    64                     GCHEAP_TYPES_DATA
+ *	+--------------------+----------- ... ------+----------------------------+
+ *	| record of type 0:  | records of types     | masks of more than 64      |
+ *	| none               | 1 ...                | words, and names           |
+ *	+--------------------+----------- ... ------+----------------------------+
+ */
+#include "heap.h"
+
+static_assert(sizeof(struct gcheap_type_record) == 64);
+static_assert(GCHEAP_TYPES_DATA == GCHEAP_TYPES_MAX * sizeof(struct gcheap_type_record));
+static_assert(PORT_TABLE_PAGE_BYTES % sizeof(struct gcheap_type_record) == 0);
+
+#define WORD_BYTES	8u
+
+void type_table_init(struct type_table *table)
+{
+	table->count = 0;
+	table->data_end = GCHEAP_TYPES_DATA;
+}
+
+u32 type_mask_bytes(const struct gcheap_type_add *add)
+{
+	return (u32)DIV_ROUND_UP(add->ptr_bytes / WORD_BYTES, 8);
+}
+
+int type_check(const struct gcheap_type_add *add)
+{
+	if (add->flags)
+		return -EOPNOTSUPP;
+	if (add->reserved)
+		return -EINVAL;
+	if (!is_power_of_2(add->align) || add->align > GCHEAP_TYPE_ALIGN_MAX)
+		return -EINVAL;
+	if (!add->bytes || add->bytes & (add->align - 1) || add->bytes > GCHEAP_RESERVE_MAX)
+		return -EINVAL;
+	if (add->ptr_bytes > add->bytes || add->ptr_bytes % WORD_BYTES)
+		return -EINVAL;
+	if (add->ptr_bytes && add->align < WORD_BYTES)
+		return -EINVAL;
+	if (add->ptr_bytes / WORD_BYTES > (u64)TYPE_MASK_BYTES_MAX * 8)
+		return -EINVAL;
+	if (!add->ptr_bytes != !add->ptr_mask)
+		return -EINVAL;
+	if (add->name_bytes > GCHEAP_TYPE_NAME_MAX)
+		return -EINVAL;
+	return 0;
+}
+
+/* Bytes of the UTF-8 sequence that starts at @s, at most @left; 0: not one. */
+static u32 utf8_sequence(const u8 *s, u32 left)
+{
+	u32 length, i, code;
+
+	if (s[0] < 0x80)
+		return s[0] ? 1 : 0;
+	if (s[0] >= 0xc2 && s[0] <= 0xdf)
+		length = 2;
+	else if ((s[0] & 0xf0) == 0xe0)
+		length = 3;
+	else if (s[0] >= 0xf0 && s[0] <= 0xf4)
+		length = 4;
+	else
+		return 0;
+	if (length > left)
+		return 0;
+	code = s[0] & (0x7fu >> length);
+	for (i = 1; i < length; i++) {
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+		code = code << 6 | (s[i] & 0x3f);
+	}
+	/* Overlong forms, surrogates, and what is beyond Unicode. */
+	if (length == 3 && (code < 0x800 || (code >= 0xd800 && code <= 0xdfff)))
+		return 0;
+	if (length == 4 && (code < 0x10000 || code > 0x10ffff))
+		return 0;
+	return length;
+}
+
+static bool name_is_utf8(const char *name, u32 bytes)
+{
+	u32 at = 0;
+
+	while (at < bytes) {
+		u32 length = utf8_sequence((const u8 *)name + at, bytes - at);
+
+		if (!length)
+			return false;
+		at += length;
+	}
+	return true;
+}
+
+/* Bits beyond the last word would name pointers that @ptr_bytes denies. */
+static bool mask_is_bounded(const struct gcheap_type_add *add, const u8 *mask)
+{
+	u32 tail = (u32)(add->ptr_bytes / WORD_BYTES % 8);
+
+	return !tail || !(mask[type_mask_bytes(add) - 1] >> tail);
+}
+
+/* Makes the table pages that hold [@offset, @offset + @bytes) of TYPES. */
+static int types_reserve(struct heap *heap, u64 offset, u64 bytes)
+{
+	u64 at;
+
+	for (at = round_down(offset, PORT_TABLE_PAGE_BYTES); at < offset + bytes;
+	     at += PORT_TABLE_PAGE_BYTES) {
+		if (!port_table_page(heap, GCHEAP_REGION_TYPES, at))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* Writes to pages that types_reserve() has made. */
+static void types_write(struct heap *heap, u64 offset, const void *from, u64 bytes)
+{
+	while (bytes) {
+		u64 in_page = offset % PORT_TABLE_PAGE_BYTES;
+		u64 part = min_t(u64, bytes, PORT_TABLE_PAGE_BYTES - in_page);
+		char *page = port_table_page(heap, GCHEAP_REGION_TYPES, offset - in_page);
+
+		if (WARN_ON_ONCE(!page))
+			return;
+		memcpy(page + in_page, from, part);
+		from = (const char *)from + part;
+		offset += part;
+		bytes -= part;
+	}
+}
+
+static u64 mask_first_word(const struct gcheap_type_add *add, const u8 *mask)
+{
+	u32 bytes = min_t(u32, type_mask_bytes(add), WORD_BYTES);
+	u64 word = 0;
+	u32 i;
+
+	for (i = 0; i < bytes; i++)
+		word |= (u64)mask[i] << (8 * i);
+	return word;
+}
+
+int type_add(struct heap *heap, struct gcheap_type_add *add, const char *name,
+	     const u8 *mask)
+{
+	struct type_table *table = &heap->types;
+	struct gcheap_type_record record = {
+		.bytes = add->bytes,
+		.ptr_bytes = add->ptr_bytes,
+		.align = add->align,
+	};
+	u32 mask_bytes = type_mask_bytes(add);
+	u64 data_end = table->data_end;
+	u64 record_offset;
+	int error;
+
+	if (!name_is_utf8(name, add->name_bytes))
+		return -EINVAL;
+	if (mask_bytes && !mask_is_bounded(add, mask))
+		return -EINVAL;
+	if (table->count + 1 >= GCHEAP_TYPES_MAX)
+		return -ENOSPC;
+
+	if (mask_bytes)
+		record.mask_word = mask_first_word(add, mask);
+	if (mask_bytes > WORD_BYTES) {
+		record.mask_offset = data_end;
+		data_end += round_up((u64)mask_bytes, WORD_BYTES);
+	}
+	record.name_offset = data_end;
+	data_end += round_up((u64)add->name_bytes + 1, WORD_BYTES);
+	if (data_end > GCHEAP_TYPES_BYTES)
+		return -ENOSPC;
+
+	record_offset = (u64)(table->count + 1) * sizeof(record);
+	error = types_reserve(heap, record_offset, sizeof(record));
+	if (!error)
+		error = types_reserve(heap, table->data_end, data_end - table->data_end);
+	if (error)
+		return error;
+
+	/* Room that a failed call reserved but did not take is still zero. */
+	if (record.mask_offset)
+		types_write(heap, record.mask_offset, mask, mask_bytes);
+	types_write(heap, record.name_offset, name, add->name_bytes);
+	types_write(heap, record_offset, &record, sizeof(record));
+	table->data_end = data_end;
+	add->out_type = ++table->count;
+	heap->counters.types = table->count;
+	return 0;
+}
+
+const struct gcheap_type_record *type_find(struct heap *heap, u32 type)
+{
+	u64 offset = (u64)type * sizeof(struct gcheap_type_record);
+	u64 in_page = offset % PORT_TABLE_PAGE_BYTES;
+	const char *page;
+
+	if (!type || type > heap->types.count)
+		return NULL;
+	page = port_table_page(heap, GCHEAP_REGION_TYPES, offset - in_page);
+	if (WARN_ON_ONCE(!page))
+		return NULL;
+	return (const struct gcheap_type_record *)(page + in_page);
+}
+
+u64 type_tiled_mask(const struct gcheap_type_record *record, u32 slot_bytes)
+{
+	u32 element = (u32)(record->bytes / WORD_BYTES);
+	u32 words = slot_bytes / WORD_BYTES;
+	u64 mask = 0;
+	u32 at;
+
+	for (at = 0; at < words; at += element)
+		mask |= record->mask_word << at;
+	if (words < 64)
+		mask &= BIT_ULL(words) - 1;
+	return mask;
+}
