@@ -22,7 +22,7 @@
 #include "port.h"
 
 #define ARENA_PAGES_SHIFT	(GCHEAP_ARENA_SHIFT - GCHEAP_PAGE_SHIFT)
-#define ARENA_PAGES		(1u << ARENA_PAGES_SHIFT)	/* 8192 */
+#define ARENA_PAGES		BIT(ARENA_PAGES_SHIFT)	/* 8192 */
 #define ARENA_WORDS		(ARENA_PAGES / 64)		/* one bit a page */
 
 #define MARK_WORDS_PER_PAGE	8u	/* u64 words of a bit table a heap page */

@@ -26,6 +26,7 @@ typedef __u64 u64;
 #define U32_MAX		UINT32_MAX
 #define U64_MAX		UINT64_MAX
 
+#define BIT(n)		(1ul << (n))
 #define BIT_ULL(n)	(1ull << (n))
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 #define DIV_ROUND_UP(n, d)	(((n) + (d) - 1) / (d))

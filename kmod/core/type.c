@@ -12,7 +12,7 @@
 #include "heap.h"
 
 static_assert(sizeof(struct gcheap_type_record) == 64);
-static_assert(GCHEAP_TYPES_DATA == GCHEAP_TYPES_MAX * sizeof(struct gcheap_type_record));
+static_assert(sizeof(struct gcheap_type_record) * GCHEAP_TYPES_MAX == GCHEAP_TYPES_DATA);
 static_assert(PORT_TABLE_PAGE_BYTES % sizeof(struct gcheap_type_record) == 0);
 
 #define WORD_BYTES	8u

@@ -10,7 +10,7 @@
 #include "port.h"
 
 /* A type's mask may be this long: enough for 64 MiB of pointers. */
-#define TYPE_MASK_BYTES_MAX	(1u << 20)
+#define TYPE_MASK_BYTES_MAX	BIT(20)
 
 /**
  * struct type_table - the types of one heap

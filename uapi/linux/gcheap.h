@@ -29,20 +29,21 @@
 #ifndef _UAPI_LINUX_GCHEAP_H
 #define _UAPI_LINUX_GCHEAP_H
 
+#include <linux/const.h>
 #include <linux/ioctl.h>
 #include <linux/types.h>
 
 /* ---- units ------------------------------------------------------------------ */
 
 #define GCHEAP_PAGE_SHIFT	13	/* heap page: 8 KiB, the unit of spans */
-#define GCHEAP_PAGE_BYTES	(1u << GCHEAP_PAGE_SHIFT)
+#define GCHEAP_PAGE_BYTES	_BITUL(GCHEAP_PAGE_SHIFT)
 #define GCHEAP_ARENA_SHIFT	26	/* arena: 64 MiB, alignment of a heap's base */
-#define GCHEAP_ARENA_BYTES	(1u << GCHEAP_ARENA_SHIFT)
+#define GCHEAP_ARENA_BYTES	_BITUL(GCHEAP_ARENA_SHIFT)
 #define GCHEAP_GRANULE_SHIFT	4	/* mark and alloc bits: one per 16 bytes */
 
-#define GCHEAP_RESERVE_DEFAULT	(1ull << 36)	/* 64 GiB */
-#define GCHEAP_RESERVE_MIN	(1ull << GCHEAP_ARENA_SHIFT)
-#define GCHEAP_RESERVE_MAX	(1ull << 40)	/* 1 TiB */
+#define GCHEAP_RESERVE_DEFAULT	_BITULL(36)	/* 64 GiB */
+#define GCHEAP_RESERVE_MIN	_BITULL(GCHEAP_ARENA_SHIFT)
+#define GCHEAP_RESERVE_MAX	_BITULL(40)	/* 1 TiB */
 
 /* ---- regions ---------------------------------------------------------------- */
 
@@ -95,7 +96,7 @@ enum gcheap_region {
 #define GCHEAP_PAGE_MAGIC(info)		((__u32)(info))
 #define GCHEAP_PAGE_SLOT_BYTES(info)	((__u32)((info) >> 32) & 0xffff)
 #define GCHEAP_PAGE_CLASS(info)		((__u32)((info) >> 48) & 0x7f)
-#define GCHEAP_PAGE_NOSCAN		(1ull << 55)
+#define GCHEAP_PAGE_NOSCAN		_BITULL(55)
 #define GCHEAP_PAGE_INDEX(info)		((__u32)((info) >> 56) & 0xf)
 #define GCHEAP_PAGE_KIND(info)		((__u32)((info) >> 60))
 
@@ -136,6 +137,7 @@ enum gcheap_span_state {
 	GCHEAP_SPAN_CACHED,
 	GCHEAP_SPAN_LARGE,
 };
+
 #define GCHEAP_SPAN_STATE_MASK	0x0f
 #define GCHEAP_SPAN_NEEDZERO	0x10	/* free slots may hold old data */
 
@@ -336,8 +338,8 @@ enum gcheap_uapi_layout {
 /* The part of a span that its heap bits take: 1 bit a word. */
 #define GCHEAP_HEAP_BITS_SHIFT	6
 
-#define GCHEAP_FEATURE_LAYOUT_SPAN	(1ull << 0)
-#define GCHEAP_FEATURE_LAYOUT_HEADER	(1ull << 1)
+#define GCHEAP_FEATURE_LAYOUT_SPAN	_BITULL(0)
+#define GCHEAP_FEATURE_LAYOUT_HEADER	_BITULL(1)
 
 /**
  * struct gcheap_setup - GCHEAP_IOC_SETUP: make this open file a heap
@@ -416,7 +418,7 @@ struct gcheap_grant {
 	__u32 flags;
 };
 
-#define GCHEAP_GRANT_NEEDZERO	(1u << 0)	/* free slots may hold old data */
+#define GCHEAP_GRANT_NEEDZERO	_BITUL(0)	/* free slots may hold old data */
 
 #define GCHEAP_REFILL_MAX	256u	/* returns, and grants, of one request */
 
