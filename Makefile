@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: GPL-2.0-only OR MIT
+#
+# gcheap's build. `make help` lists the targets. Everything is made under build/; sources are only read.
+#
+# This file owns how each part is compiled and linked. What has to be installed first is scripts/setup's affair, virtual
+# machines are vm/run's, and running and counting tests is selftests/run's.
+
+SHELL := /bin/bash
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.SECONDEXPANSION:
+
+VERSION := $(shell cat VERSION)
+SOVERSION := 0
+B := build
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+INCLUDEDIR ?= $(PREFIX)/include
+LIBDIR ?= $(PREFIX)/lib
+BINDIR ?= $(PREFIX)/bin
+MANDIR ?= $(PREFIX)/share/man
+UDEVDIR ?= /usr/lib/udev/rules.d
+SRCDIR ?= /usr/src
+
+CFLAGS ?= -O2 -g
+WERROR ?= -Werror
+PYTHON ?= python3
+
+# make V=1 shows the commands.
+ifeq ($(V),1)
+Q :=
+say = @:
+else
+Q := @
+say = @printf '  %-7s %s\n' $(1) $(patsubst $(B)/%,%,$(2))
+endif
+
+.PHONY: all help lib module tools examples bench-programs tests kselftests sparse run check bench install clean
+all: lib module tools examples
+
+help:
+	@echo 'make                 library, modules for the installed kernel headers, tools, examples'
+	@echo 'make run             installs what is missing, builds, runs the examples on /dev/gcheap in a VM'
+	@echo 'make check           installs what is missing, builds, runs every test; ends with the count'
+	@echo 'make bench           benchmarks beside the peers'
+	@echo 'make lib | module [KDIR=...] | tools | examples | sparse'
+	@echo 'make install         [DESTDIR=] [PREFIX=/usr/local]'
+	@echo 'make clean'
+
+# ---- flavours: the same sources, compiled for different ends --------------------------------------------------
+#
+# normal is what programs link with. The others keep all symbols and are for tests. A new one is a line here and in
+# `flavours`.
+
+flavours := normal asan tsan
+flags_normal := $(CFLAGS)
+flags_asan := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+flags_tsan := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
+
+base_flags := -std=gnu11 -fvisibility=hidden -fno-strict-aliasing -fPIC -pthread -Wall -Wextra $(WERROR) \
+	-DGCHEAP_VERSION='"$(VERSION)"' -MMD -MP
+# Sources of the tree see each other; examples, tools and benchmarks see what any program would.
+internal_flags := -Ilib -Ilib/include -Ikmod/core -Iuapi
+public_flags := -Ilib/include
+
+# Made anew when a flag or the compiler changes: all that is compiled depends on it.
+flags_stamp := $(B)/.flags
+flags_now := $(shell $(CC) -dumpfullversion -dumpmachine 2>&1 | tr '\n' ' ') $(base_flags) $(internal_flags) \
+	$(foreach flavour,$(flavours),$(flags_$(flavour)))
+ifneq ($(file <$(flags_stamp)),$(strip $(flags_now)))
+$(shell mkdir -p $(B))
+$(file >$(flags_stamp),$(strip $(flags_now)))
+endif
+
+define flavour_rules
+$(B)/obj/$(1)/internal/%.o: %.c $(flags_stamp)
+	$$(call say,CC,$$@)
+	$$(Q)mkdir -p $$(@D)
+	$$(Q)$$(CC) $$(base_flags) $$(flags_$(1)) $$(internal_flags) -c -o $$@ $$<
+
+$(B)/obj/$(1)/public/%.o: %.c $(flags_stamp)
+	$$(call say,CC,$$@)
+	$$(Q)mkdir -p $$(@D)
+	$$(Q)$$(CC) $$(base_flags) $$(flags_$(1)) $$(public_flags) -I$$(<D) -c -o $$@ $$<
+endef
+$(foreach flavour,$(flavours),$(eval $(call flavour_rules,$(flavour))))
+
+# $(call objects,FLAVOUR,internal|public,SOURCES)
+objects = $(3:%.c=$(B)/obj/$(1)/$(2)/%.o)
+
+# $(call program,OUTPUT,FLAVOUR,OBJECTS,LIBRARIES): a rule that links a program. Libraries that are files are also
+# prerequisites.
+define program
+$(1): $(3) $(filter %.a %.so,$(4))
+	$$(call say,LINK,$$@)
+	$$(Q)mkdir -p $$(@D)
+	$$(Q)$$(CC) $$(flags_$(2)) -pthread -o $$@ $(3) $(4) $$(LDFLAGS)
+endef
+
+# Programs are made anew when the list of their sources changes.
+define source_list
+ifneq ($$(file <$(B)/.sources-$(1)),$$(strip $(2)))
+$$(file >$(B)/.sources-$(1),$$(strip $(2)))
+endif
+endef
+
+# ---- the library ---------------------------------------------------------------------------------------------
+
+lib_sources := $(sort $(wildcard lib/*.c lib/*/*.c))
+core_sources := $(sort $(wildcard kmod/core/*.c))
+library_sources := $(lib_sources) $(core_sources)
+$(eval $(call source_list,library,$(library_sources)))
+
+static_lib := $(B)/lib/libgcheap.a
+shared_lib := $(B)/lib/libgcheap.so
+asan_lib := $(B)/asan/libgcheap.a
+tsan_lib := $(B)/tsan/libgcheap.a
+
+lib: $(static_lib) $(shared_lib)
+
+# One object in which only the interface has names that others can see.
+$(B)/lib/gcheap.o: $(call objects,normal,internal,$(library_sources)) $(B)/.sources-library
+	$(call say,LD,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(LD) -r -o $@.all $(filter %.o,$^)
+	$(Q)objcopy --wildcard --keep-global-symbol='gcheap_*' $@.all $@
+	$(Q)rm -f $@.all
+
+$(static_lib): $(B)/lib/gcheap.o
+	$(call say,AR,$@)
+	$(Q)rm -f $@
+	$(Q)$(AR) rcsD $@ $<
+
+$(shared_lib).$(SOVERSION): $(call objects,normal,internal,$(library_sources)) lib/libgcheap.map $(B)/.sources-library
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(flags_normal) -shared -pthread -Wl,-soname,$(@F) -Wl,--version-script=lib/libgcheap.map \
+		-Wl,-z,defs -Wl,-z,now -Wl,-z,relro -o $@ $(filter %.o,$^) $(LDFLAGS)
+
+$(shared_lib): $(shared_lib).$(SOVERSION)
+	$(Q)ln -sf $(<F) $@
+
+define sanitized_lib
+$(B)/$(1)/libgcheap.a: $(call objects,$(1),internal,$(library_sources)) $(B)/.sources-library
+	$$(call say,AR,$$@)
+	$$(Q)mkdir -p $$(@D)
+	$$(Q)rm -f $$@
+	$$(Q)$$(AR) rcsD $$@ $$(filter %.o,$$^)
+endef
+$(foreach flavour,$(filter-out normal,$(flavours)),$(eval $(call sanitized_lib,$(flavour))))
+
+# ---- the module ----------------------------------------------------------------------------------------------
+
+ifdef KDIR
+module_dirs := $(KDIR)
+else
+# Each supported series whose headers are here, else the running kernel.
+module_dirs := $(shell . scripts/common.sh; for kernel in "$${gcheap_kernels[@]}"; do kernel_build_dir $$kernel; done)
+ifeq ($(module_dirs),)
+module_dirs := $(wildcard /lib/modules/$(shell uname -r)/build)
+endif
+endif
+
+# $(call release,KDIR): the kernel release that modules built there are for.
+release = $(or $(shell sed -n 's/^.define UTS_RELEASE "\(.*\)"/\1/p' $(1)/include/generated/utsrelease.h),$(error \
+	no configured kernel in $(1)))
+modules := $(foreach dir,$(module_dirs),$(B)/module/$(call release,$(dir))/gcheap.ko)
+
+module:
+	$(if $(module_dirs),,@echo 'no kernel headers here: run scripts/setup build, or give KDIR=' >&2; exit 1)
+	$(Q)$(foreach dir,$(module_dirs),scripts/build-module $(dir) $(B)/module/$(call release,$(dir)) && \
+		echo '  MODULE  $(B)/module/$(call release,$(dir))/gcheap.ko' &&) true
+
+sparse:
+	$(Q)$(foreach dir,$(module_dirs),scripts/build-module --sparse $(dir) $(B)/sparse/$(call release,$(dir)) &&) true
+
+# ---- tools, examples, benchmarks: NAME.c is a program, and so is a folder NAME/ of sources --------------------
+
+# $(call programs,FOLDER): the names
+programs = $(sort $(basename $(notdir $(wildcard $(1)/*.c))) $(notdir $(patsubst %/,%,$(dir $(wildcard $(1)/*/*.c)))))
+# $(call program_sources,FOLDER,NAME)
+program_sources = $(wildcard $(1)/$(2).c $(1)/$(2)/*.c)
+# $(call extra_libraries,SOURCES): from a line `/* link: -lgc */` in them
+extra_libraries = $(shell sed -n 's|^/\* link: \(.*\) \*/$$|\1|p' $(1))
+
+tool_programs := $(call programs,tools)
+example_programs := $(call programs,examples)
+bench_names := $(call programs,bench)
+
+$(foreach folder,tools examples bench,$(foreach name,$(call programs,$(folder)),$(eval $(call program,\
+	$(B)/$(folder)/$(name),normal,$(call objects,normal,public,$(call program_sources,$(folder),$(name))),\
+	$(static_lib) $(call extra_libraries,$(call program_sources,$(folder),$(name))) -lm))))
+
+tools: $(tool_programs:%=$(B)/tools/%)
+examples: $(example_programs:%=$(B)/examples/%)
+bench-programs: $(bench_names:%=$(B)/bench/%)
+
+# ---- tests ---------------------------------------------------------------------------------------------------
+#
+# core: asan. library: asan, and normal with the static library (VMs) and the shared one (this machine).
+# gcheap: kselftests, built by their own Makefile as they are in a kernel tree.
+
+core_tests := $(basename $(notdir $(wildcard selftests/core/test_*.c)))
+library_tests := $(basename $(notdir $(wildcard selftests/library/test_*.c)))
+helpers = $(filter-out selftests/$(1)/test_%,$(wildcard selftests/$(1)/*.c))
+test_sources = selftests/$(1)/$(2).c $(call helpers,$(1))
+
+$(foreach test,$(core_tests),$(eval $(call program,$(B)/asan/selftests/core/$(test),asan,\
+	$(call objects,asan,internal,$(call test_sources,core,$(test))),$(asan_lib) -lcmocka)))
+$(foreach test,$(library_tests),$(eval $(call program,$(B)/asan/selftests/library/$(test),asan,\
+	$(call objects,asan,internal,$(call test_sources,library,$(test))),$(asan_lib) -lcmocka)))
+$(foreach test,$(library_tests),$(eval $(call program,$(B)/selftests/library/$(test),normal,\
+	$(call objects,normal,internal,$(call test_sources,library,$(test))),$(static_lib) -lcmocka)))
+$(foreach test,$(library_tests),$(eval $(call program,$(B)/selftests/library-shared/$(test),normal,\
+	$(call objects,normal,internal,$(call test_sources,library,$(test))),\
+	$(shared_lib) -lcmocka '-Wl,-rpath,$$$$ORIGIN/../../lib')))
+
+tests: $(core_tests:%=$(B)/asan/selftests/core/%) $(library_tests:%=$(B)/asan/selftests/library/%) \
+	$(library_tests:%=$(B)/selftests/library/%) $(library_tests:%=$(B)/selftests/library-shared/%) kselftests
+
+# A place that looks like tools/testing/selftests of a kernel tree.
+kselftest_place := $(B)/kselftest/tools/testing/selftests
+kselftests:
+	$(Q)scripts/mirror-kselftests $(kselftest_place)
+	$(Q)mkdir -p $(B)/selftests/gcheap
+	$(Q)LOCAL_HDRS=$(CURDIR)/uapi/linux/gcheap.h $(MAKE) -s -C $(kselftest_place)/gcheap \
+		OUTPUT=$(CURDIR)/$(B)/selftests/gcheap KHDR_INCLUDES=-I$(CURDIR)/uapi USERCFLAGS=-Werror
+
+# ---- the commands --------------------------------------------------------------------------------------------
+#
+# What is missing has to be installed before the lists above are made, so the rest is done by another make.
+
+jobs := -j$(shell nproc)
+
+run:
+	$(Q)scripts/setup run
+	$(Q)$(MAKE) $(jobs) all
+	$(Q)scripts/run-examples
+
+check:
+	$(Q)scripts/setup check bench
+	$(Q)$(PYTHON) selftests/run
+
+bench:
+	$(Q)scripts/setup build bench
+	$(Q)$(MAKE) $(jobs) bench-programs
+	$(Q)scripts/run-bench $(bench_names:%=$(B)/bench/%)
+
+# ---- installation --------------------------------------------------------------------------------------------
+
+dkms_dir = $(DESTDIR)$(SRCDIR)/gcheap-$(VERSION)
+man_pages = $(wildcard Documentation/man/*.[1-9])
+
+install: lib tools
+	install -d $(DESTDIR)$(INCLUDEDIR) $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(UDEVDIR)
+	install -m 644 lib/include/*.h $(DESTDIR)$(INCLUDEDIR)
+	install -m 644 $(static_lib) $(DESTDIR)$(LIBDIR)
+	install -m 755 $(shared_lib).$(SOVERSION) $(DESTDIR)$(LIBDIR)
+	ln -sf libgcheap.so.$(SOVERSION) $(DESTDIR)$(LIBDIR)/libgcheap.so
+	sed -e 's|@PREFIX@|$(PREFIX)|; s|@INCLUDEDIR@|$(INCLUDEDIR)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' \
+		tools/gcheap.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/gcheap.pc
+	install -m 644 tools/udev/60-gcheap.rules $(DESTDIR)$(UDEVDIR)
+	$(if $(tool_programs),install -d $(DESTDIR)$(BINDIR) && \
+		install -m 755 $(tool_programs:%=$(B)/tools/%) $(DESTDIR)$(BINDIR))
+	$(foreach page,$(man_pages),install -D -m 644 $(page) \
+		$(DESTDIR)$(MANDIR)/man$(patsubst .%,%,$(suffix $(page)))/$(notdir $(page)) &&) true
+	rm -rf $(dkms_dir)
+	install -d $(dkms_dir)
+	cp -r --parents Kbuild VERSION LICENSE LICENSES uapi kmod $(dkms_dir)
+	sed 's|@VERSION@|$(VERSION)|' tools/dkms/dkms.conf.in >$(dkms_dir)/dkms.conf
+	$(if $(DESTDIR),,ldconfig || true)
+
+clean:
+	rm -rf $(B)
+
+-include $(shell [ ! -d $(B)/obj ] || find $(B)/obj -name '*.d')
