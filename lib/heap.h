@@ -4,21 +4,34 @@
  *
  * Files of lib/, each on those above it in the list:
  *	error		gcheap_error()
+ *	private		memory that a child of fork() sees as zeros
  *	backend/	device, local: requests and regions
- *	layout/		where pointer metadata lives; typed pointers
  *	view		from an address to its span, slot and bits
+ *	layout/		where pointer metadata lives; typed pointers
  *	roots		registered roots
- *	cache, alloc	thread caches of slots; allocation
+ *	window		a span's free slots from its alloc bits
+ *	cache		thread caches of slots
  *	mark		the marker
- *	collect		a cycle: flush, mark, sweep; when to start one; the trace
+ *	pacer		when to collect
+ *	collect, trace	a cycle: flush, mark, sweep; its line on stderr
+ *	thread, alloc	attached threads; allocation
  *	inspect		find, pointer masks, stats
  *	verify		consistency of the whole heap
  *	type		type registration
- *	open		configuration, environment, life of a heap
+ *	config, open	configuration and environment; life of a heap
+ *
+ * Threads: one mutator is attached at a time, and all that allocates or collects
+ * is called by it. Roots and types may be added by any thread: struct gcheap.lock
+ * guards the roots, and a backend serialises its requests.
+ *
+ * After fork() the child has no heap: its regions are not there. Every function
+ * that touches them, or sends a request, asks heap_check() first; the inline
+ * functions cannot, and therefore find caches without free slots in the child.
  */
 #ifndef GCHEAP_LIB_HEAP_H
 #define GCHEAP_LIB_HEAP_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -84,9 +97,10 @@ struct roots {
 
 /**
  * struct pacer - when to collect
- * @gc_percent: growth that starts a cycle; negative: only on request
- * @memory_limit: soft limit in bytes; 0: none
- * @granted_bytes: bytes of slots and large objects taken since the last cycle
+ * @gc_percent: growth that starts a cycle; negative: none does
+ * @memory_limit: soft limit for live and taken bytes together; 0: none
+ * @granted_bytes: bytes of free slots and large objects taken from the backend
+ *	since the last cycle
  * @trigger_bytes: a cycle starts before more than this is taken
  * @live_bytes: found by the last cycle
  */
@@ -98,6 +112,9 @@ struct pacer {
 	uint64_t live_bytes;
 };
 
+/* Variants of a size class's spans: without and with heap bits at their tail. */
+#define SLOT_BITS_VARIANTS	2
+
 /**
  * struct gcheap - one heap
  * @view: the mapped regions
@@ -105,14 +122,19 @@ struct pacer {
  * @layout: where pointer metadata lives
  * @flags: GCHEAP_* of the configuration
  * @trace_gc: print a line a cycle on stderr
+ * @lock: guards @roots
  * @roots: registered roots
  * @pacer: when to collect
  * @thread: the attached mutator, or NULL
  * @marker: kept between cycles
- * @owner_pid: who opened it: after fork the child has no heap
- * @slot_bits: by size class and variant: the pattern of a span's slots in a bit
+ * @owner_mark: private memory (private.h): not 0 in the process that opened the
+ *	heap, 0 in a child of fork()
+ * @slot_bits: by variant and size class: the pattern of a span's slots in a bit
  *	table; made on first use
- * @stats: figures that the library itself counts
+ * @stats: figures that the library itself counts. @allocated_objects and
+ *	@allocated_bytes lack what the caches have handed out since their last
+ *	flush: cache_allocated() (thread.h) adds it
+ * @opened_ns: when it was opened, CLOCK_MONOTONIC
  */
 struct gcheap {
 	struct view view;
@@ -120,15 +142,39 @@ struct gcheap {
 	const struct layout *layout;
 	uint32_t flags;
 	bool trace_gc;
+	pthread_mutex_t lock;
 	struct roots roots;
 	struct pacer pacer;
 	struct thread *thread;
 	struct marker *marker;
-	int owner_pid;
-	uint64_t *slot_bits[2][128];
+	const uint32_t *owner_mark;
+	uint64_t *slot_bits[SLOT_BITS_VARIANTS][128];
 	struct gcheap_stats stats;
 	uint64_t opened_ns;
 };
+
+/* ---- open.c ----------------------------------------------------------------- */
+
+/**
+ * heap_check() - may this process use the heap?
+ * @heap: a heap, or NULL
+ *
+ * Return: 0; -EINVAL @heap is NULL; -EPERM this is a child of the process that
+ * opened it. gcheap_error() is set.
+ */
+int heap_check(const struct gcheap *heap);
+
+/* The same without an error message, for a heap that is not NULL. */
+bool heap_is_here(const struct gcheap *heap);
+
+/**
+ * heap_type() - find a type
+ * @heap: a heap that heap_check() has passed
+ * @type: any number
+ *
+ * Return: its record, or NULL when no such type is registered.
+ */
+const struct gcheap_type_record *heap_type(const struct gcheap *heap, gcheap_type type);
 
 /* ---- error.c ---------------------------------------------------------------- */
 
@@ -137,11 +183,37 @@ int error_set(int error, const char *format, ...) __attribute__((format(printf, 
 /* The same for functions that return NULL: sets errno too. */
 void *error_null(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* ---- pacer.c ---------------------------------------------------------------- */
+
+/* Sets the first trigger. */
+void pacer_init(struct pacer *pacer, int32_t gc_percent, uint64_t memory_limit);
+/* Whether a cycle should run before @bytes more are taken. */
+bool pacer_is_due(const struct pacer *pacer, uint64_t bytes);
+/* A cycle found @live_bytes: sets the next trigger. */
+void pacer_cycle_ended(struct pacer *pacer, uint64_t live_bytes);
+
 /* ---- collect.c -------------------------------------------------------------- */
 
-/* Before @bytes more are taken: collect if it is time to. Caller: a mutator. */
+/**
+ * collect_before_alloc() - collect if it is time to
+ * @thread: the calling mutator
+ * @bytes: how much it is about to take
+ *
+ * A cycle that fails is no reason to fail the allocation: it is tried again.
+ */
 void collect_before_alloc(struct thread *thread, uint64_t bytes);
-/* A full cycle now. 0 or a negative errno. */
+
+/**
+ * collect_now() - run a full cycle
+ * @thread: the calling mutator
+ *
+ * Return: 0 or a negative errno, with gcheap_error() set. After an error nothing
+ * has been freed that the cycle did not find dead, and the heap is in use as
+ * before; its caches may be empty.
+ */
 int collect_now(struct thread *thread);
+
+/* CLOCK_MONOTONIC in nanoseconds. */
+uint64_t collect_clock_ns(void);
 
 #endif /* GCHEAP_LIB_HEAP_H */

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The line that gcheap_error() returns, one a thread.
+ */
+#include "heap.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+static __thread char error_line[512];
+
+static void error_write(const char *format, va_list args)
+{
+	vsnprintf(error_line, sizeof(error_line), format, args);
+}
+
+int error_set(int error, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	error_write(format, args);
+	va_end(args);
+	return error;
+}
+
+void *error_null(int error, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	error_write(format, args);
+	va_end(args);
+	errno = -error;
+	return NULL;
+}
+
+const char *gcheap_error(void)
+{
+	return error_line[0] ? error_line : "no call has failed in this thread";
+}
