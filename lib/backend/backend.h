@@ -8,6 +8,7 @@
 #ifndef GCHEAP_LIB_BACKEND_H
 #define GCHEAP_LIB_BACKEND_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <gcheap.h>
@@ -18,13 +19,15 @@ struct backend;
 /**
  * struct backend_ops - one kind of backend
  * @kind: which
- * @request: carry out a request; @arg is the struct of @op. 0 or a negative errno
- * @close: end the heap and free the backend
+ * @request: carry out a request; @arg is the struct of @op. 0 or a negative errno.
+ *	Any thread may call it
+ * @close: end the heap and free the backend; @here is false in a child of fork(),
+ *	where the regions are not mapped and other memory may be in their place
  */
 struct backend_ops {
 	enum gcheap_backend kind;
 	int (*request)(struct backend *backend, enum gcheap_op op, void *arg);
-	void (*close)(struct backend *backend);
+	void (*close)(struct backend *backend, bool here);
 };
 
 /**
@@ -44,18 +47,36 @@ struct backend {
 };
 
 /**
- * backend_open_device(), backend_open_local() - open a heap
- * @setup: the SETUP request
+ * backend_open_device() - open /dev/gcheap
+ * @setup: the SETUP request; receives its outputs
+ * @backend: receives the backend, its regions mapped
+ *
+ * Return: 0 or a negative errno, with gcheap_error() set: -ENOENT no module,
+ * -EACCES no permission.
+ */
+int backend_open_device(struct gcheap_setup *setup, struct backend **backend);
+
+/**
+ * backend_open_local() - make a heap of this process's memory
+ * @setup: the SETUP request; receives its outputs
  * @backend: receives the backend, its regions mapped
  *
  * Return: 0 or a negative errno, with gcheap_error() set.
  */
-int backend_open_device(struct gcheap_setup *setup, struct backend **backend);
 int backend_open_local(struct gcheap_setup *setup, struct backend **backend);
+
+/**
+ * backend_reserve() - find room for a region
+ * @bytes: its length
+ * @align: of its address; a power of two, a page at least
+ *
+ * Return: the address of a private mapping without access, or NULL.
+ */
+void *backend_reserve(uint64_t bytes, uint64_t align);
 
 static inline int backend_request(struct backend *backend, enum gcheap_op op, void *arg)
 {
-	backend->requests++;
+	__atomic_fetch_add(&backend->requests, 1, __ATOMIC_RELAXED);
 	return backend->ops->request(backend, op, arg);
 }
 

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The local backend: the module's logic (kmod/core) over this process's memory.
+ *
+ * Each region is one private anonymous mapping of its full length, of which the
+ * system backs what is touched. What the device gives and this cannot: the tables
+ * are as writable as any memory of the process; memory that was freed is kept for
+ * the next spans; no memory is charged before it is touched, so that running out
+ * of it is a kill and no -ENOMEM, but for the reserve.
+ */
+#ifndef GCHEAP_LIB_BACKEND_LOCAL_H
+#define GCHEAP_LIB_BACKEND_LOCAL_H
+
+#include <pthread.h>
+
+#include "../../kmod/core/heap.h"
+#include "backend.h"
+
+/**
+ * struct local_backend - one local heap
+ * @backend: what the library sees
+ * @heap: the logic's state
+ * @lock: serialises requests
+ * @table_pages: by region: one bit a table page: it was made
+ * @populated: one bit a heap page: port_populate() has passed it
+ */
+struct local_backend {
+	struct backend backend;
+	struct heap heap;
+	pthread_mutex_t lock;
+	u64 *table_pages[GCHEAP_REGIONS];
+	u64 *populated;
+};
+
+static inline struct local_backend *local_of_heap(struct heap *heap)
+{
+	return (struct local_backend *)((char *)heap - offsetof(struct local_backend, heap));
+}
+
+#endif /* GCHEAP_LIB_BACKEND_LOCAL_H */

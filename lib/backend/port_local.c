@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The functions of port.h over the memory of a local backend.
+ */
+#include "local.h"
+
+#include <stdlib.h>
+
+void *port_zalloc(size_t bytes)
+{
+	return calloc(1, bytes);
+}
+
+void port_free(void *memory)
+{
+	free(memory);
+}
+
+/* Sets a bit; true: it was clear. */
+static bool bit_set_first(u64 *bits, u64 bit)
+{
+	bool first = !(bits[bit / 64] >> bit % 64 & 1);
+
+	bits[bit / 64] |= BIT_ULL(bit % 64);
+	return first;
+}
+
+void *port_table_page(struct heap *heap, enum gcheap_region region, u64 offset)
+{
+	struct local_backend *local = local_of_heap(heap);
+
+	if (bit_set_first(local->table_pages[region], offset / PORT_TABLE_PAGE_BYTES))
+		heap->counters.table_bytes += PORT_TABLE_PAGE_BYTES;
+	return (char *)local->backend.regions[region] + offset;
+}
+
+/* Memory comes with the first touch: this only counts. */
+int port_populate(struct heap *heap, u32 page, u32 npages)
+{
+	struct local_backend *local = local_of_heap(heap);
+	u32 end = page + npages;
+
+	for (; page < end; page++) {
+		if (bit_set_first(local->populated, page))
+			heap->counters.resident_bytes += GCHEAP_PAGE_BYTES;
+	}
+	return 0;
+}
+
+bool port_interrupted(void)
+{
+	return false;
+}
