@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Type registration. The backend checks the same rules again and trusts nobody;
+ * the checks here are for the message.
+ */
+#include "heap.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/backend.h"
+
+#define WORD_BYTES	8u
+
+static unsigned long long ull(uint64_t n)
+{
+	return n;
+}
+
+/* Rules of size and alignment. */
+static int check_shape(const struct gcheap_type_desc *desc)
+{
+	if (!desc->size)
+		return error_set(-EINVAL, "type %s: a size of 0: it needs a byte at least",
+				 desc->name);
+	if (!desc->align || desc->align & (desc->align - 1) || desc->align > GCHEAP_TYPE_ALIGN_MAX)
+		return error_set(-EINVAL, "type %s: the alignment, %llu, must be a power of two, "
+				 "%u at most", desc->name, ull(desc->align), GCHEAP_TYPE_ALIGN_MAX);
+	if (desc->size % desc->align)
+		return error_set(-EINVAL, "type %s: the size, %llu, must be a multiple of the "
+				 "alignment, %llu", desc->name, ull(desc->size), ull(desc->align));
+	if (desc->size > GCHEAP_RESERVE_MAX)
+		return error_set(-EINVAL, "type %s: the size, %llu, is more than any heap has",
+				 desc->name, ull(desc->size));
+	return 0;
+}
+
+/* Rules of where the pointers are. */
+static int check_pointers(const struct gcheap_type_desc *desc)
+{
+	size_t words = desc->ptr_bytes / WORD_BYTES;
+
+	if (!desc->ptr_bytes) {
+		if (desc->ptr_mask || desc->gc_prog)
+			return error_set(-EINVAL, "type %s: a pointer mask or GC program, but "
+					 "ptr_bytes is 0", desc->name);
+		return 0;
+	}
+	if (desc->ptr_mask && desc->gc_prog)
+		return error_set(-EINVAL, "type %s: a pointer mask and a GC program: give one of "
+				 "them", desc->name);
+	if (desc->gc_prog)
+		return error_set(-EOPNOTSUPP, "type %s: GC programs are not supported yet: give a "
+				 "pointer mask", desc->name);
+	if (!desc->ptr_mask)
+		return error_set(-EINVAL, "type %s: ptr_bytes is %llu, but there is no pointer mask",
+				 desc->name, ull(desc->ptr_bytes));
+	if (desc->ptr_bytes % WORD_BYTES)
+		return error_set(-EINVAL, "type %s: ptr_bytes, %llu, must be a multiple of %u",
+				 desc->name, ull(desc->ptr_bytes), WORD_BYTES);
+	if (desc->ptr_bytes > desc->size)
+		return error_set(-EINVAL, "type %s: the mask is longer than the object: ptr_bytes "
+				 "%llu, size %llu", desc->name, ull(desc->ptr_bytes),
+				 ull(desc->size));
+	if (desc->align < WORD_BYTES)
+		return error_set(-EINVAL, "type %s: with pointers the alignment, %llu, must be %u "
+				 "at least", desc->name, ull(desc->align), WORD_BYTES);
+	if (words % 8 && desc->ptr_mask[words / 8] >> words % 8)
+		return error_set(-EINVAL, "type %s: the mask has bits beyond ptr_bytes, %llu",
+				 desc->name, ull(desc->ptr_bytes));
+	return 0;
+}
+
+static int type_failed(int error, const struct gcheap_type_desc *desc)
+{
+	switch (error) {
+	case -EINVAL:
+		return error_set(error, "type %s: the name must be UTF-8, and the mask no longer "
+				 "than the backend takes", desc->name);
+	case -ENOSPC:
+		return error_set(error, "type %s: no room for more types, masks and names in this "
+				 "heap", desc->name);
+	case -ENOMEM:
+		return error_set(error, "type %s: out of memory", desc->name);
+	default:
+		return error_set(error, "type %s: the backend refused it: %s", desc->name,
+				 strerror(-error));
+	}
+}
+
+int gcheap_type_register(struct gcheap *heap, const struct gcheap_type_desc *desc,
+			 gcheap_type *type)
+{
+	struct gcheap_type_add add = { .size = sizeof(add) };
+	size_t name_bytes;
+	int error = heap_check(heap);
+
+	if (error)
+		return error;
+	if (!desc || !type)
+		return error_set(-EINVAL, "gcheap_type_register: %s is NULL",
+				 desc ? "type" : "desc");
+	if (!desc->name)
+		return error_set(-EINVAL, "a type's name is NULL: people need one");
+	name_bytes = strlen(desc->name);
+	if (name_bytes > GCHEAP_TYPE_NAME_MAX)
+		return error_set(-EINVAL, "type %.60s...: the name has %llu bytes, %u at most",
+				 desc->name, ull(name_bytes), GCHEAP_TYPE_NAME_MAX);
+	error = check_shape(desc);
+	if (!error)
+		error = check_pointers(desc);
+	if (error)
+		return error;
+
+	add.bytes = desc->size;
+	add.ptr_bytes = desc->ptr_bytes;
+	add.align = (uint32_t)desc->align;
+	add.name_bytes = (uint32_t)name_bytes;
+	add.name = (uintptr_t)desc->name;
+	add.ptr_mask = (uintptr_t)desc->ptr_mask;
+	error = backend_request(heap->backend, GCHEAP_OP_TYPE_ADD, &add);
+	if (error)
+		return type_failed(error, desc);
+	*type = add.out_type;
+	return 0;
+}
+
+gcheap_type gcheap_type_members_(struct gcheap *heap, const char *name, size_t size, size_t align,
+				 const struct gcheap_member_ *members, size_t count)
+{
+	struct gcheap_type_desc desc = { .name = name, .size = size, .align = align };
+	gcheap_type type = 0;
+	uint8_t *mask;
+	size_t i, at;
+	int error;
+
+	for (i = 0; i < count; i++) {
+		if (desc.ptr_bytes < members[i].offset + members[i].bytes)
+			desc.ptr_bytes = members[i].offset + members[i].bytes;
+	}
+	mask = calloc(desc.ptr_bytes / WORD_BYTES / 8 + 1, 1);
+	if (!mask) {
+		error_null(-ENOMEM, "type %s: out of memory", name);
+		return 0;
+	}
+	for (i = 0; i < count; i++) {
+		for (at = members[i].offset; at < members[i].offset + members[i].bytes;
+		     at += WORD_BYTES)
+			mask[at / WORD_BYTES / 8] |= (uint8_t)(1u << at / WORD_BYTES % 8);
+	}
+	desc.ptr_mask = mask;
+	error = gcheap_type_register(heap, &desc, &type);
+	free(mask);
+	if (error)
+		errno = -error;
+	return error ? 0 : type;
+}
