@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Allocation: what the inline functions of <gcheap.h> leave to do.
+ *
+ * gcheap_new_slow_() is the slow path of the SPAN layout and the only path of the
+ * HEADER layout for types with pointers, whose objects need metadata of their own:
+ * their entries in the thread's table never have a free slot.
+ */
+#include "thread.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/backend.h"
+#include "layout/layout.h"
+#include "size_classes.h"
+#include "view.h"
+
+#define LIKELY(x)	__builtin_expect(!!(x), 1)
+#define COLD		__attribute__((noinline, cold))
+
+/* ---- one object from a cache ------------------------------------------------ */
+
+/* @bytes: of all elements; 0: of one. */
+static inline void *object_from_cache(struct thread *thread, struct cache *cache,
+				      gcheap_type type, uint64_t bytes)
+{
+	struct gcheap *heap = thread->heap;
+	const struct gcheap_type_record *record;
+	char *slot;
+
+	if (!cache->fast.free) {
+		int error = cache_fill(thread, cache);
+
+		if (error) {
+			errno = -error;
+			return NULL;
+		}
+	}
+	slot = gcheap_cache_next_(&cache->fast, cache->fast.free);
+	if (!cache->finish)
+		return slot;
+	record = view_type(&heap->view, type);
+	return heap->layout->finish(&heap->view, slot, type, record,
+				    bytes ? bytes : record->bytes);
+}
+
+/* ---- large objects ---------------------------------------------------------- */
+
+static COLD void *large_failed(int error, uint64_t bytes)
+{
+	if (error == -ENOMEM || error == -EOVERFLOW)
+		return error_null(-ENOMEM, "out of memory: no room for an object of %llu bytes in "
+				  "the heap's reserve, the memory limit or the machine",
+				  (unsigned long long)bytes);
+	return error_null(error, "the backend refused a large object: %s", strerror(-error));
+}
+
+/* An object with a span of its own; @bytes is what @count elements take. */
+static COLD void *object_large(struct thread *thread, gcheap_type type, uint64_t count,
+			       uint64_t bytes)
+{
+	struct gcheap *heap = thread->heap;
+	struct gcheap_alloc_large alloc = { .size = sizeof(alloc), .type = type, .count = count };
+	uint64_t span_bytes;
+	char *object;
+	int error;
+
+	/* A cycle would not help. */
+	if (bytes >= heap->view.reserve_bytes)
+		return large_failed(-ENOMEM, bytes);
+	collect_before_alloc(thread, bytes);
+	error = backend_request(heap->backend, GCHEAP_OP_ALLOC_LARGE, &alloc);
+	if (error == -ENOMEM && !collect_now(thread))
+		error = backend_request(heap->backend, GCHEAP_OP_ALLOC_LARGE, &alloc);
+	if (error)
+		return large_failed(error, bytes);
+
+	span_bytes = (uint64_t)alloc.out_npages << GCHEAP_PAGE_SHIFT;
+	object = heap->view.base + ((uint64_t)alloc.out_page << GCHEAP_PAGE_SHIFT);
+	if (alloc.out_flags & GCHEAP_GRANT_NEEDZERO)
+		memset(object, 0, span_bytes);
+	heap->pacer.granted_bytes += span_bytes;
+	heap->stats.allocated_objects++;
+	heap->stats.allocated_bytes += span_bytes;
+	return object;
+}
+
+/* ---- types ------------------------------------------------------------------ */
+
+static COLD void *thread_failed(const struct thread *thread)
+{
+	if (!thread)
+		return error_null(-EINVAL, "the thread is NULL: attach one with "
+				  "gcheap_thread_attach()");
+	errno = -heap_check(thread->heap);
+	return NULL;
+}
+
+static bool thread_is_usable(const struct thread *thread)
+{
+	return thread && heap_is_here(thread->heap);
+}
+
+static COLD void *type_failed(gcheap_type type)
+{
+	return error_null(-EINVAL, "%u is no type of this heap: register it first", type);
+}
+
+static COLD void *tables_failed(void)
+{
+	return error_null(-ENOMEM, "out of memory for a thread's tables");
+}
+
+/* Makes the thread's tables long enough for all types that exist. */
+static int types_grow(struct thread *thread)
+{
+	uint32_t count = (uint32_t)thread->heap->view.ctrl->counters.types + 1;
+	struct gcheap_cache_ **types;
+	struct cache **caches;
+	uint32_t i;
+
+	types = realloc(thread->fast.types, count * sizeof(*types));
+	if (!types)
+		return -ENOMEM;
+	thread->fast.types = types;
+	caches = realloc(thread->type_caches, count * sizeof(*caches));
+	if (!caches)
+		return -ENOMEM;
+	thread->type_caches = caches;
+	for (i = thread->fast.type_count; i < count; i++) {
+		types[i] = &thread_no_slots;
+		caches[i] = NULL;
+	}
+	thread->fast.type_count = count;
+	return 0;
+}
+
+/* Smallest class whose slots hold @bytes of elements of a type; 0: large. */
+static uint32_t type_size_class(const struct gcheap *heap, const struct gcheap_type_record *record,
+				uint64_t bytes)
+{
+	if (record->ptr_bytes)
+		return heap->layout->size_class(record, bytes);
+	return layout_size_class_plain(bytes, record->align);
+}
+
+/* The first object of a type on this thread, and every object of a large type. */
+static COLD void *new_first(struct thread *thread, gcheap_type type)
+{
+	const struct gcheap_type_record *record;
+	struct cache *cache;
+	uint32_t size_class;
+
+	if (!thread_is_usable(thread))
+		return thread_failed(thread);
+	record = heap_type(thread->heap, type);
+	if (!record)
+		return type_failed(type);
+	size_class = type_size_class(thread->heap, record, record->bytes);
+	if (!size_class)
+		return object_large(thread, type, 1, record->bytes);
+	if (type >= thread->fast.type_count && types_grow(thread))
+		return tables_failed();
+	cache = cache_get(thread, type, record, size_class);
+	if (!cache)
+		return tables_failed();
+	thread->type_caches[type] = cache;
+	if (!cache->finish)
+		thread->fast.types[type] = &cache->fast;
+	return object_from_cache(thread, cache, type, 0);
+}
+
+void *gcheap_new_slow_(struct gcheap_thread *fast, gcheap_type type)
+{
+	struct thread *thread = (struct thread *)fast;
+
+	if (LIKELY(thread && type < fast->type_count)) {
+		struct cache *cache = thread->type_caches[type];
+
+		if (LIKELY(cache))
+			return object_from_cache(thread, cache, type, 0);
+	}
+	return new_first(thread, type);
+}
+
+/* ---- arrays ----------------------------------------------------------------- */
+
+static struct cache *array_cache(struct thread *thread, gcheap_type type,
+				 const struct gcheap_type_record *record, uint32_t size_class)
+{
+	struct cache_memo *memo = &thread->memos[(type * 31 + size_class) % THREAD_MEMOS];
+
+	if (memo->type != type || memo->size_class != size_class) {
+		struct cache *cache = cache_get(thread, type, record, size_class);
+
+		if (!cache)
+			return NULL;
+		*memo = (struct cache_memo) { type, size_class, cache };
+	}
+	return memo->cache;
+}
+
+void *gcheap_new_array_slow_(struct gcheap_thread *fast, gcheap_type type, size_t n)
+{
+	struct thread *thread = (struct thread *)fast;
+	const struct gcheap_type_record *record;
+	struct cache *cache;
+	uint32_t size_class;
+	uint64_t bytes;
+
+	if (!thread_is_usable(thread))
+		return thread_failed(thread);
+	record = heap_type(thread->heap, type);
+	if (!record)
+		return type_failed(type);
+	if (!n)
+		return error_null(-EINVAL, "an array of 0 elements: ask for one at least");
+	if (__builtin_mul_overflow(record->bytes, (uint64_t)n, &bytes))
+		return error_null(-ENOMEM, "%zu elements of %llu bytes are more than any heap has",
+				  n, (unsigned long long)record->bytes);
+	size_class = type_size_class(thread->heap, record, bytes);
+	if (!size_class)
+		return object_large(thread, type, n, bytes);
+	cache = array_cache(thread, type, record, size_class);
+	if (!cache)
+		return tables_failed();
+	return object_from_cache(thread, cache, type, bytes);
+}
+
+/* ---- leaves ----------------------------------------------------------------- */
+
+void *gcheap_new_leaf_slow_(struct gcheap_thread *fast, size_t bytes)
+{
+	struct thread *thread = (struct thread *)fast;
+	struct cache *cache;
+	uint32_t size_class;
+
+	if (!thread_is_usable(thread))
+		return thread_failed(thread);
+	if (!bytes)
+		return error_null(-EINVAL, "a leaf of 0 bytes: ask for one at least");
+	size_class = layout_size_class_plain(bytes, 16);
+	if (!size_class)
+		return object_large(thread, 0, bytes, bytes);
+	cache = thread->noscan_caches[size_class];
+	if (!cache) {
+		cache = cache_get(thread, 0, NULL, size_class);
+		if (!cache)
+			return tables_failed();
+		thread->noscan_caches[size_class] = cache;
+	}
+	if ((bytes + 15) / 16 < GCHEAP_LEAF_STEPS_)
+		thread->fast.leaves[(bytes + 15) / 16] = &cache->fast;
+	return object_from_cache(thread, cache, 0, bytes);
+}
+
+/* ---- copies ----------------------------------------------------------------- */
+
+/* Bytes of @n elements; 0 when there is nothing to do, or an error was set. */
+static size_t elements_bytes(const struct gcheap_thread *fast, gcheap_type type, size_t n)
+{
+	const struct thread *thread = (const struct thread *)fast;
+	const struct gcheap_type_record *record;
+	size_t bytes;
+
+	if (!thread_is_usable(thread)) {
+		thread_failed(thread);
+		return 0;
+	}
+	record = heap_type(thread->heap, type);
+	if (!record) {
+		type_failed(type);
+		return 0;
+	}
+	if (__builtin_mul_overflow(record->bytes, n, &bytes)) {
+		error_set(-EINVAL, "%zu elements of %llu bytes are more than any heap has", n,
+			  (unsigned long long)record->bytes);
+		return 0;
+	}
+	return bytes;
+}
+
+void gcheap_copy(struct gcheap_thread *thread, gcheap_type type, void *dst, const void *src,
+		 size_t n)
+{
+	size_t bytes = elements_bytes(thread, type, n);
+
+	if (bytes)
+		memmove(dst, src, bytes);
+}
+
+void gcheap_clear(struct gcheap_thread *thread, gcheap_type type, void *dst, size_t n)
+{
+	size_t bytes = elements_bytes(thread, type, n);
+
+	if (bytes)
+		memset(dst, 0, bytes);
+}

@@ -1,0 +1,406 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Caches: from REFILL's spans to windows of free slots, and back.
+ *
+ * How much a REFILL asks for: one span at first, then twice as much each time up
+ * to CACHE_WANT_MAX, so that a busy cache sends one request for 256 KiB of
+ * objects and a type with few objects holds one span. A flush, which each cycle
+ * does, sets it to a quarter of what the cache took since the last.
+ */
+#include "thread.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/backend.h"
+#include "layout/layout.h"
+#include "private.h"
+#include "span.h"
+#include "type.h"
+#include "view.h"
+#include "window.h"
+
+#define BLOCK_BYTES	((size_t)64 << 10)
+#define BLOCK_CACHES	(BLOCK_BYTES / sizeof(struct cache))
+
+_Static_assert(CACHE_SPANS_MAX * 2 <= GCHEAP_REFILL_MAX, "a batch has room for two caches");
+_Static_assert(SIZE_CLASSES <= THREAD_SIZE_CLASSES, "every class has an entry");
+
+/* ---- making caches ---------------------------------------------------------- */
+
+static struct cache *cache_alloc(struct thread *thread)
+{
+	struct cache_block *block = thread->blocks;
+
+	if (!block || block->used == BLOCK_CACHES) {
+		block = malloc(sizeof(*block));
+		if (!block)
+			return NULL;
+		block->used = 0;
+		block->next = thread->blocks;
+		block->caches = private_alloc(BLOCK_BYTES);
+		if (!block->caches) {
+			free(block);
+			return NULL;
+		}
+		thread->blocks = block;
+	}
+	return &block->caches[block->used++];
+}
+
+void cache_block_free(struct cache_block *block)
+{
+	private_free(block->caches, BLOCK_BYTES);
+	free(block);
+}
+
+uint64_t cache_memory(const struct thread *thread)
+{
+	uint64_t bytes = sizeof(*thread) +
+			 thread->fast.type_count * 2 * sizeof(*thread->type_caches);
+	const struct cache_block *block;
+
+	for (block = thread->blocks; block; block = block->next)
+		bytes += BLOCK_BYTES;
+	return bytes;
+}
+
+static struct cache_key cache_key(const struct gcheap *heap, gcheap_type type,
+				  const struct gcheap_type_record *record, uint32_t size_class)
+{
+	struct cache_key key = { .size_class = (uint16_t)size_class };
+
+	if (!record || !record->ptr_bytes)
+		key.noscan = 1;
+	else if (heap->layout->shared_caches)
+		;
+	else if (size_class_bytes[size_class] <= GCHEAP_HEAP_BITS_MAX)
+		key.mask = type_tiled_mask(record, size_class_bytes[size_class]);
+	else
+		key.type = type;
+	return key;
+}
+
+static bool key_equal(const struct cache_key *a, const struct cache_key *b)
+{
+	return a->mask == b->mask && a->type == b->type && a->size_class == b->size_class &&
+	       a->noscan == b->noscan;
+}
+
+static struct cache **key_bucket(struct thread *thread, const struct cache_key *key)
+{
+	uint64_t sum = key->mask ^ (uint64_t)key->type << 20 ^ (uint64_t)key->size_class << 8 ^
+		       key->noscan;
+
+	/* Fibonacci hashing: the golden ratio's bits spread the sum's. */
+	return &thread->buckets[(sum ^ sum >> 32) * 0x9e3779b97f4a7c15 >> 56];
+}
+
+_Static_assert(THREAD_BUCKETS == 1 << (64 - 56), "the hash is that of the table");
+
+/* The pattern of the slots of a class's spans in a bit table; made once a heap. */
+static const uint64_t *slot_bits(struct gcheap *heap, uint32_t size_class, bool heap_bits)
+{
+	enum gcheap_kind kind = heap_bits ? GCHEAP_KIND_HEAP_BITS : GCHEAP_KIND_NOSCAN;
+	uint32_t slots = span_slots(size_class, kind);
+	uint64_t *bits = heap->slot_bits[heap_bits][size_class];
+	uint32_t i;
+
+	if (bits)
+		return bits;
+	bits = calloc(size_class_pages[size_class], 8 * sizeof(*bits));
+	if (!bits)
+		return NULL;
+	for (i = 0; i < slots; i++) {
+		uint32_t bit = window_bit(size_class_bytes[size_class], i);
+
+		bits[bit / 64] |= 1ull << bit % 64;
+	}
+	heap->slot_bits[heap_bits][size_class] = bits;
+	return bits;
+}
+
+struct cache *cache_get(struct thread *thread, gcheap_type type,
+			const struct gcheap_type_record *record, uint32_t size_class)
+{
+	struct gcheap *heap = thread->heap;
+	struct cache_key key = cache_key(heap, type, record, size_class);
+	struct cache **bucket = key_bucket(thread, &key);
+	bool shared = heap->layout->shared_caches && !key.noscan;
+	const uint64_t *pattern;
+	struct cache *cache;
+
+	for (cache = *bucket; cache; cache = cache->hash_next) {
+		if (key_equal(&cache->key, &key))
+			return cache;
+	}
+	pattern = slot_bits(heap, size_class,
+			    shared && size_class_bytes[size_class] <= GCHEAP_HEAP_BITS_MAX);
+	cache = pattern ? cache_alloc(thread) : NULL;
+	if (!cache)
+		return NULL;
+	cache->fast.slot_bytes = size_class_bytes[size_class];
+	cache->finish = shared;
+	cache->type = key.noscan ? 0 : type;
+	cache->key = key;
+	cache->slot_bits = pattern;
+	cache->want_bytes = (uint32_t)size_class_pages[size_class] << GCHEAP_PAGE_SHIFT;
+	cache->next = thread->caches;
+	thread->caches = cache;
+	cache->hash_next = *bucket;
+	*bucket = cache;
+	return cache;
+}
+
+/* ---- spans and windows ------------------------------------------------------ */
+
+/* The words of a span in the table of alloc bits. */
+static uint64_t *span_alloc_bits(const struct gcheap *heap, uint32_t page)
+{
+	return view_alloc_bits(&heap->view) + (size_t)page * 8;
+}
+
+static void cache_close_window(struct cache *cache)
+{
+	cache->taken += cache->window_free - (uint32_t)__builtin_popcountll(cache->fast.free);
+	cache->window_free = 0;
+	cache->fast.free = 0;
+}
+
+static void cache_next_window(struct thread *thread, struct cache *cache)
+{
+	struct gcheap *heap = thread->heap;
+	uint32_t first = cache->next_slot;
+	uint32_t count = cache->slots - first;
+	uint64_t free;
+
+	cache_close_window(cache);
+	if (count > WINDOW_SLOTS)
+		count = WINDOW_SLOTS;
+	free = window_ones(count);
+	if (!cache->span_is_empty)
+		free &= ~window_load(span_alloc_bits(heap, cache->span), cache->fast.slot_bytes,
+				     first, count);
+	cache->window_slot = first;
+	cache->next_slot = first + count;
+	cache->window_free = (uint32_t)__builtin_popcountll(free);
+	cache->fast.window = heap->view.base + ((size_t)cache->span << GCHEAP_PAGE_SHIFT) +
+			     (size_t)first * cache->fast.slot_bytes;
+	cache->fast.free = free;
+}
+
+static void cache_begin_span(struct cache *cache)
+{
+	const struct gcheap_grant *grant = &cache->stock[cache->stock_next++];
+
+	cache->span = grant->page;
+	cache->slots = grant->slots;
+	cache->window_slot = 0;
+	cache->next_slot = 0;
+	cache->span_is_empty = grant->free_slots == grant->slots;
+	cache->fast.zero_bytes =
+		grant->flags & GCHEAP_GRANT_NEEDZERO ? cache->fast.slot_bytes : 0;
+}
+
+/* The current span is to be returned; its alloc bits become exact. */
+static void cache_end_span(struct thread *thread, struct cache *cache)
+{
+	uint64_t *bits = span_alloc_bits(thread->heap, cache->span);
+	uint64_t unused = cache->fast.free;
+
+	cache_close_window(cache);
+	window_store(bits, cache->slot_bits, cache->fast.slot_bytes, cache->window_slot,
+		     window_ones(cache->next_slot - cache->window_slot) & ~unused);
+	cache->exhausted[cache->exhausted_count++] = cache->span;
+	cache->span = 0;
+	cache->slots = 0;
+	cache->window_slot = 0;
+	cache->next_slot = 0;
+}
+
+static int cache_send_refill(struct thread *thread, struct cache *cache)
+{
+	struct gcheap_refill refill = {
+		.size = sizeof(refill),
+		.type = cache->type,
+		.size_class = cache->key.size_class,
+		.want_bytes = cache->want_bytes,
+		.return_count = cache->exhausted_count,
+		.grant_count = CACHE_SPANS_MAX,
+		.returns = (uintptr_t)cache->exhausted,
+		.grants = (uintptr_t)cache->stock,
+	};
+	uint64_t bytes = 0;
+	uint32_t i;
+	int error;
+
+	error = backend_request(thread->heap->backend, GCHEAP_OP_REFILL, &refill);
+	if (error)
+		return error;
+	cache->exhausted_count = 0;
+	cache->stock_next = 0;
+	cache->stock_end = refill.out_granted;
+	for (i = 0; i < refill.out_granted; i++)
+		bytes += (uint64_t)cache->stock[i].free_slots * cache->fast.slot_bytes;
+	cache->granted_bytes += bytes;
+	thread->heap->pacer.granted_bytes += bytes;
+	if (cache->want_bytes < CACHE_WANT_MAX)
+		cache->want_bytes = cache->want_bytes * 2 < CACHE_WANT_MAX ?
+				    cache->want_bytes * 2 : CACHE_WANT_MAX;
+	return 0;
+}
+
+/* The cache has no span: take some. */
+static int cache_refill(struct thread *thread, struct cache *cache)
+{
+	int error;
+
+	/* A cycle may flush this cache: what it has to return is looked at after. */
+	collect_before_alloc(thread, cache->want_bytes);
+	error = cache_send_refill(thread, cache);
+	if (error == -ENOMEM && !collect_now(thread))
+		error = cache_send_refill(thread, cache);
+	if (error == -ENOMEM)
+		return error_set(error, "out of memory: the heap's reserve, a memory limit or the "
+				 "machine has no room for %u bytes of objects; raise the limit or "
+				 "drop references", cache->want_bytes);
+	if (error)
+		return error_set(error, "the backend refused a refill: %s", strerror(-error));
+	return 0;
+}
+
+int cache_fill(struct thread *thread, struct cache *cache)
+{
+	int error;
+
+	/* In a child of fork() the cache is zeros and must stay so. */
+	if (!heap_is_here(thread->heap))
+		return heap_check(thread->heap);
+	while (!cache->fast.free) {
+		if (cache->next_slot < cache->slots) {
+			cache_next_window(thread, cache);
+			continue;
+		}
+		if (cache->span)
+			cache_end_span(thread, cache);
+		if (cache->stock_next == cache->stock_end) {
+			error = cache_refill(thread, cache);
+			if (error)
+				return error;
+		}
+		cache_begin_span(cache);
+	}
+	return 0;
+}
+
+/* ---- flush ------------------------------------------------------------------ */
+
+static void cache_account(struct gcheap *heap, struct cache *cache)
+{
+	heap->stats.allocated_objects += cache->taken;
+	heap->stats.allocated_bytes += cache->taken * cache->fast.slot_bytes;
+	cache->taken = 0;
+}
+
+/* All spans of a cache are to be returned; it has no window afterwards. */
+static void cache_retire(struct thread *thread, struct cache *cache)
+{
+	uint32_t span_bytes = (uint32_t)size_class_pages[cache->key.size_class] <<
+			      GCHEAP_PAGE_SHIFT;
+	uint64_t want = cache->granted_bytes / 4;
+
+	if (cache->span)
+		cache_end_span(thread, cache);
+	while (cache->stock_next < cache->stock_end)
+		cache->exhausted[cache->exhausted_count++] = cache->stock[cache->stock_next++].page;
+	cache_account(thread->heap, cache);
+	if (want > CACHE_WANT_MAX)
+		want = CACHE_WANT_MAX;
+	cache->want_bytes = want > span_bytes ? (uint32_t)want : span_bytes;
+	cache->granted_bytes = 0;
+}
+
+static int send_returns(struct thread *thread, uint32_t *pages, uint32_t count)
+{
+	struct gcheap_refill refill = {
+		.size = sizeof(refill),
+		.return_count = count,
+		.returns = (uintptr_t)pages,
+	};
+	int error = 0;
+
+	if (count)
+		error = backend_request(thread->heap->backend, GCHEAP_OP_REFILL, &refill);
+	if (error)
+		return error_set(error, "the backend did not take spans back: %s",
+				 strerror(-error));
+	return 0;
+}
+
+int cache_flush_all(struct thread *thread)
+{
+	uint32_t pages[GCHEAP_REFILL_MAX];
+	struct cache *first = thread->caches;
+	struct cache *cache;
+	uint32_t count = 0;
+
+	if (!heap_is_here(thread->heap))
+		return heap_check(thread->heap);
+	for (cache = thread->caches; cache; cache = cache->next)
+		cache_retire(thread, cache);
+
+	/* Batches of whole caches: @first is the first of the batch in @pages. */
+	for (cache = thread->caches;; cache = cache->next) {
+		if (!cache || count + cache->exhausted_count > GCHEAP_REFILL_MAX) {
+			int error = send_returns(thread, pages, count);
+
+			if (error)
+				return error;
+			for (; first != cache; first = first->next)
+				first->exhausted_count = 0;
+			count = 0;
+		}
+		if (!cache)
+			return 0;
+		memcpy(pages + count, cache->exhausted,
+		       cache->exhausted_count * sizeof(*pages));
+		count += cache->exhausted_count;
+	}
+}
+
+/* ---- what caches know of slots ---------------------------------------------- */
+
+bool cache_slot_is_free(struct thread *thread, uint32_t page, uint32_t index)
+{
+	const struct gcheap *heap = thread->heap;
+	const struct gcheap_span *span = &heap->view.spans[page];
+	const struct cache *cache;
+	uint32_t bit;
+
+	for (cache = thread->caches; cache; cache = cache->next) {
+		if (cache->span != page)
+			continue;
+		if (index < cache->window_slot)
+			return false;
+		if (index < cache->next_slot)
+			return cache->fast.free >> (index - cache->window_slot) & 1;
+		break;
+	}
+	/* Not begun, or returned in all but name: the alloc bits are exact. */
+	bit = window_bit(size_class_bytes[span->span_class >> 1], index);
+	return !(span_alloc_bits(heap, page)[bit / 64] >> bit % 64 & 1);
+}
+
+void cache_allocated(const struct thread *thread, uint64_t *objects, uint64_t *bytes)
+{
+	const struct cache *cache;
+
+	for (cache = thread->caches; cache; cache = cache->next) {
+		uint64_t taken = cache->taken + cache->window_free -
+				 (uint32_t)__builtin_popcountll(cache->fast.free);
+
+		*objects += taken;
+		*bytes += taken * cache->fast.slot_bytes;
+	}
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Attached threads.
+ */
+#define _GNU_SOURCE
+#include "thread.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct gcheap_cache_ thread_no_slots;
+
+static int thread_find_stack(struct thread *thread)
+{
+	pthread_attr_t attr;
+	void *low;
+	size_t bytes;
+	int error = pthread_getattr_np(pthread_self(), &attr);
+
+	if (error)
+		return -error;
+	error = pthread_attr_getstack(&attr, &low, &bytes);
+	pthread_attr_destroy(&attr);
+	if (error)
+		return -error;
+	thread->stack_low = low;
+	thread->stack_top = thread->stack_low + bytes;
+	return 0;
+}
+
+bool thread_holds_stack(struct thread *thread, const void *sp)
+{
+	const char *at = sp;
+
+	if (at >= thread->stack_low && at < thread->stack_top)
+		return true;
+	/* The main thread's stack may have been given a new limit. */
+	return !thread_find_stack(thread) && at >= thread->stack_low && at < thread->stack_top;
+}
+
+int gcheap_thread_attach(struct gcheap *heap, struct gcheap_thread **out)
+{
+	struct thread *nobody = NULL;
+	struct thread *thread;
+	unsigned int i;
+	int error = heap_check(heap);
+
+	if (error)
+		return error;
+	if (!out)
+		return error_set(-EINVAL, "gcheap_thread_attach: thread is NULL");
+	thread = calloc(1, sizeof(*thread));
+	if (!thread)
+		return error_set(-ENOMEM, "out of memory for a thread's tables");
+	thread->heap = heap;
+	for (i = 0; i < GCHEAP_LEAF_STEPS_; i++)
+		thread->fast.leaves[i] = &thread_no_slots;
+	error = thread_find_stack(thread);
+	if (error) {
+		free(thread);
+		return error_set(error, "cannot find this thread's stack: %s", strerror(-error));
+	}
+	if (!__atomic_compare_exchange_n(&heap->thread, &nobody, thread, false,
+					 __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+		free(thread);
+		return error_set(-EBUSY, "another thread is attached to this heap: detach it first "
+				 "(one mutator at a time for now)");
+	}
+	*out = &thread->fast;
+	return 0;
+}
+
+void thread_free(struct thread *thread)
+{
+	while (thread->blocks) {
+		struct cache_block *block = thread->blocks;
+
+		thread->blocks = block->next;
+		cache_block_free(block);
+	}
+	free(thread->fast.types);
+	free(thread->type_caches);
+	free(thread);
+}
+
+void gcheap_thread_detach(struct gcheap_thread *fast)
+{
+	struct thread *thread = (struct thread *)fast;
+	struct gcheap *heap;
+
+	if (!thread)
+		return;
+	heap = thread->heap;
+	/*
+	 * Spans that the backend did not take back stay allocated until the heap is
+	 * closed; nothing else depends on them.
+	 */
+	cache_flush_all(thread);
+	__atomic_store_n(&heap->thread, NULL, __ATOMIC_RELEASE);
+	thread_free(thread);
+}
+
+void gcheap_safepoint_slow_(struct gcheap_thread *thread)
+{
+	/* Nobody but the mutator collects yet: there is nothing to stop for. */
+	__atomic_store_n(&thread->stop, 0, __ATOMIC_RELAXED);
+}

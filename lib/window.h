@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Windows: 64 consecutive slots of a span, one bit a slot, from and to a bit
+ * table, which has one bit a 16-byte granule.
+ */
+#ifndef GCHEAP_LIB_WINDOW_H
+#define GCHEAP_LIB_WINDOW_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define WINDOW_SLOTS	64u
+
+/* The lowest @count bits; @count is at most 64. */
+static inline uint64_t window_ones(uint32_t count)
+{
+	return count < 64 ? (1ull << count) - 1 : ~0ull;
+}
+
+/* Number of the bit of slot @index, counted from the first bit of its span. */
+static inline uint32_t window_bit(uint32_t slot_bytes, uint32_t index)
+{
+	return (index * slot_bytes + 8) >> 4;
+}
+
+/**
+ * window_load() - the bits of a window's slots
+ * @bits: the span's words in a bit table
+ * @slot_bytes: size of a slot
+ * @first: first slot, a multiple of WINDOW_SLOTS
+ * @count: how many slots, at most WINDOW_SLOTS
+ *
+ * Return: bit i is that of slot @first + i.
+ */
+uint64_t window_load(const uint64_t *bits, uint32_t slot_bytes, uint32_t first, uint32_t count);
+
+/**
+ * window_store() - set the bits of a span's slots up to a window's end
+ * @bits: the span's words in a bit table
+ * @pattern: the bits of all its slots
+ * @slot_bytes: size of a slot
+ * @first: first slot of the window: those before it are all set
+ * @used: bit i: set the bit of slot @first + i
+ */
+void window_store(uint64_t *bits, const uint64_t *pattern, uint32_t slot_bytes, uint32_t first,
+		  uint64_t used);
+
+#endif /* GCHEAP_LIB_WINDOW_H */
