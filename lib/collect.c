@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A collection: flush, mark, sweep, with the mutator stopped, because it is the
+ * caller.
+ *
+ *	flush		the thread's spans go back, and all alloc bits are exact:
+ *			conservative marking tells objects from free slots by them
+ *	MARK_START	clean mark bits
+ *	mark		registered roots, frames, then the stack from the registers
+ *			that this call saved upwards
+ *	SWEEP_START	the mark bits become the alloc bits; dead spans are freed
+ *
+ * No error can lose an object: nothing is freed before SWEEP_START, and when a
+ * cycle ends without one, the next clears the marks that it left.
+ */
+#include "thread.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "backend/backend.h"
+#include "mark.h"
+#include "trace.h"
+#include "view.h"
+
+uint64_t collect_clock_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* ---- marking ---------------------------------------------------------------- */
+
+static void mark_registered(struct gcheap *heap)
+{
+	size_t i;
+
+	pthread_mutex_lock(&heap->lock);
+	for (i = 0; i < heap->roots.count; i++) {
+		const struct root *root = &heap->roots.all[i];
+
+		switch (root->kind) {
+		case ROOT_PRECISE:
+			mark_slots(heap->marker, root->start, root->count);
+			break;
+		case ROOT_TYPED:
+			mark_typed(heap->marker, root->start, root->type, root->count);
+			break;
+		case ROOT_AMBIGUOUS:
+			mark_ambiguous(heap->marker, root->start, root->count);
+			break;
+		}
+	}
+	pthread_mutex_unlock(&heap->lock);
+}
+
+static void mark_frames(struct thread *thread)
+{
+	const struct gcheap_frame_ *frame;
+	size_t i;
+
+	for (frame = thread->fast.frames; frame; frame = frame->previous) {
+		for (i = 0; i < frame->count; i++)
+			mark_slots(thread->heap->marker, frame->slots[i], 1);
+	}
+}
+
+static void mark_all(struct thread *thread, const char *sp, struct mark_result *result)
+{
+	struct marker *marker = thread->heap->marker;
+
+	mark_begin(marker);
+	mark_registered(thread->heap);
+	mark_frames(thread);
+	if (thread->heap->flags & GCHEAP_CONSERVATIVE_STACKS)
+		mark_ambiguous(marker, sp, (size_t)(thread->stack_top - sp));
+	mark_finish(marker, result);
+}
+
+/* ---- a cycle ---------------------------------------------------------------- */
+
+/*
+ * The last cycle ended between MARK_START and SWEEP_START. What it marked may
+ * not be marked through, or may have changed since: start again with no marks.
+ */
+static void marks_clear(struct gcheap *heap)
+{
+	uint64_t pages = heap->view.ctrl->heap_pages;
+
+	memset(view_mark_bits(&heap->view), 0, pages * 64);
+	memset(heap->view.page_marks, 0, (pages + 63) / 64 * 8);
+}
+
+static int mark_start(struct gcheap *heap)
+{
+	struct gcheap_mark_start start = { .size = sizeof(start) };
+	int error;
+
+	if (heap->view.ctrl->phase == GCHEAP_PHASE_MARK) {
+		marks_clear(heap);
+		return 0;
+	}
+	error = backend_request(heap->backend, GCHEAP_OP_MARK_START, &start);
+	if (error)
+		return error_set(error, "the backend did not start a cycle: %s", strerror(-error));
+	return 0;
+}
+
+static int sweep_start(struct gcheap *heap, struct cycle *cycle)
+{
+	struct gcheap_sweep_start start = { .size = sizeof(start) };
+	int error = backend_request(heap->backend, GCHEAP_OP_SWEEP_START, &start);
+
+	if (error)
+		return error_set(error, "the backend did not start the sweep: %s",
+				 strerror(-error));
+	cycle->freed_spans = start.out_freed_spans;
+	return 0;
+}
+
+static void cycle_count(struct gcheap *heap, struct cycle *cycle,
+			const struct mark_result *result)
+{
+	struct gcheap_stats *stats = &heap->stats;
+	uint64_t pause = cycle->flush_ns + cycle->mark_ns + cycle->sweep_ns;
+
+	stats->cycles++;
+	stats->live_bytes = result->bytes;
+	stats->live_objects = result->objects;
+	stats->mark_bytes_total += result->bytes;
+	stats->mark_ns_total += cycle->mark_ns;
+	stats->sweep_ns_total += cycle->sweep_ns;
+	stats->pause_ns_total += pause;
+	if (pause > stats->pause_ns_max)
+		stats->pause_ns_max = pause;
+	cycle->after_bytes = result->bytes;
+	pacer_cycle_ended(&heap->pacer, result->bytes);
+}
+
+static void cycle_verify(struct gcheap *heap, const struct mark_result *result)
+{
+	if (result->bad_pointers)
+		fprintf(stderr, "gcheap: corrupted heap: cycle %llu found %llu precise pointers "
+			"into the heap that point at no object\n",
+			(unsigned long long)heap->stats.cycles,
+			(unsigned long long)result->bad_pointers);
+	if (gcheap_verify(heap) || result->bad_pointers)
+		abort();
+}
+
+/*
+ * A function of its own, so that all of the caller's frame, where the registers
+ * are saved, lies above its frame.
+ */
+static __attribute__((noinline)) int collect_below(struct thread *thread)
+{
+	const char *sp = __builtin_frame_address(0);
+	struct gcheap *heap = thread->heap;
+	struct mark_result result = { 0 };
+	struct cycle cycle = { 0 };
+	uint64_t flushed, marked;
+	int error;
+
+	if (heap->flags & GCHEAP_CONSERVATIVE_STACKS && !thread_holds_stack(thread, sp))
+		return error_set(-EINVAL, "the thread collects on another stack than the one it "
+				 "was attached on: use frames and ambiguous roots, and open the "
+				 "heap without GCHEAP_CONSERVATIVE_STACKS");
+	cycle.start_ns = collect_clock_ns();
+	cycle.before_bytes = heap->pacer.live_bytes + heap->pacer.granted_bytes;
+	error = cache_flush_all(thread);
+	if (!error)
+		error = mark_start(heap);
+	if (error)
+		return error;
+	flushed = collect_clock_ns();
+	cycle.flush_ns = flushed - cycle.start_ns;
+
+	mark_all(thread, sp, &result);
+	marked = collect_clock_ns();
+	cycle.mark_ns = marked - flushed;
+
+	error = sweep_start(heap, &cycle);
+	if (error)
+		return error;
+	cycle.sweep_ns = collect_clock_ns() - marked;
+
+	cycle_count(heap, &cycle, &result);
+	if (heap->trace_gc)
+		trace_cycle(heap, &cycle);
+	if (heap->flags & GCHEAP_VERIFY)
+		cycle_verify(heap, &result);
+	return 0;
+}
+
+int __attribute__((noinline)) collect_now(struct thread *thread)
+{
+	int error;
+
+	/* Callee-saved registers may hold the only pointer: push them all. */
+	__builtin_unwind_init();
+	error = collect_below(thread);
+	/* No tail call: the frame must stand while the stack is scanned. */
+	__asm__ volatile("" : : : "memory");
+	return error;
+}
+
+void collect_before_alloc(struct thread *thread, uint64_t bytes)
+{
+	if (pacer_is_due(&thread->heap->pacer, bytes))
+		collect_now(thread);
+}
+
+int gcheap_collect(struct gcheap_thread *fast)
+{
+	struct thread *thread = (struct thread *)fast;
+	int error;
+
+	if (!thread)
+		return error_set(-EINVAL, "the thread is NULL: attach one with "
+				 "gcheap_thread_attach()");
+	error = heap_check(thread->heap);
+	return error ? error : collect_now(thread);
+}

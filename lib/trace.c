@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The trace: in the manner of Go's GODEBUG=gctrace=1,
+ *
+ *	gc 3 @0.120s 4%: 0.01+1.2+0.03 ms, 8->4 MB, 10 MB goal, 1234 spans freed, device
+ *
+ *	gc 3			number of the cycle
+ *	@0.120s			since the heap was opened
+ *	4%			of that time spent in cycles so far, this one included
+ *	0.01+1.2+0.03 ms	flushing the thread's caches and MARK_START; marking;
+ *				SWEEP_START. The mutator is stopped for all three
+ *	8->4 MB			bytes of slots in use at the start (found live by the
+ *				last cycle, and taken since); found live by this one
+ *	10 MB goal		at which the next cycle starts; - if none will
+ *	1234 spans freed	because no object in them was marked
+ *	device			the backend
+ */
+#include "trace.h"
+
+#include <stdio.h>
+
+#include "backend/backend.h"
+
+/* One write, so that lines of several processes do not mix. */
+#define LINE_BYTES	256
+
+/* Two digits that count: 0.012, 1.2, 120. */
+static void print_ms(char *buffer, size_t bytes, uint64_t ns)
+{
+	double ms = (double)ns / 1e6;
+
+	snprintf(buffer, bytes, "%.*f", ms < 0.1 ? 3 : ms < 1 ? 2 : ms < 10 ? 1 : 0, ms);
+}
+
+static void print_mb(char *buffer, size_t bytes, uint64_t n)
+{
+	double mb = (double)n / (1 << 20);
+
+	snprintf(buffer, bytes, "%.*f", mb < 10 ? 1 : 0, mb);
+}
+
+void trace_cycle(const struct gcheap *heap, const struct cycle *cycle)
+{
+	uint64_t open_ns = collect_clock_ns() - heap->opened_ns;
+	char flush[24], mark[24], sweep[24], before[24], after[24], goal[24] = "-";
+	char line[LINE_BYTES];
+
+	print_ms(flush, sizeof(flush), cycle->flush_ns);
+	print_ms(mark, sizeof(mark), cycle->mark_ns);
+	print_ms(sweep, sizeof(sweep), cycle->sweep_ns);
+	print_mb(before, sizeof(before), cycle->before_bytes);
+	print_mb(after, sizeof(after), cycle->after_bytes);
+	if (heap->pacer.trigger_bytes != UINT64_MAX)
+		print_mb(goal, sizeof(goal), heap->pacer.live_bytes + heap->pacer.trigger_bytes);
+	snprintf(line, sizeof(line),
+		 "gc %llu @%.3fs %.0f%%: %s+%s+%s ms, %s->%s MB, %s MB goal, %llu spans freed, %s\n",
+		 (unsigned long long)heap->stats.cycles, (double)open_ns / 1e9,
+		 open_ns ? 100.0 * (double)heap->stats.pause_ns_total / (double)open_ns : 0.0,
+		 flush, mark, sweep, before, after, goal, (unsigned long long)cycle->freed_spans,
+		 heap->backend->ops->kind == GCHEAP_BACKEND_DEVICE ? "device" : "local");
+	fputs(line, stderr);
+}

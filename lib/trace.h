@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * GCHEAP_TRACE=gc: one line a cycle on stderr.
+ */
+#ifndef GCHEAP_LIB_TRACE_H
+#define GCHEAP_LIB_TRACE_H
+
+#include "heap.h"
+
+/**
+ * struct cycle - what is known of one collection
+ * @start_ns: when it started, CLOCK_MONOTONIC
+ * @flush_ns: time to flush the caches and in MARK_START
+ * @mark_ns: time to mark
+ * @sweep_ns: time in SWEEP_START
+ * @before_bytes: live and taken bytes when it started
+ * @after_bytes: live bytes
+ * @freed_spans: spans freed by page marks
+ */
+struct cycle {
+	uint64_t start_ns;
+	uint64_t flush_ns;
+	uint64_t mark_ns;
+	uint64_t sweep_ns;
+	uint64_t before_bytes;
+	uint64_t after_bytes;
+	uint64_t freed_spans;
+};
+
+/* Prints a cycle that has just ended and been counted in heap->stats. */
+void trace_cycle(const struct gcheap *heap, const struct cycle *cycle);
+
+#endif /* GCHEAP_LIB_TRACE_H */
