@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Configuration: what gcheap_open() was given, overridden by the environment, and
+ * checked.
+ */
+#ifndef GCHEAP_LIB_CONFIG_H
+#define GCHEAP_LIB_CONFIG_H
+
+#include "heap.h"
+
+/**
+ * struct settings - how to open a heap
+ * @config: complete, with a reserve that is not 0
+ * @trace_gc: print a line a cycle
+ */
+struct settings {
+	struct gcheap_config config;
+	bool trace_gc;
+};
+
+/**
+ * settings_read() - put the settings together
+ * @config: the program's, or NULL
+ * @settings: receives them
+ *
+ * Return: 0; -EINVAL, -E2BIG or -EOPNOTSUPP, with gcheap_error() set.
+ */
+int settings_read(const struct gcheap_config *config, struct settings *settings);
+
+#endif /* GCHEAP_LIB_CONFIG_H */

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Life of a heap.
+ */
+#include "heap.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "backend/backend.h"
+#include "config.h"
+#include "layout/layout.h"
+#include "mark.h"
+#include "private.h"
+#include "thread.h"
+#include "view.h"
+
+#ifndef GCHEAP_VERSION
+#define GCHEAP_VERSION	"0.1.0"
+#endif
+
+#define OWNER_MARK_BYTES	4096u
+
+bool heap_is_here(const struct gcheap *heap)
+{
+	return __builtin_expect(*heap->owner_mark != 0, 1);
+}
+
+int heap_check(const struct gcheap *heap)
+{
+	if (!heap)
+		return error_set(-EINVAL, "the heap is NULL: open one with gcheap_open()");
+	if (!heap_is_here(heap))
+		return error_set(-EPERM, "this heap is the parent process's: after fork the child "
+				 "must open a heap of its own");
+	return 0;
+}
+
+const struct gcheap_type_record *heap_type(const struct gcheap *heap, gcheap_type type)
+{
+	if (!view_type_exists(&heap->view, type))
+		return NULL;
+	return view_type(&heap->view, type);
+}
+
+/* ---- open -------------------------------------------------------------------- */
+
+/* Errors of the device that mean: there is none for this process. */
+static bool device_is_absent(int error)
+{
+	return error == -ENOENT || error == -EACCES || error == -EPERM || error == -ENODEV ||
+	       error == -ENXIO;
+}
+
+static int backend_open(const struct gcheap_config *config, enum gcheap_uapi_layout layout,
+			struct backend **backend)
+{
+	struct gcheap_setup setup = {
+		.size = sizeof(setup),
+		.layout = layout,
+		.reserve_bytes = config->reserve_bytes,
+	};
+	int error;
+
+	if (config->backend != GCHEAP_BACKEND_LOCAL) {
+		error = backend_open_device(&setup, backend);
+		if (config->backend == GCHEAP_BACKEND_DEVICE || !device_is_absent(error))
+			return error;
+	}
+	return backend_open_local(&setup, backend);
+}
+
+static void view_init(struct view *view, const struct backend *backend)
+{
+	uint64_t reserve = backend->region_bytes[GCHEAP_REGION_HEAP];
+	char *marks = backend->regions[GCHEAP_REGION_MARKS];
+
+	view->base = backend->regions[GCHEAP_REGION_HEAP];
+	view->reserve_bytes = reserve;
+	view->pages = backend->regions[GCHEAP_REGION_PAGES];
+	view->spans = backend->regions[GCHEAP_REGION_SPANS];
+	view->types = backend->regions[GCHEAP_REGION_TYPES];
+	view->marks[0] = (uint64_t *)(void *)marks;
+	view->marks[1] = (uint64_t *)(void *)(marks + GCHEAP_MARKS_TABLE(reserve, 1));
+	view->page_marks = (uint64_t *)(void *)(marks + GCHEAP_MARKS_PAGE_MARKS(reserve));
+	view->ctrl = backend->regions[GCHEAP_REGION_CTRL];
+}
+
+static struct gcheap *heap_alloc(void)
+{
+	struct gcheap *heap = calloc(1, sizeof(*heap));
+	uint32_t *mark;
+
+	if (!heap)
+		return NULL;
+	mark = private_alloc(OWNER_MARK_BYTES);
+	if (!mark) {
+		free(heap);
+		return NULL;
+	}
+	*mark = 1;
+	heap->owner_mark = mark;
+	pthread_mutex_init(&heap->lock, NULL);
+	return heap;
+}
+
+static void heap_free(struct gcheap *heap)
+{
+	unsigned int variant, i;
+
+	for (variant = 0; variant < SLOT_BITS_VARIANTS; variant++) {
+		for (i = 0; i < sizeof(heap->slot_bits[0]) / sizeof(heap->slot_bits[0][0]); i++)
+			free(heap->slot_bits[variant][i]);
+	}
+	free(heap->roots.all);
+	pthread_mutex_destroy(&heap->lock);
+	private_free((void *)heap->owner_mark, OWNER_MARK_BYTES);
+	free(heap);
+}
+
+int gcheap_open(const struct gcheap_config *config, struct gcheap **out)
+{
+	struct settings settings;
+	struct gcheap *heap;
+	int error;
+
+	if (!out)
+		return error_set(-EINVAL, "gcheap_open: heap is NULL");
+	error = settings_read(config, &settings);
+	if (error)
+		return error;
+
+	heap = heap_alloc();
+	if (!heap)
+		return error_set(-ENOMEM, "out of memory for a heap (or no MADV_WIPEONFORK: Linux "
+				 "4.14 or later is needed)");
+	heap->layout = settings.config.layout == GCHEAP_LAYOUT_HEADER ? &layout_header :
+		       &layout_span;
+	heap->flags = settings.config.flags;
+	heap->trace_gc = settings.trace_gc;
+	heap->opened_ns = collect_clock_ns();
+	pacer_init(&heap->pacer, settings.config.gc_percent, settings.config.memory_limit);
+
+	error = backend_open(&settings.config, heap->layout->uapi, &heap->backend);
+	if (error)
+		goto free_heap;
+	view_init(&heap->view, heap->backend);
+	error = marker_create(heap, &heap->marker);
+	if (error) {
+		error_set(error, "out of memory for a marker");
+		goto close_backend;
+	}
+	*out = heap;
+	return 0;
+
+close_backend:
+	heap->backend->ops->close(heap->backend, true);
+free_heap:
+	heap_free(heap);
+	return error;
+}
+
+void gcheap_close(struct gcheap *heap)
+{
+	if (!heap)
+		return;
+	if (heap->thread)
+		thread_free(heap->thread);
+	marker_destroy(heap->marker);
+	heap->backend->ops->close(heap->backend, heap_is_here(heap));
+	heap_free(heap);
+}
+
+/* ---- what a heap is ---------------------------------------------------------- */
+
+int gcheap_fd(struct gcheap *heap)
+{
+	return heap ? heap->backend->fd : -1;
+}
+
+enum gcheap_backend gcheap_backend(struct gcheap *heap)
+{
+	return heap ? heap->backend->ops->kind : GCHEAP_BACKEND_AUTO;
+}
+
+const char *gcheap_version(void)
+{
+	return GCHEAP_VERSION;
+}
