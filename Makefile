@@ -170,11 +170,11 @@ modules := $(foreach dir,$(module_dirs),$(B)/module/$(call release,$(dir))/gchea
 
 module:
 	$(if $(module_dirs),,@echo 'no kernel headers here: run scripts/setup build, or give KDIR=' >&2; exit 1)
-	$(Q)$(foreach dir,$(module_dirs),scripts/build-module $(dir) $(B)/module/$(call release,$(dir)) && \
+	+$(Q)$(foreach dir,$(module_dirs),scripts/build-module $(dir) $(B)/module/$(call release,$(dir)) && \
 		echo '  MODULE  $(B)/module/$(call release,$(dir))/gcheap.ko' &&) true
 
 sparse:
-	$(Q)$(foreach dir,$(module_dirs),scripts/build-module --sparse $(dir) $(B)/sparse/$(call release,$(dir)) &&) true
+	+$(Q)$(foreach dir,$(module_dirs),scripts/build-module --sparse $(dir) $(B)/sparse/$(call release,$(dir)) &&) true
 
 # ---- tools, examples, benchmarks: NAME.c is a program, and so is a folder NAME/ of sources --------------------
 
@@ -215,17 +215,19 @@ $(foreach test,$(library_tests),$(eval $(call program,$(B)/selftests/library/$(t
 	$(call objects,normal,internal,$(call test_sources,library,$(test))),$(static_lib) -lcmocka)))
 $(foreach test,$(library_tests),$(eval $(call program,$(B)/selftests/library-shared/$(test),normal,\
 	$(call objects,normal,internal,$(call test_sources,library,$(test))),\
-	$(shared_lib) -lcmocka '-Wl,-rpath,$$$$ORIGIN/../../lib')))
+	$(shared_lib) -lcmocka $$(shared_rpath))))
 
 tests: $(core_tests:%=$(B)/asan/selftests/core/%) $(library_tests:%=$(B)/asan/selftests/library/%) \
 	$(library_tests:%=$(B)/selftests/library/%) $(library_tests:%=$(B)/selftests/library-shared/%) kselftests
+
+shared_rpath = '-Wl,-rpath,$$ORIGIN/../../lib'
 
 # A place that looks like tools/testing/selftests of a kernel tree.
 kselftest_place := $(B)/kselftest/tools/testing/selftests
 kselftests:
 	$(Q)scripts/mirror-kselftests $(kselftest_place)
 	$(Q)mkdir -p $(B)/selftests/gcheap
-	$(Q)LOCAL_HDRS=$(CURDIR)/uapi/linux/gcheap.h $(MAKE) -s -C $(kselftest_place)/gcheap \
+	+$(Q)LOCAL_HDRS=$(CURDIR)/uapi/linux/gcheap.h $(MAKE) -s -C $(kselftest_place)/gcheap \
 		OUTPUT=$(CURDIR)/$(B)/selftests/gcheap KHDR_INCLUDES=-I$(CURDIR)/uapi USERCFLAGS=-Werror
 
 # ---- the commands --------------------------------------------------------------------------------------------
