@@ -58,6 +58,23 @@ static inline const struct gcheap_type_record *view_type(const struct view *view
 		(uint64_t)type * sizeof(struct gcheap_type_record));
 }
 
+/* Whether there is a type of this number; what a header says need not be one. */
+static inline bool view_type_exists(const struct view *view, uint64_t type)
+{
+	return type && type <= view->ctrl->counters.types;
+}
+
+/* An offset from the base as a pointer, and the other way round: wraps below the base. */
+static inline void *view_pointer(const struct view *view, uint64_t offset)
+{
+	return view->base + offset;
+}
+
+static inline uint64_t view_offset(const struct view *view, const void *pointer)
+{
+	return (uint64_t)(uintptr_t)pointer - (uint64_t)(uintptr_t)view->base;
+}
+
 /**
  * view_slot() - find the slot of an address
  * @view: the heap

@@ -47,8 +47,8 @@ extern const struct layout layout_header;
 uint32_t layout_size_class_plain(uint64_t bytes, uint64_t align);
 
 /**
- * struct object_view - an object, and how to find its pointers
- * @start: first byte the program sees, as an offset from the base
+ * struct object_view - an object, as the program sees it
+ * @start: its first byte, as an offset from the base
  * @end: one past its last usable byte
  * @type: element type, or 0: not recorded
  * @noscan: it holds no pointers
@@ -63,40 +63,112 @@ struct object_view {
 /* What the slot holds. The slot is allocated. */
 void layout_object(const struct view *view, const struct slot *slot, struct object_view *object);
 
+/* ---- heap bits and headers: header.c ---------------------------------------- */
+
+/* Bytes before an object whose type word stands at the start of its slot. */
+static inline uint64_t header_prefix(const struct gcheap_type_record *record)
+{
+	return record->align > 8 ? record->align : 8;
+}
+
+/*
+ * The type that the word at the start of a slot of GCHEAP_KIND_HEADER names; NULL
+ * when it names none: nothing was allocated there yet, or the program broke it.
+ */
+static inline const struct gcheap_type_record *header_type(const struct view *view,
+							   uint64_t slot_offset)
+{
+	uint64_t type = *(const uint64_t *)view_pointer(view, slot_offset);
+
+	return view_type_exists(view, type) ? view_type(view, (gcheap_type)type) : NULL;
+}
+
+/*
+ * The heap bits of a slot of at most 64 words: bit 0 is the slot's first word.
+ * @first is the offset of the span's first byte, @span_bytes its length.
+ */
+static inline uint64_t heap_bits_read(const struct view *view, uint64_t first, uint64_t span_bytes,
+				      uint64_t slot_offset, uint32_t slot_bytes)
+{
+	const uint64_t *bits = view_pointer(view, first + span_bytes -
+					    (span_bytes >> GCHEAP_HEAP_BITS_SHIFT));
+	uint64_t at = (slot_offset - first) / 8;
+	uint32_t words = slot_bytes / 8;
+	uint32_t shift = at & 63;
+	uint64_t mask = bits[at >> 6] >> shift;
+
+	if (shift + words > 64)
+		mask |= bits[(at >> 6) + 1] << (64 - shift);
+	return words < 64 ? mask & ((1ull << words) - 1) : mask;
+}
+
+/* ---- typed pointers --------------------------------------------------------- */
+
+/**
+ * typed_pointers_tile() - repeat an element's mask
+ * @mask: one bit a word of the element
+ * @element: its words; more than the highest set bit's
+ * @words: how many to fill, at most 64
+ */
+static inline uint64_t typed_pointers_tile(uint64_t mask, uint64_t element, uint32_t words)
+{
+	for (; element < words; element *= 2)
+		mask |= mask << element;
+	return words < 64 ? mask & ((1ull << words) - 1) : mask;
+}
+
 /**
  * struct typed_pointers - an iterator over the words that may hold pointers
- * @elem: start of the current element, as an offset from the base
- * @addr: the word that bit 0 of @mask speaks of, likewise
+ * @elem: start of the current step: one element, or as many as fit 64 words
+ * @addr: the word that bit 0 of @mask speaks of
  * @end: iteration stops here
  * @mask: words from @addr on that are still to visit
- * @type: of the elements, or NULL: @mask is all there is
+ * @step: bytes from one step to the next; 0: @mask is all there is
+ * @tile: mask of a step's first 64 words
+ * @words: the whole mask of a type with more than 64 pointer words, else NULL
+ * @nwords: length of @words
+ * @type: of the elements; NULL where the heap knows a mask alone
  *
- * The fields are those of Go's runtime type of the same name: arrays are tiled
- * by their element, and nothing is unrolled.
+ * All positions are addresses, because typed roots lie outside the heap. As in
+ * Go's iterator of the same name, arrays are tiled by their element and nothing
+ * is unrolled; but elements of at most 32 words are visited several at a time,
+ * so that a mask always speaks of more than 32 words of a dense array.
  */
 struct typed_pointers {
 	uint64_t elem;
 	uint64_t addr;
 	uint64_t end;
 	uint64_t mask;
-	const struct gcheap_type_record *type;
+	uint64_t step;
+	uint64_t tile;
 	const uint64_t *words;
+	uint64_t nwords;
+	const struct gcheap_type_record *type;
 };
 
 /**
  * typed_pointers_of() - iterate over the pointers of an object's range
  * @view: the heap
- * @slot: the object's slot
- * @start: where to begin, as an offset from the base; inside the object
- * @end: where to stop
+ * @slot: the object's slot, allocated
+ * @start: address where to begin, in the slot
+ * @end: address where to stop: the slot's end at most
+ *
+ * Visits the words that lie wholly in the range.
  */
 struct typed_pointers typed_pointers_of(const struct view *view, const struct slot *slot,
 					uint64_t start, uint64_t end);
 
-/* Iterate over memory outside the heap: @n elements at @start. */
+/**
+ * typed_pointers_of_type() - iterate over elements of a type, anywhere in memory
+ * @view: the heap that has the type
+ * @type: the type
+ * @origin: address of an element
+ * @start: where to begin; not below @origin
+ * @end: where to stop
+ */
 struct typed_pointers typed_pointers_of_type(const struct view *view,
 					     const struct gcheap_type_record *type,
-					     uint64_t start, uint64_t end);
+					     uint64_t origin, uint64_t start, uint64_t end);
 
 /* The slow step: load the next mask word or element; false at the end. */
 bool typed_pointers_refill(struct typed_pointers *tp);
@@ -113,7 +185,7 @@ static inline uint64_t typed_pointers_next_fast(struct typed_pointers *tp)
 	return addr;
 }
 
-/* The next word that may hold a pointer; 0 at the end. Offset 0 is never one. */
+/* The next word that may hold a pointer; 0 at the end. */
 static inline uint64_t typed_pointers_next(struct typed_pointers *tp)
 {
 	for (;;) {
@@ -126,7 +198,7 @@ static inline uint64_t typed_pointers_next(struct typed_pointers *tp)
 	}
 }
 
-/* Skip all words below @start. */
+/* Skip all words below @start, an address; what was visited stays visited. */
 void typed_pointers_fast_forward(struct typed_pointers *tp, uint64_t start);
 
 #endif /* GCHEAP_LIB_LAYOUT_H */

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What all layouts share: size classes of memory without pointers, and what a
+ * slot holds.
+ */
+#include "size_class.h"
+
+uint32_t layout_size_class_plain(uint64_t bytes, uint64_t align)
+{
+	return size_class_aligned(bytes, align);
+}
+
+void layout_object(const struct view *view, const struct slot *slot, struct object_view *object)
+{
+	const struct gcheap_span *span = &view->spans[slot->page];
+	const struct gcheap_type_record *type;
+
+	object->start = slot->offset;
+	object->end = slot->offset + slot->bytes;
+	object->noscan = slot->info & GCHEAP_PAGE_NOSCAN;
+	object->type = 0;
+	switch ((enum gcheap_kind)GCHEAP_PAGE_KIND(slot->info)) {
+	case GCHEAP_KIND_TYPE:
+	case GCHEAP_KIND_LARGE:
+		object->type = span->type;
+		break;
+	case GCHEAP_KIND_HEADER:
+		type = header_type(view, slot->offset);
+		object->start += type ? header_prefix(type) : 8;
+		if (type)
+			object->type = (gcheap_type)*(const uint64_t *)view_pointer(view,
+										    slot->offset);
+		break;
+	default:
+		break;
+	}
+}

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+/*
+ * From an address to its slot: the careful form, for whoever is not the marker,
+ * which has its own (mark_state.h) and saves the descriptor.
+ */
+#include "view.h"
+
+static bool view_slot_large(const struct view *view, uint32_t page, struct slot *slot)
+{
+	const struct gcheap_span *span = &view->spans[page];
+
+	if ((span->state & GCHEAP_SPAN_STATE_MASK) == GCHEAP_SPAN_INNER) {
+		page = span->first_page;
+		span = &view->spans[page];
+	}
+	slot->offset = (uint64_t)page << GCHEAP_PAGE_SHIFT;
+	slot->bytes = (uint64_t)span->npages << GCHEAP_PAGE_SHIFT;
+	slot->page = page;
+	slot->index = 0;
+	return true;
+}
+
+bool view_slot(const struct view *view, uint64_t offset, struct slot *slot)
+{
+	uint32_t page = (uint32_t)(offset >> GCHEAP_PAGE_SHIFT);
+	uint64_t info = view->pages[page];
+	uint32_t kind = GCHEAP_PAGE_KIND(info);
+	uint64_t first;
+
+	slot->info = info;
+	if (kind == GCHEAP_KIND_NONE)
+		return false;
+	if (kind == GCHEAP_KIND_LARGE)
+		return view_slot_large(view, page, slot);
+
+	page -= GCHEAP_PAGE_INDEX(info);
+	first = (uint64_t)page << GCHEAP_PAGE_SHIFT;
+	slot->page = page;
+	slot->bytes = GCHEAP_PAGE_SLOT_BYTES(info);
+	slot->index = (uint32_t)((offset - first) * GCHEAP_PAGE_MAGIC(info) >> 32);
+	slot->offset = first + slot->index * slot->bytes;
+	return slot->index < view->spans[page].slots;
+}
