@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The marker's life, and its roots.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "mark_state.h"
+
+/* Entries that roots may leave on the stack before they are followed. */
+#define ROOTS_STACK_BYTES	(1u << 20)
+
+/* Of the marked bytes, the part that an idle marker may keep for its stack. */
+#define KEEP_SHIFT		7
+#define KEEP_MIN_BYTES		(1u << 20)
+
+int marker_create(struct gcheap *heap, struct marker **out)
+{
+	struct marker *marker = calloc(1, sizeof(*marker));
+	uint32_t size_class;
+	int error;
+
+	if (!marker)
+		return error_set(-ENOMEM, "no memory for the marker");
+	error = mark_stack_init(&marker->stack);
+	if (error) {
+		free(marker);
+		return error_set(error, "no memory for the marker's stack");
+	}
+	marker->view = &heap->view;
+	for (size_class = SIZE_CLASS_MIN; size_class < SIZE_CLASSES; size_class++) {
+		uint32_t bytes = (uint32_t)size_class_pages[size_class] << GCHEAP_PAGE_SHIFT;
+		uint32_t slot_bytes = size_class_bytes[size_class];
+
+		marker->slots[0][size_class] = (uint16_t)(bytes / slot_bytes);
+		bytes -= bytes >> GCHEAP_HEAP_BITS_SHIFT;
+		marker->slots[1][size_class] = (uint16_t)(bytes / slot_bytes);
+	}
+	*out = marker;
+	return 0;
+}
+
+void marker_destroy(struct marker *marker)
+{
+	if (!marker)
+		return;
+	mark_stack_destroy(&marker->stack);
+	free(marker);
+}
+
+uint64_t marker_memory(const struct marker *marker)
+{
+	return marker ? sizeof(*marker) + marker->stack.bytes : 0;
+}
+
+void mark_begin(struct marker *marker)
+{
+	const struct view *view = marker->view;
+
+	marker->base = (uint64_t)(uintptr_t)view->base;
+	marker->end = view_end(view);
+	marker->pages = view->pages;
+	marker->spans = view->spans;
+	marker->marks = view_mark_bits(view);
+	marker->page_marks = view->page_marks;
+	marker->bad_pointers = 0;
+	marker->edge_count = 0;
+	marker->stack.overflow = false;
+}
+
+/* Mark what roots lead to, and follow it if that is much. */
+static void roots_flush(struct marker *marker)
+{
+	mark_edges(marker);
+	if (marker->stack.bytes > ROOTS_STACK_BYTES)
+		mark_drain(marker);
+}
+
+void mark_slots(struct marker *marker, void *const *slots, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		mark_word(marker, (uint64_t)(uintptr_t)slots[i]);
+		if (marker->edge_count > MARK_EDGES - 64)
+			roots_flush(marker);
+	}
+	roots_flush(marker);
+}
+
+void mark_typed(struct marker *marker, const void *start, gcheap_type type, size_t n)
+{
+	const struct gcheap_type_record *record = view_type(marker->view, type);
+	uint64_t address = (uint64_t)(uintptr_t)start;
+
+	mark_scan_typed(marker, typed_pointers_of_type(marker->view, record, address, address,
+						       address + record->bytes * n));
+	roots_flush(marker);
+}
+
+/*
+ * A word that may be a pointer: only the slot that it points into tells, and the
+ * slot's alloc bit. No span is cached during a cycle, so that alloc bits are true.
+ */
+static void mark_ambiguous_word(struct marker *marker, uint64_t word)
+{
+	uint64_t edge = word - marker->base;
+	struct slot slot;
+
+	if (edge >= marker->end || !view_slot(marker->view, edge, &slot) ||
+	    !view_bit(view_alloc_bits(marker->view), view_granule(slot.offset)))
+		return;
+	mark_word(marker, word);
+}
+
+/* Stacks are read whole, red zones between variables too. */
+__attribute__((no_sanitize("address")))
+void mark_ambiguous(struct marker *marker, const void *start, size_t bytes)
+{
+	uintptr_t at = ((uintptr_t)start + 7) & ~(uintptr_t)7;
+	uintptr_t end = (uintptr_t)start + bytes;
+
+	for (; at + 8 <= end; at += 8) {
+		mark_ambiguous_word(marker, *(const uint64_t *)at);
+		if (marker->edge_count > MARK_EDGES - 64)
+			roots_flush(marker);
+	}
+	roots_flush(marker);
+}
+
+void mark_finish(struct marker *marker, struct mark_result *result)
+{
+	uint64_t keep;
+
+	mark_edges(marker);
+	mark_drain(marker);
+	while (marker->stack.overflow) {
+		marker->stack.overflow = false;
+		mark_rescan(marker);
+	}
+	mark_count(marker, result);
+	keep = result->bytes >> KEEP_SHIFT;
+	mark_stack_trim(&marker->stack, keep > KEEP_MIN_BYTES ? keep : KEEP_MIN_BYTES);
+}
+
+void mark_stack_limit(struct marker *marker, uint64_t bytes)
+{
+	marker->stack.max_bytes = bytes;
+}

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The marker's stack: objects that are marked and still to be scanned. It grows
+ * by segments of its own mappings; when there is no memory for one, what does not
+ * fit is dropped and @overflow tells the marker to find it again by its mark bit.
+ */
+#ifndef GCHEAP_LIB_MARK_STACK_H
+#define GCHEAP_LIB_MARK_STACK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define MARK_SEGMENT_BYTES	(256u << 10)
+
+/**
+ * struct mark_segment - a piece of the stack
+ * @below: the segment under this one, or the next spare one
+ * @top: of a full segment: where its entries end
+ * @entries: its entries
+ */
+struct mark_segment {
+	struct mark_segment *below;
+	uint64_t *top;
+	uint64_t entries[MARK_SEGMENT_BYTES / sizeof(uint64_t) - 2];
+};
+
+/**
+ * struct mark_stack - a stack of entries
+ * @top: where the next entry goes, in @segment
+ * @limit: end of @segment's entries
+ * @segment: the topmost
+ * @spare: empty segments
+ * @bytes: memory of all segments
+ * @max_bytes: never take more; tests lower it
+ * @overflow: entries were dropped
+ */
+struct mark_stack {
+	uint64_t *top;
+	uint64_t *limit;
+	struct mark_segment *segment;
+	struct mark_segment *spare;
+	uint64_t bytes;
+	uint64_t max_bytes;
+	bool overflow;
+};
+
+/* Make an empty stack with one segment: 0 or -ENOMEM. */
+int mark_stack_init(struct mark_stack *stack);
+void mark_stack_destroy(struct mark_stack *stack);
+
+/* Give spare segments back until at most @bytes are kept; one is kept always. */
+void mark_stack_trim(struct mark_stack *stack, uint64_t bytes);
+
+/**
+ * mark_stack_reserve() - make room in one piece
+ * @stack: the stack
+ * @entries: how many; less than a segment's
+ *
+ * Return: how many entries there is room for at @stack->top: fewer than asked
+ * for when there is no memory, maybe none.
+ */
+size_t mark_stack_reserve_slow(struct mark_stack *stack, size_t entries);
+
+static inline size_t mark_stack_reserve(struct mark_stack *stack, size_t entries)
+{
+	size_t room = (size_t)(stack->limit - stack->top);
+
+	return __builtin_expect(room >= entries, 1) ? room :
+		mark_stack_reserve_slow(stack, entries);
+}
+
+/* Put one entry on the stack, or note the overflow. */
+static inline void mark_stack_push(struct mark_stack *stack, uint64_t entry)
+{
+	if (mark_stack_reserve(stack, 1))
+		*stack->top++ = entry;
+	else
+		stack->overflow = true;
+}
+
+/* Make the segment below the topmost one; false: the stack is empty. */
+bool mark_stack_below(struct mark_stack *stack);
+
+/* Take up to @max entries, the last pushed first; 0: the stack is empty. */
+static inline size_t mark_stack_take(struct mark_stack *stack, uint64_t *entries, size_t max)
+{
+	size_t count = (size_t)(stack->top - stack->segment->entries);
+	size_t i;
+
+	if (!count) {
+		if (!mark_stack_below(stack))
+			return 0;
+		count = (size_t)(stack->top - stack->segment->entries);
+	}
+	if (count > max)
+		count = max;
+	for (i = 0; i < count; i++)
+		entries[i] = *--stack->top;
+	return count;
+}
+
+static inline bool mark_stack_empty(const struct mark_stack *stack)
+{
+	return stack->top == stack->segment->entries && !stack->segment->below;
+}
+
+#endif /* GCHEAP_LIB_MARK_STACK_H */

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The marker's state, and the step that all its files share: from an edge (the
+ * offset of a pointer's target) to a mark bit that is set and an entry for the
+ * stack.
+ *
+ * An entry is an object that is marked and still to be scanned, in one word:
+ *
+ *	63    60 59      56 55  54     48 47    40 39                 0
+ *	+--------+----------+---+---------+--------+-------------------+
+ *	| kind   | start's  | 0 | size    | 0      | offset of the     |
+ *	|        | page     |   | class   |        | slot's first byte |
+ *	+--------+----------+---+---------+--------+-------------------+
+ *
+ * It is put together like a PAGES entry, so that the same macros read it; "start's
+ * page" counts from the span's first, whose descriptor has the pointer map. An
+ * entry of a large object has the offset of the oblet that is to be scanned next.
+ */
+#ifndef GCHEAP_LIB_MARK_STATE_H
+#define GCHEAP_LIB_MARK_STATE_H
+
+#include "layout/layout.h"
+#include "mark.h"
+#include "mark_stack.h"
+#include "span.h"
+#include "view.h"
+
+#define MARK_BATCH		16u
+#define MARK_OBLET_BYTES	(128u << 10)
+
+/* What one batch of masks can give, and one more mask. */
+#define MARK_EDGES		(MARK_BATCH * 64 + 64)
+
+#define MARK_ENTRY_OFFSET(entry)	((entry) & ((1ull << 40) - 1))
+#define MARK_ENTRY_INFO			(0xf07full << 48)	/* kind and class */
+
+_Static_assert(GCHEAP_RESERVE_MAX <= 1ull << 40, "an entry has 40 bits of offset");
+
+/**
+ * struct marker - the marker of one heap
+ * @base: address of the heap, as a number
+ * @end: bytes from it that exist; this cycle's
+ * @pages: PAGES
+ * @spans: SPANS
+ * @marks: this cycle's mark bits
+ * @page_marks: page marks
+ * @bad_pointers: precise edges to pages that no span uses
+ * @edge_count: how many edges wait
+ * @edges: offsets of targets, unfiltered; all are below @end
+ * @stack: marked and not scanned
+ * @slots: slots of a span, by size class; [1]: with heap bits
+ * @view: the heap
+ */
+struct marker {
+	uint64_t base;
+	uint64_t end;
+	const uint64_t *pages;
+	const struct gcheap_span *spans;
+	uint64_t *marks;
+	uint64_t *page_marks;
+	uint64_t bad_pointers;
+	size_t edge_count;
+	struct mark_stack stack;
+	const struct view *view;
+	uint16_t slots[2][SIZE_CLASSES];
+	uint64_t edges[MARK_EDGES];
+};
+
+static inline bool mark_raw_bit(const struct marker *marker, uint64_t edge)
+{
+	uint64_t granule = edge >> GCHEAP_GRANULE_SHIFT;
+
+	return marker->marks[granule >> 6] >> (granule & 63) & 1;
+}
+
+/* Set a slot's mark bit and its span's page mark; false: it was set before. */
+static inline bool mark_set(struct marker *marker, uint64_t granule, uint64_t first_page)
+{
+	uint64_t *word = &marker->marks[granule >> 6];
+	uint64_t bit = 1ull << (granule & 63);
+	uint64_t *page_word = &marker->page_marks[first_page >> 6];
+	uint64_t page_bit = 1ull << (first_page & 63);
+
+	if (*word & bit)
+		return false;
+	/* One marker: no atomics. */
+	*word |= bit;
+	if (!(*page_word & page_bit))
+		*page_word |= page_bit;
+	return true;
+}
+
+uint64_t mark_edge_large(struct marker *marker, uint64_t page, uint64_t info);
+
+/**
+ * mark_edge() - mark the object that an edge leads to
+ * @marker: the marker
+ * @edge: offset of the target, below @marker->end
+ *
+ * Return: the entry to scan; 0: there is nothing to do for this edge.
+ */
+static inline uint64_t mark_edge(struct marker *marker, uint64_t edge)
+{
+	uint64_t page = edge >> GCHEAP_PAGE_SHIFT;
+	uint64_t info = marker->pages[page];
+	uint32_t kind = GCHEAP_PAGE_KIND(info);
+	uint64_t first, first_page, index, start;
+
+	if (__builtin_expect(kind == GCHEAP_KIND_NONE, 0)) {
+		marker->bad_pointers++;
+		return 0;
+	}
+	if (__builtin_expect(kind == GCHEAP_KIND_LARGE, 0))
+		return mark_edge_large(marker, page, info);
+
+	first_page = page - GCHEAP_PAGE_INDEX(info);
+	first = first_page << GCHEAP_PAGE_SHIFT;
+	index = (edge - first) * GCHEAP_PAGE_MAGIC(info) >> 32;
+	/* One past the end of a span's last slot may be the waste behind it. */
+	if (index >= marker->slots[kind == GCHEAP_KIND_HEAP_BITS][GCHEAP_PAGE_CLASS(info)])
+		return 0;
+	start = first + index * GCHEAP_PAGE_SLOT_BYTES(info);
+	if (!mark_set(marker, view_granule(start), first_page) || info & GCHEAP_PAGE_NOSCAN)
+		return 0;
+	return (info & MARK_ENTRY_INFO) |
+	       ((start >> GCHEAP_PAGE_SHIFT) - first_page) << 56 | start;
+}
+
+/* Note the target of a word, if it is in the heap at all. */
+static inline void mark_word(struct marker *marker, uint64_t word)
+{
+	uint64_t edge = word - marker->base;
+
+	marker->edges[marker->edge_count] = edge;
+	marker->edge_count += edge < marker->end;
+}
+
+/* Mark what the collected edges lead to, and put it on the stack. */
+void mark_edges(struct marker *marker);
+
+/* Make room for a mask's edges. */
+static inline void mark_edges_room(struct marker *marker)
+{
+	if (__builtin_expect(marker->edge_count > MARK_EDGES - 64, 0))
+		mark_edges(marker);
+}
+
+/* Scan one entry, which leaves edges behind. */
+void mark_scan(struct marker *marker, uint64_t entry);
+/* Scan elements of a type: roots, oblets. */
+void mark_scan_typed(struct marker *marker, struct typed_pointers tp);
+/* Scan a large object whole, and leave nothing of it on the stack. */
+void mark_scan_large(struct marker *marker, uint64_t page);
+
+/* Empty the stack. */
+void mark_drain(struct marker *marker);
+
+/* mark_count.c: scan all marked objects again, because the stack overflowed. */
+void mark_rescan(struct marker *marker);
+/* mark_count.c: the cycle's figures, from the mark bits. */
+void mark_count(const struct marker *marker, struct mark_result *result);
+
+/* For tests: the stack shall not grow beyond @bytes. */
+void mark_stack_limit(struct marker *marker, uint64_t bytes);
+
+#endif /* GCHEAP_LIB_MARK_STATE_H */
