@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * Differences between kernel versions, all of them: the other files of this
+ * folder are written against the functions below and Linux 6.12.
+ */
+#ifndef GCHEAP_COMPAT_H
+#define GCHEAP_COMPAT_H
+
+#include <linux/memcontrol.h>
+#include <linux/mm.h>
+#include <linux/mman.h>
+#include <linux/page_counter.h>
+#include <linux/sched.h>
+#include <linux/version.h>
+
+/* Since 6.3, flags of a mapping are changed by functions that check the lock. */
+static inline void compat_vm_flags_mod(struct vm_area_struct *vma,
+				       unsigned long set, unsigned long clear)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
+	vm_flags_mod(vma, set, clear);
+#else
+	vma->vm_flags = (vma->vm_flags | set) & ~clear;
+#endif
+}
+
+/* What the memory manager would choose without our ->get_unmapped_area(). */
+static inline unsigned long compat_get_unmapped_area(struct file *file, unsigned long addr,
+						     unsigned long len, unsigned long pgoff,
+						     unsigned long flags)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 10, 0)
+	return mm_get_unmapped_area(current->mm, file, addr, len, pgoff, flags);
+#else
+	return current->mm->get_unmapped_area(file, addr, len, pgoff, flags);
+#endif
+}
+
+/**
+ * compat_memcg_margin() - pages that the caller's memory cgroup still lacks to
+ *	its limit, or that of the ancestor which is nearest to its own
+ *
+ * No kernel exports this, but the counters' layout has not changed since 5.5.
+ *
+ * Return: the number of pages; ULONG_MAX where nothing limits the caller.
+ */
+static inline unsigned long compat_memcg_margin(void)
+{
+	unsigned long margin = ULONG_MAX;
+#ifdef CONFIG_MEMCG
+	struct page_counter *counter;
+	struct mem_cgroup *memcg;
+
+	rcu_read_lock();
+	memcg = mem_cgroup_from_task(current);
+	for (counter = memcg ? &memcg->memory : NULL; counter; counter = counter->parent) {
+		unsigned long max = READ_ONCE(counter->max);
+		unsigned long used = page_counter_read(counter);
+
+		margin = min(margin, max - min(used, max));
+	}
+	rcu_read_unlock();
+#endif
+	return margin;
+}
+
+#endif /* GCHEAP_COMPAT_H */

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Open and close: the life of a heap.
+ *
+ *	open		a struct gcheap_heap that is not a heap yet
+ *	SETUP		a heap, owned by the caller's address space (ioctl.c)
+ *	the owner ends	its memory is freed when the address space goes, by exit,
+ *			exec or a signal, though another process may still have
+ *			the file open; all requests get -EPERM from then on
+ *	release		the last descriptor and mapping are gone: all is freed
+ *
+ * Each heap has an inode of its own, so that its mappings can be found without
+ * those of other heaps, which all are of the one inode of the device node. The
+ * inodes belong to a file system that exists while a heap is open, and that
+ * nobody can mount.
+ */
+#include <linux/fs_context.h>
+#include <linux/mount.h>
+#include <linux/module.h>
+#include <linux/pseudo_fs.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+
+#include "module.h"
+
+#define GCHEAP_FS_MAGIC	0x67636870	/* "gchp" */
+
+static int gcheap_fs_init_context(struct fs_context *context)
+{
+	return init_pseudo(context, GCHEAP_FS_MAGIC) ? 0 : -ENOMEM;
+}
+
+static struct file_system_type gcheap_fs = {
+	.name = "gcheap",
+	.owner = THIS_MODULE,
+	.init_fs_context = gcheap_fs_init_context,
+	.kill_sb = kill_anon_super,
+};
+
+/* Mounted by the first open and unmounted by the last release, for rmmod's sake. */
+static struct vfsmount *gcheap_mount;
+static int gcheap_mount_users;
+
+static int gcheap_open(struct inode *inode, struct file *file)
+{
+	struct gcheap_heap *heap;
+	int error;
+
+	/* Shared mappings need both, also those that are only read. */
+	if ((file->f_mode & (FMODE_READ | FMODE_WRITE)) != (FMODE_READ | FMODE_WRITE))
+		return -EINVAL;
+
+	heap = kvzalloc(sizeof(*heap), GCHEAP_GFP);
+	if (!heap)
+		return -ENOMEM;
+	mutex_init(&heap->lock);
+	mutex_init(&heap->fault_lock);
+	tables_init(heap);
+	pages_init(heap);
+
+	error = simple_pin_fs(&gcheap_fs, &gcheap_mount, &gcheap_mount_users);
+	if (error)
+		goto free_heap;
+	heap->inode = alloc_anon_inode(gcheap_mount->mnt_sb);
+	if (IS_ERR(heap->inode)) {
+		error = PTR_ERR(heap->inode);
+		goto release_fs;
+	}
+
+	file->private_data = heap;
+	file->f_mapping = heap->inode->i_mapping;
+	atomic_long_inc(&gcheap_heaps);
+	return nonseekable_open(inode, file);
+
+release_fs:
+	simple_release_fs(&gcheap_mount, &gcheap_mount_users);
+free_heap:
+	kvfree(heap);
+	return error;
+}
+
+/**
+ * gcheap_heap_empty() - free a heap's memory and tables
+ * @heap: the heap; nobody can use it any more, and no page of it is mapped
+ *
+ * Does nothing when that was done before, or when there was no SETUP.
+ *
+ * Context: may sleep; @heap->lock is held, or @heap is known to nobody else.
+ */
+void gcheap_heap_empty(struct gcheap_heap *heap)
+{
+	if (!heap->live)
+		return;
+	heap->live = false;
+	heap_destroy(&heap->core);
+	pages_destroy(heap);
+	tables_destroy(heap);
+}
+
+static int gcheap_release(struct inode *inode, struct file *file)
+{
+	struct gcheap_heap *heap = file->private_data;
+
+	gcheap_heap_empty(heap);
+	if (heap->owner)
+		mmdrop(heap->owner);
+	iput(heap->inode);
+	simple_release_fs(&gcheap_mount, &gcheap_mount_users);
+	kvfree(heap);
+	atomic_long_dec(&gcheap_heaps);
+	return 0;
+}
+
+const struct file_operations gcheap_fops = {
+	.owner = THIS_MODULE,
+	.open = gcheap_open,
+	.release = gcheap_release,
+	.unlocked_ioctl = gcheap_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.mmap = mapping_mmap,
+	.get_unmapped_area = mapping_get_unmapped_area,
+};

@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Requests: from a user's struct to kmod/core and back.
+ *
+ * One table says of each operation which struct it has and who handles it. What
+ * all have in common is done once, in this order, so that a request that fails
+ * has changed nothing:
+ *
+ *	1. the caller must be the heap's owner
+ *	2. the struct is copied in; its size decides what it holds
+ *	3. it is copied out again unchanged: the answer will find room
+ *	4. the heap is locked, and kmod/core validates and does the work
+ *	5. the figures in CTRL are brought up to date, the answer copied out
+ *
+ * The same is done for the arrays that a request points to, by its handler.
+ */
+#include <linux/nospec.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "module.h"
+
+union request_args {
+	u32 size;
+	struct gcheap_setup setup;
+	struct gcheap_type_add type_add;
+	struct gcheap_refill refill;
+	struct gcheap_alloc_large alloc_large;
+	struct gcheap_mark_start mark_start;
+	struct gcheap_sweep_start sweep_start;
+	struct gcheap_sweep sweep;
+	struct gcheap_heap_stats stats;
+};
+
+/**
+ * struct request - one operation
+ * @run: does it, with the heap locked; 0 or a negative errno
+ * @size: of its struct, in this version of the interface
+ * @required: up to the last field that a caller must have
+ */
+struct request {
+	int (*run)(struct gcheap_heap *heap, union request_args *args);
+	u32 size;
+	u32 required;
+};
+
+/**
+ * request_setup() - GCHEAP_OP_SETUP: make an open file a heap
+ * @heap: the file's
+ * @args: struct gcheap_setup
+ *
+ * Return:
+ * * 0		- the caller's address space is the owner
+ * * -EBUSY	- it is already
+ * * -EINVAL	- bad reserve, or a reserved field is not zero
+ * * -EOPNOTSUPP - unknown flag or layout
+ * * -ENOMEM	- out of memory
+ */
+static int request_setup(struct gcheap_heap *heap, union request_args *args)
+{
+	struct gcheap_setup *setup = &args->setup;
+	int error;
+
+	if (heap->owner)
+		return -EBUSY;
+	error = heap_setup_check(setup);
+	if (error)
+		return error;
+	error = heap_init(&heap->core, setup);
+	if (error) {
+		tables_destroy(heap);
+		memset(&heap->core, 0, sizeof(heap->core));
+		return error;
+	}
+	memcpy(heap->region_bytes, setup->out_region_bytes, sizeof(heap->region_bytes));
+	heap->live = true;
+	mmgrab(current->mm);
+	/* Pairs with smp_load_acquire() in request_may() and mapping_mmap(). */
+	smp_store_release(&heap->owner, current->mm);
+	return 0;
+}
+
+/**
+ * request_type_add() - GCHEAP_OP_TYPE_ADD: register a type
+ * @heap: the heap
+ * @args: struct gcheap_type_add
+ *
+ * Return:
+ * * 0		- registered
+ * * -EINVAL	- a number, the name or the mask is against the rules
+ * * -EOPNOTSUPP - unknown flag
+ * * -EFAULT	- name or mask cannot be read
+ * * -ENOSPC	- the table is full
+ * * -ENOMEM	- out of memory
+ */
+static int request_type_add(struct gcheap_heap *heap, union request_args *args)
+{
+	struct gcheap_type_add *add = &args->type_add;
+	u32 mask_bytes;
+	int error;
+	u8 *copy;
+
+	error = type_check(add);
+	if (error)
+		return error;
+	/* Both are bounded now: the mask by TYPE_MASK_BYTES_MAX. */
+	mask_bytes = type_mask_bytes(add);
+	copy = kvmalloc((size_t)mask_bytes + add->name_bytes + 1, GCHEAP_GFP);
+	if (!copy)
+		return -ENOMEM;
+	if (copy_from_user(copy, u64_to_user_ptr(add->ptr_mask), mask_bytes) ||
+	    copy_from_user(copy + mask_bytes, u64_to_user_ptr(add->name), add->name_bytes)) {
+		error = -EFAULT;
+		goto free_copy;
+	}
+	error = type_add(&heap->core, add, (char *)copy + mask_bytes,
+			 mask_bytes ? copy : NULL);
+free_copy:
+	kvfree(copy);
+	return error;
+}
+
+/* The arrays of a REFILL. */
+struct refill_arrays {
+	struct gcheap_grant grants[GCHEAP_REFILL_MAX];
+	u32 returns[GCHEAP_REFILL_MAX];
+};
+
+/**
+ * request_refill() - GCHEAP_OP_REFILL: return spans and take others
+ * @heap: the heap
+ * @args: struct gcheap_refill
+ *
+ * Return:
+ * * 0		- done; @out_granted tells how many spans were taken
+ * * -EINVAL	- a page that is no cached span, a bad class or type
+ * * -EOVERFLOW	- too long an array
+ * * -EOPNOTSUPP - unknown flag
+ * * -EFAULT	- an array cannot be accessed
+ * * -ENOMEM	- not one span could be had; nothing was returned either
+ */
+static int request_refill(struct gcheap_heap *heap, union request_args *args)
+{
+	struct gcheap_refill *refill = &args->refill;
+	void __user *returns = u64_to_user_ptr(refill->returns);
+	void __user *grants = u64_to_user_ptr(refill->grants);
+	struct refill_arrays *arrays;
+	struct central_key key = {};
+	int error;
+
+	error = heap_refill_check(&heap->core, refill, NULL, NULL);
+	if (error)
+		return error;
+	arrays = kmalloc(sizeof(*arrays), GCHEAP_GFP);
+	if (!arrays)
+		return -ENOMEM;
+	error = -EFAULT;
+	if (copy_from_user(arrays->returns, returns,
+			   refill->return_count * sizeof(arrays->returns[0])))
+		goto free_arrays;
+	if (refill->want_bytes &&
+	    clear_user(grants, refill->grant_count * sizeof(arrays->grants[0])))
+		goto free_arrays;
+	error = heap_refill_check(&heap->core, refill, arrays->returns, &key);
+	if (error)
+		goto free_arrays;
+	error = heap_refill(&heap->core, refill, arrays->returns, arrays->grants, &key);
+	if (error)
+		goto free_arrays;
+	if (copy_to_user(grants, arrays->grants,
+			 refill->out_granted * sizeof(arrays->grants[0])))
+		error = -EFAULT;
+free_arrays:
+	kfree(arrays);
+	return error;
+}
+
+static int request_alloc_large(struct gcheap_heap *heap, union request_args *args)
+{
+	return heap_alloc_large(&heap->core, &args->alloc_large);
+}
+
+static int request_mark_start(struct gcheap_heap *heap, union request_args *args)
+{
+	return heap_mark_start(&heap->core, &args->mark_start);
+}
+
+static int request_sweep_start(struct gcheap_heap *heap, union request_args *args)
+{
+	return heap_sweep_start(&heap->core, &args->sweep_start);
+}
+
+static int request_sweep(struct gcheap_heap *heap, union request_args *args)
+{
+	return heap_sweep(&heap->core, &args->sweep);
+}
+
+static int request_stats(struct gcheap_heap *heap, union request_args *args)
+{
+	return heap_stats(&heap->core, &args->stats);
+}
+
+#define REQUEST(op, handler, type, last_required)			\
+	[op] = {							\
+		.run = handler,						\
+		.size = sizeof(type),					\
+		.required = offsetofend(type, last_required),		\
+	}
+
+static const struct request requests[GCHEAP_OPS] = {
+	REQUEST(GCHEAP_OP_SETUP, request_setup, struct gcheap_setup, out_region_bytes),
+	REQUEST(GCHEAP_OP_TYPE_ADD, request_type_add, struct gcheap_type_add, out_type),
+	REQUEST(GCHEAP_OP_REFILL, request_refill, struct gcheap_refill, grants),
+	REQUEST(GCHEAP_OP_ALLOC_LARGE, request_alloc_large, struct gcheap_alloc_large, out_flags),
+	REQUEST(GCHEAP_OP_MARK_START, request_mark_start, struct gcheap_mark_start,
+		out_swept_spans),
+	REQUEST(GCHEAP_OP_SWEEP_START, request_sweep_start, struct gcheap_sweep_start,
+		out_unswept_spans),
+	REQUEST(GCHEAP_OP_SWEEP, request_sweep, struct gcheap_sweep, out_unswept_spans),
+	REQUEST(GCHEAP_OP_STATS, request_stats, struct gcheap_heap_stats, flags),
+};
+
+/* Whether the caller may send this operation at all. */
+static int request_may(struct gcheap_heap *heap, u32 op)
+{
+	/* Pairs with smp_store_release() in request_setup(). */
+	struct mm_struct *owner = smp_load_acquire(&heap->owner);
+
+	if (owner)
+		return owner == current->mm ? 0 : -EPERM;
+	return op == GCHEAP_OP_SETUP && current->mm ? 0 : -ENXIO;
+}
+
+/* One request, from whatever door it came. @user points to its struct. */
+static int request_handle(struct gcheap_heap *heap, u32 op, void __user *user)
+{
+	const struct request *request = &requests[op];
+	union request_args args = {};
+	u32 size, known;
+	int error;
+
+	error = request_may(heap, op);
+	if (error)
+		return error;
+
+	if (get_user(size, (u32 __user *)user))
+		return -EFAULT;
+	if (size < request->required)
+		return -EINVAL;
+	if (size > PAGE_SIZE)
+		return -E2BIG;
+	error = copy_struct_from_user(&args, request->size, user, size);
+	if (error)
+		return error;
+	args.size = size;	/* it may have been changed in between */
+	known = min(size, request->size);
+	if (copy_to_user(user, &args, known))
+		return -EFAULT;
+
+	if (mutex_lock_killable(&heap->lock))
+		return -EINTR;
+	/* Another thread may have been faster with SETUP, or failed. */
+	error = request_may(heap, op);
+	if (!error)
+		error = request->run(heap, &args);
+	if (heap->live)
+		heap_publish(&heap->core);
+	mutex_unlock(&heap->lock);
+	if (error)
+		return error;
+
+	return copy_to_user(user, &args, known) ? -EFAULT : 0;
+}
+
+/**
+ * gcheap_ioctl() - a request by ioctl()
+ * @file: the heap's file
+ * @cmd: GCHEAP_IOC_*
+ * @arg: address of the request's struct
+ *
+ * Return: 0; -ENOTTY unknown request; else see <linux/gcheap.h>.
+ */
+long gcheap_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	u32 op = _IOC_NR(cmd);
+
+	if (op >= GCHEAP_OPS || cmd != GCHEAP_IOC(op))
+		return -ENOTTY;
+	return request_handle(file->private_data, array_index_nospec(op, GCHEAP_OPS),
+			      (void __user *)arg);
+}

@@ -1,0 +1,388 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * The six regions in the owner's address space.
+ *
+ * HEAP is a VM_MIXEDMAP mapping of ordinary, reference-counted pages: direct I/O,
+ * debuggers and core dumps find them there, and they count in the process's RSS.
+ * Pages are mapped in batches by the request that makes them; ->fault() is for
+ * pages that exist but are not mapped: after munmap() and mmap(), or
+ * MADV_DONTNEED, which loses no data. Where no memory is, an access gets SIGBUS.
+ *
+ * The tables are VM_PFNMAP mappings: their pages live as long as the heap, and
+ * nobody needs a reference to one. ->fault() maps them as they are touched.
+ *
+ * MARKS can be read in its whole length, since a marker looks at the bits of any
+ * address in the heap's range. A hole, where no table page is, reads as the zero
+ * page and cannot be written. That the zero page does not stay when a table page
+ * comes is what gcheap_heap.fault_lock is for; see tables_make().
+ *
+ * What the process could do to a mapping that the module does not expect is
+ * refused: splitting and moving here, growing and fork by VM_DONTEXPAND and
+ * VM_DONTCOPY.
+ */
+#include <linux/sched/mm.h>
+
+#include "compat.h"
+#include "module.h"
+
+/* Table pages that one fault maps, if they exist: an aligned 64 KiB. */
+#define TABLE_AROUND	16u
+
+static unsigned long region_length(const struct gcheap_heap *heap, enum gcheap_region region)
+{
+	return PAGE_ALIGN(heap->region_bytes[region]);
+}
+
+static enum gcheap_region vma_region(const struct vm_area_struct *vma)
+{
+	return vma->vm_pgoff >> (GCHEAP_REGION_SHIFT - PAGE_SHIFT);
+}
+
+static struct gcheap_heap *vma_heap(const struct vm_area_struct *vma)
+{
+	return vma->vm_file->private_data;
+}
+
+/* ---- all regions ------------------------------------------------------------ */
+
+/* Called by mremap(), for the short life of a mapping that it cannot keep. */
+static void region_open(struct vm_area_struct *vma)
+{
+	if (vma_region(vma) == GCHEAP_REGION_HEAP)
+		atomic_inc(&vma_heap(vma)->heap_maps);
+}
+
+/*
+ * With no user left the address space itself ends: the owner has exited or
+ * executed another program. It has no page tables any more, and nobody can fault
+ * or send a request. That is also why the lock, which comes before mmap_lock, is
+ * free; if it should not be, the memory goes at release.
+ */
+static void region_close(struct vm_area_struct *vma)
+{
+	struct gcheap_heap *heap = vma_heap(vma);
+
+	if (vma_region(vma) == GCHEAP_REGION_HEAP && atomic_dec_and_test(&heap->heap_maps))
+		WRITE_ONCE(heap->base, 0);
+
+	if (atomic_read(&vma->vm_mm->mm_users))
+		return;
+	if (mutex_trylock(&heap->lock)) {
+		gcheap_heap_empty(heap);
+		mutex_unlock(&heap->lock);
+	}
+}
+
+static int region_may_split(struct vm_area_struct *vma, unsigned long addr)
+{
+	return -EINVAL;
+}
+
+static int region_mremap(struct vm_area_struct *vma)
+{
+	return -EINVAL;
+}
+
+/* Without one, 6.12 takes mmap_lock for each fault. */
+static vm_fault_t region_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_t end)
+{
+	return 0;
+}
+
+/* ---- HEAP ------------------------------------------------------------------- */
+
+static vm_fault_t heap_fault(struct vm_fault *vmf)
+{
+	struct gcheap_heap *heap = vma_heap(vmf->vma);
+	unsigned long index = vmf->pgoff;	/* the region is the file's first */
+	unsigned long first = round_down(index, PAGES_BLOCK);
+	struct page *page;
+	unsigned long i;
+	int error;
+
+	mutex_lock(&heap->fault_lock);
+	page = pages_find(heap, index);
+	if (!page) {
+		mutex_unlock(&heap->fault_lock);
+		return VM_FAULT_SIGBUS;
+	}
+	error = vm_insert_page(vmf->vma, vmf->address, page);
+
+	/* The rest of its block will be touched too; blocks do not cross the region's end. */
+	for (i = first; !error && i < first + PAGES_BLOCK; i++) {
+		page = i == index ? NULL : pages_find(heap, i);
+		if (page)
+			(void)vm_insert_page(vmf->vma, vmf->vma->vm_start + (i << PAGE_SHIFT),
+					     page);
+	}
+	mutex_unlock(&heap->fault_lock);
+
+	/* -EBUSY: another thread was faster. */
+	return error && error != -EBUSY ? vmf_error(error) : VM_FAULT_NOPAGE;
+}
+
+static const struct vm_operations_struct heap_vm_ops = {
+	.open = region_open,
+	.close = region_close,
+	.may_split = region_may_split,
+	.mremap = region_mremap,
+	.fault = heap_fault,
+	.map_pages = region_map_pages,
+};
+
+/* Maps pages from @addr on, except where some are mapped already. */
+static int heap_insert(struct vm_area_struct *vma, unsigned long addr, struct page **pages,
+		       unsigned long count)
+{
+	while (count) {
+		unsigned long left = count;
+		unsigned long done;
+		int error;
+
+		error = vm_insert_pages(vma, addr, pages, &left);
+		if (error && error != -EBUSY)
+			return error;
+		done = count - left + (error == -EBUSY);
+		addr += done << PAGE_SHIFT;
+		pages += done;
+		count -= done;
+	}
+	return 0;
+}
+
+/**
+ * mapping_map_pages() - map pages of object memory for the calling owner
+ * @heap: the heap
+ * @index: number of the first page in the HEAP region
+ * @pages: the pages
+ * @count: how many
+ *
+ * Does nothing when the region is not mapped.
+ *
+ * Context: may sleep; @heap->lock is held.
+ * Return: 0; -ENOMEM no memory for page tables; -EINTR a fatal signal.
+ */
+int mapping_map_pages(struct gcheap_heap *heap, unsigned long index,
+		      struct page **pages, unsigned long count)
+{
+	struct mm_struct *mm = current->mm;
+	struct vm_area_struct *vma;
+	unsigned long base;
+	int error = 0;
+
+	lockdep_assert_held(&heap->lock);
+	if (mmap_read_lock_killable(mm))
+		return -EINTR;
+	base = READ_ONCE(heap->base);
+	vma = base ? vma_lookup(mm, base) : NULL;
+	if (vma && vma->vm_ops == &heap_vm_ops && vma_heap(vma) == heap)
+		error = heap_insert(vma, vma->vm_start + (index << PAGE_SHIFT), pages, count);
+	mmap_read_unlock(mm);
+	return error;
+}
+
+/* ---- tables ----------------------------------------------------------------- */
+
+/*
+ * vm_page_prot is read-only because of ->pfn_mkwrite(); writable mappings of
+ * MARKS shall not fault at the first write to each page.
+ */
+static vm_fault_t table_insert(struct vm_area_struct *vma, unsigned long index,
+			       struct page *page)
+{
+	return vmf_insert_pfn_prot(vma, vma->vm_start + (index << PAGE_SHIFT),
+				   page_to_pfn(page), vm_get_page_prot(vma->vm_flags));
+}
+
+/* The zero page where no table page is. */
+static vm_fault_t table_insert_hole(struct vm_fault *vmf, struct gcheap_heap *heap,
+				    unsigned long index)
+{
+	struct vm_area_struct *vma = vmf->vma;
+	struct page *page;
+	vm_fault_t ret;
+
+	mutex_lock(&heap->fault_lock);
+	page = tables_find(heap, GCHEAP_REGION_MARKS, index);
+	if (page) {
+		ret = table_insert(vma, index, page);
+	} else {
+		heap->holes_mapped = true;
+		ret = vmf_insert_pfn_prot(vma, vmf->address, my_zero_pfn(vmf->address),
+					  vm_get_page_prot(vma->vm_flags & ~VM_WRITE));
+	}
+	mutex_unlock(&heap->fault_lock);
+	return ret;
+}
+
+static vm_fault_t table_fault(struct vm_fault *vmf)
+{
+	struct vm_area_struct *vma = vmf->vma;
+	struct gcheap_heap *heap = vma_heap(vma);
+	enum gcheap_region region = vma_region(vma);
+	unsigned long index = vmf->pgoff - vma->vm_pgoff;
+	unsigned long first, last, i;
+	struct page *page;
+	vm_fault_t ret;
+
+	page = tables_find(heap, region, index);
+	if (!page) {
+		if (region != GCHEAP_REGION_MARKS || vmf->flags & FAULT_FLAG_WRITE)
+			return VM_FAULT_SIGBUS;
+		return table_insert_hole(vmf, heap, index);
+	}
+	ret = table_insert(vma, index, page);
+
+	first = max(vmf->address & ~(TABLE_AROUND * PAGE_SIZE - 1), vma->vm_start);
+	first = (first - vma->vm_start) >> PAGE_SHIFT;
+	last = min(first + TABLE_AROUND, vma_pages(vma)) - 1;
+	xa_for_each_range(&heap->tables[region], i, page, first, last) {
+		if (ret != VM_FAULT_NOPAGE)
+			break;
+		if (i != index)
+			ret = table_insert(vma, i, page);
+	}
+	return ret;
+}
+
+/*
+ * A write to a page that is mapped read-only: a hole, or a table page that was
+ * mapped while the region was mprotect()ed.
+ */
+static vm_fault_t table_pfn_mkwrite(struct vm_fault *vmf)
+{
+	struct vm_area_struct *vma = vmf->vma;
+	unsigned long index = vmf->pgoff - vma->vm_pgoff;
+	struct page *page = tables_find(vma_heap(vma), vma_region(vma), index);
+
+	if (!page)
+		return VM_FAULT_SIGBUS;
+	/* The hole has been filled just now: fault again. */
+	if (pte_pfn(vmf->orig_pte) != page_to_pfn(page))
+		return VM_FAULT_NOPAGE;
+	return 0;
+}
+
+/* For debuggers, which cannot reach the pages of such a mapping by themselves. */
+static int table_access(struct vm_area_struct *vma, unsigned long addr, void *buf, int len,
+			int write)
+{
+	unsigned long offset = addr - vma->vm_start;
+	struct page *page;
+
+	if (write)
+		return -EACCES;
+	len = min_t(unsigned long, len, PAGE_SIZE - offset_in_page(offset));
+	page = tables_find(vma_heap(vma), vma_region(vma), offset >> PAGE_SHIFT);
+	if (page)
+		memcpy(buf, page_address(page) + offset_in_page(offset), len);
+	else if (vma_region(vma) == GCHEAP_REGION_MARKS)
+		memset(buf, 0, len);
+	else
+		return -EIO;
+	return len;
+}
+
+static const struct vm_operations_struct table_vm_ops = {
+	.open = region_open,
+	.close = region_close,
+	.may_split = region_may_split,
+	.mremap = region_mremap,
+	.fault = table_fault,
+	.map_pages = region_map_pages,
+	.pfn_mkwrite = table_pfn_mkwrite,
+	.access = table_access,
+};
+
+/* ---- mmap() ----------------------------------------------------------------- */
+
+static int heap_mmap(struct gcheap_heap *heap, struct vm_area_struct *vma)
+{
+	if (vma->vm_start & (GCHEAP_ARENA_BYTES - 1))
+		return -EINVAL;
+	if (atomic_cmpxchg(&heap->heap_maps, 0, 1))
+		return -EBUSY;
+	WRITE_ONCE(heap->base, vma->vm_start);
+	compat_vm_flags_mod(vma, VM_MIXEDMAP | VM_DONTEXPAND | VM_DONTCOPY, VM_MAYEXEC);
+	vma->vm_ops = &heap_vm_ops;
+	return 0;
+}
+
+static int table_mmap(enum gcheap_region region, struct vm_area_struct *vma)
+{
+	unsigned long clear = VM_MAYEXEC;
+
+	if (region != GCHEAP_REGION_MARKS) {
+		if (vma->vm_flags & VM_WRITE)
+			return -EACCES;
+		clear |= VM_MAYWRITE;
+	}
+	compat_vm_flags_mod(vma, VM_PFNMAP | VM_DONTEXPAND | VM_DONTCOPY | VM_DONTDUMP, clear);
+	vma->vm_ops = &table_vm_ops;
+	return 0;
+}
+
+/**
+ * mapping_mmap() - map a region
+ * @file: the heap's file
+ * @vma: the mapping to be: shared, of exactly one region
+ *
+ * Return:
+ * * 0		- mapped
+ * * -ENXIO	- there was no SETUP yet
+ * * -EPERM	- the caller is not the heap's owner, or asks for PROT_EXEC
+ * * -EINVAL	- not shared, no region's offset or not its whole length, or an
+ *		  address of HEAP that is not aligned to an arena
+ * * -EACCES	- asks for PROT_WRITE on a region that can only be read
+ * * -EBUSY	- HEAP is mapped already
+ */
+int mapping_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	struct gcheap_heap *heap = file->private_data;
+	/* Pairs with smp_store_release() in request_setup(). */
+	struct mm_struct *owner = smp_load_acquire(&heap->owner);
+	unsigned long region = vma->vm_pgoff >> (GCHEAP_REGION_SHIFT - PAGE_SHIFT);
+
+	if (!owner)
+		return -ENXIO;
+	if (owner != vma->vm_mm)
+		return -EPERM;
+	if (region >= GCHEAP_REGIONS || vma->vm_pgoff != region_pgoff(region))
+		return -EINVAL;
+	if (!(vma->vm_flags & VM_SHARED) ||
+	    vma->vm_end - vma->vm_start != region_length(heap, region))
+		return -EINVAL;
+	if (vma->vm_flags & VM_EXEC)
+		return -EPERM;
+	return region == GCHEAP_REGION_HEAP ? heap_mmap(heap, vma) : table_mmap(region, vma);
+}
+
+/**
+ * mapping_get_unmapped_area() - choose the address of a region
+ * @file: the heap's file
+ * @addr: the caller's wish, or 0
+ * @len: length of the mapping
+ * @pgoff: which region
+ * @flags: MAP_*
+ *
+ * HEAP must start at a multiple of the arena size.
+ *
+ * Return: the address, or a negative errno.
+ */
+unsigned long mapping_get_unmapped_area(struct file *file, unsigned long addr,
+					unsigned long len, unsigned long pgoff,
+					unsigned long flags)
+{
+	const unsigned long align = GCHEAP_ARENA_BYTES;
+	unsigned long found;
+
+	if (pgoff != region_pgoff(GCHEAP_REGION_HEAP) || flags & MAP_FIXED || len + align < len)
+		return compat_get_unmapped_area(file, addr, len, pgoff, flags);
+	if (addr) {
+		found = compat_get_unmapped_area(file, addr, len, pgoff, flags);
+		if (IS_ERR_VALUE(found) || IS_ALIGNED(found, align))
+			return found;
+	}
+	found = compat_get_unmapped_area(file, 0, len + align, pgoff, flags);
+	return IS_ERR_VALUE(found) ? found : ALIGN(found, align);
+}

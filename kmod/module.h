@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * What the module's files share: one open heap, and what each file does for the
+ * others.
+ *
+ *	main.c		the module, its device node, its figures in sysfs
+ *	file.c		open and close; the life of a struct gcheap_heap
+ *	ioctl.c		requests: from a user's struct to kmod/core and back
+ *	mapping.c	the six regions in the owner's address space, page faults
+ *	tables.c	physical pages of the mapped tables
+ *	pages.c		physical pages of object memory
+ *	port.c		what kmod/core asks of the kernel
+ *	compat.h	differences between kernel versions
+ *
+ * Lock order:
+ *
+ *	1. gcheap_heap.lock		each request, from its first look at the
+ *					heap to its last
+ *	2. mm_struct.mmap_lock		taken by requests that map pages or copy
+ *					to and from user space; held by the memory
+ *					manager around ->mmap(), ->close() and
+ *					->fault() (->fault(): or a VMA's lock)
+ *	3. gcheap_heap.fault_lock	page faults, and whoever takes a page away
+ *					from them
+ *	4. i_mmap_rwsem			taken inside unmap_mapping_pages()
+ *
+ * So ->mmap(), ->close() and ->fault() must never wait for gcheap_heap.lock.
+ * What they look up is found without it: the two kinds of pages in xarrays, the
+ * rest in fields that do not change once @owner is set.
+ */
+#ifndef GCHEAP_MODULE_H
+#define GCHEAP_MODULE_H
+
+#include <linux/atomic.h>
+#include <linux/fs.h>
+#include <linux/gfp.h>
+#include <linux/mm.h>
+#include <linux/mutex.h>
+#include <linux/xarray.h>
+
+#include "heap.h"
+
+/*
+ * All memory that a request asks for is charged to its caller, and a request
+ * fails rather than have the OOM killer look for a victim.
+ */
+#define GCHEAP_GFP	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
+
+/* How many pages are mapped in one go: 2 MiB, what one page table holds. */
+#define GCHEAP_MAP_BATCH	512u
+
+/**
+ * struct gcheap_heap - one open file, which SETUP makes a heap
+ * @core: the heap's logic; used under @lock
+ * @lock: serialises requests
+ * @fault_lock: see mapping.c
+ * @owner: the address space that may send requests and map regions; NULL before
+ *	SETUP, and never changed after. Set with release when the fields it
+ *	makes valid (@region_bytes, @core) are
+ * @live: @core has been initialised and not been destroyed
+ * @inode: its mapping has all mappings of the regions, and those of no other heap
+ * @region_bytes: length of each region
+ * @tables: pages of each mapped table, by page index in the region
+ * @blocks: object memory, by block number; see pages.c
+ * @heap_maps: mappings of the HEAP region; more than one only inside mremap()
+ * @base: address of the HEAP region in @owner; 0: not mapped
+ * @holes_mapped: a hole of MARKS was read; under @fault_lock
+ * @slack_blocks: how many blocks may be made without looking whether the memory
+ *	cgroup has some slack left
+ * @batch: pages to map next
+ */
+struct gcheap_heap {
+	struct heap core;
+	struct mutex lock;		/* level 1 */
+	struct mutex fault_lock;	/* level 3 */
+	struct mm_struct *owner;
+	bool live;
+	struct inode *inode;
+	u64 region_bytes[GCHEAP_REGIONS];
+	struct xarray tables[GCHEAP_REGIONS];
+	struct xarray blocks;
+	atomic_t heap_maps;
+	unsigned long base;
+	bool holes_mapped;
+	unsigned int slack_blocks;
+	struct page *batch[GCHEAP_MAP_BATCH];
+};
+
+static inline struct gcheap_heap *gcheap_heap_of(struct heap *core)
+{
+	return container_of(core, struct gcheap_heap, core);
+}
+
+/* The page offset of a region in the file. */
+static inline pgoff_t region_pgoff(enum gcheap_region region)
+{
+	return (pgoff_t)(GCHEAP_REGION_OFFSET(region) >> PAGE_SHIFT);
+}
+
+/* main.c: what all heaps together hold, in bytes. */
+extern atomic_long_t gcheap_heaps;
+extern atomic64_t gcheap_object_bytes;
+extern atomic64_t gcheap_table_bytes;
+
+/* file.c */
+extern const struct file_operations gcheap_fops;
+void gcheap_heap_empty(struct gcheap_heap *heap);
+
+/* ioctl.c */
+long gcheap_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
+
+/* mapping.c */
+int mapping_mmap(struct file *file, struct vm_area_struct *vma);
+unsigned long mapping_get_unmapped_area(struct file *file, unsigned long addr,
+					unsigned long len, unsigned long pgoff,
+					unsigned long flags);
+int mapping_map_pages(struct gcheap_heap *heap, unsigned long index,
+		      struct page **pages, unsigned long count);
+
+/* tables.c */
+void tables_init(struct gcheap_heap *heap);
+struct page *tables_find(struct gcheap_heap *heap, enum gcheap_region region,
+			 unsigned long index);
+struct page *tables_make(struct gcheap_heap *heap, enum gcheap_region region,
+			 unsigned long index);
+void tables_destroy(struct gcheap_heap *heap);
+
+/* pages.c */
+#define PAGES_BLOCK_ORDER	4u
+#define PAGES_BLOCK		BIT(PAGES_BLOCK_ORDER)	/* pages: 64 KiB */
+
+void pages_init(struct gcheap_heap *heap);
+struct page *pages_find(struct gcheap_heap *heap, unsigned long index);
+int pages_populate(struct gcheap_heap *heap, unsigned long first, unsigned long count);
+void pages_destroy(struct gcheap_heap *heap);
+
+#endif /* GCHEAP_MODULE_H */

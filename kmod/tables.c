@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Physical pages of the mapped tables: PAGES, SPANS, TYPES, MARKS and CTRL.
+ *
+ * A table is long and sparse, so it is made of single pages in an xarray. A page
+ * is made when kmod/core asks for it first and stays until the heap is gone.
+ * That is why page faults find it without a lock, and why the tables may be
+ * mapped without reference counts (mapping.c).
+ */
+#include "module.h"
+
+/**
+ * tables_init() - prepare a heap to have tables
+ * @heap: the heap, new
+ */
+void tables_init(struct gcheap_heap *heap)
+{
+	unsigned int region;
+
+	for (region = 0; region < GCHEAP_REGIONS; region++)
+		xa_init_flags(&heap->tables[region], XA_FLAGS_ACCOUNT);
+}
+
+/**
+ * tables_find() - look a page of a table up
+ * @heap: the heap
+ * @region: which table
+ * @index: number of the page in it
+ *
+ * Context: any; no lock is needed.
+ * Return: the page, or NULL when it has not been made.
+ */
+struct page *tables_find(struct gcheap_heap *heap, enum gcheap_region region,
+			 unsigned long index)
+{
+	return xa_load(&heap->tables[region], index);
+}
+
+/**
+ * tables_make() - make a page of a table
+ * @heap: the heap
+ * @region: which table
+ * @index: number of a page that has not been made
+ *
+ * Context: may sleep; @heap->lock is held.
+ * Return: the page, zeroed, or NULL when out of memory.
+ */
+struct page *tables_make(struct gcheap_heap *heap, enum gcheap_region region,
+			 unsigned long index)
+{
+	struct page *page;
+	bool unmap;
+	int error;
+
+	lockdep_assert_held(&heap->lock);
+	page = alloc_page(GCHEAP_GFP | __GFP_ZERO);
+	if (!page)
+		return NULL;
+
+	/*
+	 * Where the process has read this hole of MARKS, it has the zero page
+	 * there. Readers map that under the same lock and only while the xarray
+	 * has no page, so none does after the page is stored.
+	 */
+	mutex_lock(&heap->fault_lock);
+	error = xa_err(xa_store(&heap->tables[region], index, page, GCHEAP_GFP));
+	unmap = region == GCHEAP_REGION_MARKS && heap->holes_mapped;
+	mutex_unlock(&heap->fault_lock);
+	if (error) {
+		__free_page(page);
+		return NULL;
+	}
+	if (unmap)
+		unmap_mapping_pages(heap->inode->i_mapping, region_pgoff(region) + index, 1, false);
+
+	heap->core.counters.table_bytes += PAGE_SIZE;
+	atomic64_add(PAGE_SIZE, &gcheap_table_bytes);
+	return page;
+}
+
+/**
+ * tables_destroy() - free all tables
+ * @heap: the heap; none of its tables is mapped, or can be any more
+ *
+ * Context: may sleep.
+ */
+void tables_destroy(struct gcheap_heap *heap)
+{
+	unsigned int region;
+	unsigned long index;
+	struct page *page;
+
+	for (region = 0; region < GCHEAP_REGIONS; region++) {
+		xa_for_each(&heap->tables[region], index, page) {
+			__free_page(page);
+			atomic64_sub(PAGE_SIZE, &gcheap_table_bytes);
+			cond_resched();
+		}
+		xa_destroy(&heap->tables[region]);
+	}
+}
