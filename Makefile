@@ -272,7 +272,7 @@ install: lib tools
 	install -d $(dkms_dir)
 	cp -r --parents Kbuild VERSION LICENSE LICENSES uapi kmod $(dkms_dir)
 	sed 's|@VERSION@|$(VERSION)|' tools/dkms/dkms.conf.in >$(dkms_dir)/dkms.conf
-	$(if $(DESTDIR),,ldconfig || true)
+	$(if $(DESTDIR),,getent group gcheap >/dev/null || groupadd --system gcheap; ldconfig)
 
 clean:
 	rm -rf $(B)
