@@ -57,7 +57,7 @@ help:
 flavours := normal asan tsan
 flags_normal := $(CFLAGS)
 flags_asan := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
-flags_tsan := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
+flags_tsan := -O1 -g -fno-omit-frame-pointer -fsanitize=thread -Wno-tsan
 
 base_flags := -std=gnu11 -fvisibility=hidden -fno-strict-aliasing -fPIC -pthread -Wall -Wextra $(WERROR) \
 	-DGCHEAP_VERSION='"$(VERSION)"' -MMD -MP
