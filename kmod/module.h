@@ -65,8 +65,8 @@
  * @heap_maps: mappings of the HEAP region; more than one only inside mremap()
  * @base: address of the HEAP region in @owner; 0: not mapped
  * @holes_mapped: a hole of MARKS was read; under @fault_lock
- * @slack_blocks: how many blocks may be made without looking whether the memory
- *	cgroup has some slack left
+ * @slack_credit: how many pages may be made without looking again whether the
+ *	memory cgroup has some slack left; see pages_check_slack()
  * @batch: pages to map next
  */
 struct gcheap_heap {
@@ -82,7 +82,7 @@ struct gcheap_heap {
 	atomic_t heap_maps;
 	unsigned long base;
 	bool holes_mapped;
-	unsigned int slack_blocks;
+	unsigned int slack_credit;
 	struct page *batch[GCHEAP_MAP_BATCH];
 };
 
@@ -130,6 +130,7 @@ void tables_destroy(struct gcheap_heap *heap);
 #define PAGES_BLOCK		BIT(PAGES_BLOCK_ORDER)	/* pages: 64 KiB */
 
 void pages_init(struct gcheap_heap *heap);
+int pages_check_slack(struct gcheap_heap *heap, unsigned int count);
 struct page *pages_find(struct gcheap_heap *heap, unsigned long index);
 int pages_populate(struct gcheap_heap *heap, unsigned long first, unsigned long count);
 void pages_destroy(struct gcheap_heap *heap);

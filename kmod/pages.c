@@ -16,11 +16,11 @@
  *
  * Pages are charged to the memory cgroup of whoever asks. At its limit a request
  * must fail with -ENOMEM; but a cgroup that is full of heap pages to the last
- * byte would have its next ordinary page fault end in the OOM killer. Thus a
- * block is made only if the cgroup would have some slack left after it, which is
- * found out at little cost: by its counters; near the limit, where these cannot
- * tell how much of the rest could be reclaimed, by allocating the slack and
- * freeing it again, once for PAGES_SLACK_BLOCKS blocks.
+ * byte would have its next ordinary page fault end in the OOM killer. Thus pages
+ * of objects and tables are made only if the cgroup would have some slack left
+ * after them, which is found out at little cost: by its counters; near the limit,
+ * where these cannot tell how much of the rest could be reclaimed, by allocating
+ * the slack and freeing it again, once for PAGES_SLACK_CREDIT pages.
  *
  * A request that fails gives back all blocks that it made. These are told by a
  * mark in the xarray; another one tells those that have pages to be mapped. No
@@ -39,7 +39,7 @@
 #define BLOCK_UNMAPPED	XA_MARK_1	/* has pages that it has still to map */
 
 #define PAGES_SLACK		512u	/* pages, 2 MiB */
-#define PAGES_SLACK_BLOCKS	16u	/* 1 MiB: half of it is left at worst */
+#define PAGES_SLACK_CREDIT	256u	/* half of the slack is left at worst */
 
 /* Page @i of a block, or NULL. The pages of a scattered block come one by one. */
 static struct page *block_page(void *entry, unsigned int i)
@@ -52,6 +52,43 @@ static struct page *block_page(void *entry, unsigned int i)
 		return (struct page *)entry + i;
 	pages = xa_untag_pointer(entry);
 	return READ_ONCE(pages[i]);	/* pairs with WRITE_ONCE in block_fill() */
+}
+
+/**
+ * pages_check_slack() - see that a memory cgroup near its limit has slack left
+ * @heap: the heap
+ * @count: how many pages the caller is about to allocate
+ *
+ * Context: may sleep; @heap->lock is held.
+ * Return: 0, or -ENOMEM and the caller should not allocate any.
+ */
+int pages_check_slack(struct gcheap_heap *heap, unsigned int count)
+{
+	struct page *page, *next;
+	unsigned int probed;
+	LIST_HEAD(slack);
+
+	lockdep_assert_held(&heap->lock);
+	if (compat_memcg_margin() >= PAGES_SLACK + count)
+		return 0;
+	if (heap->slack_credit >= count) {
+		heap->slack_credit -= count;
+		return 0;
+	}
+	for (probed = 0; probed < PAGES_SLACK; probed++) {
+		page = alloc_page(GCHEAP_GFP);
+		if (!page)
+			break;
+		list_add(&page->lru, &slack);
+	}
+	list_for_each_entry_safe(page, next, &slack, lru) {
+		list_del(&page->lru);
+		__free_page(page);
+	}
+	if (probed < PAGES_SLACK)
+		return -ENOMEM;
+	heap->slack_credit = PAGES_SLACK_CREDIT - count;
+	return 0;
 }
 
 static void pages_account(struct gcheap_heap *heap, long count)
@@ -93,35 +130,6 @@ static int block_store(struct gcheap_heap *heap, unsigned long number, void *ent
 	return 0;
 }
 
-/* -ENOMEM when the memory cgroup could not give more slack than a little. */
-static int pages_check_slack(struct gcheap_heap *heap)
-{
-	struct page *page, *next;
-	unsigned int count;
-	LIST_HEAD(slack);
-
-	if (compat_memcg_margin() >= PAGES_SLACK + PAGES_BLOCK)
-		return 0;
-	if (heap->slack_blocks) {
-		heap->slack_blocks--;
-		return 0;
-	}
-	for (count = 0; count < PAGES_SLACK; count++) {
-		page = alloc_page(GCHEAP_GFP);
-		if (!page)
-			break;
-		list_add(&page->lru, &slack);
-	}
-	list_for_each_entry_safe(page, next, &slack, lru) {
-		list_del(&page->lru);
-		__free_page(page);
-	}
-	if (count < PAGES_SLACK)
-		return -ENOMEM;
-	heap->slack_blocks = PAGES_SLACK_BLOCKS;
-	return 0;
-}
-
 /* A new block at @number, or 0 with nothing made when only single pages are left. */
 static int block_make_whole(struct gcheap_heap *heap, unsigned long number)
 {
@@ -155,7 +163,7 @@ static int block_fill(struct gcheap_heap *heap, unsigned long first, unsigned lo
 
 	if (entry && xa_pointer_tag(entry) != BLOCK_SCATTERED)
 		return 0;
-	error = pages_check_slack(heap);
+	error = pages_check_slack(heap, PAGES_BLOCK);
 	if (error)
 		return error;
 	if (!entry) {

@@ -53,6 +53,8 @@ struct page *tables_make(struct gcheap_heap *heap, enum gcheap_region region,
 	int error;
 
 	lockdep_assert_held(&heap->lock);
+	if (pages_check_slack(heap, 1))
+		return NULL;
 	page = alloc_page(GCHEAP_GFP | __GFP_ZERO);
 	if (!page)
 		return NULL;
