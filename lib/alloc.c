@@ -18,6 +18,7 @@
 #include "view.h"
 
 #define LIKELY(x)	__builtin_expect(!!(x), 1)
+#define NOINLINE	__attribute__((noinline))
 #define COLD		__attribute__((noinline, cold))
 
 /* ---- one object from a cache ------------------------------------------------ */
@@ -58,7 +59,7 @@ static COLD void *large_failed(int error, uint64_t bytes)
 }
 
 /* An object with a span of its own; @bytes is what @count elements take. */
-static COLD void *object_large(struct thread *thread, gcheap_type type, uint64_t count,
+static NOINLINE void *object_large(struct thread *thread, gcheap_type type, uint64_t count,
 			       uint64_t bytes)
 {
 	struct gcheap *heap = thread->heap;
@@ -147,7 +148,7 @@ static uint32_t type_size_class(const struct gcheap *heap, const struct gcheap_t
 }
 
 /* The first object of a type on this thread, and every object of a large type. */
-static COLD void *new_first(struct thread *thread, gcheap_type type)
+static NOINLINE void *new_first(struct thread *thread, gcheap_type type)
 {
 	const struct gcheap_type_record *record;
 	struct cache *cache;
@@ -231,9 +232,9 @@ void *gcheap_new_array_slow_(struct gcheap_thread *fast, gcheap_type type, size_
 
 /* ---- leaves ----------------------------------------------------------------- */
 
-void *gcheap_new_leaf_slow_(struct gcheap_thread *fast, size_t bytes)
+/* The first leaf of a size on this thread, and all over 1024 bytes. */
+static NOINLINE void *leaf_first(struct thread *thread, size_t bytes)
 {
-	struct thread *thread = (struct thread *)fast;
 	struct cache *cache;
 	uint32_t size_class;
 
@@ -254,6 +255,20 @@ void *gcheap_new_leaf_slow_(struct gcheap_thread *fast, size_t bytes)
 	if ((bytes + 15) / 16 < GCHEAP_LEAF_STEPS_)
 		thread->fast.leaves[(bytes + 15) / 16] = &cache->fast;
 	return object_from_cache(thread, cache, 0, bytes);
+}
+
+void *gcheap_new_leaf_slow_(struct gcheap_thread *fast, size_t bytes)
+{
+	struct thread *thread = (struct thread *)fast;
+	size_t step = (bytes + 15) / 16;
+
+	if (LIKELY(thread && step < GCHEAP_LEAF_STEPS_)) {
+		struct gcheap_cache_ *cache = fast->leaves[step];
+
+		if (LIKELY(cache != &thread_no_slots))
+			return object_from_cache(thread, (struct cache *)cache, 0, bytes);
+	}
+	return leaf_first(thread, bytes);
 }
 
 /* ---- copies ----------------------------------------------------------------- */

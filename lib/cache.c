@@ -163,7 +163,9 @@ static uint64_t *span_alloc_bits(const struct gcheap *heap, uint32_t page)
 
 static void cache_close_window(struct cache *cache)
 {
-	cache->taken += cache->window_free - (uint32_t)__builtin_popcountll(cache->fast.free);
+	cache->taken += cache->window_free;
+	if (cache->fast.free)
+		cache->taken -= (uint32_t)__builtin_popcountll(cache->fast.free);
 	cache->window_free = 0;
 	cache->fast.free = 0;
 }
@@ -179,12 +181,14 @@ static void cache_next_window(struct thread *thread, struct cache *cache)
 	if (count > WINDOW_SLOTS)
 		count = WINDOW_SLOTS;
 	free = window_ones(count);
-	if (!cache->span_is_empty)
+	cache->window_free = count;
+	if (!cache->span_is_empty) {
 		free &= ~window_load(span_alloc_bits(heap, cache->span), cache->fast.slot_bytes,
 				     first, count);
+		cache->window_free = (uint32_t)__builtin_popcountll(free);
+	}
 	cache->window_slot = first;
 	cache->next_slot = first + count;
-	cache->window_free = (uint32_t)__builtin_popcountll(free);
 	cache->fast.window = heap->view.base + ((size_t)cache->span << GCHEAP_PAGE_SHIFT) +
 			     (size_t)first * cache->fast.slot_bytes;
 	cache->fast.free = free;
@@ -210,8 +214,12 @@ static void cache_end_span(struct thread *thread, struct cache *cache)
 	uint64_t unused = cache->fast.free;
 
 	cache_close_window(cache);
-	window_store(bits, cache->slot_bits, cache->fast.slot_bytes, cache->window_slot,
-		     window_ones(cache->next_slot - cache->window_slot) & ~unused);
+	if (cache->next_slot == cache->slots && !unused)
+		window_store_all(bits, cache->slot_bits,
+				 size_class_pages[cache->key.size_class] * 8u);
+	else
+		window_store(bits, cache->slot_bits, cache->fast.slot_bytes, cache->window_slot,
+			     window_ones(cache->next_slot - cache->window_slot) & ~unused);
 	cache->exhausted[cache->exhausted_count++] = cache->span;
 	cache->span = 0;
 	cache->slots = 0;

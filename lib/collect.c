@@ -36,8 +36,10 @@ uint64_t collect_clock_ns(void)
 
 /* ---- marking ---------------------------------------------------------------- */
 
-static void mark_registered(struct gcheap *heap)
+/* The functions that mark roots return how many bytes they went through. */
+static uint64_t mark_registered(struct gcheap *heap)
 {
+	uint64_t bytes = 0;
 	size_t i;
 
 	pthread_mutex_lock(&heap->lock);
@@ -47,39 +49,51 @@ static void mark_registered(struct gcheap *heap)
 		switch (root->kind) {
 		case ROOT_PRECISE:
 			mark_slots(heap->marker, root->start, root->count);
+			bytes += root->count * sizeof(void *);
 			break;
 		case ROOT_TYPED:
 			mark_typed(heap->marker, root->start, root->type, root->count);
+			bytes += root->count * view_type(&heap->view, root->type)->bytes;
 			break;
 		case ROOT_AMBIGUOUS:
 			mark_ambiguous(heap->marker, root->start, root->count);
+			bytes += root->count;
 			break;
 		}
 	}
 	pthread_mutex_unlock(&heap->lock);
+	return bytes;
 }
 
-static void mark_frames(struct thread *thread)
+static uint64_t mark_frames(struct thread *thread)
 {
 	const struct gcheap_frame_ *frame;
+	uint64_t bytes = 0;
 	size_t i;
 
 	for (frame = thread->fast.frames; frame; frame = frame->previous) {
 		for (i = 0; i < frame->count; i++)
 			mark_slots(thread->heap->marker, frame->slots[i], 1);
+		bytes += frame->count * sizeof(void *);
 	}
+	return bytes;
 }
 
-static void mark_all(struct thread *thread, const char *sp, struct mark_result *result)
+static uint64_t mark_all(struct thread *thread, const char *sp, struct mark_result *result)
 {
 	struct marker *marker = thread->heap->marker;
+	size_t stack_bytes = (size_t)(thread->stack_top - sp);
+	uint64_t bytes;
 
 	mark_begin(marker);
-	mark_registered(thread->heap);
-	mark_frames(thread);
-	if (thread->heap->flags & GCHEAP_CONSERVATIVE_STACKS)
-		mark_ambiguous(marker, sp, (size_t)(thread->stack_top - sp));
+	bytes = mark_registered(thread->heap);
+	bytes += mark_frames(thread);
+	if (thread->heap->flags & GCHEAP_CONSERVATIVE_STACKS) {
+		mark_ambiguous(marker, sp, stack_bytes);
+		bytes += stack_bytes;
+	}
 	mark_finish(marker, result);
+	return bytes;
 }
 
 /* ---- a cycle ---------------------------------------------------------------- */
@@ -139,7 +153,7 @@ static void cycle_count(struct gcheap *heap, struct cycle *cycle,
 	if (pause > stats->pause_ns_max)
 		stats->pause_ns_max = pause;
 	cycle->after_bytes = result->bytes;
-	pacer_cycle_ended(&heap->pacer, result->bytes);
+	pacer_cycle_ended(&heap->pacer, result->bytes, cycle->root_bytes);
 }
 
 static void cycle_verify(struct gcheap *heap, const struct mark_result *result)
@@ -180,7 +194,7 @@ static __attribute__((noinline)) int collect_below(struct thread *thread)
 	flushed = collect_clock_ns();
 	cycle.flush_ns = flushed - cycle.start_ns;
 
-	mark_all(thread, sp, &result);
+	cycle.root_bytes = mark_all(thread, sp, &result);
 	marked = collect_clock_ns();
 	cycle.mark_ns = marked - flushed;
 

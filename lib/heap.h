@@ -189,8 +189,8 @@ void *error_null(int error, const char *format, ...) __attribute__((format(print
 void pacer_init(struct pacer *pacer, int32_t gc_percent, uint64_t memory_limit);
 /* Whether a cycle should run before @bytes more are taken. */
 bool pacer_is_due(const struct pacer *pacer, uint64_t bytes);
-/* A cycle found @live_bytes: sets the next trigger. */
-void pacer_cycle_ended(struct pacer *pacer, uint64_t live_bytes);
+/* A cycle went through @root_bytes and found @live_bytes: sets the next trigger. */
+void pacer_cycle_ended(struct pacer *pacer, uint64_t live_bytes, uint64_t root_bytes);
 
 /* ---- collect.c -------------------------------------------------------------- */
 

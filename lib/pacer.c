@@ -3,37 +3,56 @@
  * When to collect.
  *
  * A cycle starts when the program has taken gc_percent of what the last cycle
- * found live, but not before it has taken PACER_MIN: marking costs in proportion
- * to what is live, so the cost an allocated byte is bounded, and a small heap
- * recycles memory that is still in the processor's cache.
+ * found live: marking costs in proportion to what is live, so that the cost an
+ * allocated byte is bounded. A heap with little live is not collected before it
+ * has taken PACER_PER_WORK times what the last cycle had to look at, and
+ * PACER_MIN at least, for the same reason; nor much later, because a program that
+ * drops what it allocates then goes round in memory that is still in its core's
+ * cache. Measured on a core with 2 MiB of second-level cache, ns an object of 64
+ * and 1024 bytes allocated and dropped, cycles included, by trigger:
  *
- * The memory limit lowers the trigger, down to PACER_LIMIT_MIN: a program whose
- * live data alone is over its limit goes on, slower, rather than in a loop of
- * cycles that find nothing. With a limit and gc_percent -1, cycles start by the
- * limit alone; with neither, on request and when memory runs out.
+ *	1 MiB	3.9	45
+ *	2 MiB	4.4	54
+ *	4 MiB	4.6	65
+ *
+ * The memory limit lowers the trigger, down to PACER_MIN: a program whose live
+ * data alone is over its limit goes on, slower, rather than in a loop of cycles
+ * that find nothing. With a limit and gc_percent -1, cycles start by the limit
+ * alone; with neither, on request and when memory runs out.
  */
 #include "heap.h"
 
-#define PACER_MIN	((uint64_t)4 << 20)
-#define PACER_LIMIT_MIN	((uint64_t)1 << 20)
+#define PACER_MIN	((uint64_t)1 << 20)
+#define PACER_MIN_MAX	((uint64_t)4 << 20)
+#define PACER_PER_WORK	4
 
-static uint64_t pacer_trigger(const struct pacer *pacer)
+/* The least growth that pays for a cycle which looked at @work bytes. */
+static uint64_t pacer_least(uint64_t work)
+{
+	if (work > PACER_MIN_MAX / PACER_PER_WORK)
+		return PACER_MIN_MAX;
+	return work < PACER_MIN / PACER_PER_WORK ? PACER_MIN : work * PACER_PER_WORK;
+}
+
+static uint64_t pacer_trigger(const struct pacer *pacer, uint64_t root_bytes)
 {
 	uint64_t trigger = UINT64_MAX;
 
 	if (pacer->gc_percent >= 0) {
+		uint64_t least = pacer_least(pacer->live_bytes + root_bytes);
+
 		/* Divided first: no product of a live heap and a percentage overflows. */
 		trigger = pacer->live_bytes / 100 * (uint32_t)pacer->gc_percent;
-		if (trigger < PACER_MIN)
-			trigger = PACER_MIN;
+		if (trigger < least)
+			trigger = least;
 	}
 	if (pacer->memory_limit) {
 		uint64_t room = 0;
 
 		if (pacer->memory_limit > pacer->live_bytes)
 			room = pacer->memory_limit - pacer->live_bytes;
-		if (room < PACER_LIMIT_MIN)
-			room = PACER_LIMIT_MIN;
+		if (room < PACER_MIN)
+			room = PACER_MIN;
 		if (trigger > room)
 			trigger = room;
 	}
@@ -43,7 +62,7 @@ static uint64_t pacer_trigger(const struct pacer *pacer)
 void pacer_init(struct pacer *pacer, int32_t gc_percent, uint64_t memory_limit)
 {
 	*pacer = (struct pacer) { .gc_percent = gc_percent, .memory_limit = memory_limit };
-	pacer->trigger_bytes = pacer_trigger(pacer);
+	pacer->trigger_bytes = pacer_trigger(pacer, 0);
 }
 
 bool pacer_is_due(const struct pacer *pacer, uint64_t bytes)
@@ -55,9 +74,9 @@ bool pacer_is_due(const struct pacer *pacer, uint64_t bytes)
 			   bytes > pacer->trigger_bytes - granted);
 }
 
-void pacer_cycle_ended(struct pacer *pacer, uint64_t live_bytes)
+void pacer_cycle_ended(struct pacer *pacer, uint64_t live_bytes, uint64_t root_bytes)
 {
 	pacer->live_bytes = live_bytes;
 	pacer->granted_bytes = 0;
-	pacer->trigger_bytes = pacer_trigger(pacer);
+	pacer->trigger_bytes = pacer_trigger(pacer, root_bytes);
 }

@@ -13,6 +13,7 @@
  * @flush_ns: time to flush the caches and in MARK_START
  * @mark_ns: time to mark
  * @sweep_ns: time in SWEEP_START
+ * @root_bytes: roots, frames and stack that it went through
  * @before_bytes: live and taken bytes when it started
  * @after_bytes: live bytes
  * @freed_spans: spans freed by page marks
@@ -22,6 +23,7 @@ struct cycle {
 	uint64_t flush_ns;
 	uint64_t mark_ns;
 	uint64_t sweep_ns;
+	uint64_t root_bytes;
 	uint64_t before_bytes;
 	uint64_t after_bytes;
 	uint64_t freed_spans;

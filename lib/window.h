@@ -45,4 +45,13 @@ uint64_t window_load(const uint64_t *bits, uint32_t slot_bytes, uint32_t first, 
 void window_store(uint64_t *bits, const uint64_t *pattern, uint32_t slot_bytes, uint32_t first,
 		  uint64_t used);
 
+/* Set the bits of all slots of a span; @words is a multiple of 8. */
+static inline void window_store_all(uint64_t *bits, const uint64_t *pattern, uint32_t words)
+{
+	uint32_t w;
+
+	for (w = 0; w < words; w++)
+		bits[w] |= pattern[w];
+}
+
 #endif /* GCHEAP_LIB_WINDOW_H */

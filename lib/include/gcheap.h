@@ -275,7 +275,10 @@ GCHEAP_API void *gcheap_new_slow_(struct gcheap_thread *thread, gcheap_type type
 GCHEAP_API void *gcheap_new_array_slow_(struct gcheap_thread *thread, gcheap_type type, size_t n);
 GCHEAP_API void *gcheap_new_leaf_slow_(struct gcheap_thread *thread, size_t bytes);
 
-/* The next free slot of a cache that has one, zeroed. */
+/*
+ * The next free slot of a cache that has one, zeroed. Slots are multiples of 8
+ * bytes. The memset()s have constant lengths, which compilers turn into stores.
+ */
 static inline void *gcheap_cache_next_(struct gcheap_cache_ *cache, uint64_t free)
 {
 	char *slot = cache->window +
@@ -284,18 +287,18 @@ static inline void *gcheap_cache_next_(struct gcheap_cache_ *cache, uint64_t fre
 	char *at = slot;
 
 	cache->free = free & (free - 1);
-	if (bytes & 8) {
-		*(uint64_t *)(void *)at = 0;
-		at += 8;
-		bytes -= 8;
-	}
-	for (; bytes; bytes -= 16) {
-		((uint64_t *)(void *)at)[0] = 0;
-		((uint64_t *)(void *)at)[1] = 0;
-		at += 16;
-		/* Keeps the compiler from making a call to memset() of this. */
+	for (; bytes >= 32; bytes -= 32) {
+		__builtin_memset(at, 0, 32);
+		at += 32;
+		/* Keeps the compiler from making a call of the whole loop. */
 		__asm__ volatile("" : "+r"(at));
 	}
+	if (bytes & 16) {
+		__builtin_memset(at, 0, 16);
+		at += 16;
+	}
+	if (bytes & 8)
+		__builtin_memset(at, 0, 8);
 	/* The zeros are visible before any store of the slot's address. */
 	__atomic_thread_fence(__ATOMIC_RELEASE);
 	return slot;
