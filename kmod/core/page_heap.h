@@ -4,21 +4,35 @@
  * fit among them. It knows page numbers only, not memory.
  *
  * The design is that of Go's page allocator (Knyszek and Clements, 2019): a
- * bitmap of allocated pages, and above it a radix tree of summaries {start,
- * max, end}: free pages at the start of a range, its longest free run, free
+ * bitmap of free pages, and above it a radix tree of summaries {start, max,
+ * end}: free pages at the start of a range, its longest run of free pages, free
  * pages at its end. A search descends only into ranges that can hold the run.
+ *
+ *	level                  one summary speaks of
+ *	0: leaves              1024 pages, 8 MiB: 16 words of the bitmap
+ *	1: arenas              8 leaves
+ *	2 ...                  8 summaries of the level below
+ *	levels - 1: the top    so many that at most eight of them are left
+ *
+ * Taking a run costs eight summaries a level on the way down, and the same on
+ * the way up. Giving one back is linear in the leaves that it touches.
+ *
+ * The bitmap and the leaves are made with an arena's first page, the levels
+ * above for the whole reserve:
+ *
+ *	reserve                  64 MiB      64 GiB       1 TiB
+ *	for the reserve          0.1 KiB     22 KiB       348 KiB
+ *	for each arena in use    1.1 KiB     1.1 KiB      1.1 KiB
  */
 #ifndef GCHEAP_CORE_PAGE_HEAP_H
 #define GCHEAP_CORE_PAGE_HEAP_H
 
 #include "port.h"
 
-/* Leaf of the summary tree: 512 pages, 4 MiB; each level above joins eight. */
-#define PAGE_HEAP_LEAF_SHIFT	9
-#define PAGE_HEAP_LEAF_PAGES	(1u << PAGE_HEAP_LEAF_SHIFT)
-#define PAGE_HEAP_FANOUT_SHIFT	3
-#define PAGE_HEAP_LEVELS	8	/* 2^9 * 8^7 pages: more than 1 TiB */
+/* Levels above the leaves: eight arenas, and eight times as many each. */
+#define PAGE_HEAP_UPPER_LEVELS	5	/* 8^5 arenas: more than 1 TiB */
 
+struct page_heap_arena;
 struct page_heap_summary;
 
 /**
@@ -26,24 +40,20 @@ struct page_heap_summary;
  * @reserve_pages: how many page numbers there are
  * @end: pages below this exist; grows only
  * @free_pages: how many of these are free
- * @search_from: no page below this is free
- * @levels: depth of the summary tree
- * @summaries: summaries by level, 0 the root's; allocated for @reserve_pages
- * @leaves: bitmaps of allocated pages, by leaf; a leaf's are made by growth
- * @zeroed_from: by arena: no page of it from this one on was ever handed out
+ * @levels: depth of the tree of summaries, the leaves included
+ * @upper: summaries of each level but the leaves, of the whole reserve
+ * @arenas: by arena index: bitmap and leaves; NULL: no page of it exists
  *
- * Invariants: page 0 is never free; @free_pages is the number of clear bits
- * below @end; each summary is that of its bits.
+ * Invariants: page 0 is never free; a page from @end on is not free;
+ * @free_pages is the number of set bits; each summary is that of its bits.
  */
 struct page_heap {
 	u32 reserve_pages;
 	u32 end;
 	u32 free_pages;
-	u32 search_from;
 	u32 levels;
-	struct page_heap_summary *summaries[PAGE_HEAP_LEVELS];
-	u64 **leaves;
-	u32 *zeroed_from;
+	struct page_heap_summary *upper[PAGE_HEAP_UPPER_LEVELS];
+	struct page_heap_arena **arenas;
 };
 
 /**
@@ -61,7 +71,7 @@ void page_heap_destroy(struct page_heap *ph);
  * @ph: the allocator
  * @npages: how many
  *
- * The first growth adds page 0 too, which stays allocated for ever.
+ * Page 0, the first one of the first growth, is never free.
  *
  * Return: 0; -ENOSPC when @reserve_pages do not suffice; -ENOMEM. Nothing has
  * changed after an error.
@@ -72,7 +82,8 @@ int page_heap_grow(struct page_heap *ph, u32 npages);
  * page_heap_alloc() - take the lowest run of free pages
  * @ph: the allocator
  * @npages: its length, not 0
- * @used_before: set to whether any page of it was handed out before
+ * @used_before: set to whether a page of it may have been handed out before;
+ *	an arena remembers only up to which page that ever happened
  *
  * Return: number of the run's first page, or 0 when there is no such run.
  */
@@ -92,5 +103,13 @@ void page_heap_free(struct page_heap *ph, u32 page, u32 npages);
  * @page: any page number
  */
 bool page_heap_is_free(const struct page_heap *ph, u32 page);
+
+/**
+ * page_heap_tail() - how many pages at the end are free
+ * @ph: the allocator
+ *
+ * A run that is longer than any free one needs growth by so many pages less.
+ */
+u32 page_heap_tail(const struct page_heap *ph);
 
 #endif /* GCHEAP_CORE_PAGE_HEAP_H */

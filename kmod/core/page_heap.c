@@ -1,0 +1,439 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * The page-run allocator.
+ */
+#include "page_heap.h"
+
+#define FANOUT_SHIFT	3
+#define FANOUT		((u32)BIT(FANOUT_SHIFT))
+
+#define ARENA_SHIFT	(GCHEAP_ARENA_SHIFT - GCHEAP_PAGE_SHIFT)
+#define ARENA_PAGES	((u32)BIT(ARENA_SHIFT))
+#define LEAF_SHIFT	(ARENA_SHIFT - FANOUT_SHIFT)
+#define LEAF_PAGES	((u32)BIT(LEAF_SHIFT))
+#define LEAF_WORDS	(LEAF_PAGES / 64)
+
+/* The tree must reach over the largest reserve, with at most FANOUT summaries on top. */
+static_assert(GCHEAP_RESERVE_MAX >> GCHEAP_ARENA_SHIFT <=
+	      1ull << FANOUT_SHIFT * PAGE_HEAP_UPPER_LEVELS);
+static_assert(GCHEAP_RESERVE_MAX >> GCHEAP_PAGE_SHIFT < U32_MAX);
+
+/**
+ * struct page_heap_summary - the free pages of a range
+ * @start: how many there are at its start
+ * @max: length of the longest run
+ * @end: how many there are at its end
+ */
+struct page_heap_summary {
+	u32 start;
+	u32 max;
+	u32 end;
+};
+
+/**
+ * struct page_heap_arena - the free pages of an arena
+ * @free: one bit a page: it exists and is free
+ * @leaves: summaries of @free
+ * @used: pages of the arena below this may have been handed out, none above was
+ */
+struct page_heap_arena {
+	u64 free[FANOUT * LEAF_WORDS];
+	struct page_heap_summary leaves[FANOUT];
+	u32 used;
+};
+
+/* ---- the tree's shape ------------------------------------------------------- */
+
+/* A summary of @level speaks of two to this power pages. */
+static u32 level_shift(u32 level)
+{
+	return LEAF_SHIFT + FANOUT_SHIFT * level;
+}
+
+static struct page_heap_summary *summary_at(const struct page_heap *ph, u32 level, u32 index)
+{
+	if (level)
+		return &ph->upper[level - 1][index];
+	return &ph->arenas[index >> FANOUT_SHIFT]->leaves[index & (FANOUT - 1)];
+}
+
+static u64 *leaf_words(const struct page_heap *ph, u32 leaf)
+{
+	return ph->arenas[leaf >> FANOUT_SHIFT]->free + (leaf & (FANOUT - 1)) * LEAF_WORDS;
+}
+
+/* ---- bits ------------------------------------------------------------------- */
+
+/* Bit i of the result: bits i ... i + @length - 1 of @word are set. */
+static u64 word_runs(u64 word, u32 length)
+{
+	u32 done = 1;
+
+	/* @word now tells where @done set bits begin. */
+	while (word && done < length) {
+		u32 step = min_t(u32, done, length - done);
+
+		word &= word >> step;
+		done += step;
+	}
+	return word;
+}
+
+/* Set bits at the start and at the end of a word that has a clear one. */
+static u32 word_start(u64 word)
+{
+	return (u32)__ffs64(~word);
+}
+
+static u32 word_end(u64 word)
+{
+	return 64 - (u32)fls64(~word);
+}
+
+/* First page in the leaf of a run of @npages; there is one. */
+static u32 leaf_find(const u64 *words, u32 npages)
+{
+	u32 run = 0;	/* free pages that end where words[i] begins */
+	u32 i;
+
+	for (i = 0; i < LEAF_WORDS; i++) {
+		u64 runs;
+
+		if (words[i] == U64_MAX) {
+			run += 64;
+			if (run >= npages)
+				return (i + 1) * 64 - run;
+			continue;
+		}
+		if (run + word_start(words[i]) >= npages)
+			return i * 64 - run;
+		runs = npages < 64 ? word_runs(words[i], npages) : 0;
+		if (runs)
+			return i * 64 + (u32)__ffs64(runs);
+		run = word_end(words[i]);
+	}
+	WARN_ON_ONCE(true);
+	return 0;
+}
+
+/* ---- summaries -------------------------------------------------------------- */
+
+/*
+ * The summary of pieces that follow each other: for each, piece_whole() or
+ * piece_broken(), then pieces_end().
+ */
+struct pieces {
+	struct page_heap_summary sum;
+	u32 run;	/* free pages that end where the next piece begins */
+	bool broken;	/* a piece was not wholly free */
+};
+
+static void piece_whole(struct pieces *pieces, u32 npages)
+{
+	pieces->run += npages;
+}
+
+static void piece_broken(struct pieces *pieces, u32 start, u32 end)
+{
+	pieces->run += start;
+	if (!pieces->broken)
+		pieces->sum.start = pieces->run;
+	pieces->broken = true;
+	pieces->sum.max = max_t(u32, pieces->sum.max, pieces->run);
+	pieces->run = end;
+}
+
+static struct page_heap_summary pieces_end(struct pieces *pieces)
+{
+	if (!pieces->broken)
+		pieces->sum.start = pieces->run;
+	pieces->sum.max = max_t(u32, pieces->sum.max, pieces->run);
+	pieces->sum.end = pieces->run;
+	return pieces->sum;
+}
+
+static struct page_heap_summary leaf_summary(const u64 *words)
+{
+	struct pieces pieces = { 0 };
+	u32 i;
+
+	for (i = 0; i < LEAF_WORDS; i++) {
+		u32 start, end;
+		u64 runs;
+
+		if (words[i] == U64_MAX) {
+			piece_whole(&pieces, 64);
+			continue;
+		}
+		start = word_start(words[i]);
+		end = word_end(words[i]);
+		piece_broken(&pieces, start, end);
+		/* Is one of the runs between them longer than all so far? */
+		runs = (words[i] >> start << start) & (U64_MAX >> end);
+		if (pieces.sum.max < 64)
+			runs = word_runs(runs, pieces.sum.max + 1);
+		else
+			runs = 0;
+		for (; runs; runs &= runs >> 1)
+			pieces.sum.max++;
+	}
+	return pieces_end(&pieces);
+}
+
+/* Of a range whose pages are all free, or none of them. */
+static struct page_heap_summary uniform_summary(u32 free_pages)
+{
+	return (struct page_heap_summary){ free_pages, free_pages, free_pages };
+}
+
+/* Of a summary above the leaves, from those below it. */
+static struct page_heap_summary upper_summary(const struct page_heap *ph, u32 level, u32 index)
+{
+	const struct page_heap_summary *below = summary_at(ph, level - 1, index << FANOUT_SHIFT);
+	u32 whole = 1u << level_shift(level - 1);
+	struct pieces pieces = { 0 };
+	u32 i;
+
+	for (i = 0; i < FANOUT; i++) {
+		if (below[i].max == whole) {
+			piece_whole(&pieces, whole);
+			continue;
+		}
+		piece_broken(&pieces, below[i].start, below[i].end);
+		pieces.sum.max = max_t(u32, pieces.sum.max, below[i].max);
+	}
+	return pieces_end(&pieces);
+}
+
+/* Set or clear the bits of a range that has none like that. */
+static void range_set_bits(struct page_heap *ph, u32 page, u32 npages, bool free)
+{
+	u32 end = page + npages;
+
+	while (page < end) {
+		u64 *word = &leaf_words(ph, page >> LEAF_SHIFT)[page % LEAF_PAGES / 64];
+		u32 count = min_t(u32, 64 - page % 64, end - page);
+		u64 mask = U64_MAX >> (64 - count) << page % 64;
+
+		WARN_ON_ONCE((free ? *word : ~*word) & mask);
+		*word ^= mask;
+		page += count;
+		if (!(page & (ARENA_PAGES - 1)))
+			port_interrupted();
+	}
+}
+
+/* Make a whole range free or not: its bits, and the summaries above them. */
+static void range_set(struct page_heap *ph, u32 page, u32 npages, bool free)
+{
+	u32 last = page + npages - 1;
+	u32 level, i;
+
+	if (!npages)
+		return;
+	range_set_bits(ph, page, npages, free);
+	for (level = 0; level < ph->levels; level++) {
+		u32 shift = level_shift(level);
+		bool changed = false;
+
+		for (i = page >> shift; i <= last >> shift; i++) {
+			struct page_heap_summary *old = summary_at(ph, level, i);
+			struct page_heap_summary new;
+
+			if (i << shift >= page && ((i + 1) << shift) - 1 <= last)
+				new = uniform_summary(free ? 1u << shift : 0);
+			else if (level)
+				new = upper_summary(ph, level, i);
+			else
+				new = leaf_summary(leaf_words(ph, i));
+			changed |= new.start != old->start || new.max != old->max ||
+				   new.end != old->end;
+			*old = new;
+		}
+		if (!changed)
+			break;
+	}
+	if (free)
+		ph->free_pages += npages;
+	else
+		ph->free_pages -= npages;
+}
+
+/* ---- life ------------------------------------------------------------------- */
+
+int page_heap_init(struct page_heap *ph, u32 reserve_pages)
+{
+	u32 arenas = DIV_ROUND_UP(reserve_pages, ARENA_PAGES);
+	u32 count = arenas;
+	u32 lengths[PAGE_HEAP_UPPER_LEVELS];
+	struct page_heap_summary *upper;
+	u32 total = 0;
+	u32 i;
+
+	memset(ph, 0, sizeof(*ph));
+	ph->reserve_pages = reserve_pages;
+	for (i = 0; i < PAGE_HEAP_UPPER_LEVELS; i++) {
+		/* What is beyond the reserve has no free page: all zero. */
+		lengths[i] = round_up(count, FANOUT);
+		total += lengths[i];
+		if (count <= FANOUT)
+			break;
+		count = lengths[i] >> FANOUT_SHIFT;
+	}
+	/* The arenas' level is the first above the leaves. */
+	ph->levels = i + 2;
+
+	ph->arenas = port_zalloc(arenas * sizeof(*ph->arenas));
+	upper = port_zalloc(total * sizeof(*upper));
+	if (!ph->arenas || !upper) {
+		port_free(upper);
+		port_free(ph->arenas);
+		memset(ph, 0, sizeof(*ph));
+		return -ENOMEM;
+	}
+	for (i = 0; i < ph->levels - 1; i++) {
+		ph->upper[i] = upper;
+		upper += lengths[i];
+	}
+	return 0;
+}
+
+/* Frees the arenas from @first on. */
+static void arenas_free(struct page_heap *ph, u32 first, u32 count)
+{
+	while (count--) {
+		port_free(ph->arenas[first + count]);
+		ph->arenas[first + count] = NULL;
+	}
+}
+
+void page_heap_destroy(struct page_heap *ph)
+{
+	if (ph->arenas)
+		arenas_free(ph, 0, DIV_ROUND_UP(ph->end, ARENA_PAGES));
+	port_free(ph->arenas);
+	port_free(ph->upper[0]);
+	memset(ph, 0, sizeof(*ph));
+}
+
+int page_heap_grow(struct page_heap *ph, u32 npages)
+{
+	u32 first = DIV_ROUND_UP(ph->end, ARENA_PAGES);
+	u32 page = ph->end;
+	u32 arenas, i;
+
+	if (npages > ph->reserve_pages - ph->end)
+		return -ENOSPC;
+	if (!npages)
+		return 0;
+	arenas = DIV_ROUND_UP(page + npages, ARENA_PAGES) - first;
+	for (i = 0; i < arenas; i++) {
+		ph->arenas[first + i] = port_zalloc(sizeof(struct page_heap_arena));
+		if (!ph->arenas[first + i]) {
+			arenas_free(ph, first, i);
+			return -ENOMEM;
+		}
+	}
+	ph->end = page + npages;
+	if (!page)
+		range_set(ph, 1, npages - 1, true);
+	else
+		range_set(ph, page, npages, true);
+	return 0;
+}
+
+/* ---- pages ------------------------------------------------------------------ */
+
+/* First page of the lowest run of @npages; 0: there is none. */
+static u32 run_find(const struct page_heap *ph, u32 npages)
+{
+	u32 level = ph->levels;
+	u32 index = 0;	/* of the summary, of the level above, that has the run */
+
+	while (level--) {
+		u32 shift = level_shift(level);
+		u32 end = (index + 1) << FANOUT_SHIFT;
+		u32 run = 0;	/* free pages that end where @index begins */
+
+		for (index <<= FANOUT_SHIFT; index < end; index++) {
+			const struct page_heap_summary *sum = summary_at(ph, level, index);
+
+			if (run + sum->start >= npages)
+				return (index << shift) - run;
+			if (sum->max >= npages)
+				break;
+			if (sum->max == 1u << shift)
+				run += sum->max;
+			else
+				run = sum->end;
+		}
+		if (index == end)
+			return 0;
+	}
+	return (index << LEAF_SHIFT) + leaf_find(leaf_words(ph, index), npages);
+}
+
+/* Note that a range is handed out. Return: whether some of it may have been before. */
+static bool range_use(struct page_heap *ph, u32 page, u32 npages)
+{
+	u32 end = page + npages;
+	bool used_before = false;
+
+	while (page < end) {
+		struct page_heap_arena *arena = ph->arenas[page >> ARENA_SHIFT];
+		u32 offset = page & (ARENA_PAGES - 1);
+		u32 count = min_t(u32, ARENA_PAGES - offset, end - page);
+
+		if (offset < arena->used)
+			used_before = true;
+		arena->used = max_t(u32, arena->used, offset + count);
+		page += count;
+	}
+	return used_before;
+}
+
+u32 page_heap_alloc(struct page_heap *ph, u32 npages, bool *used_before)
+{
+	u32 page;
+
+	if (!npages || npages > ph->free_pages)
+		return 0;
+	page = run_find(ph, npages);
+	if (!page)
+		return 0;
+	range_set(ph, page, npages, false);
+	*used_before = range_use(ph, page, npages);
+	return page;
+}
+
+void page_heap_free(struct page_heap *ph, u32 page, u32 npages)
+{
+	if (WARN_ON_ONCE(!page || page >= ph->end || npages > ph->end - page))
+		return;
+	range_set(ph, page, npages, true);
+}
+
+bool page_heap_is_free(const struct page_heap *ph, u32 page)
+{
+	if (page >= ph->end)
+		return false;
+	return leaf_words(ph, page >> LEAF_SHIFT)[page % LEAF_PAGES / 64] >> page % 64 & 1;
+}
+
+u32 page_heap_tail(const struct page_heap *ph)
+{
+	u32 page = ph->end;
+
+	while (page) {
+		u32 count = (page - 1) % 64 + 1;
+		u64 word = leaf_words(ph, (page - 1) >> LEAF_SHIFT)[(page - 1) % LEAF_PAGES / 64];
+		u64 taken = ~word << (64 - count);
+
+		if (taken) {
+			page -= 64 - (u32)fls64(taken);
+			break;
+		}
+		page -= count;
+	}
+	return ph->end - page;
+}

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The port of the core's unit tests.
+ */
+#include <stdlib.h>
+
+#include "port_test.h"
+
+struct port_test port_test;
+
+void port_test_reset(void)
+{
+	u64 blocks = port_test.blocks;
+
+	port_test = (struct port_test){ .blocks = blocks };
+}
+
+void port_test_fail(u64 n, bool fail_all)
+{
+	port_test.calls = 0;
+	port_test.failures = 0;
+	port_test.fail_at = n;
+	port_test.fail_all = fail_all;
+}
+
+void port_test_interrupt(u64 n)
+{
+	port_test.interrupt_calls = 0;
+	port_test.interrupt_at = n;
+}
+
+/* Counts a call that may fail, and tells whether it does. */
+static bool call_fails(void)
+{
+	bool fails;
+
+	port_test.calls++;
+	fails = port_test.fail_at && (port_test.calls == port_test.fail_at ||
+				      (port_test.fail_all && port_test.calls > port_test.fail_at));
+	port_test.failures += fails;
+	return fails;
+}
+
+static void *zalloc_or_abort(size_t count, size_t bytes)
+{
+	void *memory = calloc(count, bytes);
+
+	if (!memory)
+		abort();
+	return memory;
+}
+
+/* ---- the port --------------------------------------------------------------- */
+
+void *port_zalloc(size_t bytes)
+{
+	if (call_fails())
+		return NULL;
+	port_test.blocks++;
+	return zalloc_or_abort(1, bytes);
+}
+
+void port_free(void *memory)
+{
+	if (memory)
+		port_test.blocks--;
+	free(memory);
+}
+
+void *port_table_page(struct heap *heap, enum gcheap_region region, u64 offset)
+{
+	struct test_heap *th = (struct test_heap *)heap;
+	u64 index = offset / PORT_TABLE_PAGE_BYTES;
+
+	assert(region != GCHEAP_REGION_HEAP && offset % PORT_TABLE_PAGE_BYTES == 0);
+	assert(index < th->table_pages[region]);
+	if (!th->tables[region][index]) {
+		if (call_fails())
+			return NULL;
+		/* A block of its own, so that the sanitizer sees its end. */
+		th->tables[region][index] = zalloc_or_abort(1, PORT_TABLE_PAGE_BYTES);
+		th->tables_made++;
+	}
+	return th->tables[region][index];
+}
+
+int port_populate(struct heap *heap, u32 page, u32 npages)
+{
+	struct test_heap *th = (struct test_heap *)heap;
+	bool fails = false;
+	u32 i;
+
+	assert(page && npages && page + npages <= heap->heap_pages);
+	if (!test_heap_backed(th, page, npages))
+		fails = call_fails();
+	/* A failure comes after half of the work. */
+	for (i = page; i < page + (fails ? npages / 2 : npages); i++)
+		th->backed[i / 64] |= 1ull << i % 64;
+	return fails ? -ENOMEM : 0;
+}
+
+bool port_interrupted(void)
+{
+	port_test.interrupt_calls++;
+	return port_test.interrupt_at && port_test.interrupt_calls >= port_test.interrupt_at;
+}
+
+/* ---- heaps ------------------------------------------------------------------ */
+
+static void test_heap_free(struct test_heap *th)
+{
+	u64 i;
+
+	for (u32 region = 0; region < GCHEAP_REGIONS; region++) {
+		for (i = 0; th->tables_made && i < th->table_pages[region]; i++) {
+			if (th->tables[region][i])
+				th->tables_made--;
+			free(th->tables[region][i]);
+		}
+		free(th->tables[region]);
+	}
+	free(th->backed);
+	free(th);
+}
+
+struct test_heap *test_heap_new(u32 layout, u64 reserve_bytes, int *error)
+{
+	struct gcheap_setup setup = {
+		.size = sizeof(setup),
+		.layout = layout,
+		.reserve_bytes = reserve_bytes,
+	};
+	struct test_heap *th = zalloc_or_abort(1, sizeof(*th));
+
+	*error = heap_setup_check(&setup);
+	if (*error) {
+		free(th);
+		return NULL;
+	}
+	for (u32 region = 1; region < GCHEAP_REGIONS; region++) {
+		th->table_pages[region] = DIV_ROUND_UP(setup.out_region_bytes[region],
+						       PORT_TABLE_PAGE_BYTES);
+		th->tables[region] = zalloc_or_abort(th->table_pages[region], sizeof(void *));
+	}
+	th->backed = zalloc_or_abort(setup.reserve_bytes >> GCHEAP_PAGE_SHIFT >> 6, sizeof(u64));
+	*error = heap_init(&th->heap, &setup);
+	if (*error) {
+		test_heap_free(th);
+		return NULL;
+	}
+	return th;
+}
+
+void test_heap_destroy(struct test_heap *th)
+{
+	heap_destroy(&th->heap);
+	test_heap_free(th);
+}
+
+bool test_heap_backed(const struct test_heap *th, u32 page, u32 npages)
+{
+	u32 i;
+
+	for (i = page; i < page + npages; i++) {
+		if (!(th->backed[i / 64] >> i % 64 & 1))
+			return false;
+	}
+	return true;
+}
+
+void *test_heap_table(struct test_heap *th, enum gcheap_region region, u64 offset)
+{
+	char *page = th->tables[region][offset / PORT_TABLE_PAGE_BYTES];
+
+	return page ? page + offset % PORT_TABLE_PAGE_BYTES : NULL;
+}
