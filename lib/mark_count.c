@@ -26,6 +26,37 @@ static void marked_spans(const struct marker *marker,
 	}
 }
 
+/* Offset of the slot that has this bit, which is counted from its span's first. */
+static uint64_t slot_of_bit(uint64_t page, uint64_t info, uint64_t bit)
+{
+	uint64_t index = (bit << GCHEAP_GRANULE_SHIFT) * GCHEAP_PAGE_MAGIC(info) >> 32;
+
+	return (page << GCHEAP_PAGE_SHIFT) + index * GCHEAP_PAGE_SLOT_BYTES(info);
+}
+
+bool mark_may_be_end(const struct marker *marker, uint64_t edge)
+{
+	struct slot slot;
+
+	return edge && view_slot(marker->view, edge - 1, &slot) &&
+	       slot.offset + slot.bytes == edge &&
+	       view_bit(view_alloc_bits(marker->view), view_granule(slot.offset));
+}
+
+/* Slots of one word that are marked but free, and not the end of an object. */
+static uint64_t count_dangling(const struct marker *marker, uint64_t page, uint64_t info,
+			       uint64_t first_bit, uint64_t bits)
+{
+	uint64_t count = 0;
+
+	for (; bits; bits &= bits - 1) {
+		uint64_t bit = first_bit + (unsigned int)__builtin_ctzll(bits);
+
+		count += !mark_may_be_end(marker, slot_of_bit(page, info, bit));
+	}
+	return count;
+}
+
 static void count_span(const struct marker *marker, uint64_t page, void *arg)
 {
 	uint64_t info = marker->pages[page];
@@ -33,7 +64,6 @@ static void count_span(const struct marker *marker, uint64_t page, void *arg)
 	const uint64_t *allocs = view_alloc_bits(marker->view) + page * WORDS_PER_PAGE;
 	struct mark_result *result = arg;
 	uint64_t marked = 0;
-	uint64_t dangling = 0;
 	uint64_t words, i;
 
 	if (GCHEAP_PAGE_KIND(info) == GCHEAP_KIND_LARGE) {
@@ -43,12 +73,15 @@ static void count_span(const struct marker *marker, uint64_t page, void *arg)
 	}
 	words = (uint64_t)size_class_pages[GCHEAP_PAGE_CLASS(info)] * WORDS_PER_PAGE;
 	for (i = 0; i < words; i++) {
+		uint64_t dangling = marks[i] & ~allocs[i];
+
 		marked += (uint64_t)__builtin_popcountll(marks[i]);
-		dangling += (uint64_t)__builtin_popcountll(marks[i] & ~allocs[i]);
+		if (__builtin_expect(dangling != 0, 0))
+			result->bad_pointers += count_dangling(marker, page, info, i * 64,
+							       dangling);
 	}
 	result->objects += marked;
 	result->bytes += marked * GCHEAP_PAGE_SLOT_BYTES(info);
-	result->bad_pointers += dangling;
 }
 
 void mark_count(const struct marker *marker, struct mark_result *result)
@@ -61,7 +94,6 @@ static void rescan_span(const struct marker *unused, uint64_t page, void *arg)
 {
 	struct marker *marker = arg;
 	uint64_t info = marker->pages[page];
-	uint64_t first = page << GCHEAP_PAGE_SHIFT;
 	uint64_t words, i;
 
 	(void)unused;
@@ -78,10 +110,8 @@ static void rescan_span(const struct marker *unused, uint64_t page, void *arg)
 		uint64_t word = marker->marks[page * WORDS_PER_PAGE + i];
 
 		for (; word; word &= word - 1) {
-			uint64_t granule = i * 64 + (unsigned int)__builtin_ctzll(word);
-			uint64_t index = (granule << GCHEAP_GRANULE_SHIFT) *
-					 GCHEAP_PAGE_MAGIC(info) >> 32;
-			uint64_t start = first + index * GCHEAP_PAGE_SLOT_BYTES(info);
+			uint64_t bit = i * 64 + (unsigned int)__builtin_ctzll(word);
+			uint64_t start = slot_of_bit(page, info, bit);
 
 			mark_scan(marker, (info & MARK_ENTRY_INFO) | start |
 				  ((start >> GCHEAP_PAGE_SHIFT) - page) << 56);

@@ -90,6 +90,12 @@ static inline bool mark_set(struct marker *marker, uint64_t granule, uint64_t fi
 	return true;
 }
 
+/*
+ * Whether a pointer may be meant as the end of the object before it: C allows
+ * that, and where no object follows, it leads to a free slot or page.
+ */
+bool mark_may_be_end(const struct marker *marker, uint64_t edge);
+
 uint64_t mark_edge_large(struct marker *marker, uint64_t page, uint64_t info);
 
 /**
@@ -107,7 +113,7 @@ static inline uint64_t mark_edge(struct marker *marker, uint64_t edge)
 	uint64_t first, first_page, index, start;
 
 	if (__builtin_expect(kind == GCHEAP_KIND_NONE, 0)) {
-		marker->bad_pointers++;
+		marker->bad_pointers += !mark_may_be_end(marker, edge);
 		return 0;
 	}
 	if (__builtin_expect(kind == GCHEAP_KIND_LARGE, 0))

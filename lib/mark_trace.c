@@ -177,17 +177,6 @@ uint64_t mark_edge_large(struct marker *marker, uint64_t page, uint64_t info)
 	return (info & MARK_ENTRY_INFO) | start;
 }
 
-/* Edges that the stack has no room for: what is marked and dropped is an overflow. */
-static void mark_edges_slow(struct marker *marker, size_t count)
-{
-	while (count) {
-		uint64_t entry = mark_edge(marker, marker->edges[--count]);
-
-		if (entry)
-			mark_stack_push(&marker->stack, entry);
-	}
-}
-
 /*
  * Inlined by force: gcc takes a function that only prefetches for a pure one, and
  * drops its calls.
