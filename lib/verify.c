@@ -1,0 +1,460 @@
+// SPDX-License-Identifier: MIT
+/*
+ * gcheap_verify(): does everything that the tables say of the heap agree?
+ *
+ * Two passes over the heap's pages. The first is about spans: descriptors against
+ * PAGES entries, lengths, states, slots, alloc bits, and the counters. The second
+ * is about objects: that every pointer leads to an object, and that what lies
+ * behind an object's last element is zero, because the collector relies on it.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "inspect.h"
+#include "layout/layout.h"
+#include "span.h"
+
+#define WORDS_PER_PAGE	8u	/* of a bit table */
+#define REPORTS_MAX	20u	/* what is broken is often broken everywhere */
+
+/**
+ * struct verify - one verification
+ * @heap: of what
+ * @view: its tables
+ * @pages: heap pages that exist
+ * @faults: what was found
+ * @spans: counted, as the counters of the same names
+ * @cached_spans: likewise
+ * @unswept_spans: likewise
+ * @in_use_pages: likewise
+ */
+struct verify {
+	const struct gcheap *heap;
+	const struct view *view;
+	uint64_t pages;
+	uint64_t faults;
+	uint64_t spans;
+	uint64_t cached_spans;
+	uint64_t unswept_spans;
+	uint64_t in_use_pages;
+};
+
+static const char *state_name(uint32_t state)
+{
+	static const char *const names[] = {
+		[GCHEAP_SPAN_FREE] = "free",
+		[GCHEAP_SPAN_INNER] = "inner",
+		[GCHEAP_SPAN_CENTRAL] = "central",
+		[GCHEAP_SPAN_CACHED] = "cached",
+		[GCHEAP_SPAN_LARGE] = "large",
+	};
+
+	return state < sizeof(names) / sizeof(names[0]) ? names[state] : "unknown";
+}
+
+static uint32_t state_of(const struct gcheap_span *span)
+{
+	return span->state & GCHEAP_SPAN_STATE_MASK;
+}
+
+#define NO_SLOT	UINT32_MAX
+
+/* A fault of the span at @page, or of one of its slots. */
+static void __attribute__((format(printf, 4, 5)))
+fault(struct verify *verify, uint64_t page, uint32_t slot, const char *format, ...)
+{
+	const struct gcheap_span *span = &verify->view->spans[page];
+	char what[256], where[40] = "";
+	va_list args;
+
+	if (verify->faults++ >= REPORTS_MAX)
+		return;
+	va_start(args, format);
+	vsnprintf(what, sizeof(what), format, args);
+	va_end(args);
+	if (slot != NO_SLOT)
+		snprintf(where, sizeof(where), " slot %u of %u", slot, span->slots);
+	fprintf(stderr, "gcheap: verify: span at page %llu (%s, class %u%s)%s: %s\n",
+		(unsigned long long)page, state_name(state_of(span)),
+		SPAN_CLASS_SIZE(span->span_class),
+		SPAN_CLASS_NOSCAN(span->span_class) ? ", no pointers" : "", where, what);
+}
+
+/* ---- spans ------------------------------------------------------------------ */
+
+static enum gcheap_kind small_kind(const struct verify *verify, const struct gcheap_span *span)
+{
+	bool small = size_class_bytes[SPAN_CLASS_SIZE(span->span_class)] <= GCHEAP_HEAP_BITS_MAX;
+
+	if (SPAN_CLASS_NOSCAN(span->span_class))
+		return GCHEAP_KIND_NOSCAN;
+	if (verify->view->ctrl->layout == GCHEAP_UAPI_LAYOUT_SPAN)
+		return small ? GCHEAP_KIND_MASK : GCHEAP_KIND_TYPE;
+	return small ? GCHEAP_KIND_HEAP_BITS : GCHEAP_KIND_HEADER;
+}
+
+static uint32_t small_slots(uint32_t size_class, enum gcheap_kind kind)
+{
+	uint32_t bytes = (uint32_t)size_class_pages[size_class] << GCHEAP_PAGE_SHIFT;
+
+	if (kind == GCHEAP_KIND_HEAP_BITS)
+		bytes -= bytes >> GCHEAP_HEAP_BITS_SHIFT;
+	return bytes / size_class_bytes[size_class];
+}
+
+static uint64_t small_info(uint32_t size_class, enum gcheap_kind kind, bool noscan)
+{
+	return size_class_magic[size_class] | (uint64_t)size_class_bytes[size_class] << 32 |
+	       (uint64_t)size_class << 48 | (noscan ? GCHEAP_PAGE_NOSCAN : 0) |
+	       (uint64_t)kind << 60;
+}
+
+/* The PAGES entries of a span; small ones count the page in bits 56 to 59. */
+static void check_info(struct verify *verify, uint64_t page, uint64_t npages, uint64_t info,
+		       uint64_t step)
+{
+	uint64_t i;
+
+	for (i = 0; i < npages; i++) {
+		uint64_t found = verify->view->pages[page + i];
+
+		if (found != info + i * step)
+			fault(verify, page, NO_SLOT, "the PAGES entry of its page %llu is %#llx, "
+			      "not %#llx", (unsigned long long)i, (unsigned long long)found,
+			      (unsigned long long)(info + i * step));
+	}
+}
+
+static void check_inner(struct verify *verify, uint64_t page, uint64_t npages)
+{
+	uint64_t i;
+
+	for (i = 1; i < npages; i++) {
+		const struct gcheap_span *inner = &verify->view->spans[page + i];
+
+		if (state_of(inner) != GCHEAP_SPAN_INNER)
+			fault(verify, page, NO_SLOT, "its page %llu is the first of a %s span",
+			      (unsigned long long)i, state_name(state_of(inner)));
+		else if (inner->first_page != page)
+			fault(verify, page, NO_SLOT, "its page %llu belongs to the span at page %u",
+			      (unsigned long long)i, inner->first_page);
+	}
+}
+
+/* Alloc bits that are not a slot's; returns how many are. */
+static uint32_t check_alloc_bits(struct verify *verify, uint64_t page, const uint64_t *pattern,
+				 uint64_t words)
+{
+	const uint64_t *bits = view_alloc_bits(verify->view) + page * WORDS_PER_PAGE;
+	uint32_t count = 0;
+	uint64_t i;
+
+	for (i = 0; i < words; i++) {
+		uint64_t wrong = bits[i] & ~pattern[i];
+
+		if (wrong)
+			fault(verify, page, NO_SLOT, "alloc bit %llu is set where no slot is",
+			      (unsigned long long)(i * 64 +
+						   (unsigned int)__builtin_ctzll(wrong)));
+		count += (uint32_t)__builtin_popcountll(bits[i] & pattern[i]);
+	}
+	return count;
+}
+
+static void check_map(struct verify *verify, uint64_t page, enum gcheap_kind kind,
+		      uint32_t slot_bytes)
+{
+	const struct gcheap_span *span = &verify->view->spans[page];
+
+	if (kind == GCHEAP_KIND_MASK) {
+		if (slot_bytes < 512 && span->ptr_mask >> (slot_bytes / 8))
+			fault(verify, page, NO_SLOT, "its pointer mask %#llx is longer than a slot",
+			      (unsigned long long)span->ptr_mask);
+	} else if (span->ptr_mask) {
+		fault(verify, page, NO_SLOT, "it has the pointer mask %#llx, and needs none",
+		      (unsigned long long)span->ptr_mask);
+	}
+	if (kind == GCHEAP_KIND_TYPE) {
+		if (!view_type_exists(verify->view, span->type))
+			fault(verify, page, NO_SLOT, "there is no type %u", span->type);
+		else if (view_type(verify->view, span->type)->bytes > slot_bytes)
+			fault(verify, page, NO_SLOT, "objects of type %u do not fit its slots",
+			      span->type);
+	} else if (span->type) {
+		fault(verify, page, NO_SLOT, "it has type %u, and needs none", span->type);
+	}
+}
+
+static void check_generation(struct verify *verify, uint64_t page, uint32_t allocated)
+{
+	const struct gcheap_span *span = &verify->view->spans[page];
+	uint16_t age = (uint16_t)(verify->view->ctrl->generation - span->generation);
+
+	if (age == 2 && state_of(span) == GCHEAP_SPAN_CENTRAL) {
+		verify->unswept_spans++;
+	} else if (age) {
+		fault(verify, page, NO_SLOT, "it was swept in generation %u, and this is %u",
+		      span->generation, verify->view->ctrl->generation & 0xffff);
+	} else if (state_of(span) == GCHEAP_SPAN_CENTRAL && allocated != span->allocated) {
+		fault(verify, page, NO_SLOT, "%u slots are allocated by the alloc bits, %u by the "
+		      "descriptor", allocated, span->allocated);
+	}
+}
+
+/* Returns the span's length in pages, or 0 when it makes no sense. */
+static uint64_t check_small(struct verify *verify, uint64_t page)
+{
+	const struct gcheap_span *span = &verify->view->spans[page];
+	uint32_t size_class = SPAN_CLASS_SIZE(span->span_class);
+	uint64_t pattern[SPAN_PAGES_MAX * WORDS_PER_PAGE] = { 0 };
+	enum gcheap_kind kind;
+	uint32_t slots, bytes, i;
+
+	if (size_class < SIZE_CLASS_MIN || size_class >= SIZE_CLASSES ||
+	    span->npages != size_class_pages[size_class] || page + span->npages > verify->pages) {
+		fault(verify, page, NO_SLOT, "a length of %u pages does not suit its class",
+		      span->npages);
+		return 0;
+	}
+	kind = small_kind(verify, span);
+	slots = small_slots(size_class, kind);
+	bytes = size_class_bytes[size_class];
+	if (span->slots != slots)
+		fault(verify, page, NO_SLOT, "it has %u slots, and its class %u", span->slots,
+		      slots);
+	check_info(verify, page, span->npages,
+		   small_info(size_class, kind, SPAN_CLASS_NOSCAN(span->span_class)), 1ull << 56);
+	check_map(verify, page, kind, bytes);
+	for (i = 0; i < slots; i++) {
+		uint64_t granule = view_granule((uint64_t)i * bytes);
+
+		pattern[granule / 64] |= 1ull << granule % 64;
+	}
+	check_generation(verify, page,
+			 check_alloc_bits(verify, page, pattern,
+					  (uint64_t)span->npages * WORDS_PER_PAGE));
+	verify->cached_spans += state_of(span) == GCHEAP_SPAN_CACHED;
+	return span->npages;
+}
+
+static uint64_t check_large(struct verify *verify, uint64_t page)
+{
+	static const uint64_t first_bit[WORDS_PER_PAGE] = { 1 };
+	const struct gcheap_span *span = &verify->view->spans[page];
+	bool noscan = SPAN_CLASS_NOSCAN(span->span_class);
+
+	if (!span->npages || page + span->npages > verify->pages) {
+		fault(verify, page, NO_SLOT, "it is %u pages long, and the heap ends at page %llu",
+		      span->npages, (unsigned long long)verify->pages);
+		return 0;
+	}
+	if (SPAN_CLASS_SIZE(span->span_class) || span->slots != 1)
+		fault(verify, page, NO_SLOT, "it has %u slots of a class", span->slots);
+	if ((span->object_bytes + GCHEAP_PAGE_BYTES - 1) >> GCHEAP_PAGE_SHIFT != span->npages)
+		fault(verify, page, NO_SLOT, "an object of %llu bytes does not take its %u pages",
+		      (unsigned long long)span->object_bytes, span->npages);
+	if (span->type && !view_type_exists(verify->view, span->type))
+		fault(verify, page, NO_SLOT, "there is no type %u", span->type);
+	else if (noscan != (!span->type || !view_type(verify->view, span->type)->ptr_bytes))
+		fault(verify, page, NO_SLOT, "type %u %s pointers", span->type,
+		      noscan ? "holds" : "holds no");
+	check_info(verify, page, span->npages,
+		   (uint64_t)GCHEAP_KIND_LARGE << 60 | (noscan ? GCHEAP_PAGE_NOSCAN : 0), 0);
+	if (!check_alloc_bits(verify, page, first_bit, WORDS_PER_PAGE))
+		fault(verify, page, 0, "its object is not allocated");
+	return span->npages;
+}
+
+static void check_free(struct verify *verify, uint64_t page)
+{
+	static const uint64_t no_bits[WORDS_PER_PAGE];
+
+	if (verify->view->pages[page])
+		fault(verify, page, NO_SLOT, "it is free, and its PAGES entry is %#llx",
+		      (unsigned long long)verify->view->pages[page]);
+	check_alloc_bits(verify, page, no_bits, WORDS_PER_PAGE);
+}
+
+/* Returns the length of the span at @page, or 1 where there is none. */
+static uint64_t check_page(struct verify *verify, uint64_t page)
+{
+	uint32_t state = state_of(&verify->view->spans[page]);
+	uint64_t npages;
+
+	switch (state) {
+	case GCHEAP_SPAN_FREE:
+		check_free(verify, page);
+		return 1;
+	case GCHEAP_SPAN_CENTRAL:
+	case GCHEAP_SPAN_CACHED:
+		npages = check_small(verify, page);
+		break;
+	case GCHEAP_SPAN_LARGE:
+		npages = check_large(verify, page);
+		break;
+	case GCHEAP_SPAN_INNER:
+		fault(verify, page, NO_SLOT, "it is an inner page of no span");
+		return 1;
+	default:
+		fault(verify, page, NO_SLOT, "there is no state %u", state);
+		return 1;
+	}
+	if (!npages)
+		return 1;
+	check_inner(verify, page, npages);
+	verify->spans++;
+	verify->in_use_pages += npages;
+	return npages;
+}
+
+static void check_counter(struct verify *verify, const char *name, uint64_t counter,
+			  uint64_t counted)
+{
+	if (counter == counted)
+		return;
+	if (verify->faults++ < REPORTS_MAX)
+		fprintf(stderr, "gcheap: verify: the counter %s is %llu, and %llu were counted\n",
+			name, (unsigned long long)counter, (unsigned long long)counted);
+}
+
+static void check_spans(struct verify *verify)
+{
+	const struct gcheap_counters *counters = &verify->view->ctrl->counters;
+	uint64_t page = 0;
+
+	if (verify->pages && state_of(&verify->view->spans[0]) != GCHEAP_SPAN_FREE)
+		fault(verify, 0, NO_SLOT, "page 0 is never in use");
+	while (page < verify->pages)
+		page += check_page(verify, page);
+
+	check_counter(verify, "heap_pages", counters->heap_pages, verify->pages);
+	check_counter(verify, "spans", counters->spans, verify->spans);
+	check_counter(verify, "cached_spans", counters->cached_spans, verify->cached_spans);
+	check_counter(verify, "unswept_spans", counters->unswept_spans, verify->unswept_spans);
+	check_counter(verify, "in_use_pages", counters->in_use_pages, verify->in_use_pages);
+}
+
+/* ---- objects ---------------------------------------------------------------- */
+
+static void check_pointer(struct verify *verify, const struct slot *slot, uint64_t word,
+			  const void *pointer)
+{
+	uint64_t target = view_offset(verify->view, pointer);
+	struct slot found;
+	const char *what;
+
+	if (target >= verify->view->reserve_bytes || inspect_slot(verify->heap, target, &found))
+		return;
+	/* C allows a pointer to the end of an object. */
+	if (target && inspect_slot(verify->heap, target - 1, &found))
+		return;
+	if (target >= view_end(verify->view))
+		what = "beyond the heap's pages";
+	else if (view_slot(verify->view, target, &found))
+		what = "to a free slot";
+	else
+		what = "to no span's slots";
+	fault(verify, slot->page, slot->index, "the pointer %p at byte %llu leads %s", pointer,
+	      (unsigned long long)(word - slot->offset), what);
+}
+
+/* Bytes at the end of a slot that no element reaches, and that must be zero. */
+static uint64_t unused_tail(const struct verify *verify, const struct slot *slot,
+			    const struct object_view *object)
+{
+	const struct gcheap_type_record *type;
+
+	if (!object->type)
+		return 0;
+	type = view_type(verify->view, object->type);
+	if (GCHEAP_PAGE_KIND(slot->info) == GCHEAP_KIND_LARGE)
+		return slot->bytes - verify->view->spans[slot->page].object_bytes;
+	return (object->end - object->start) % type->bytes;
+}
+
+static void check_tail(struct verify *verify, const struct slot *slot,
+		       const struct object_view *object)
+{
+	uint64_t tail = unused_tail(verify, slot, object);
+	const unsigned char *byte = view_pointer(verify->view, object->end - tail);
+	uint64_t i;
+
+	for (i = 0; i < tail; i++) {
+		if (!byte[i])
+			continue;
+		fault(verify, slot->page, slot->index, "byte %llu, behind its last element, is "
+		      "not zero", (unsigned long long)(object->end - tail + i - slot->offset));
+		return;
+	}
+}
+
+static void check_object(struct verify *verify, const struct slot *slot)
+{
+	struct object_view object;
+	struct typed_pointers tp;
+	uint64_t address;
+
+	layout_object(verify->view, slot, &object);
+	if (object.noscan)
+		return;
+	if (GCHEAP_PAGE_KIND(slot->info) == GCHEAP_KIND_HEADER && !object.type) {
+		fault(verify, slot->page, slot->index, "its header %#llx is no type",
+		      (unsigned long long)*(uint64_t *)view_pointer(verify->view, slot->offset));
+		return;
+	}
+	tp = typed_pointers_of(verify->view, slot,
+			       (uint64_t)(uintptr_t)view_pointer(verify->view, object.start),
+			       (uint64_t)(uintptr_t)view_pointer(verify->view, object.end));
+	while ((address = typed_pointers_next(&tp)))
+		check_pointer(verify, slot,
+			      address - (uint64_t)(uintptr_t)verify->view->base,
+			      *(void *const *)(uintptr_t)address);
+	check_tail(verify, slot, &object);
+}
+
+static void check_objects(struct verify *verify)
+{
+	const struct view *view = verify->view;
+	uint64_t page = 0;
+
+	while (page < verify->pages) {
+		const struct gcheap_span *span = &view->spans[page];
+		struct slot slot = { .page = (uint32_t)page, .info = view->pages[page] };
+
+		if (state_of(span) == GCHEAP_SPAN_FREE) {
+			page++;
+			continue;
+		}
+		slot.bytes = state_of(span) == GCHEAP_SPAN_LARGE ?
+			(uint64_t)span->npages << GCHEAP_PAGE_SHIFT :
+			GCHEAP_PAGE_SLOT_BYTES(slot.info);
+		slot.offset = page << GCHEAP_PAGE_SHIFT;
+		for (slot.index = 0; slot.index < span->slots; slot.index++) {
+			if (inspect_slot_is_allocated(verify->heap, &slot))
+				check_object(verify, &slot);
+			slot.offset += slot.bytes;
+		}
+		page += span->npages;
+	}
+}
+
+int gcheap_verify(struct gcheap *heap)
+{
+	struct verify verify = { .heap = heap };
+	int error = heap_check(heap);
+
+	if (error)
+		return error;
+	verify.view = &heap->view;
+	verify.pages = heap->view.ctrl->heap_pages;
+	check_spans(&verify);
+	/* With tables that disagree there is no telling where the objects are. */
+	if (!verify.faults)
+		check_objects(&verify);
+	if (!verify.faults)
+		return 0;
+	return error_set(-EUCLEAN, "the heap is corrupted: %llu faults were found, and reported "
+			 "on stderr", (unsigned long long)verify.faults);
+}
