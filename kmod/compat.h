@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
  * Differences between kernel versions, all of them: the other files of this
- * folder are written against the functions below and Linux 6.12.
+ * folder are written against the functions below and Linux 6.12. That is why tests
+ * of LINUX_VERSION_CODE, to which checkpatch objects, stand here.
  */
 #ifndef GCHEAP_COMPAT_H
 #define GCHEAP_COMPAT_H
@@ -40,7 +41,8 @@ static inline unsigned long compat_get_unmapped_area(struct file *file, unsigned
  * compat_memcg_margin() - pages that the caller's memory cgroup still lacks to
  *	its limit, or that of the ancestor which is nearest to its own
  *
- * No kernel exports this, but the counters' layout has not changed since 5.5.
+ * No function that tells this is exported, so the counters are read, which the
+ * kernel's headers declare.
  *
  * Return: the number of pages; ULONG_MAX where nothing limits the caller.
  */

@@ -121,12 +121,6 @@ free_copy:
 	return error;
 }
 
-/* The arrays of a REFILL. */
-struct refill_arrays {
-	struct gcheap_grant grants[GCHEAP_REFILL_MAX];
-	u32 returns[GCHEAP_REFILL_MAX];
-};
-
 /**
  * request_refill() - GCHEAP_OP_REFILL: return spans and take others
  * @heap: the heap
@@ -143,36 +137,40 @@ struct refill_arrays {
 static int request_refill(struct gcheap_heap *heap, union request_args *args)
 {
 	struct gcheap_refill *refill = &args->refill;
-	void __user *returns = u64_to_user_ptr(refill->returns);
-	void __user *grants = u64_to_user_ptr(refill->grants);
-	struct refill_arrays *arrays;
+	void __user *user_returns = u64_to_user_ptr(refill->returns);
+	void __user *user_grants = u64_to_user_ptr(refill->grants);
+	size_t returns_bytes, grants_bytes;
+	struct gcheap_grant *grants;
 	struct central_key key = {};
+	u32 *returns;
 	int error;
 
+	/* Bounds both counts. */
 	error = heap_refill_check(&heap->core, refill, NULL, NULL);
 	if (error)
 		return error;
-	arrays = kmalloc(sizeof(*arrays), GCHEAP_GFP);
-	if (!arrays)
+	returns_bytes = refill->return_count * sizeof(*returns);
+	grants_bytes = refill->want_bytes ? refill->grant_count * sizeof(*grants) : 0;
+	grants = kmalloc(grants_bytes + returns_bytes, GCHEAP_GFP);
+	if (!grants)
 		return -ENOMEM;
+	returns = (void *)grants + grants_bytes;
+
 	error = -EFAULT;
-	if (copy_from_user(arrays->returns, returns,
-			   refill->return_count * sizeof(arrays->returns[0])))
+	if (copy_from_user(returns, user_returns, returns_bytes))
 		goto free_arrays;
-	if (refill->want_bytes &&
-	    clear_user(grants, refill->grant_count * sizeof(arrays->grants[0])))
+	if (clear_user(user_grants, grants_bytes))
 		goto free_arrays;
-	error = heap_refill_check(&heap->core, refill, arrays->returns, &key);
+	error = heap_refill_check(&heap->core, refill, returns, &key);
 	if (error)
 		goto free_arrays;
-	error = heap_refill(&heap->core, refill, arrays->returns, arrays->grants, &key);
+	error = heap_refill(&heap->core, refill, returns, grants, &key);
 	if (error)
 		goto free_arrays;
-	if (copy_to_user(grants, arrays->grants,
-			 refill->out_granted * sizeof(arrays->grants[0])))
+	if (copy_to_user(user_grants, grants, refill->out_granted * sizeof(*grants)))
 		error = -EFAULT;
 free_arrays:
-	kfree(arrays);
+	kfree(grants);
 	return error;
 }
 
@@ -236,7 +234,7 @@ static int request_may(struct gcheap_heap *heap, u32 op)
 static int request_handle(struct gcheap_heap *heap, u32 op, void __user *user)
 {
 	const struct request *request = &requests[op];
-	union request_args args = {};
+	union request_args args;
 	u32 size, known;
 	int error;
 

@@ -288,6 +288,9 @@ int pages_populate(struct gcheap_heap *heap, unsigned long first, unsigned long 
 	int error;
 
 	lockdep_assert_held(&heap->lock);
+	/* Do not take all of the machine's memory to find that it is not enough. */
+	if (count > totalram_pages())
+		return -ENOMEM;
 	for (at = first; at < end; at = next) {
 		next = min(round_down(at, PAGES_BLOCK) + PAGES_BLOCK, end);
 		error = block_fill(heap, at, next);
