@@ -156,11 +156,10 @@ $(foreach flavour,$(filter-out normal,$(flavours)),$(eval $(call sanitized_lib,$
 ifdef KDIR
 module_dirs := $(KDIR)
 else
-# Each supported series whose headers are here, else the running kernel.
-module_dirs := $(shell . scripts/common.sh; for kernel in "$${gcheap_kernels[@]}"; do kernel_build_dir $$kernel; done)
-ifeq ($(module_dirs),)
-module_dirs := $(wildcard /lib/modules/$(shell uname -r)/build)
-endif
+# The supported series that scripts/setup has fetched, and the running kernel when its headers are installed.
+module_dirs := $(shell . scripts/common.sh; for kernel in "$${gcheap_kernels[@]}"; do \
+	[ ! -e "$$(kernel_dir $$kernel)/build" ] || echo "$$(kernel_dir $$kernel)/build"; done) \
+	$(wildcard /lib/modules/$(shell uname -r)/build)
 endif
 
 # $(call release,KDIR): the kernel release that modules built there are for.
@@ -169,7 +168,7 @@ release = $(or $(shell sed -n 's/^.define UTS_RELEASE "\(.*\)"/\1/p' $(1)/includ
 modules := $(foreach dir,$(module_dirs),$(B)/module/$(call release,$(dir))/gcheap.ko)
 
 module:
-	$(if $(module_dirs),,@echo 'no kernel headers here: run scripts/setup build, or give KDIR=' >&2; exit 1)
+	$(if $(strip $(module_dirs)),,@echo 'no kernel headers here: run scripts/setup build, or give KDIR=' >&2; exit 1)
 	+$(Q)$(foreach dir,$(module_dirs),scripts/build-module $(dir) $(B)/module/$(call release,$(dir)) && \
 		echo '  MODULE  $(B)/module/$(call release,$(dir))/gcheap.ko' &&) true
 
