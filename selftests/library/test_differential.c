@@ -68,6 +68,8 @@ struct model {
 	uint32_t free_count;
 	uint32_t *queue;
 	uint32_t epoch;
+	bool growing;
+	uint32_t most_reached;
 	uint64_t random;
 };
 
@@ -206,6 +208,8 @@ static void collect_and_compare(struct model *m)
 	struct gcheap_stats stats = { .size = sizeof(stats) };
 	uint32_t reached = model_reach(m);
 
+	if (reached > m->most_reached)
+		m->most_reached = reached;
 	assert_int_equal(gcheap_collect(m->thread), 0);
 	for (uint32_t i = 0; i < reached; i++) {
 		struct gcheap_object found;
@@ -226,7 +230,7 @@ static void collect_and_compare(struct model *m)
 static uint32_t pick(struct model *m)
 {
 	uint32_t id = m->root_object[random_below(m, ROOTS)];
-	uint32_t steps = random_below(m, 12);
+	uint32_t steps = random_below(m, 48);
 
 	while (id != NONE && steps--) {
 		const struct model_object *o = &m->objects[id];
@@ -249,6 +253,17 @@ static void edge_set(struct model *m, uint32_t from, uint32_t edge, uint32_t to)
 
 	gcheap_store(m->thread, slot, to == NONE ? NULL : m->objects[to].address);
 	o->edge[edge] = to;
+}
+
+/* An edge of an object to set: while the heap grows rather one that is not used. */
+static uint32_t edge_pick(struct model *m, uint32_t id)
+{
+	const struct model_object *o = &m->objects[id];
+	uint32_t edge = random_below(m, m->edges[o->kind]);
+
+	for (uint32_t e = 0; m->growing && o->edge[edge] != NONE && e < m->edges[o->kind]; e++)
+		edge = (edge + 1) % m->edges[o->kind];
+	return edge;
 }
 
 static uint32_t kind_random(struct model *m)
@@ -298,7 +313,7 @@ static void op_alloc(struct model *m)
 	}
 	/* Hang it under a root, or under an object that is reachable already. */
 	if (parent != NONE && m->edges[m->objects[parent].kind] && random_below(m, 8)) {
-		edge_set(m, parent, random_below(m, m->edges[m->objects[parent].kind]), id);
+		edge_set(m, parent, edge_pick(m, parent), id);
 	} else {
 		m->root[root] = o->address;
 		m->root_object[root] = id;
@@ -308,10 +323,10 @@ static void op_alloc(struct model *m)
 static void op_store(struct model *m)
 {
 	uint32_t from = pick(m);
-	uint32_t to = random_below(m, 4) ? pick(m) : NONE;
+	uint32_t to = m->growing || random_below(m, 2) ? pick(m) : NONE;
 
 	if (from != NONE && m->edges[m->objects[from].kind])
-		edge_set(m, from, random_below(m, m->edges[m->objects[from].kind]), to);
+		edge_set(m, from, edge_pick(m, from), to);
 }
 
 static void op_root(struct model *m)
@@ -361,9 +376,11 @@ static void run(enum gcheap_layout layout)
 	for (uint64_t i = 0; i < ops; i++) {
 		uint32_t dice = random_below(m, 100);
 
-		if (dice < 50)
+		/* Grow, then drop most of it, over and over. */
+		m->growing = i % 65536 < 57344;
+		if (dice < 60)
 			op_alloc(m);
-		else if (dice < 85)
+		else if (dice < (m->growing ? 99 : 90))
 			op_store(m);
 		else
 			op_root(m);
@@ -372,6 +389,10 @@ static void run(enum gcheap_layout layout)
 	}
 	collect_and_compare(m);
 	assert_int_equal(gcheap_verify(m->heap), 0);
+	print_message("# at most %u objects were live\n", m->most_reached);
+	/* Less would not be a test of anything. */
+	if (ops >= 100000)
+		assert_true(m->most_reached > 4000);
 
 	memset(m->root, 0, sizeof(m->root));
 	for (uint32_t r = 0; r < ROOTS; r++)
