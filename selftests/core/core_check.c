@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Checks a whole heap. What the process sees is read from the tables by their
+ * layout in <linux/gcheap.h>, the rest from the structs.
+ */
+#include "core_check.h"
+#include "core_test.h"
+
+/**
+ * struct census - what the walk over the pages has counted
+ * @spans: spans
+ * @cached: of these, handed out
+ * @large: of these, large
+ * @unswept: of these, not swept in this cycle
+ * @pages: pages of spans
+ * @free: free pages
+ */
+struct census {
+	u64 spans;
+	u64 cached;
+	u64 large;
+	u64 unswept;
+	u64 pages;
+	u64 free;
+};
+
+static const struct gcheap_span *span_at(struct test_heap *th, u32 page)
+{
+	const struct gcheap_span *span =
+		test_heap_table(th, GCHEAP_REGION_SPANS, (u64)page * sizeof(*span));
+
+	assert_ptr_equal(span, heap_span(&th->heap, page));
+	return span;
+}
+
+static u64 info_at(struct test_heap *th, u32 page)
+{
+	const u64 *info = test_heap_table(th, GCHEAP_REGION_PAGES, (u64)page * sizeof(*info));
+
+	assert_ptr_equal(info, heap_info(&th->heap, page));
+	return *info;
+}
+
+static bool in_use_at(struct test_heap *th, u32 page)
+{
+	const struct arena *arena = th->heap.arenas[page / ARENA_PAGES];
+
+	return arena->in_use[page % ARENA_PAGES / 64] >> page % 64 & 1;
+}
+
+static void check_no_span(struct test_heap *th, u32 page)
+{
+	static const struct gcheap_span none;
+
+	assert_memory_equal(span_at(th, page), &none, sizeof(none));
+	assert_int_equal(info_at(th, page), 0);
+	assert_false(in_use_at(th, page));
+}
+
+/* The kind that the layout gives spans of a class. */
+static u32 expected_kind(const struct heap *heap, u8 span_class)
+{
+	bool small = size_class_bytes[span_class / 2] <= GCHEAP_HEAP_BITS_MAX;
+
+	if (span_class % 2)
+		return GCHEAP_KIND_NOSCAN;
+	if (heap->layout == GCHEAP_UAPI_LAYOUT_SPAN)
+		return small ? GCHEAP_KIND_MASK : GCHEAP_KIND_TYPE;
+	return small ? GCHEAP_KIND_HEAP_BITS : GCHEAP_KIND_HEADER;
+}
+
+static u64 small_info(const struct heap *heap, const struct gcheap_span *span)
+{
+	u32 size_class = span->span_class / 2;
+
+	return (0xffffffffull / size_class_bytes[size_class] + 1) |
+	       (u64)size_class_bytes[size_class] << 32 | (u64)size_class << 48 |
+	       (u64)(span->span_class % 2) << 55 |
+	       (u64)expected_kind(heap, span->span_class) << 60;
+}
+
+static void check_small_span(struct test_heap *th, u32 page)
+{
+	const struct gcheap_span *span = span_at(th, page);
+	u32 size_class = span->span_class / 2;
+	u64 info = small_info(&th->heap, span);
+	u32 bytes;
+
+	assert_in_range(size_class, SIZE_CLASS_MIN, SIZE_CLASSES - 1);
+	assert_int_equal(span->npages, size_class_pages[size_class]);
+	bytes = span->npages * 8192;
+	if (GCHEAP_PAGE_KIND(info) == GCHEAP_KIND_HEAP_BITS)
+		bytes -= bytes / 64;
+	assert_int_equal(span->slots, bytes / size_class_bytes[size_class]);
+	assert_in_range(span->allocated, 0, span->slots);
+	for (u32 i = 0; i < span->npages; i++)
+		assert_int_equal(info_at(th, page + i), info | (u64)i << 56);
+	if (GCHEAP_PAGE_KIND(info) != GCHEAP_KIND_MASK)
+		assert_int_equal(span->ptr_mask, 0);
+	if (GCHEAP_PAGE_KIND(info) == GCHEAP_KIND_TYPE)
+		assert_in_range(span->type, 1, th->heap.types.count);
+	else
+		assert_int_equal(span->type, 0);
+	assert_non_null(central_of_span(&th->heap, page));
+}
+
+static void check_large_span(struct test_heap *th, u32 page)
+{
+	const struct gcheap_span *span = span_at(th, page);
+	u64 info = (u64)GCHEAP_KIND_LARGE << 60 | (u64)(span->span_class % 2) << 55;
+
+	assert_in_range(span->span_class, 0, 1);
+	assert_int_equal(span->slots, 1);
+	assert_int_equal(span->allocated, 1);
+	assert_in_range(span->object_bytes, (span->npages - 1) * 8192ull + 1,
+			span->npages * 8192ull);
+	assert_in_range(span->type, 0, th->heap.types.count);
+	if (!span->type)
+		assert_int_equal(span->span_class, 1);
+	assert_int_equal(span->next, 0);
+	assert_int_equal(span->prev, 0);
+	for (u32 i = 0; i < span->npages; i++)
+		assert_int_equal(info_at(th, page + i), info);
+}
+
+static void check_span(struct test_heap *th, u32 page, struct census *census)
+{
+	const struct gcheap_span *span = span_at(th, page);
+	u32 state = span->state & GCHEAP_SPAN_STATE_MASK;
+	u16 age = (u16)((u16)th->heap.generation - span->generation);
+
+	assert_int_equal(span->state & ~(GCHEAP_SPAN_STATE_MASK | GCHEAP_SPAN_NEEDZERO), 0);
+	assert_in_range(span->npages, 1, th->heap.heap_pages - page);
+	assert_true(test_heap_backed(th, page, span->npages));
+	census->spans++;
+	census->pages += span->npages;
+
+	switch (state) {
+	case GCHEAP_SPAN_CENTRAL:
+		check_small_span(th, page);
+		assert_int_not_equal(span->allocated, 0);
+		assert_true(age == 0 || age == 2);
+		census->unswept += age == 2;
+		break;
+	case GCHEAP_SPAN_CACHED:
+		check_small_span(th, page);
+		assert_int_equal(age, 0);
+		assert_int_equal(span->next, 0);
+		assert_int_equal(span->prev, 0);
+		census->cached++;
+		break;
+	case GCHEAP_SPAN_LARGE:
+		check_large_span(th, page);
+		census->large++;
+		break;
+	default:
+		fail_msg("page %u: span in state %u", page, state);
+	}
+
+	for (u32 i = 1; i < span->npages; i++) {
+		const struct gcheap_span *inner = span_at(th, page + i);
+		const struct gcheap_span expected = {
+			.state = GCHEAP_SPAN_INNER,
+			.first_page = page,
+		};
+
+		assert_memory_equal(inner, &expected, sizeof(expected));
+		assert_false(in_use_at(th, page + i));
+	}
+	for (u32 i = 0; i < span->npages; i++)
+		assert_false(page_heap_is_free(&th->heap.page_heap, page + i));
+}
+
+static void check_pages(struct test_heap *th, struct census *census)
+{
+	struct heap *heap = &th->heap;
+	u32 page = 1;
+
+	if (!heap->heap_pages)
+		return;
+	check_no_span(th, 0);
+	assert_false(page_heap_is_free(&heap->page_heap, 0));
+	while (page < heap->heap_pages) {
+		if (in_use_at(th, page)) {
+			check_span(th, page, census);
+			page += span_at(th, page)->npages;
+			continue;
+		}
+		check_no_span(th, page);
+		assert_true(page_heap_is_free(&heap->page_heap, page));
+		census->free++;
+		page++;
+	}
+}
+
+/* Return: the list's length. */
+static u64 check_list(struct test_heap *th, struct central *central, u32 head, u32 which,
+		      bool full)
+{
+	u32 prev = 0;
+	u64 length = 0;
+
+	for (u32 page = head; page; page = span_at(th, page)->next) {
+		const struct gcheap_span *span = span_at(th, page);
+
+		assert_in_range(page, 1, th->heap.heap_pages - 1);
+		assert_true(in_use_at(th, page));
+		assert_int_equal(span->state & GCHEAP_SPAN_STATE_MASK, GCHEAP_SPAN_CENTRAL);
+		assert_int_equal(span->prev, prev);
+		assert_int_equal(span->generation / 2 % 2, which);
+		assert_int_equal(span->allocated == span->slots, full);
+		assert_ptr_equal(central_of_span(&th->heap, page), central);
+		/* A list that runs in a circle is longer than all spans. */
+		assert_in_range(length, 0, th->heap.counters.spans);
+		prev = page;
+		length++;
+	}
+	return length;
+}
+
+static void check_centrals(struct test_heap *th, u64 expected_spans)
+{
+	struct central_table *table = &th->heap.centrals;
+	u32 unswept = (th->heap.generation / 2 + 1) % 2;
+	bool swept_so_far = table->sweep_from;
+	u64 centrals = 0;
+	u64 chained = 0;
+	u64 spans = 0;
+
+	for (struct central *c = table->first; c; c = c->all_next) {
+		if (c == table->sweep_from)
+			swept_so_far = false;
+		if (swept_so_far) {
+			assert_int_equal(c->partial[unswept], 0);
+			assert_int_equal(c->full[unswept], 0);
+		}
+		for (u32 which = 0; which < 2; which++) {
+			spans += check_list(th, c, c->partial[which], which, false);
+			spans += check_list(th, c, c->full[which], which, true);
+		}
+		assert_ptr_equal(central_find(&th->heap, &c->key), c);
+		if (!c->all_next)
+			assert_ptr_equal(table->last, &c->all_next);
+		centrals++;
+	}
+	if (!table->first)
+		assert_ptr_equal(table->last, &table->first);
+	/* @sweep_from was on the way. */
+	assert_false(swept_so_far);
+	for (u32 i = 0; i < ARRAY_SIZE(table->buckets); i++) {
+		for (struct central *c = table->buckets[i]; c; c = c->hash_next)
+			chained++;
+	}
+	assert_int_equal(chained, centrals);
+	assert_int_equal(spans, expected_spans);
+}
+
+static void check_types(struct test_heap *th)
+{
+	const struct type_table *table = &th->heap.types;
+
+	assert_int_equal(th->heap.counters.types, table->count);
+	assert_in_range(table->data_end, GCHEAP_TYPES_DATA, GCHEAP_TYPES_BYTES);
+	assert_null(type_find(&th->heap, 0));
+	assert_null(type_find(&th->heap, table->count + 1));
+	if (table->count)
+		assert_non_null(type_find(&th->heap, table->count));
+}
+
+void core_check(struct test_heap *th)
+{
+	struct heap *heap = &th->heap;
+	const struct gcheap_counters *counters = &heap->counters;
+	struct census census = { 0 };
+
+	assert_int_equal(heap->heap_pages, heap->page_heap.end);
+	assert_in_range(heap->heap_pages, 0, heap->reserve_bytes >> GCHEAP_PAGE_SHIFT);
+	check_pages(th, &census);
+	assert_int_equal(census.spans, counters->spans);
+	assert_int_equal(census.cached, counters->cached_spans);
+	assert_int_equal(census.unswept, counters->unswept_spans);
+	assert_int_equal(census.large, heap->large_spans);
+	assert_int_equal(census.pages, counters->in_use_pages);
+	assert_int_equal(census.free, heap->page_heap.free_pages);
+	if (heap->heap_pages)
+		assert_int_equal(census.pages + census.free + 1, heap->heap_pages);
+	check_centrals(th, census.spans - census.cached - census.large);
+	check_types(th);
+	if (heap->phase == GCHEAP_PHASE_MARK)
+		assert_int_equal(counters->unswept_spans, 0);
+
+	heap_publish(heap);
+	assert_int_equal(heap->ctrl->heap_pages, heap->heap_pages);
+	assert_int_equal(heap->ctrl->generation, heap->generation);
+	assert_int_equal(heap->ctrl->mark_table, heap->mark_table);
+	assert_int_equal(heap->ctrl->phase, heap->phase);
+	assert_memory_equal(&heap->ctrl->counters, counters, sizeof(*counters));
+}
+
+void core_check_bits(struct test_heap *th)
+{
+	struct heap *heap = &th->heap;
+	const u64 table = GCHEAP_MARKS_TABLE(heap->reserve_bytes, heap->mark_table ^ 1);
+
+	core_check(th);
+	for (u32 page = 0; page < heap->heap_pages; page++) {
+		const u64 *words = test_heap_table(th, GCHEAP_REGION_MARKS, table + page * 64ull);
+
+		if (span_at(th, page)->state)
+			continue;
+		for (u32 i = 0; i < 8; i++)
+			assert_int_equal(words[i], 0);
+	}
+}
+
+void core_state_save(struct test_heap *th, struct core_state *state)
+{
+	memset(state, 0, sizeof(*state));
+	state->counters = th->heap.counters;
+	/* A failed request may have made the heap longer, and swept. */
+	state->counters.heap_pages = 0;
+	state->counters.table_bytes = 0;
+	state->counters.resident_bytes = 0;
+	state->generation = th->heap.generation;
+	state->phase = th->heap.phase;
+	state->mark_table = th->heap.mark_table;
+	state->large_spans = th->heap.large_spans;
+	state->data_end = th->heap.types.data_end;
+}
+
+void core_state_check(struct test_heap *th, const struct core_state *state)
+{
+	struct core_state now;
+
+	core_check(th);
+	core_state_save(th, &now);
+	assert_memory_equal(&now, state, sizeof(now));
+}

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The process's side of a heap in the core's unit tests.
+ */
+#include "core_test.h"
+#include "request.h"
+
+int request_type_mask(struct test_heap *th, u64 bytes, u64 ptr_bytes, u32 align,
+		      const void *mask, const char *name, u32 *type)
+{
+	struct gcheap_type_add add = {
+		.size = sizeof(add),
+		.bytes = bytes,
+		.ptr_bytes = ptr_bytes,
+		.align = align,
+		.name_bytes = (u32)strlen(name),
+		.name = (uintptr_t)name,
+		.ptr_mask = (uintptr_t)mask,
+	};
+	/* Copies of just the right length, so that the sanitizer sees their end. */
+	char *name_copy;
+	u8 *mask_copy;
+	int error = type_check(&add);
+
+	if (error)
+		return error;
+	name_copy = malloc(add.name_bytes);
+	memcpy(name_copy, name, add.name_bytes);
+	mask_copy = malloc(type_mask_bytes(&add));
+	if (mask)
+		memcpy(mask_copy, mask, type_mask_bytes(&add));
+	error = type_add(&th->heap, &add, name_copy, mask_copy);
+	free(name_copy);
+	free(mask_copy);
+	*type = add.out_type;
+	return error;
+}
+
+u32 request_type(struct test_heap *th, u64 bytes, u64 ptr_words)
+{
+	u8 *mask = calloc(1, ptr_words / 8 + 1);
+	u32 type = 0;
+	u64 i;
+
+	for (i = 0; i < ptr_words; i++)
+		mask[i / 8] |= (u8)(1u << i % 8);
+	assert_int_equal(request_type_mask(th, bytes, ptr_words * 8, ptr_words ? 8 : 1,
+					   ptr_words ? mask : NULL, "type", &type), 0);
+	free(mask);
+	return type;
+}
+
+int request_refill(struct test_heap *th, u32 type, u32 size_class, u32 want_bytes,
+		   const u32 *returns, u32 return_count, struct gcheap_grant *grants,
+		   u32 *grant_count)
+{
+	static const u32 none[1];
+	struct gcheap_refill refill = {
+		.size = sizeof(refill),
+		.type = type,
+		.size_class = size_class,
+		.want_bytes = want_bytes,
+		.return_count = return_count,
+		.grant_count = grant_count ? *grant_count : 0,
+	};
+	struct central_key key;
+	int error = heap_refill_check(&th->heap, &refill, NULL, NULL);
+
+	if (!error)
+		error = heap_refill_check(&th->heap, &refill, returns ? returns : none, &key);
+	if (!error)
+		error = heap_refill(&th->heap, &refill, returns, grants, &key);
+	if (!error && grant_count)
+		*grant_count = refill.out_granted;
+	return error;
+}
+
+u32 request_span(struct test_heap *th, u32 type, u32 size_class)
+{
+	struct gcheap_grant grant;
+	u32 count = 1;
+
+	if (request_refill(th, type, size_class, 1, NULL, 0, &grant, &count))
+		return 0;
+	assert_int_equal(count, 1);
+	return grant.page;
+}
+
+int request_return(struct test_heap *th, u32 page)
+{
+	return request_refill(th, 0, 0, 0, &page, 1, NULL, NULL);
+}
+
+u32 request_large(struct test_heap *th, u32 type, u64 count)
+{
+	struct gcheap_alloc_large alloc = {
+		.size = sizeof(alloc),
+		.type = type,
+		.count = count,
+	};
+	int error = heap_alloc_large(&th->heap, &alloc);
+
+	if (!error)
+		return alloc.out_page;
+	assert_int_equal(error, -ENOMEM);
+	return 0;
+}
+
+int request_mark_start(struct test_heap *th)
+{
+	struct gcheap_mark_start start = { .size = sizeof(start) };
+	int error = heap_mark_start(&th->heap, &start);
+
+	if (!error) {
+		assert_int_equal(start.out_generation, th->heap.generation);
+		assert_int_equal(start.out_mark_table, th->heap.mark_table);
+	}
+	return error;
+}
+
+int request_sweep_start(struct test_heap *th, u64 *freed_spans)
+{
+	struct gcheap_sweep_start start = { .size = sizeof(start) };
+	int error = heap_sweep_start(&th->heap, &start);
+
+	if (!error) {
+		assert_int_equal(start.out_generation, th->heap.generation);
+		assert_int_equal(start.out_mark_table, th->heap.mark_table);
+		assert_int_equal(start.out_unswept_spans, th->heap.counters.unswept_spans);
+	}
+	if (freed_spans)
+		*freed_spans = start.out_freed_spans;
+	return error;
+}
+
+int request_sweep(struct test_heap *th, u64 max_spans, u64 *swept, u64 *freed)
+{
+	struct gcheap_sweep sweep = { .size = sizeof(sweep), .max_spans = max_spans };
+	int error = heap_sweep(&th->heap, &sweep);
+
+	if (!error)
+		assert_int_equal(sweep.out_unswept_spans, th->heap.counters.unswept_spans);
+	if (swept)
+		*swept = sweep.out_swept_spans;
+	if (freed)
+		*freed = sweep.out_freed_spans;
+	return error;
+}
+
+/* ---- mark state -------------------------------------------------------------- */
+
+#define PAGE_GRANULES	(1u << (GCHEAP_PAGE_SHIFT - GCHEAP_GRANULE_SHIFT))
+
+/* The word with a granule's bit, by the layout of the MARKS region alone. */
+static u64 *granule_word(struct test_heap *th, u32 table, u32 page, u32 granule)
+{
+	u64 bit = (u64)page * PAGE_GRANULES + granule;
+
+	return test_heap_table(th, GCHEAP_REGION_MARKS,
+			       GCHEAP_MARKS_TABLE(th->heap.reserve_bytes, table) + bit / 64 * 8);
+}
+
+/* The granule, counted from the span's first page, that has a slot's bit. */
+static u32 slot_granule(struct test_heap *th, u32 page, u32 slot)
+{
+	const struct gcheap_span *span =
+		test_heap_table(th, GCHEAP_REGION_SPANS, (u64)page * sizeof(*span));
+
+	assert_in_range(slot, 0, span->slots - 1);
+	return (slot * size_class_bytes[span->span_class / 2] + 8) >> GCHEAP_GRANULE_SHIFT;
+}
+
+void granule_set(struct test_heap *th, u32 table, u32 page, u32 granule)
+{
+	*granule_word(th, table, page, granule) |= 1ull << granule % 64;
+}
+
+void page_mark(struct test_heap *th, u32 page)
+{
+	u64 *word = test_heap_table(th, GCHEAP_REGION_MARKS,
+				    GCHEAP_MARKS_PAGE_MARKS(th->heap.reserve_bytes) + page / 64 * 8);
+
+	*word |= 1ull << page % 64;
+}
+
+bool slot_is_allocated(struct test_heap *th, u32 page, u32 slot)
+{
+	u32 granule = slot_granule(th, page, slot);
+
+	return *granule_word(th, th->heap.mark_table ^ 1, page, granule) >> granule % 64 & 1;
+}
+
+void slot_allocate(struct test_heap *th, u32 page, u32 slot)
+{
+	granule_set(th, th->heap.mark_table ^ 1, page, slot_granule(th, page, slot));
+}
+
+void slot_free(struct test_heap *th, u32 page, u32 slot)
+{
+	u32 granule = slot_granule(th, page, slot);
+
+	*granule_word(th, th->heap.mark_table ^ 1, page, granule) &= ~(1ull << granule % 64);
+}
+
+void slot_mark(struct test_heap *th, u32 page, u32 slot)
+{
+	granule_set(th, th->heap.mark_table, page, slot_granule(th, page, slot));
+	page_mark(th, page);
+}
+
+void slots_allocate(struct test_heap *th, u32 page, u32 count)
+{
+	for (u32 slot = 0; slot < count; slot++)
+		slot_allocate(th, page, slot);
+}
