@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: MIT
+/*
+ * gcheap_find(): from any address to its object. Every byte of objects of every
+ * size class, free slots, the ends of slots and spans, large objects, and what is
+ * no address of the heap at all.
+ */
+#include "library_test.h"
+
+#define BYTES_MAX	40000u
+
+static void open_layout(struct fixture *f, enum gcheap_layout layout)
+{
+	struct gcheap_config config = fixture_config();
+
+	config.layout = layout;
+	config.gc_percent = -1;
+	fixture_open_with(f, &config);
+}
+
+static void assert_found(struct gcheap *heap, const char *p, const char *object, size_t bytes)
+{
+	struct gcheap_object found;
+
+	if (gcheap_find(heap, p, &found))
+		fail_msg("byte %td of an object of %zu: %s", p - object, bytes, gcheap_error());
+	assert_ptr_equal(found.base, object);
+	assert_true(found.size >= bytes);
+}
+
+/* All bytes of an object, with what its slot has behind it. */
+static void check_object(struct fixture *f, char *object, size_t bytes, gcheap_type type,
+			 bool noscan)
+{
+	struct gcheap_object found;
+	size_t step, at;
+
+	assert_non_null(object);
+	assert_int_equal(gcheap_find(f->heap, object, &found), 0);
+	assert_ptr_equal(found.base, object);
+	assert_true(found.size >= bytes);
+	assert_int_equal(found.flags & GCHEAP_OBJECT_NOSCAN, noscan ? GCHEAP_OBJECT_NOSCAN : 0);
+	assert_int_equal(!!(found.flags & GCHEAP_OBJECT_LARGE), found.size > 32768);
+	if (found.type)
+		assert_int_equal(found.type, type);
+	else
+		assert_true(noscan || found.size <= 512);
+	step = found.size > 1024 ? 61 : 1;
+	for (at = 0; at < found.size; at += step)
+		assert_found(f->heap, object + at, object, bytes);
+	assert_found(f->heap, object + found.size - 1, object, bytes);
+	/* Behind it is another object, or none. */
+	if (!gcheap_find(f->heap, object + found.size, &found))
+		assert_ptr_not_equal(found.base, object);
+}
+
+static void check_all_sizes(enum gcheap_layout layout)
+{
+	struct fixture f;
+	size_t bytes, i;
+
+	open_layout(&f, layout);
+	for (bytes = 8; bytes < BYTES_MAX; bytes += bytes < 1200 ? 8 : 1032) {
+		gcheap_type type = type_with_mask(f.heap, bytes, 8, 1);
+
+		for (i = 0; i < 3; i++) {
+			check_object(&f, gcheap_new(f.thread, type), bytes, type, false);
+			check_object(&f, gcheap_new_leaf(f.thread, bytes), bytes, 0, true);
+		}
+	}
+	fixture_close(&f);
+}
+
+static void test_every_byte_of_an_object_finds_it_in_span_layout(void **state)
+{
+	(void)state;
+	check_all_sizes(GCHEAP_LAYOUT_SPAN);
+}
+
+static void test_every_byte_of_an_object_finds_it_in_header_layout(void **state)
+{
+	(void)state;
+	check_all_sizes(GCHEAP_LAYOUT_HEADER);
+}
+
+static void test_a_headers_own_bytes_find_the_object(void **state)
+{
+	struct gcheap_object found;
+	struct fixture f;
+	size_t align;
+
+	(void)state;
+	open_layout(&f, GCHEAP_LAYOUT_HEADER);
+	for (align = 8; align <= 256; align *= 2) {
+		gcheap_type type = type_with_mask(f.heap, 1024, align, 1);
+		char *object = gcheap_new(f.thread, type);
+		size_t before;
+
+		assert_non_null(object);
+		for (before = 1; before <= align; before++) {
+			assert_int_equal(gcheap_find(f.heap, object - before, &found), 0);
+			assert_ptr_equal(found.base, object);
+			assert_int_equal(found.type, type);
+		}
+	}
+	fixture_close(&f);
+}
+
+/* Slots that a cache has not handed out, and those that a cycle has freed. */
+static void check_free_slots(enum gcheap_layout layout, size_t bytes)
+{
+	void *kept[100], *dropped[100];
+	struct gcheap_object found;
+	struct fixture f;
+	gcheap_type type;
+	size_t i;
+
+	open_layout(&f, layout);
+	type = type_with_mask(f.heap, bytes, 8, 1);
+	assert_int_equal(gcheap_root_add(f.heap, kept, ARRAY_SIZE(kept)), 0);
+	for (i = 0; i < ARRAY_SIZE(kept); i++) {
+		kept[i] = gcheap_new(f.thread, type);
+		dropped[i] = gcheap_new(f.thread, type);
+		assert_non_null(kept[i]);
+		assert_non_null(dropped[i]);
+		assert_int_equal(gcheap_find(f.heap, dropped[i], &found), 0);
+	}
+	/* The slot after the last one handed out. */
+	assert_refused(gcheap_find(f.heap, (char *)dropped[i - 1] + found.size + 8, &found),
+		       ENOENT, "does not point into an object");
+	assert_int_equal(live_after_collect(&f), ARRAY_SIZE(kept));
+	for (i = 0; i < ARRAY_SIZE(kept); i++) {
+		assert_int_equal(gcheap_find(f.heap, kept[i], &found), 0);
+		assert_int_equal(gcheap_find(f.heap, dropped[i], &found), -ENOENT);
+	}
+	/* The first that is allocated again is found again. */
+	dropped[0] = gcheap_new(f.thread, type);
+	assert_int_equal(gcheap_find(f.heap, dropped[0], &found), 0);
+	assert_ptr_equal(found.base, dropped[0]);
+	fixture_close(&f);
+}
+
+static void test_free_slots_are_not_found(void **state)
+{
+	(void)state;
+	check_free_slots(GCHEAP_LAYOUT_SPAN, 64);
+	check_free_slots(GCHEAP_LAYOUT_SPAN, 48);
+	check_free_slots(GCHEAP_LAYOUT_SPAN, 1024);
+	check_free_slots(GCHEAP_LAYOUT_HEADER, 64);
+	check_free_slots(GCHEAP_LAYOUT_HEADER, 1016);
+}
+
+/* A span of 48-byte slots has 170 of them, and 32 bytes left. */
+static void test_the_waste_at_a_spans_end_is_no_object(void **state)
+{
+	struct gcheap_object found;
+	struct fixture f;
+	gcheap_type type;
+	char *object, *last = NULL;
+	int i;
+
+	(void)state;
+	open_layout(&f, GCHEAP_LAYOUT_SPAN);
+	type = type_with_mask(f.heap, 48, 8, 1);
+	for (i = 0; i < 400; i++) {
+		object = gcheap_new(f.thread, type);
+		assert_non_null(object);
+		if ((uintptr_t)object % 8192 == 169 * 48)
+			last = object;
+	}
+	assert_non_null(last);
+	assert_int_equal(gcheap_find(f.heap, last + 47, &found), 0);
+	for (i = 48; i < 48 + 32; i++)
+		assert_int_equal(gcheap_find(f.heap, last + i, &found), -ENOENT);
+	fixture_close(&f);
+}
+
+static void test_large_objects_are_found_from_any_of_their_pages(void **state)
+{
+	struct gcheap_object found;
+	struct fixture f;
+	gcheap_type type;
+	size_t bytes = 5u << 20;
+	char *object, *leaf;
+	size_t at;
+
+	(void)state;
+	open_layout(&f, GCHEAP_LAYOUT_SPAN);
+	type = type_with_mask(f.heap, 16, 8, 1);
+	object = gcheap_new_array(f.thread, type, bytes / 16);
+	leaf = gcheap_new_leaf(f.thread, bytes + 1);
+	assert_non_null(object);
+	assert_non_null(leaf);
+	for (at = 0; at < bytes; at += 4099) {
+		assert_found(f.heap, object + at, object, bytes);
+		assert_found(f.heap, leaf + at, leaf, bytes + 1);
+	}
+	assert_int_equal(gcheap_find(f.heap, object, &found), 0);
+	assert_int_equal(found.type, type);
+	assert_int_equal(found.flags, GCHEAP_OBJECT_LARGE);
+	assert_int_equal(gcheap_find(f.heap, leaf, &found), 0);
+	assert_int_equal(found.type, 0);
+	assert_int_equal(found.flags, GCHEAP_OBJECT_LARGE | GCHEAP_OBJECT_NOSCAN);
+	assert_int_equal(live_after_collect(&f), 0);
+	assert_int_equal(gcheap_find(f.heap, object, &found), -ENOENT);
+	assert_int_equal(gcheap_find(f.heap, leaf + 100000, &found), -ENOENT);
+	fixture_close(&f);
+}
+
+static void test_err_find(void **state)
+{
+	struct gcheap_object found = { .base = &found };
+	struct fixture f, other;
+	char *object;
+
+	(void)state;
+	fixture_open(&f);
+	fixture_open(&other);
+	object = gcheap_new_leaf(f.thread, 100);
+	assert_non_null(object);
+	assert_refused(gcheap_find(NULL, object, &found), EINVAL, "NULL");
+	assert_refused(gcheap_find(f.heap, object, NULL), EINVAL, "NULL");
+	assert_refused(gcheap_find(f.heap, NULL, &found), ENOENT, "object");
+	assert_refused(gcheap_find(f.heap, &f, &found), ENOENT, "object");
+	assert_refused(gcheap_find(f.heap, (void *)UINTPTR_MAX, &found), ENOENT, "object");
+	assert_refused(gcheap_find(other.heap, object, &found), ENOENT, "object");
+	/* Beyond the pages that exist, and page 0. */
+	assert_refused(gcheap_find(f.heap, object + (1u << 30), &found), ENOENT, "object");
+	assert_refused(gcheap_find(f.heap, (void *)((uintptr_t)object & ~(uintptr_t)0x3ffffff),
+				   &found), ENOENT, "object");
+	assert_ptr_equal(found.base, &found);
+	fixture_close(&other);
+	fixture_close(&f);
+}
+
+static void test_stats_count_what_was_done(void **state)
+{
+	struct gcheap_stats stats;
+	struct fixture f;
+	gcheap_type type;
+	void *root = NULL;
+	int i;
+
+	(void)state;
+	open_layout(&f, GCHEAP_LAYOUT_SPAN);
+	type = type_with_mask(f.heap, 64, 8, 1);
+	assert_int_equal(gcheap_root_add(f.heap, &root, 1), 0);
+	stats = stats_of(f.heap);
+	assert_int_equal(stats.cycles, 0);
+	assert_int_equal(stats.allocated_objects, 0);
+	for (i = 0; i < 1000; i++)
+		root = gcheap_new(f.thread, type);
+	stats = stats_of(f.heap);
+	assert_int_equal(stats.allocated_objects, 1000);
+	assert_int_equal(stats.allocated_bytes, 64000);
+	assert_true(stats.mapped_bytes >= stats.free_bytes + 64000);
+	assert_true(stats.resident_bytes >= 64000);
+	assert_true(stats.metadata_bytes > 0);
+	assert_true(stats.requests > 0);
+	assert_int_equal(live_after_collect(&f), 1);
+	stats = stats_of(f.heap);
+	assert_int_equal(stats.cycles, 1);
+	assert_int_equal(stats.live_bytes, 64);
+	assert_int_equal(stats.mark_bytes_total, 64);
+	assert_int_equal(stats.allocated_objects, 1000);
+	assert_true(stats.freed_spans > 0);
+	assert_true(stats.pause_ns_max >= stats.mark_ns_total);
+	fixture_close(&f);
+}
+
+static void test_stats_of_another_versions_size(void **state)
+{
+	struct {
+		struct gcheap_stats stats;
+		uint64_t more;
+	} longer = { .stats.size = sizeof(longer), .more = 1 };
+	struct gcheap_stats stats = { .size = offsetof(struct gcheap_stats, live_bytes),
+				      .live_bytes = 4711 };
+	struct fixture f;
+
+	(void)state;
+	fixture_open(&f);
+	assert_int_equal(gcheap_stats(f.heap, &longer.stats), 0);
+	assert_int_equal(longer.stats.size, sizeof(longer));
+	assert_int_equal(longer.more, 0);
+	assert_int_equal(gcheap_stats(f.heap, &stats), 0);
+	assert_int_equal(stats.live_bytes, 4711);
+	stats.size = 0;
+	assert_refused(gcheap_stats(f.heap, &stats), EINVAL, "size");
+	assert_refused(gcheap_stats(f.heap, NULL), EINVAL, "NULL");
+	assert_refused(gcheap_stats(NULL, &stats), EINVAL, "NULL");
+	fixture_close(&f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_every_byte_of_an_object_finds_it_in_span_layout),
+		cmocka_unit_test(test_every_byte_of_an_object_finds_it_in_header_layout),
+		cmocka_unit_test(test_a_headers_own_bytes_find_the_object),
+		cmocka_unit_test(test_free_slots_are_not_found),
+		cmocka_unit_test(test_the_waste_at_a_spans_end_is_no_object),
+		cmocka_unit_test(test_large_objects_are_found_from_any_of_their_pages),
+		cmocka_unit_test(test_err_find),
+		cmocka_unit_test(test_stats_count_what_was_done),
+		cmocka_unit_test(test_stats_of_another_versions_size),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests_name("find", tests, NULL, NULL);
+}
