@@ -61,33 +61,31 @@ flags_tsan := -O1 -g -fno-omit-frame-pointer -fsanitize=thread -Wno-tsan
 
 base_flags := -std=gnu11 -fvisibility=hidden -fno-strict-aliasing -fPIC -pthread -Wall -Wextra $(WERROR) \
 	-DGCHEAP_VERSION='"$(VERSION)"' -MMD -MP
-# Sources of the tree see each other; examples, tools and benchmarks see what any program would.
-internal_flags := -Ilib -Ilib/include -Ikmod/core -Iuapi
-public_flags := -Ilib/include
+# Sources of the library see each other and the core; the core and its tests see nothing of the library; examples, tools
+# and benchmarks see what any program would.
+flags_internal := -Ilib -Ilib/include -Ikmod/core -Iuapi
+flags_core := -Ikmod/core -Iuapi
+flags_public := -Ilib/include
+views := internal core public
 
 # Made anew when a flag or the compiler changes: all that is compiled depends on it.
 flags_stamp := $(B)/.flags
-flags_now := $(shell $(CC) -dumpfullversion -dumpmachine 2>&1 | tr '\n' ' ') $(base_flags) $(internal_flags) \
-	$(foreach flavour,$(flavours),$(flags_$(flavour)))
+flags_now := $(shell $(CC) -dumpfullversion -dumpmachine 2>&1 | tr '\n' ' ') $(base_flags) \
+	$(foreach name,$(views) $(flavours),$(flags_$(name)))
 ifneq ($(file <$(flags_stamp)),$(strip $(flags_now)))
 $(shell mkdir -p $(B))
 $(file >$(flags_stamp),$(strip $(flags_now)))
 endif
 
-define flavour_rules
-$(B)/obj/$(1)/internal/%.o: %.c $(flags_stamp)
+define object_rule
+$(B)/obj/$(1)/$(2)/%.o: %.c $(flags_stamp)
 	$$(call say,CC,$$@)
 	$$(Q)mkdir -p $$(@D)
-	$$(Q)$$(CC) $$(base_flags) $$(flags_$(1)) $$(internal_flags) -c -o $$@ $$<
-
-$(B)/obj/$(1)/public/%.o: %.c $(flags_stamp)
-	$$(call say,CC,$$@)
-	$$(Q)mkdir -p $$(@D)
-	$$(Q)$$(CC) $$(base_flags) $$(flags_$(1)) $$(public_flags) -I$$(<D) -c -o $$@ $$<
+	$$(Q)$$(CC) $$(base_flags) $$(flags_$(1)) $$(flags_$(2)) -c -o $$@ $$<
 endef
-$(foreach flavour,$(flavours),$(eval $(call flavour_rules,$(flavour))))
+$(foreach flavour,$(flavours),$(foreach view,$(views),$(eval $(call object_rule,$(flavour),$(view)))))
 
-# $(call objects,FLAVOUR,internal|public,SOURCES)
+# $(call objects,FLAVOUR,VIEW,SOURCES)
 objects = $(3:%.c=$(B)/obj/$(1)/$(2)/%.o)
 
 # $(call program,OUTPUT,FLAVOUR,OBJECTS,LIBRARIES): a rule that links a program. Libraries that are files are also
@@ -198,7 +196,8 @@ bench-programs: $(bench_names:%=$(B)/bench/%)
 
 # ---- tests ---------------------------------------------------------------------------------------------------
 #
-# core: asan. library: asan, and normal with the static library (VMs) and the shared one (this machine).
+# core: asan, with a port of its own and without the library. library: asan, and normal with the static library (VMs) and
+# the shared one (this machine).
 # gcheap: kselftests, built by their own Makefile as they are in a kernel tree.
 
 core_tests := $(basename $(notdir $(wildcard selftests/core/test_*.c)))
@@ -207,7 +206,7 @@ helpers = $(filter-out selftests/$(1)/test_%,$(wildcard selftests/$(1)/*.c))
 test_sources = selftests/$(1)/$(2).c $(call helpers,$(1))
 
 $(foreach test,$(core_tests),$(eval $(call program,$(B)/asan/selftests/core/$(test),asan,\
-	$(call objects,asan,internal,$(call test_sources,core,$(test))),$(asan_lib) -lcmocka)))
+	$(call objects,asan,core,$(call test_sources,core,$(test)) $(core_sources)),-lcmocka)))
 $(foreach test,$(library_tests),$(eval $(call program,$(B)/asan/selftests/library/$(test),asan,\
 	$(call objects,asan,internal,$(call test_sources,library,$(test))),$(asan_lib) -lcmocka)))
 $(foreach test,$(library_tests),$(eval $(call program,$(B)/selftests/library/$(test),normal,\
