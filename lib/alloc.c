@@ -82,7 +82,7 @@ static NOINLINE void *object_large(struct thread *thread, gcheap_type type, uint
 	object = heap->view.base + ((uint64_t)alloc.out_page << GCHEAP_PAGE_SHIFT);
 	if (alloc.out_flags & GCHEAP_GRANT_NEEDZERO)
 		memset(object, 0, span_bytes);
-	heap->pacer.granted_bytes += span_bytes;
+	heap->pacer.taken_bytes += span_bytes;
 	heap->stats.allocated_objects++;
 	heap->stats.allocated_bytes += span_bytes;
 	return object;

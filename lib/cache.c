@@ -252,7 +252,6 @@ static int cache_send_refill(struct thread *thread, struct cache *cache)
 	for (i = 0; i < refill.out_granted; i++)
 		bytes += (uint64_t)cache->stock[i].free_slots * cache->fast.slot_bytes;
 	cache->granted_bytes += bytes;
-	thread->heap->pacer.granted_bytes += bytes;
 	if (cache->want_bytes < CACHE_WANT_MAX)
 		cache->want_bytes = cache->want_bytes * 2 < CACHE_WANT_MAX ?
 				    cache->want_bytes * 2 : CACHE_WANT_MAX;
@@ -264,6 +263,9 @@ static int cache_refill(struct thread *thread, struct cache *cache)
 {
 	int error;
 
+	/* All that was granted has been taken, or this cache would have a span. */
+	thread->heap->pacer.taken_bytes += cache->granted_bytes - cache->paced_bytes;
+	cache->paced_bytes = cache->granted_bytes;
 	/* A cycle may flush this cache: what it has to return is looked at after. */
 	collect_before_alloc(thread, cache->want_bytes);
 	error = cache_send_refill(thread, cache);
@@ -304,29 +306,33 @@ int cache_fill(struct thread *thread, struct cache *cache)
 
 /* ---- flush ------------------------------------------------------------------ */
 
+/* Counts what was taken since the last flush, and forgets it. */
 static void cache_account(struct gcheap *heap, struct cache *cache)
 {
+	uint32_t span_bytes = (uint32_t)size_class_pages[cache->key.size_class] <<
+			      GCHEAP_PAGE_SHIFT;
+	uint64_t bytes = cache->taken * cache->fast.slot_bytes;
+	uint64_t want = bytes / 4;
+
 	heap->stats.allocated_objects += cache->taken;
-	heap->stats.allocated_bytes += cache->taken * cache->fast.slot_bytes;
+	heap->stats.allocated_bytes += bytes;
+	heap->pacer.taken_bytes += bytes - cache->paced_bytes;
+	if (want > CACHE_WANT_MAX)
+		want = CACHE_WANT_MAX;
+	cache->want_bytes = want > span_bytes ? (uint32_t)want : span_bytes;
 	cache->taken = 0;
+	cache->granted_bytes = 0;
+	cache->paced_bytes = 0;
 }
 
 /* All spans of a cache are to be returned; it has no window afterwards. */
 static void cache_retire(struct thread *thread, struct cache *cache)
 {
-	uint32_t span_bytes = (uint32_t)size_class_pages[cache->key.size_class] <<
-			      GCHEAP_PAGE_SHIFT;
-	uint64_t want = cache->granted_bytes / 4;
-
 	if (cache->span)
 		cache_end_span(thread, cache);
 	while (cache->stock_next < cache->stock_end)
 		cache->exhausted[cache->exhausted_count++] = cache->stock[cache->stock_next++].page;
 	cache_account(thread->heap, cache);
-	if (want > CACHE_WANT_MAX)
-		want = CACHE_WANT_MAX;
-	cache->want_bytes = want > span_bytes ? (uint32_t)want : span_bytes;
-	cache->granted_bytes = 0;
 }
 
 static int send_returns(struct thread *thread, uint32_t *pages, uint32_t count)

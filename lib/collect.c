@@ -185,8 +185,8 @@ static __attribute__((noinline)) int collect_below(struct thread *thread)
 				 "was attached on: use frames and ambiguous roots, and open the "
 				 "heap without GCHEAP_CONSERVATIVE_STACKS");
 	cycle.start_ns = collect_clock_ns();
-	cycle.before_bytes = heap->pacer.live_bytes + heap->pacer.granted_bytes;
 	error = cache_flush_all(thread);
+	cycle.before_bytes = heap->pacer.live_bytes + heap->pacer.taken_bytes;
 	if (!error)
 		error = mark_start(heap);
 	if (error)

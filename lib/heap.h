@@ -99,15 +99,17 @@ struct roots {
  * struct pacer - when to collect
  * @gc_percent: growth that starts a cycle; negative: none does
  * @memory_limit: soft limit for live and taken bytes together; 0: none
- * @granted_bytes: bytes of free slots and large objects taken from the backend
- *	since the last cycle
+ * @taken_bytes: allocated since the last cycle, as far as caches have told: each
+ *	tells when it asks for more. What they were granted and hold back does not
+ *	count, so that a program of many types with few objects each, which holds
+ *	a span for each, is not collected for that
  * @trigger_bytes: a cycle starts before more than this is taken
  * @live_bytes: found by the last cycle
  */
 struct pacer {
 	int32_t gc_percent;
 	uint64_t memory_limit;
-	uint64_t granted_bytes;
+	uint64_t taken_bytes;
 	uint64_t trigger_bytes;
 	uint64_t live_bytes;
 };

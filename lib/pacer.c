@@ -67,16 +67,15 @@ void pacer_init(struct pacer *pacer, int32_t gc_percent, uint64_t memory_limit)
 
 bool pacer_is_due(const struct pacer *pacer, uint64_t bytes)
 {
-	uint64_t granted = pacer->granted_bytes;
+	uint64_t taken = pacer->taken_bytes;
 
 	/* One object larger than the trigger: what was just collected is not again. */
-	return granted && (granted >= pacer->trigger_bytes ||
-			   bytes > pacer->trigger_bytes - granted);
+	return taken && (taken >= pacer->trigger_bytes || bytes > pacer->trigger_bytes - taken);
 }
 
 void pacer_cycle_ended(struct pacer *pacer, uint64_t live_bytes, uint64_t root_bytes)
 {
 	pacer->live_bytes = live_bytes;
-	pacer->granted_bytes = 0;
+	pacer->taken_bytes = 0;
 	pacer->trigger_bytes = pacer_trigger(pacer, root_bytes);
 }

@@ -68,6 +68,7 @@ struct cache_key {
  * @exhausted_count: spans to be returned
  * @want_bytes: how much the next REFILL asks for; doubles while the cache is busy
  * @granted_bytes: free slots granted since the last flush
+ * @paced_bytes: how much of that the pacer has counted as taken
  * @stock: granted
  * @exhausted: to be returned: page numbers
  */
@@ -91,6 +92,7 @@ struct cache {
 	uint32_t exhausted_count;
 	uint32_t want_bytes;
 	uint64_t granted_bytes;
+	uint64_t paced_bytes;
 	struct gcheap_grant stock[CACHE_SPANS_MAX];
 	uint32_t exhausted[CACHE_SPANS_MAX];
 };
