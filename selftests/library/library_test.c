@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What the tests of the library share.
+ */
+#include "library_test.h"
+
+/* ---- heaps ------------------------------------------------------------------- */
+
+struct gcheap_config fixture_config(void)
+{
+	struct gcheap_config config = GCHEAP_CONFIG_INIT;
+
+	config.flags = 0;
+	return config;
+}
+
+void fixture_open_with(struct fixture *fixture, const struct gcheap_config *config)
+{
+	if (gcheap_open(config, &fixture->heap))
+		fail_msg("gcheap_open: %s", gcheap_error());
+	if (gcheap_thread_attach(fixture->heap, &fixture->thread))
+		fail_msg("gcheap_thread_attach: %s", gcheap_error());
+}
+
+void fixture_open(struct fixture *fixture)
+{
+	struct gcheap_config config = fixture_config();
+
+	fixture_open_with(fixture, &config);
+}
+
+void fixture_close(struct fixture *fixture)
+{
+	gcheap_thread_detach(fixture->thread);
+	gcheap_close(fixture->heap);
+}
+
+gcheap_type type_with_mask(struct gcheap *heap, size_t bytes, size_t align, uint64_t mask)
+{
+	uint8_t little_endian[8];
+	struct gcheap_type_desc desc = {
+		.name = "test",
+		.size = bytes,
+		.align = align,
+		.ptr_bytes = mask ? (64 - (size_t)__builtin_clzll(mask)) * 8 : 0,
+		.ptr_mask = mask ? little_endian : NULL,
+	};
+	gcheap_type type;
+	int i;
+
+	for (i = 0; i < 8; i++)
+		little_endian[i] = (uint8_t)(mask >> 8 * i);
+	if (gcheap_type_register(heap, &desc, &type))
+		fail_msg("gcheap_type_register: %s", gcheap_error());
+	return type;
+}
+
+struct gcheap_stats stats_of(struct gcheap *heap)
+{
+	struct gcheap_stats stats = { .size = sizeof(stats) };
+
+	assert_int_equal(gcheap_stats(heap, &stats), 0);
+	return stats;
+}
+
+uint64_t live_after_collect(struct fixture *fixture)
+{
+	if (gcheap_collect(fixture->thread))
+		fail_msg("gcheap_collect: %s", gcheap_error());
+	return stats_of(fixture->heap).live_objects;
+}
+
+/* ---- the environment --------------------------------------------------------- */
+
+#define VARIABLES_MAX	16
+
+static struct {
+	const char *name;
+	char *value;
+} changed[VARIABLES_MAX];
+static size_t changed_count;
+
+void variable_set(const char *name, const char *value)
+{
+	const char *old = getenv(name);
+
+	assert_true(changed_count < VARIABLES_MAX);
+	changed[changed_count].name = name;
+	changed[changed_count].value = old ? strdup(old) : NULL;
+	changed_count++;
+	if (value)
+		setenv(name, value, 1);
+	else
+		unsetenv(name);
+}
+
+int variables_restore(void **state)
+{
+	(void)state;
+	/* The last first, so that what was set twice is as before the first. */
+	while (changed_count) {
+		changed_count--;
+		if (changed[changed_count].value)
+			setenv(changed[changed_count].name, changed[changed_count].value, 1);
+		else
+			unsetenv(changed[changed_count].name);
+		free(changed[changed_count].value);
+	}
+	return 0;
+}
+
+uint64_t random_next(uint64_t *state)
+{
+	/* splitmix64 */
+	uint64_t z = *state += 0x9e3779b97f4a7c15;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+	z = (z ^ z >> 27) * 0x94d049bb133111eb;
+	return z ^ z >> 31;
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the tests of the library share. They use the public interface alone, and
+ * leave the backend to the environment, so that the same programs run here with
+ * the local backend and in virtual machines with the device.
+ */
+#ifndef GCHEAP_LIBRARY_TEST_H
+#define GCHEAP_LIBRARY_TEST_H
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <gcheap.h>
+
+#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
+
+#if defined(__SANITIZE_ADDRESS__)
+#define UNDER_ASAN 1
+#else
+#define UNDER_ASAN 0
+#endif
+
+/* A call failed as it should, and says so: @words are in gcheap_error(). */
+#define assert_refused(result, error, words)					\
+	do {									\
+		assert_int_equal(result, -(error));				\
+		assert_error_says(words);					\
+	} while (0)
+
+/* The same for calls that return NULL and set errno. */
+#define assert_refused_null(pointer, error, words)				\
+	do {									\
+		errno = 0;							\
+		assert_null(pointer);						\
+		assert_int_equal(errno, error);					\
+		assert_error_says(words);					\
+	} while (0)
+
+#define assert_error_says(words)						\
+	do {									\
+		if (!strstr(gcheap_error(), words))				\
+			fail_msg("\"%s\" does not say \"%s\"", gcheap_error(), words); \
+	} while (0)
+
+/* A heap with a thread attached. */
+struct fixture {
+	struct gcheap *heap;
+	struct gcheap_thread *thread;
+};
+
+/* Opens a heap whose roots are what the test registers, and no stack. */
+void fixture_open(struct fixture *fixture);
+/* The same with a configuration of the test's. */
+void fixture_open_with(struct fixture *fixture, const struct gcheap_config *config);
+void fixture_close(struct fixture *fixture);
+/* The configuration that fixture_open() uses. */
+struct gcheap_config fixture_config(void);
+
+/* A type of @bytes with pointers in the words that @mask tells, 64 at most. */
+gcheap_type type_with_mask(struct gcheap *heap, size_t bytes, size_t align, uint64_t mask);
+
+struct gcheap_stats stats_of(struct gcheap *heap);
+
+/* Collect, and return how many objects are alive. */
+uint64_t live_after_collect(struct fixture *fixture);
+
+/* Sets a variable for the life of a test; NULL: takes it away. */
+void variable_set(const char *name, const char *value);
+/* Puts all variables that were set back as they were: a cmocka teardown. */
+int variables_restore(void **state);
+
+/* Runs a program's tests with heaps of each layout; for main() to return. */
+#define run_in_both_layouts(name, tests) __extension__({			\
+	int failed_;								\
+										\
+	cmocka_set_message_output(CM_OUTPUT_TAP);				\
+	setenv("GCHEAP_LAYOUT", "span", 1);					\
+	failed_ = cmocka_run_group_tests_name(name ", layout span", tests, NULL, NULL); \
+	setenv("GCHEAP_LAYOUT", "header", 1);					\
+	failed_ + cmocka_run_group_tests_name(name ", layout header", tests, NULL, NULL); \
+})
+
+/* A repeatable random number. */
+uint64_t random_next(uint64_t *state);
+
+#endif /* GCHEAP_LIBRARY_TEST_H */

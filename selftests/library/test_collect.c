@@ -1,0 +1,446 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Collections: what they free and keep, when they start, what they report.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include "library_test.h"
+
+#define MIB	((size_t)1 << 20)
+
+struct node {
+	struct node *next;
+	uint64_t number;
+};
+
+static int setup(void **state)
+{
+	struct fixture *f = malloc(sizeof(*f));
+
+	/* Tests of when a cycle starts must not depend on who runs them. */
+	variable_set("GCHEAP_GC", NULL);
+	variable_set("GCHEAP_MEMLIMIT", NULL);
+	fixture_open(f);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	fixture_close(*state);
+	free(*state);
+	return variables_restore(state);
+}
+
+static uint64_t cycles(struct fixture *f)
+{
+	return stats_of(f->heap).cycles;
+}
+
+static void drop_bytes(struct fixture *f, size_t bytes)
+{
+	size_t i;
+
+	for (i = 0; i < bytes; i += 64)
+		assert_non_null(gcheap_new_leaf(f->thread, 64));
+}
+
+/* ---- what a cycle does -------------------------------------------------------- */
+
+static void test_err_collect_without_a_thread(void **state)
+{
+	(void)state;
+	assert_refused(gcheap_collect(NULL), EINVAL, "thread is NULL");
+}
+
+static void test_an_empty_heap_can_be_collected(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(live_after_collect(f), 0);
+	assert_int_equal(live_after_collect(f), 0);
+	assert_int_equal(cycles(f), 2);
+}
+
+static void test_garbage_is_recycled(void **state)
+{
+	struct fixture *f = *state;
+
+	drop_bytes(f, 256 * MIB);
+	assert_in_range(stats_of(f->heap).mapped_bytes, MIB, 8 * MIB);
+	assert_in_range(cycles(f), 32, 512);
+	assert_int_equal(gcheap_verify(f->heap), 0);
+}
+
+static void test_large_garbage_is_recycled(void **state)
+{
+	struct fixture *f = *state;
+	size_t i;
+
+	for (i = 1; i < 300; i++) {
+		size_t bytes = 40000 * (i % 20 + 1);
+		unsigned char *object = gcheap_new_leaf(f->thread, bytes);
+
+		assert_non_null(object);
+		assert_int_equal(object[0] | object[bytes / 2] | object[bytes - 1], 0);
+		memset(object, 0xff, bytes);
+	}
+	assert_in_range(stats_of(f->heap).mapped_bytes, MIB, 16 * MIB);
+}
+
+static void test_what_is_reachable_survives_with_its_content(void **state)
+{
+	enum { LENGTH = 100000 };
+	struct fixture *f = *state;
+	gcheap_type type = GCHEAP_TYPE(f->heap, struct node, next);
+	struct node *list = NULL;
+	const struct node *node;
+	uint64_t number;
+	int round;
+
+	assert_int_equal(gcheap_root_add(f->heap, &list, 1), 0);
+	for (number = 0; number < LENGTH; number++) {
+		struct node *new = gcheap_new(f->thread, type);
+
+		assert_non_null(new);
+		new->next = list;
+		new->number = number;
+		list = new;
+		/* As much garbage of the same class beside it. */
+		assert_non_null(gcheap_new(f->thread, type));
+	}
+	for (round = 0; round < 3; round++) {
+		assert_int_equal(live_after_collect(f), LENGTH);
+		drop_bytes(f, MIB);
+	}
+	for (node = list; node; node = node->next)
+		assert_int_equal(node->number, --number);
+	assert_int_equal(number, 0);
+	assert_int_equal(gcheap_verify(f->heap), 0);
+}
+
+/* Old objects that die leave holes, which later objects fill. */
+static void test_holes_are_filled_again(void **state)
+{
+	enum { COUNT = 65536 };
+	struct fixture *f = *state;
+	void **table = calloc(COUNT, sizeof(*table));
+	uint64_t mapped;
+	int round, i;
+
+	assert_int_equal(gcheap_root_add(f->heap, table, COUNT), 0);
+	for (i = 0; i < COUNT; i++)
+		table[i] = gcheap_new_leaf(f->thread, 64);
+	assert_int_equal(live_after_collect(f), COUNT);
+	mapped = stats_of(f->heap).mapped_bytes;
+	for (round = 0; round < 8; round++) {
+		for (i = round & 1; i < COUNT; i += 2)
+			table[i] = NULL;
+		assert_int_equal(live_after_collect(f), COUNT / 2);
+		for (i = round & 1; i < COUNT; i += 2)
+			table[i] = gcheap_new_leaf(f->thread, 64);
+		assert_int_equal(live_after_collect(f), COUNT);
+	}
+	/* 4 MiB are live; empty spans come first, so that some more are used. */
+	assert_in_range(stats_of(f->heap).mapped_bytes, mapped, mapped + 8 * MIB);
+	assert_int_equal(gcheap_root_remove(f->heap, table), 0);
+	free(table);
+}
+
+static void test_stats_tell_of_cycles(void **state)
+{
+	struct fixture *f = *state;
+	void *root = gcheap_new_leaf(f->thread, 64);
+	struct gcheap_stats stats;
+
+	assert_int_equal(gcheap_root_add(f->heap, &root, 1), 0);
+	assert_int_equal(live_after_collect(f), 1);
+	stats = stats_of(f->heap);
+	assert_int_equal(stats.cycles, 1);
+	assert_int_equal(stats.live_bytes, 64);
+	assert_int_equal(stats.mark_bytes_total, 64);
+	assert_true(stats.pause_ns_max > 0);
+	assert_true(stats.pause_ns_total >= stats.mark_ns_total + stats.sweep_ns_total);
+	assert_int_equal(live_after_collect(f), 1);
+	stats = stats_of(f->heap);
+	assert_int_equal(stats.mark_bytes_total, 128);
+	assert_true(stats.pause_ns_total >= stats.pause_ns_max);
+}
+
+/* ---- when a cycle starts ------------------------------------------------------ */
+
+static void test_a_cycle_starts_by_growth(void **state)
+{
+	struct fixture *f = *state;
+	void *live;
+
+	/* 32 MiB live: the next cycle after as much again, not before. */
+	live = gcheap_new_leaf(f->thread, 32 * MIB);
+	assert_int_equal(gcheap_root_add(f->heap, &live, 1), 0);
+	assert_int_equal(live_after_collect(f), 1);
+	assert_int_equal(cycles(f), 1);
+	drop_bytes(f, 31 * MIB);
+	assert_int_equal(cycles(f), 1);
+	drop_bytes(f, 2 * MIB);
+	assert_int_equal(cycles(f), 2);
+}
+
+static void test_gc_off_collects_on_request_alone(void **state)
+{
+	struct gcheap_config config = fixture_config();
+	struct fixture f;
+
+	(void)state;
+	config.gc_percent = -1;
+	fixture_open_with(&f, &config);
+	drop_bytes(&f, 64 * MIB);
+	assert_int_equal(cycles(&f), 0);
+	assert_int_equal(live_after_collect(&f), 0);
+	fixture_close(&f);
+}
+
+static void test_the_environment_turns_gc_off(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	variable_set("GCHEAP_GC", "off");
+	fixture_open(&f);
+	drop_bytes(&f, 16 * MIB);
+	assert_int_equal(cycles(&f), 0);
+	fixture_close(&f);
+}
+
+static void test_the_memory_limit_starts_cycles(void **state)
+{
+	struct gcheap_config config = fixture_config();
+	struct fixture f;
+	void *live;
+
+	(void)state;
+	config.gc_percent = -1;
+	config.memory_limit = 24 * MIB;
+	fixture_open_with(&f, &config);
+	live = gcheap_new_leaf(f.thread, 16 * MIB);
+	assert_int_equal(gcheap_root_add(f.heap, &live, 1), 0);
+	assert_int_equal(live_after_collect(&f), 1);
+	drop_bytes(&f, 64 * MIB);
+	/* 8 MiB of room. */
+	assert_in_range(cycles(&f), 8, 12);
+	assert_in_range(stats_of(f.heap).mapped_bytes, 16 * MIB, 28 * MIB);
+
+	/* Live over the limit: cycles do not follow each other without end. */
+	live = gcheap_new_leaf(f.thread, 32 * MIB);
+	assert_non_null(live);
+	assert_int_equal(live_after_collect(&f), 1);
+	config.memory_limit = cycles(&f);
+	drop_bytes(&f, 16 * MIB);
+	assert_in_range(cycles(&f) - config.memory_limit, 8, 20);
+	fixture_close(&f);
+}
+
+static void test_a_cycle_makes_room_when_memory_runs_out(void **state)
+{
+	struct gcheap_config config = fixture_config();
+	struct fixture f;
+
+	(void)state;
+	config.gc_percent = -1;
+	config.reserve_bytes = 64 * MIB;
+	fixture_open_with(&f, &config);
+	drop_bytes(&f, 200 * MIB);
+	assert_in_range(cycles(&f), 3, 6);
+	assert_non_null(gcheap_new_leaf(f.thread, 50 * MIB));
+	assert_non_null(gcheap_new_leaf(f.thread, 50 * MIB));
+	fixture_close(&f);
+}
+
+static void test_safepoints_pass(void **state)
+{
+	struct fixture *f = *state;
+
+	gcheap_safepoint(f->thread);
+	f->thread->stop = 1;
+	gcheap_safepoint(f->thread);
+	assert_int_equal(f->thread->stop, 0);
+}
+
+/* ---- stacks ------------------------------------------------------------------- */
+
+static struct {
+	ucontext_t main, other;
+	struct fixture f;
+	int result;
+	bool said_why;
+	void *object;
+} switched;
+
+static void on_another_stack(void)
+{
+	switched.result = gcheap_collect(switched.f.thread);
+	switched.said_why = strstr(gcheap_error(), "another stack") != NULL;
+	switched.object = gcheap_new_leaf(switched.f.thread, 64);
+}
+
+static void collect_on_another_stack(uint32_t flags)
+{
+	struct gcheap_config config = fixture_config();
+	char *stack = malloc(256 << 10);
+
+	config.flags = flags;
+	fixture_open_with(&switched.f, &config);
+	assert_int_equal(getcontext(&switched.other), 0);
+	switched.other.uc_stack.ss_sp = stack;
+	switched.other.uc_stack.ss_size = 256 << 10;
+	switched.other.uc_link = &switched.main;
+	makecontext(&switched.other, on_another_stack, 0);
+	assert_int_equal(swapcontext(&switched.main, &switched.other), 0);
+	assert_non_null(switched.object);
+	assert_int_equal(gcheap_collect(switched.f.thread), 0);
+	fixture_close(&switched.f);
+	free(stack);
+}
+
+static void test_err_conservative_collect_on_another_stack(void **state)
+{
+	(void)state;
+	collect_on_another_stack(GCHEAP_CONSERVATIVE_STACKS);
+	assert_int_equal(switched.result, -EINVAL);
+	assert_true(switched.said_why);
+}
+
+static void test_precise_heaps_collect_on_any_stack(void **state)
+{
+	(void)state;
+	collect_on_another_stack(0);
+	assert_int_equal(switched.result, 0);
+}
+
+/* ---- debugging ---------------------------------------------------------------- */
+
+static void test_verify_checks_each_cycle_of_a_sound_heap(void **state)
+{
+	struct gcheap_config config = fixture_config();
+	struct fixture f;
+
+	(void)state;
+	config.flags |= GCHEAP_VERIFY;
+	fixture_open_with(&f, &config);
+	drop_bytes(&f, 8 * MIB);
+	assert_int_equal(live_after_collect(&f), 0);
+	fixture_close(&f);
+}
+
+static void collect_twice_with_trace(void)
+{
+	struct fixture f;
+
+	fixture_open(&f);
+	drop_bytes(&f, MIB / 2);
+	gcheap_collect(f.thread);
+	gcheap_collect(f.thread);
+	fixture_close(&f);
+}
+
+static void test_the_trace_is_a_line_a_cycle(void **state)
+{
+	char text[1024] = "";
+	const char *line = text;
+	unsigned int cycle;
+	ssize_t length;
+	int status, pipes[2];
+	pid_t child;
+
+	(void)state;
+	variable_set("GCHEAP_TRACE", "gc");
+	assert_int_equal(pipe(pipes), 0);
+	child = fork();
+	assert_true(child >= 0);
+	if (!child) {
+		dup2(pipes[1], STDERR_FILENO);
+		collect_twice_with_trace();
+		_exit(0);
+	}
+	close(pipes[1]);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	length = read(pipes[0], text, sizeof(text) - 1);
+	close(pipes[0]);
+	assert_true(length > 0);
+
+	for (cycle = 1; cycle <= 2; cycle++) {
+		double at, flush, mark, sweep, before, after, goal;
+		unsigned int number, percent;
+		unsigned long long spans;
+		char backend[16];
+
+		assert_int_equal(sscanf(line, "gc %u @%lfs %u%%: %lf+%lf+%lf ms, %lf->%lf MB, "
+					"%lf MB goal, %llu spans freed, %15s\n", &number, &at,
+					&percent, &flush, &mark, &sweep, &before, &after, &goal,
+					&spans, backend), 11);
+		assert_int_equal(number, cycle);
+		assert_int_equal((spans != 0), cycle == 1);
+		assert_true(!strcmp(backend, "local") || !strcmp(backend, "device"));
+		line = strchr(line, '\n') + 1;
+	}
+	assert_int_equal(*line, 0);
+}
+
+static void test_no_trace_by_default(void **state)
+{
+	int status, pipes[2];
+	pid_t child;
+	char byte;
+
+	(void)state;
+	variable_set("GCHEAP_TRACE", NULL);
+	assert_int_equal(pipe(pipes), 0);
+	child = fork();
+	assert_true(child >= 0);
+	if (!child) {
+		dup2(pipes[1], STDERR_FILENO);
+		collect_twice_with_trace();
+		_exit(0);
+	}
+	close(pipes[1]);
+	assert_int_equal(read(pipes[0], &byte, 1), 0);
+	close(pipes[0]);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_err_collect_without_a_thread),
+		cmocka_unit_test_setup_teardown(test_an_empty_heap_can_be_collected, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_garbage_is_recycled, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_large_garbage_is_recycled, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_what_is_reachable_survives_with_its_content,
+						setup, teardown),
+		cmocka_unit_test_setup_teardown(test_holes_are_filled_again, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_stats_tell_of_cycles, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_cycle_starts_by_growth, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_gc_off_collects_on_request_alone, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_the_environment_turns_gc_off, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_the_memory_limit_starts_cycles, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_a_cycle_makes_room_when_memory_runs_out,
+						setup, teardown),
+		cmocka_unit_test_setup_teardown(test_safepoints_pass, setup, teardown),
+		cmocka_unit_test(test_err_conservative_collect_on_another_stack),
+		cmocka_unit_test(test_precise_heaps_collect_on_any_stack),
+		cmocka_unit_test_setup_teardown(test_verify_checks_each_cycle_of_a_sound_heap,
+						setup, teardown),
+		cmocka_unit_test_teardown(test_the_trace_is_a_line_a_cycle, variables_restore),
+		cmocka_unit_test_teardown(test_no_trace_by_default, variables_restore),
+	};
+
+	return run_in_both_layouts("collect", tests);
+}

@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Roots: each kind keeps alive what it points at, and nothing else.
+ */
+#include <stdio.h>
+
+#include "library_test.h"
+
+struct node {
+	struct node *next;
+	uint64_t scalar;
+};
+
+struct roots_fixture {
+	struct fixture f;
+	gcheap_type node;
+};
+
+static int setup(void **state)
+{
+	struct roots_fixture *r = malloc(sizeof(*r));
+
+	fixture_open(&r->f);
+	r->node = GCHEAP_TYPE(r->f.heap, struct node, next);
+	*state = r;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct roots_fixture *r = *state;
+
+	fixture_close(&r->f);
+	free(r);
+	return 0;
+}
+
+static struct node *new_node(struct roots_fixture *r)
+{
+	struct node *node = gcheap_new(r->f.thread, r->node);
+
+	assert_non_null(node);
+	return node;
+}
+
+static struct node *new_list(struct roots_fixture *r, int length)
+{
+	struct node *list = NULL;
+
+	/* No cycle starts by itself before much more is allocated. */
+	while (length--) {
+		struct node *node = new_node(r);
+
+		node->next = list;
+		list = node;
+	}
+	return list;
+}
+
+#define live(r)	live_after_collect(&(r)->f)
+
+/* ---- registered -------------------------------------------------------------- */
+
+static void test_nothing_is_alive_without_roots(void **state)
+{
+	struct roots_fixture *r = *state;
+
+	new_list(r, 10);
+	assert_int_equal(live(r), 0);
+}
+
+static void test_precise_slots_keep_what_they_reach(void **state)
+{
+	struct roots_fixture *r = *state;
+	void *slots[3] = { new_list(r, 5), NULL, new_list(r, 7) };
+
+	new_list(r, 100);
+	assert_int_equal(gcheap_root_add(r->f.heap, slots, 3), 0);
+	assert_int_equal(live(r), 12);
+	slots[0] = NULL;
+	assert_int_equal(live(r), 7);
+	assert_int_equal(gcheap_root_remove(r->f.heap, slots), 0);
+	assert_int_equal(live(r), 0);
+}
+
+static void test_typed_roots_follow_pointer_words_alone(void **state)
+{
+	struct roots_fixture *r = *state;
+	struct node outside[4] = { { NULL, 0 } };
+
+	outside[1].next = new_list(r, 3);
+	outside[3].next = new_list(r, 4);
+	outside[2].scalar = (uintptr_t)new_list(r, 50);
+	assert_int_equal(gcheap_root_add_typed(r->f.heap, outside, r->node, 4), 0);
+	assert_int_equal(live(r), 7);
+	assert_int_equal(gcheap_root_remove(r->f.heap, outside), 0);
+	assert_int_equal(live(r), 0);
+}
+
+static void test_ambiguous_roots_take_interior_pointers(void **state)
+{
+	struct roots_fixture *r = *state;
+	uintptr_t words[4] = { 0 };
+
+	words[0] = (uintptr_t)new_list(r, 3) + 8;
+	words[1] = 1;
+	words[2] = UINTPTR_MAX;
+	words[3] = (uintptr_t)gcheap_new_leaf(r->f.thread, 100000) + 99999;
+	assert_int_equal(gcheap_root_add_ambiguous(r->f.heap, words, sizeof(words)), 0);
+	assert_int_equal(live(r), 4);
+	words[0] = 0;
+	assert_int_equal(live(r), 1);
+	assert_int_equal(gcheap_root_remove(r->f.heap, words), 0);
+	assert_int_equal(live(r), 0);
+}
+
+static void test_ambiguous_roots_do_not_bring_back_free_slots(void **state)
+{
+	struct roots_fixture *r = *state;
+	uintptr_t word = 0;
+	void *keep = new_node(r);
+
+	/* Slots after the first one of its span, allocated and dropped. */
+	word = (uintptr_t)new_list(r, 20);
+	assert_int_equal(gcheap_root_add(r->f.heap, &keep, 1), 0);
+	assert_int_equal(live(r), 1);
+	assert_int_equal(gcheap_root_add_ambiguous(r->f.heap, &word, sizeof(word)), 0);
+	assert_int_equal(live(r), 1);
+	assert_int_equal(gcheap_root_remove(r->f.heap, &word), 0);
+	assert_int_equal(gcheap_root_remove(r->f.heap, &keep), 0);
+}
+
+static void test_a_root_added_twice_is_removed_twice(void **state)
+{
+	struct roots_fixture *r = *state;
+	void *slots[2] = { new_node(r), new_node(r) };
+
+	assert_int_equal(gcheap_root_add(r->f.heap, slots, 1), 0);
+	assert_int_equal(gcheap_root_add(r->f.heap, slots, 2), 0);
+	assert_int_equal(live(r), 2);
+	assert_int_equal(gcheap_root_remove(r->f.heap, slots), 0);
+	/* The latest is gone: one slot is left. */
+	assert_int_equal(live(r), 1);
+	assert_int_equal(gcheap_root_remove(r->f.heap, slots), 0);
+	assert_int_equal(live(r), 0);
+	assert_refused(gcheap_root_remove(r->f.heap, slots), ENOENT, "no root");
+}
+
+static void test_many_roots(void **state)
+{
+	enum { COUNT = 5000 };
+	struct roots_fixture *r = *state;
+	void **slots = calloc(COUNT, sizeof(*slots));
+	int i;
+
+	for (i = 0; i < COUNT; i++) {
+		assert_int_equal(gcheap_root_add(r->f.heap, &slots[i], 1), 0);
+		slots[i] = new_node(r);
+	}
+	assert_int_equal(live(r), COUNT);
+	for (i = 0; i < COUNT; i += 2)
+		assert_int_equal(gcheap_root_remove(r->f.heap, &slots[i]), 0);
+	assert_int_equal(live(r), COUNT / 2);
+	for (i = 1; i < COUNT; i += 2)
+		assert_int_equal(gcheap_root_remove(r->f.heap, &slots[i]), 0);
+	assert_int_equal(live(r), 0);
+	free(slots);
+}
+
+static void test_err_roots(void **state)
+{
+	struct roots_fixture *r = *state;
+	struct gcheap *heap = r->f.heap;
+	void *slots[2] = { NULL, NULL };
+	char *inside = (char *)slots + 4;
+
+	assert_refused(gcheap_root_add(heap, NULL, 1), EINVAL, "NULL");
+	assert_refused(gcheap_root_add(heap, inside, 1), EINVAL, "not aligned");
+	assert_refused(gcheap_root_add(heap, slots, 0), EINVAL, "length of 0");
+	assert_refused(gcheap_root_add(heap, slots, SIZE_MAX), EINVAL, "end of the address space");
+	assert_refused(gcheap_root_add_typed(heap, NULL, r->node, 1), EINVAL, "NULL");
+	assert_refused(gcheap_root_add_typed(heap, inside, r->node, 1), EINVAL, "not aligned");
+	assert_refused(gcheap_root_add_typed(heap, slots, r->node, 0), EINVAL, "length of 0");
+	assert_refused(gcheap_root_add_typed(heap, slots, 0, 1), EINVAL, "no type");
+	assert_refused(gcheap_root_add_typed(heap, slots, r->node + 1, 1), EINVAL, "no type");
+	assert_refused(gcheap_root_add_typed(heap, slots, r->node, SIZE_MAX / 2), EINVAL,
+		       "end of the address space");
+	assert_refused(gcheap_root_add_ambiguous(heap, NULL, 8), EINVAL, "NULL");
+	assert_refused(gcheap_root_add_ambiguous(heap, inside, 8), EINVAL, "not aligned");
+	assert_refused(gcheap_root_add_ambiguous(heap, slots, 0), EINVAL, "length of 0");
+	assert_refused(gcheap_root_add_ambiguous(heap, slots, 12), EINVAL, "no multiple");
+	assert_refused(gcheap_root_add_ambiguous(heap, slots, SIZE_MAX & ~(size_t)7), EINVAL,
+		       "end of the address space");
+	assert_refused(gcheap_root_remove(heap, slots), ENOENT, "no root");
+	assert_refused(gcheap_root_remove(heap, NULL), ENOENT, "no root");
+	assert_int_equal(live(r), 0);
+}
+
+/* ---- frames ------------------------------------------------------------------ */
+
+static void inner_frame(struct roots_fixture *r, uint64_t outer)
+{
+	struct gcheap_thread *thread = r->f.thread;
+	struct node *a = NULL, *b = NULL, *c = NULL;
+
+	GCHEAP_FRAME(thread, a, b, c);
+	a = new_list(r, 2);
+	b = new_list(r, 3);
+	assert_int_equal(live(r), outer + 5);
+	c = b;
+	a = NULL;
+	assert_int_equal(live(r), outer + 3);
+	assert_ptr_equal(b, c);
+	GCHEAP_FRAME_END(thread);
+}
+
+static void test_frames_hold_their_variables_until_their_end(void **state)
+{
+	struct roots_fixture *r = *state;
+	struct gcheap_thread *thread = r->f.thread;
+	struct node *list = NULL;
+
+	{
+		GCHEAP_FRAME(thread, list);
+		list = new_list(r, 10);
+		assert_int_equal(live(r), 10);
+		inner_frame(r, 10);
+		assert_int_equal(live(r), 10);
+		list = list->next;
+		assert_int_equal(live(r), 9);
+		GCHEAP_FRAME_END(thread);
+	}
+	assert_int_equal(live(r), 0);
+}
+
+/* ---- stacks ------------------------------------------------------------------ */
+
+/* Overwrites what earlier calls left on the stack below. */
+static __attribute__((noinline)) void stack_wipe(void)
+{
+	volatile char room[16384];
+	size_t i;
+
+	for (i = 0; i < sizeof(room); i++)
+		room[i] = 0;
+}
+
+static __attribute__((noinline)) struct node *hidden_list(struct roots_fixture *r, int length)
+{
+	return (struct node *)~(uintptr_t)new_list(r, length);
+}
+
+static void test_conservative_stacks_hold_what_locals_point_at(void **state)
+{
+	struct gcheap_config config = GCHEAP_CONFIG_INIT;
+	struct roots_fixture r;
+	struct node *volatile local;
+	struct node *hidden;
+
+	(void)state;
+	fixture_open_with(&r.f, &config);
+	r.node = GCHEAP_TYPE(r.f.heap, struct node, next);
+	hidden = hidden_list(&r, 1000);
+	local = (struct node *)~(uintptr_t)hidden;
+	stack_wipe();
+	assert_int_equal(live(&r), 1000);
+	local = NULL;
+	stack_wipe();
+	/* A stale register or stack word may keep some: not all of a list. */
+	assert_null(local);
+	assert_true(live(&r) <= 1000);
+	fixture_close(&r.f);
+}
+
+/*
+ * A pointer that is only in a register that calls preserve. The variable is read
+ * after the cycle, so that it must be in a register or on the stack; either is to
+ * be found.
+ */
+static __attribute__((noinline)) void collect_with_locals(struct roots_fixture *r)
+{
+	struct node *a = new_list(r, 1), *b = new_list(r, 1), *c = new_list(r, 1);
+	struct node *d = new_list(r, 1), *e = new_list(r, 1), *g = new_list(r, 1);
+	uint64_t alive;
+
+	__asm__ volatile("" : "+r"(a), "+r"(b), "+r"(c), "+r"(d), "+r"(e), "+r"(g));
+	alive = live(r);
+	__asm__ volatile("" : "+r"(a), "+r"(b), "+r"(c), "+r"(d), "+r"(e), "+r"(g));
+	assert_true(alive >= 6);
+	a->scalar = b->scalar = c->scalar = d->scalar = e->scalar = g->scalar = 1;
+}
+
+static void test_conservative_stacks_hold_what_registers_point_at(void **state)
+{
+	struct gcheap_config config = GCHEAP_CONFIG_INIT;
+	struct roots_fixture r;
+
+	(void)state;
+	fixture_open_with(&r.f, &config);
+	r.node = GCHEAP_TYPE(r.f.heap, struct node, next);
+	collect_with_locals(&r);
+	fixture_close(&r.f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_nothing_is_alive_without_roots, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_precise_slots_keep_what_they_reach, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_typed_roots_follow_pointer_words_alone, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_ambiguous_roots_take_interior_pointers, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_ambiguous_roots_do_not_bring_back_free_slots,
+						setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_root_added_twice_is_removed_twice, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_many_roots, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_err_roots, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_frames_hold_their_variables_until_their_end,
+						setup, teardown),
+		cmocka_unit_test(test_conservative_stacks_hold_what_locals_point_at),
+		cmocka_unit_test(test_conservative_stacks_hold_what_registers_point_at),
+	};
+
+	return run_in_both_layouts("roots", tests);
+}

@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Type registration: each rule refused with its reason, and pointer masks that
+ * arrive as they were given.
+ */
+#include <stdio.h>
+
+#include "library_test.h"
+
+static const uint8_t one_pointer[1] = { 1 };
+
+/* A description that is taken; tests break one rule of it. */
+static struct gcheap_type_desc good_desc(void)
+{
+	return (struct gcheap_type_desc) {
+		.name = "good",
+		.size = 64,
+		.align = 8,
+		.ptr_bytes = 8,
+		.ptr_mask = one_pointer,
+	};
+}
+
+static int setup(void **state)
+{
+	struct fixture *f = malloc(sizeof(*f));
+
+	fixture_open(f);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	fixture_close(*state);
+	free(*state);
+	return 0;
+}
+
+static void refused(struct fixture *f, const struct gcheap_type_desc *desc, int error,
+		    const char *words)
+{
+	gcheap_type type = 12345;
+
+	assert_refused(gcheap_type_register(f->heap, desc, &type), error, words);
+	assert_int_equal(type, 12345);
+}
+
+static void taken(struct fixture *f, const struct gcheap_type_desc *desc)
+{
+	gcheap_type type = 0;
+
+	if (gcheap_type_register(f->heap, desc, &type))
+		fail_msg("gcheap_type_register: %s", gcheap_error());
+	assert_int_not_equal(type, 0);
+}
+
+/* ---- rules ------------------------------------------------------------------- */
+
+static void test_err_null_arguments(void **state)
+{
+	struct fixture *f = *state;
+	struct gcheap_type_desc desc = good_desc();
+	gcheap_type type;
+
+	assert_refused(gcheap_type_register(f->heap, NULL, &type), EINVAL, "desc is NULL");
+	assert_refused(gcheap_type_register(f->heap, &desc, NULL), EINVAL, "type is NULL");
+}
+
+static void test_err_alignment(void **state)
+{
+	static const size_t bad[] = { 0, 3, 12, 16384, (size_t)1 << 40 };
+	struct gcheap_type_desc desc = good_desc();
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		desc.align = bad[i];
+		refused(*state, &desc, EINVAL, "power of two");
+	}
+	desc.align = 4;
+	refused(*state, &desc, EINVAL, "with pointers the alignment, 4, must be 8");
+	desc.align = 64;
+	taken(*state, &desc);
+	desc = (struct gcheap_type_desc) { .name = "byte", .size = 1, .align = 1 };
+	taken(*state, &desc);
+}
+
+static void test_err_size(void **state)
+{
+	struct gcheap_type_desc desc = good_desc();
+
+	desc.size = 0;
+	refused(*state, &desc, EINVAL, "a size of 0");
+	desc.size = 60;
+	refused(*state, &desc, EINVAL, "multiple of the alignment");
+	desc.size = (size_t)1 << 50;
+	refused(*state, &desc, EINVAL, "more than any heap");
+}
+
+static void test_err_pointer_bytes(void **state)
+{
+	struct gcheap_type_desc desc = good_desc();
+
+	desc.ptr_bytes = 72;
+	refused(*state, &desc, EINVAL, "longer than the object");
+	desc.ptr_bytes = SIZE_MAX & ~(size_t)7;
+	refused(*state, &desc, EINVAL, "longer than the object");
+	desc.ptr_bytes = 12;
+	refused(*state, &desc, EINVAL, "multiple of 8");
+}
+
+static void test_err_mask_bits_beyond_the_pointers(void **state)
+{
+	static const uint8_t mask[2] = { 0xff, 0x04 };
+	struct gcheap_type_desc desc = good_desc();
+
+	desc.size = 128;
+	desc.ptr_mask = mask;
+	desc.ptr_bytes = 80;
+	refused(*state, &desc, EINVAL, "bits beyond ptr_bytes");
+	desc.ptr_bytes = 88;
+	taken(*state, &desc);
+}
+
+static void test_err_mask_and_program(void **state)
+{
+	struct gcheap_type_desc desc = good_desc();
+
+	desc.gc_prog = one_pointer;
+	desc.gc_prog_len = 1;
+	refused(*state, &desc, EINVAL, "give one of them");
+	desc.ptr_mask = NULL;
+	refused(*state, &desc, EOPNOTSUPP, "GC programs are not supported yet");
+	desc.gc_prog = NULL;
+	refused(*state, &desc, EINVAL, "no pointer mask");
+	desc.ptr_bytes = 0;
+	taken(*state, &desc);
+	desc.ptr_mask = one_pointer;
+	refused(*state, &desc, EINVAL, "ptr_bytes is 0");
+}
+
+static void test_err_name(void **state)
+{
+	static const char *const not_utf8[] = {
+		"\xff", "a\x80", "\xc3", "\xc0\x80", "\xe0\x80\x80", "\xed\xa0\x80",
+		"\xf4\x90\x80\x80", "\xf8\x88\x80\x80\x80", "ok\xe2\x82",
+	};
+	struct gcheap_type_desc desc = good_desc();
+	char name[300];
+	size_t i;
+
+	desc.name = NULL;
+	refused(*state, &desc, EINVAL, "name is NULL");
+	memset(name, 'n', sizeof(name));
+	desc.name = name;
+	name[256] = 0;
+	refused(*state, &desc, EINVAL, "256 bytes");
+	name[255] = 0;
+	taken(*state, &desc);
+	for (i = 0; i < ARRAY_SIZE(not_utf8); i++) {
+		desc.name = not_utf8[i];
+		refused(*state, &desc, EINVAL, "UTF-8");
+	}
+	desc.name = "B\xc3\xa4ume<\xe6\x9c\xa8, \xf0\x9f\x8c\xb3>";
+	taken(*state, &desc);
+}
+
+static void test_err_table_full(void **state)
+{
+	struct fixture *f = *state;
+	struct gcheap_type_desc desc = { .name = "t", .size = 8, .align = 8 };
+	gcheap_type type = 0;
+	unsigned int count = 0;
+
+	while (!gcheap_type_register(f->heap, &desc, &type))
+		assert_int_equal(type, ++count);
+	assert_int_equal(count, 65535);
+	refused(f, &desc, ENOSPC, "no room");
+	/* Those that are there work on. */
+	assert_non_null(gcheap_new(f->thread, type));
+	assert_non_null(gcheap_new(f->thread, 1));
+}
+
+static void test_err_masks_full(void **state)
+{
+	struct fixture *f = *state;
+	size_t mask_bytes = 1 << 20;
+	uint8_t *mask = calloc(1, mask_bytes);
+	struct gcheap_type_desc desc = {
+		.name = "big",
+		.size = mask_bytes * 64,
+		.align = 8,
+		.ptr_bytes = mask_bytes * 64,
+		.ptr_mask = mask,
+	};
+	gcheap_type type;
+	int i;
+
+	memset(mask, 0xff, mask_bytes);
+	for (i = 0; i < 100 && !gcheap_type_register(f->heap, &desc, &type); i++)
+		;
+	/* 28 MiB are there for masks and names. */
+	assert_in_range(i, 20, 28);
+	refused(f, &desc, ENOSPC, "no room");
+	/* There is room for what needs less. */
+	desc.ptr_mask = one_pointer;
+	desc.ptr_bytes = 8;
+	taken(f, &desc);
+	free(mask);
+}
+
+/* ---- masks ------------------------------------------------------------------- */
+
+struct everything {
+	void *first;
+	uint64_t scalar;
+	struct {
+		uint32_t number;
+		char *text;
+	} nested;
+	void *array[3];
+	void *table[2][2];
+	uint64_t last;
+};
+
+static void test_macro_registers_members_and_arrays(void **state)
+{
+	/* first, -, -, text, array x 3, table x 4, - */
+	static const uint8_t expected[] = { 1, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 0 };
+	struct fixture *f = *state;
+	gcheap_type type = GCHEAP_TYPE(f->heap, struct everything, first, nested.text, array, table);
+	uint8_t mask[ARRAY_SIZE(expected)];
+	struct everything *object;
+
+	assert_int_equal(sizeof(struct everything), sizeof(expected) * 8);
+	assert_int_not_equal(type, 0);
+	object = gcheap_new(f->thread, type);
+	assert_non_null(object);
+	assert_int_equal(gcheap_pointer_mask(f->heap, object, mask, ARRAY_SIZE(mask)), 11);
+	assert_memory_equal(mask, expected, sizeof(expected));
+}
+
+struct many {
+	void *m[32];
+	void *none;
+};
+
+#define MANY_8(i)	m[i], m[i + 1], m[i + 2], m[i + 3], m[i + 4], m[i + 5], m[i + 6], m[i + 7]
+
+static void test_macro_takes_1_to_32_members(void **state)
+{
+	struct fixture *f = *state;
+	gcheap_type all = GCHEAP_TYPE(f->heap, struct many, MANY_8(0), MANY_8(8), MANY_8(16),
+				      MANY_8(24));
+	gcheap_type one = GCHEAP_TYPE(f->heap, struct many, m[31]);
+	uint8_t mask[33];
+	int i;
+
+	assert_int_equal(gcheap_pointer_mask(f->heap, gcheap_new(f->thread, all), mask, 33), 32);
+	for (i = 0; i < 33; i++)
+		assert_int_equal(mask[i], i < 32);
+	assert_int_equal(gcheap_pointer_mask(f->heap, gcheap_new(f->thread, one), mask, 33), 32);
+	for (i = 0; i < 33; i++)
+		assert_int_equal(mask[i], i == 31);
+}
+
+static void test_err_macro_sets_errno(void **state)
+{
+	struct gcheap *none = NULL;
+
+	(void)state;
+	errno = 0;
+	assert_int_equal(GCHEAP_TYPE(none, struct many, none), 0);
+	assert_int_equal(errno, EINVAL);
+}
+
+/* Masks of one to 200 words, in objects a little longer: all sizes of the table. */
+static void test_masks_of_all_lengths_arrive_as_given(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t seed = 1;
+	size_t words;
+
+	for (words = 1; words <= 200; words++) {
+		uint8_t bits[25] = { 0 };
+		uint8_t mask[208];
+		struct gcheap_type_desc desc = {
+			.name = "random",
+			.size = (words + 3) * 8,
+			.align = 8,
+			.ptr_bytes = words * 8,
+			.ptr_mask = bits,
+		};
+		gcheap_type type;
+		size_t i;
+
+		for (i = 0; i < words; i++)
+			bits[i / 8] |= (uint8_t)((random_next(&seed) & 1) << i % 8);
+		bits[(words - 1) / 8] |= (uint8_t)(1 << (words - 1) % 8);
+		assert_int_equal(gcheap_type_register(f->heap, &desc, &type), 0);
+		/* What comes after may be the next element's: a tiled slot tail. */
+		assert_true(gcheap_pointer_mask(f->heap, gcheap_new(f->thread, type), mask,
+						words + 3) >= (int)words);
+		for (i = 0; i < words + 3; i++)
+			assert_int_equal(mask[i], i < words ? bits[i / 8] >> i % 8 & 1 : 0);
+	}
+}
+
+static void test_types_registered_after_attach_can_be_used(void **state)
+{
+	struct fixture *f = *state;
+	int i;
+
+	for (i = 0; i < 300; i++) {
+		gcheap_type type = type_with_mask(f->heap, 16 + 8 * (size_t)(i % 10), 8, 1);
+
+		assert_non_null(gcheap_new(f->thread, type));
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_err_null_arguments, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_err_alignment, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_err_size, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_err_pointer_bytes, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_err_mask_bits_beyond_the_pointers, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_err_mask_and_program, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_err_name, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_err_table_full, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_err_masks_full, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_macro_registers_members_and_arrays, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_macro_takes_1_to_32_members, setup, teardown),
+		cmocka_unit_test(test_err_macro_sets_errno),
+		cmocka_unit_test_setup_teardown(test_masks_of_all_lengths_arrive_as_given, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_types_registered_after_attach_can_be_used,
+						setup, teardown),
+	};
+
+	return run_in_both_layouts("types", tests);
+}
