@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: MIT
+/*
+ * gcheap_verify(): a sound heap passes, whatever was done to it; a broken one does
+ * not, and the report names the place.
+ *
+ * What a program can break through the device too is broken on both backends:
+ * objects, headers, alloc bits. The tables can only be written where they are
+ * local.
+ */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "library_test.h"
+#include "view.h"
+
+static const enum gcheap_layout layouts[] = { GCHEAP_LAYOUT_SPAN, GCHEAP_LAYOUT_HEADER };
+
+static void open_layout(struct fixture *f, enum gcheap_layout layout)
+{
+	struct gcheap_config config = fixture_config();
+
+	config.layout = layout;
+	config.gc_percent = -1;
+	fixture_open_with(f, &config);
+}
+
+/* Runs gcheap_verify() and returns what it printed on stderr. */
+static const char *report(struct gcheap *heap, int *result)
+{
+	static char text[8192];
+	FILE *file = tmpfile();
+	int saved = dup(2);
+	size_t length;
+
+	assert_non_null(file);
+	assert_true(saved >= 0);
+	fflush(stderr);
+	dup2(fileno(file), 2);
+	*result = gcheap_verify(heap);
+	fflush(stderr);
+	dup2(saved, 2);
+	close(saved);
+	rewind(file);
+	length = fread(text, 1, sizeof(text) - 1, file);
+	text[length] = 0;
+	fclose(file);
+	return text;
+}
+
+static void assert_sound(struct gcheap *heap)
+{
+	const char *text;
+	int result;
+
+	text = report(heap, &result);
+	if (result)
+		fail_msg("%d: %s", result, text);
+	assert_string_equal(text, "");
+}
+
+static void assert_broken(struct gcheap *heap, const char *words)
+{
+	const char *text;
+	int result;
+
+	text = report(heap, &result);
+	assert_refused(result, EUCLEAN, "corrupted");
+	if (!strstr(text, words))
+		fail_msg("the report does not say \"%s\": %s", words, text);
+	if (!strstr(text, "gcheap: verify: "))
+		fail_msg("the report does not say whose it is: %s", text);
+}
+
+static void *new_object(struct fixture *f, gcheap_type type)
+{
+	void *object = gcheap_new(f->thread, type);
+
+	if (!object)
+		fail_msg("gcheap_new: %s", gcheap_error());
+	return object;
+}
+
+/* ---- sound heaps -------------------------------------------------------------- */
+
+static void busy(struct fixture *f)
+{
+	static const size_t sizes[] = { 16, 24, 48, 64, 512, 520, 1000, 4096, 30000, 40000, 300000 };
+	gcheap_type types[ARRAY_SIZE(sizes)], element;
+	void *roots[500] = { NULL };
+	uint64_t random = 4711;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++)
+		types[i] = type_with_mask(f->heap, sizes[i], 8, 3);
+	element = type_with_mask(f->heap, 24, 8, 5);
+	assert_int_equal(gcheap_root_add(f->heap, roots, ARRAY_SIZE(roots)), 0);
+	assert_sound(f->heap);
+	for (i = 0; i < 20000; i++) {
+		size_t size = random_next(&random) % (i % 100 ? ARRAY_SIZE(sizes) - 3 :
+						      ARRAY_SIZE(sizes));
+		void **object = i % 7 ? new_object(f, types[size]) : i % 2 ?
+				gcheap_new_leaf(f->thread, sizes[size]) :
+				gcheap_new_array(f->thread, element,
+						 1 + random_next(&random) % 100);
+
+		assert_non_null(object);
+		if (i % 7) {
+			object[0] = roots[random_next(&random) % ARRAY_SIZE(roots)];
+			object[1] = (char *)object + sizes[size];	/* its own end */
+		}
+		roots[random_next(&random) % ARRAY_SIZE(roots)] = object;
+		if (i % 2500 == 0)
+			assert_sound(f->heap);
+		if (i % 4000 == 3999) {
+			assert_int_equal(gcheap_collect(f->thread), 0);
+			assert_sound(f->heap);
+		}
+	}
+	memset(roots, 0, sizeof(roots));
+	assert_int_equal(gcheap_collect(f->thread), 0);
+	assert_sound(f->heap);
+}
+
+static void test_a_heap_in_use_is_sound_at_any_time(void **state)
+{
+	struct fixture f;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(layouts); i++) {
+		open_layout(&f, layouts[i]);
+		busy(&f);
+		fixture_close(&f);
+	}
+}
+
+static void test_a_heap_without_a_thread_is_sound(void **state)
+{
+	struct gcheap *heap;
+
+	(void)state;
+	assert_int_equal(gcheap_open(NULL, &heap), 0);
+	assert_sound(heap);
+	gcheap_close(heap);
+	assert_refused(gcheap_verify(NULL), EINVAL, "NULL");
+}
+
+/* ---- what a program can break -------------------------------------------------- */
+
+static void pointers(struct fixture *f)
+{
+	gcheap_type type = type_with_mask(f->heap, 64, 8, 2);
+	uintptr_t *object = new_object(f, type);
+	char *base = ((struct gcheap *)f->heap)->view.base;
+	char words[64];
+
+	/* Sound: NULL, foreign, an object, its inside, its end. */
+	object[1] = (uintptr_t)words;
+	assert_sound(f->heap);
+	object[1] = (uintptr_t)object;
+	assert_sound(f->heap);
+	object[1] = (uintptr_t)object + 63;
+	assert_sound(f->heap);
+	object[1] = (uintptr_t)object + 64;
+	assert_sound(f->heap);
+	/* Not a pointer: word 0 may hold anything. */
+	object[0] = (uintptr_t)base + 1;
+	assert_sound(f->heap);
+
+	object[1] = (uintptr_t)object + 64 * 5;
+	snprintf(words, sizeof(words), "slot %zu of",
+		 (size_t)((uintptr_t)object & 8191) / 64);
+	assert_broken(f->heap, words);
+	assert_broken(f->heap, "cached, class 6");
+	assert_broken(f->heap, "leads to a free slot");
+	object[1] = (uintptr_t)base + 8;
+	assert_broken(f->heap, "leads to no span");
+	object[1] = (uintptr_t)base + (1u << 30);
+	assert_broken(f->heap, "leads beyond the heap");
+	object[1] = 0;
+	assert_sound(f->heap);
+}
+
+static void test_a_wild_pointer_is_reported(void **state)
+{
+	struct fixture f;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(layouts); i++) {
+		open_layout(&f, layouts[i]);
+		pointers(&f);
+		fixture_close(&f);
+	}
+}
+
+static void test_a_broken_header_is_reported(void **state)
+{
+	struct fixture f;
+	uint64_t *object;
+
+	(void)state;
+	open_layout(&f, GCHEAP_LAYOUT_HEADER);
+	object = new_object(&f, type_with_mask(f.heap, 1000, 8, 1));
+	assert_sound(f.heap);
+	object[-1] += 1000;
+	assert_broken(f.heap, "header");
+	object[-1] -= 1000;
+	assert_sound(f.heap);
+	fixture_close(&f);
+}
+
+static void test_a_tail_that_is_not_zero_is_reported(void **state)
+{
+	struct fixture f;
+	gcheap_type type;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(layouts); i++) {
+		char *object;
+
+		open_layout(&f, layouts[i]);
+		type = type_with_mask(f.heap, 1000, 8, 1);
+		object = new_object(&f, type);
+		object[999] = 1;
+		assert_sound(f.heap);
+		object[1007] = 1;
+		assert_broken(f.heap, "behind its last element");
+		object[1007] = 0;
+		object = gcheap_new_array(f.thread, type, 99);
+		object[98999] = 1;
+		assert_sound(f.heap);
+		object[99000] = 1;
+		assert_broken(f.heap, "large, class 0");
+		fixture_close(&f);
+	}
+}
+
+static void test_alloc_bits_that_are_no_slots_are_reported(void **state)
+{
+	struct fixture f;
+	struct view *view;
+	uint64_t *bits, offset;
+	void *root;
+
+	(void)state;
+	open_layout(&f, GCHEAP_LAYOUT_SPAN);
+	view = &((struct gcheap *)f.heap)->view;
+	root = new_object(&f, type_with_mask(f.heap, 64, 8, 1));
+	assert_int_equal(gcheap_root_add(f.heap, &root, 1), 0);
+	assert_int_equal(live_after_collect(&f), 1);
+	assert_sound(f.heap);
+	offset = (uint64_t)((char *)root - view->base);
+	bits = view_alloc_bits(view) + (offset >> 10);
+	bits[0] ^= 2ull << (offset >> 4 & 63);
+	assert_broken(f.heap, "where no slot is");
+	bits[0] ^= 2ull << (offset >> 4 & 63);
+	assert_sound(f.heap);
+	/* Of a page that no span uses. */
+	view_alloc_bits(view)[3] = 1;
+	assert_broken(f.heap, "where no slot is");
+	view_alloc_bits(view)[3] = 0;
+	assert_sound(f.heap);
+	fixture_close(&f);
+}
+
+/* ---- the tables ---------------------------------------------------------------- */
+
+/* Breaks one value of a table, and puts it back. */
+#define assert_breaks(f, lvalue, value, words)					\
+	do {									\
+		__typeof__(lvalue) *broken_ = &(lvalue);			\
+		__typeof__(lvalue) sound_ = *broken_;				\
+										\
+		*broken_ = (value);						\
+		assert_broken((f)->heap, words);				\
+		*broken_ = sound_;						\
+		assert_sound((f)->heap);					\
+	} while (0)
+
+static void test_tables_that_disagree_are_reported(void **state)
+{
+	struct gcheap_span *spans, *small, *large, *wide;
+	struct gcheap_ctrl *ctrl;
+	uint64_t *pages;
+	struct fixture f;
+	struct view *view;
+	char *object;
+	size_t page, at;
+
+	(void)state;
+	open_layout(&f, GCHEAP_LAYOUT_SPAN);
+	if (gcheap_backend(f.heap) != GCHEAP_BACKEND_LOCAL) {
+		fixture_close(&f);
+		skip();
+	}
+	view = &((struct gcheap *)f.heap)->view;
+	spans = (struct gcheap_span *)view->spans;
+	pages = (uint64_t *)view->pages;
+	ctrl = (struct gcheap_ctrl *)view->ctrl;
+	object = new_object(&f, type_with_mask(f.heap, 64, 8, 1));
+	page = (size_t)(object - view->base) / 8192;
+	small = &spans[page];
+	object = new_object(&f, type_with_mask(f.heap, 100000, 8, 1));
+	at = (size_t)(object - view->base) / 8192;
+	large = &spans[at];
+	object = new_object(&f, type_with_mask(f.heap, 6784, 8, 1));
+	wide = &spans[(size_t)(object - view->base) / 8192];
+	if ((wide->state & GCHEAP_SPAN_STATE_MASK) == GCHEAP_SPAN_INNER)
+		wide = &spans[wide->first_page];
+	assert_sound(f.heap);
+
+	assert_breaks(&f, small->state, 9, "no state 9");
+	assert_breaks(&f, small->state, GCHEAP_SPAN_INNER, "inner page of no span");
+	assert_breaks(&f, small->state, GCHEAP_SPAN_FREE, "it is free");
+	assert_breaks(&f, small->span_class, 7 << 1, "class 7");
+	assert_breaks(&f, small->span_class, 1, "length");
+	assert_breaks(&f, small->slots, 127, "slots");
+	assert_breaks(&f, small->npages, 3, "length of 3 pages");
+	assert_breaks(&f, small->ptr_mask, 0x1ff, "pointer mask");
+	assert_breaks(&f, small->type, 1, "needs none");
+	assert_breaks(&f, small->generation, (uint16_t)(small->generation + 2), "swept");
+	assert_breaks(&f, pages[page], pages[page] ^ GCHEAP_PAGE_NOSCAN, "PAGES");
+	assert_breaks(&f, pages[page], pages[page] + 1, "PAGES");
+	assert_breaks(&f, wide->type, 0, "no type 0");
+	assert_breaks(&f, wide->type, 99, "no type 99");
+	assert_breaks(&f, wide[1].first_page, 1, "belongs to the span at page 1");
+	assert_breaks(&f, wide[1].state, GCHEAP_SPAN_CENTRAL, "first of a central span");
+	assert_breaks(&f, large->npages, 1u << 30, "pages long");
+	assert_breaks(&f, large->object_bytes, 1, "does not take");
+	assert_breaks(&f, large->slots, 2, "slots");
+	assert_breaks(&f, large->type, 0, "pointers");
+	assert_breaks(&f, pages[at + 3], 0, "PAGES");
+	assert_breaks(&f, pages[0], pages[page], "it is free");
+	assert_breaks(&f, ctrl->counters.spans, ctrl->counters.spans + 1, "counter spans");
+	assert_breaks(&f, ctrl->counters.in_use_pages, 0, "counter in_use_pages");
+	assert_breaks(&f, ctrl->counters.cached_spans, 0, "counter cached_spans");
+	assert_breaks(&f, ctrl->counters.unswept_spans, 1, "counter unswept_spans");
+	assert_breaks(&f, ctrl->counters.heap_pages, 1, "counter heap_pages");
+	fixture_close(&f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_a_heap_in_use_is_sound_at_any_time),
+		cmocka_unit_test(test_a_heap_without_a_thread_is_sound),
+		cmocka_unit_test(test_a_wild_pointer_is_reported),
+		cmocka_unit_test(test_a_broken_header_is_reported),
+		cmocka_unit_test(test_a_tail_that_is_not_zero_is_reported),
+		cmocka_unit_test(test_alloc_bits_that_are_no_slots_are_reported),
+		cmocka_unit_test(test_tables_that_disagree_are_reported),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests_name("verify", tests, NULL, NULL);
+}
