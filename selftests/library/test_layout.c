@@ -314,6 +314,26 @@ static void test_a_reused_slot_has_the_new_types_pointers(void **state)
 		free(shapes[i].pointer);
 }
 
+/* A large object's span ends with its page: what is behind the object is not its. */
+static void test_a_large_objects_rest_is_not_visited(void **state)
+{
+	static uint8_t mask[5120];
+	struct fixture f;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		uint64_t *object;
+
+		open_layout(&f, i ? GCHEAP_LAYOUT_HEADER : GCHEAP_LAYOUT_SPAN);
+		object = gcheap_new_array(f.thread, type_with_mask(f.heap, 8, 8, 1), 5000);
+		assert_non_null(object);
+		assert_int_equal(gcheap_pointer_mask(f.heap, object, mask, 5120), 5000);
+		assert_int_equal(gcheap_pointer_mask(f.heap, object + 5000, mask, 120), 0);
+		fixture_close(&f);
+	}
+}
+
 /* ---- alignment ---------------------------------------------------------------- */
 
 static void check_alignments(enum gcheap_layout layout)
@@ -483,6 +503,7 @@ int main(void)
 		cmocka_unit_test(test_the_shapes_of_gos_tests_in_span_layout),
 		cmocka_unit_test(test_the_shapes_of_gos_tests_in_header_layout),
 		cmocka_unit_test(test_a_reused_slot_has_the_new_types_pointers),
+		cmocka_unit_test(test_a_large_objects_rest_is_not_visited),
 		cmocka_unit_test(test_objects_have_their_types_alignment_in_span_layout),
 		cmocka_unit_test(test_objects_have_their_types_alignment_in_header_layout),
 		cmocka_unit_test(test_err_pointer_mask),
