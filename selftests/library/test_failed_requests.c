@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The library when the backend fails a request: at any point of allocation and of
+ * a cycle the heap stays usable, no object is lost, none is handed out twice.
+ *
+ * It reaches behind the public interface, but calls nothing there: a layer over the
+ * backend's functions fails the n-th request of an operation.
+ */
+#include "library_test.h"
+
+#include "backend/backend.h"
+#include "heap.h"
+
+#define STEPS		60000
+#define FAILURES	6	/* the first to the sixth request of an operation */
+
+struct node {
+	struct node *next;
+	uint64_t number;
+};
+
+static const struct backend_ops *real_ops;
+static enum gcheap_op fail_op;
+static int fail_error;
+static int fail_countdown;
+
+static int failing_request(struct backend *backend, enum gcheap_op op, void *arg)
+{
+	if (op == fail_op && fail_countdown && --fail_countdown == 0)
+		return fail_error;
+	return real_ops->request(backend, op, arg);
+}
+
+struct run {
+	struct gcheap *heap;
+	struct gcheap_thread *thread;
+	gcheap_type type;
+	struct node *list;
+	uint64_t count;
+	int refused;
+};
+
+static void run_step(struct run *run, int step)
+{
+	struct node *node = gcheap_new(run->thread, run->type);
+
+	if (!node) {
+		assert_true(errno == -fail_error);
+		run->refused++;
+		return;
+	}
+	assert_null(node->next);
+	assert_int_equal(node->number, 0);
+	if (step % 20) {
+		/* Garbage that would spoil what a second owner sees. */
+		node->next = node;
+		node->number = UINT64_MAX;
+		return;
+	}
+	node->next = run->list;
+	node->number = run->count++;
+	run->list = node;
+}
+
+/* The list is whole, and nothing else is alive. */
+static void run_check(struct run *run)
+{
+	struct gcheap_stats stats = { .size = sizeof(stats) };
+	uint64_t number = run->count;
+	const struct node *node;
+
+	if (gcheap_collect(run->thread))
+		fail_msg("gcheap_collect: %s", gcheap_error());
+	assert_int_equal(gcheap_stats(run->heap, &stats), 0);
+	assert_int_equal(stats.live_objects, run->count);
+	assert_int_equal(gcheap_verify(run->heap), 0);
+	for (node = run->list; node; node = node->next)
+		assert_int_equal(node->number, --number);
+	assert_int_equal(number, 0);
+}
+
+static void run_with_failure(enum gcheap_op op, int error, int nth)
+{
+	struct gcheap_config config = fixture_config();
+	struct backend_ops ops;
+	struct fixture f;
+	struct run run = { 0 };
+	int step;
+
+	config.reserve_bytes = 256 << 20;
+	fixture_open_with(&f, &config);
+	run.heap = f.heap;
+	run.thread = f.thread;
+	run.type = GCHEAP_TYPE(run.heap, struct node, next);
+	assert_int_equal(gcheap_root_add(run.heap, &run.list, 1), 0);
+
+	real_ops = run.heap->backend->ops;
+	ops = *real_ops;
+	ops.request = failing_request;
+	run.heap->backend->ops = &ops;
+	fail_op = op;
+	fail_error = error;
+	fail_countdown = nth;
+	for (step = 0; step < STEPS; step++) {
+		run_step(&run, step);
+		if (step % 1000 == 0 && !gcheap_new_leaf(run.thread, 50000))
+			run.refused++;
+		if (step % 7000 == 6999)
+			gcheap_collect(run.thread);
+	}
+	/* The failure was met, and cost one call at most. */
+	assert_int_equal(fail_countdown, 0);
+	assert_in_range(run.refused, 0, 1);
+	run_check(&run);
+	run_check(&run);
+	run.heap->backend->ops = real_ops;
+	fixture_close(&f);
+}
+
+static void all_failures_of(enum gcheap_op op)
+{
+	static const int errors[] = { -EINTR, -ENOMEM, -EINVAL };
+	size_t i;
+	int nth;
+
+	for (i = 0; i < ARRAY_SIZE(errors); i++) {
+		for (nth = 1; nth <= FAILURES; nth++)
+			run_with_failure(op, errors[i], nth);
+	}
+}
+
+static void test_a_failed_refill_costs_one_object(void **state)
+{
+	(void)state;
+	all_failures_of(GCHEAP_OP_REFILL);
+}
+
+static void test_a_failed_large_allocation_costs_one_object(void **state)
+{
+	(void)state;
+	all_failures_of(GCHEAP_OP_ALLOC_LARGE);
+}
+
+static void test_a_failed_mark_start_costs_a_cycle(void **state)
+{
+	(void)state;
+	all_failures_of(GCHEAP_OP_MARK_START);
+}
+
+static void test_a_failed_sweep_start_costs_a_cycle(void **state)
+{
+	(void)state;
+	all_failures_of(GCHEAP_OP_SWEEP_START);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_a_failed_refill_costs_one_object),
+		cmocka_unit_test(test_a_failed_large_allocation_costs_one_object),
+		cmocka_unit_test(test_a_failed_mark_start_costs_a_cycle),
+		cmocka_unit_test(test_a_failed_sweep_start_costs_a_cycle),
+	};
+
+	return run_in_both_layouts("failed requests", tests);
+}
