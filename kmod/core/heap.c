@@ -92,10 +92,11 @@ void heap_publish(struct heap *heap)
 
 /* ---- pages ------------------------------------------------------------------ */
 
+/* Grows the heap so that it has a run of @npages, which is longer than any now. */
 static int heap_grow(struct heap *heap, u32 npages)
 {
 	struct page_heap *ph = &heap->page_heap;
-	u64 grow = npages;
+	u64 grow = npages - page_heap_tail(ph);
 	int error;
 
 	/* Page 0 exists, but is never free. */

@@ -183,11 +183,21 @@ void page_mark(struct test_heap *th, u32 page)
 	*word |= 1ull << page % 64;
 }
 
-bool slot_is_allocated(struct test_heap *th, u32 page, u32 slot)
+static bool slot_bit(struct test_heap *th, u32 table, u32 page, u32 slot)
 {
 	u32 granule = slot_granule(th, page, slot);
 
-	return *granule_word(th, th->heap.mark_table ^ 1, page, granule) >> granule % 64 & 1;
+	return *granule_word(th, table, page, granule) >> granule % 64 & 1;
+}
+
+bool slot_is_allocated(struct test_heap *th, u32 page, u32 slot)
+{
+	return slot_bit(th, th->heap.mark_table ^ 1, page, slot);
+}
+
+bool slot_is_marked(struct test_heap *th, u32 page, u32 slot)
+{
+	return slot_bit(th, th->heap.mark_table, page, slot);
 }
 
 void slot_allocate(struct test_heap *th, u32 page, u32 slot)

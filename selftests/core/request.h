@@ -46,6 +46,7 @@ int request_sweep(struct test_heap *th, u64 max_spans, u64 *swept, u64 *freed);
 /* ---- mark state: the bits of slot @slot of the span at @page ----------------- */
 
 bool slot_is_allocated(struct test_heap *th, u32 page, u32 slot);
+bool slot_is_marked(struct test_heap *th, u32 page, u32 slot);
 void slot_allocate(struct test_heap *th, u32 page, u32 slot);
 void slot_free(struct test_heap *th, u32 page, u32 slot);
 
