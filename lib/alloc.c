@@ -73,8 +73,14 @@ static NOINLINE void *object_large(struct thread *thread, gcheap_type type, uint
 		return large_failed(-ENOMEM, bytes);
 	collect_before_alloc(thread, bytes);
 	error = backend_request(heap->backend, GCHEAP_OP_ALLOC_LARGE, &alloc);
-	if (error == -ENOMEM && !collect_now(thread))
+	if (error == -ENOMEM) {
+		if (collect_now(thread)) {
+			/* With its message: why there can be no cycle. */
+			errno = ENOMEM;
+			return NULL;
+		}
 		error = backend_request(heap->backend, GCHEAP_OP_ALLOC_LARGE, &alloc);
+	}
 	if (error)
 		return large_failed(error, bytes);
 

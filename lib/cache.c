@@ -269,8 +269,12 @@ static int cache_refill(struct thread *thread, struct cache *cache)
 	/* A cycle may flush this cache: what it has to return is looked at after. */
 	collect_before_alloc(thread, cache->want_bytes);
 	error = cache_send_refill(thread, cache);
-	if (error == -ENOMEM && !collect_now(thread))
+	if (error == -ENOMEM) {
+		/* Why there can be no cycle is what a person must know. */
+		if (collect_now(thread))
+			return -ENOMEM;
 		error = cache_send_refill(thread, cache);
+	}
 	if (error == -ENOMEM)
 		return error_set(error, "out of memory: the heap's reserve, a memory limit or the "
 				 "machine has no room for %u bytes of objects; raise the limit or "

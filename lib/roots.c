@@ -90,11 +90,9 @@ int gcheap_root_add_ambiguous(struct gcheap *heap, const void *start, size_t byt
 
 	if (error)
 		return error;
-	if (bytes % WORD_BYTES)
-		return error_set(-EINVAL, "the length of the root at %p, %zu bytes, is no multiple "
-				 "of %zu", start, bytes, WORD_BYTES);
+	/* A last part of a word holds no pointer. */
 	return roots_append(heap, &(struct root) {
-		.start = start, .count = bytes, .kind = ROOT_AMBIGUOUS,
+		.start = start, .count = bytes - bytes % WORD_BYTES, .kind = ROOT_AMBIGUOUS,
 	});
 }
 

@@ -76,9 +76,11 @@ enum gcheap_layout {
  * @layout: where pointer metadata lives
  * @flags: GCHEAP_CONSERVATIVE_STACKS and others; -EOPNOTSUPP for those that the
  *	library or the backend does not have
- * @markers: marker threads; 0: one per CPU
- * @gc_percent: start a cycle when the heap has grown by this much; -1: never
- * @memory_limit: soft limit in bytes; 0: none
+ * @markers: marker threads, 4096 at most; 0: one per CPU. One is used for now
+ * @gc_percent: start a cycle when the heap has grown by this much; -1: no cycle
+ *	starts by growth, only by the limit, on request, and when memory runs out
+ * @memory_limit: soft limit in bytes for what is live and what was allocated
+ *	since the last cycle; 0: none
  *
  * The environment overrides it: GCHEAP_BACKEND=auto|device|local,
  * GCHEAP_LAYOUT=span|header, GCHEAP_GC=<percent>|off, GCHEAP_MEMLIMIT=<n>[KMG],
@@ -110,7 +112,10 @@ struct gcheap_config {
  */
 GCHEAP_API int gcheap_open(const struct gcheap_config *config, struct gcheap **heap);
 
-/* Close a heap: all objects are gone; finalizers do not run. NULL is allowed. */
+/*
+ * Close a heap: all objects are gone, and the handle of a thread that is attached;
+ * finalizers do not run. NULL is allowed.
+ */
 GCHEAP_API void gcheap_close(struct gcheap *heap);
 
 /* ---- threads ---------------------------------------------------------------- */
@@ -148,10 +153,11 @@ struct gcheap_thread {
  * @heap: the heap
  * @thread: receives the handle, to be used by this thread only
  *
- * Return: 0; -EBUSY another thread is attached (one mutator at a time for now);
+ * Return: 0; -EBUSY a thread is attached (one mutator at a time for now);
  * -ENOMEM; -EINVAL NULL.
  */
 GCHEAP_API int gcheap_thread_attach(struct gcheap *heap, struct gcheap_thread **thread);
+/* What the thread allocated stays in the heap; the handle is gone. NULL is allowed. */
 GCHEAP_API void gcheap_thread_detach(struct gcheap_thread *thread);
 
 GCHEAP_API void gcheap_safepoint_slow_(struct gcheap_thread *thread);
@@ -352,7 +358,7 @@ static inline void *gcheap_new_leaf(struct gcheap_thread *thread, size_t bytes)
 GCHEAP_API int gcheap_root_add(struct gcheap *heap, void *slots, size_t n);
 /* @n elements of a type outside the heap. */
 GCHEAP_API int gcheap_root_add_typed(struct gcheap *heap, void *start, gcheap_type type, size_t n);
-/* Memory of which any aligned word may be a pointer to or into an object. */
+/* Memory of which any aligned word may be a pointer to or into an object; @start is aligned. */
 GCHEAP_API int gcheap_root_add_ambiguous(struct gcheap *heap, const void *start, size_t bytes);
 /* Remove the root that was added with this address; -ENOENT. */
 GCHEAP_API int gcheap_root_remove(struct gcheap *heap, const void *start);
@@ -396,7 +402,10 @@ GCHEAP_API void gcheap_clear(struct gcheap_thread *thread, gcheap_type type, voi
 
 /* ---- collection ------------------------------------------------------------- */
 
-/* Run a full cycle: marked and swept on return. */
+/*
+ * Run a full cycle: marked and swept on return. -EINVAL with conservative stacks
+ * on another stack than that of the attach.
+ */
 GCHEAP_API int gcheap_collect(struct gcheap_thread *thread);
 
 /* ---- looking inside --------------------------------------------------------- */
