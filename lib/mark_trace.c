@@ -51,21 +51,25 @@ static inline uint64_t entry_first_page(uint64_t entry)
 	return (MARK_ENTRY_OFFSET(entry) >> GCHEAP_PAGE_SHIFT) - GCHEAP_PAGE_INDEX(entry);
 }
 
+/* Length of that span. */
+static inline uint64_t entry_span_bytes(uint64_t entry)
+{
+	return (uint64_t)size_class_pages[GCHEAP_PAGE_CLASS(entry)] << GCHEAP_PAGE_SHIFT;
+}
+
 /* The pointer mask of an object that has one of at most 64 words. */
 static inline bool entry_mask(const struct marker *marker, uint64_t entry, uint64_t *mask)
 {
 	uint64_t first_page = entry_first_page(entry);
-	uint32_t size_class;
 
 	switch (GCHEAP_PAGE_KIND(entry)) {
 	case GCHEAP_KIND_MASK:
 		*mask = marker->spans[first_page].ptr_mask;
 		return true;
 	case GCHEAP_KIND_HEAP_BITS:
-		size_class = GCHEAP_PAGE_CLASS(entry);
 		*mask = heap_bits_read(marker->view, first_page << GCHEAP_PAGE_SHIFT,
-				       (uint64_t)size_class_pages[size_class] << GCHEAP_PAGE_SHIFT,
-				       MARK_ENTRY_OFFSET(entry), size_class_bytes[size_class]);
+				       entry_span_bytes(entry), MARK_ENTRY_OFFSET(entry),
+				       size_class_bytes[GCHEAP_PAGE_CLASS(entry)]);
 		return true;
 	default:
 		return false;
@@ -186,9 +190,15 @@ void entry_prefetch(const struct marker *marker, uint64_t entry)
 {
 	const char *slot = (const char *)(uintptr_t)(marker->base + MARK_ENTRY_OFFSET(entry));
 	uint32_t bytes = size_class_bytes[GCHEAP_PAGE_CLASS(entry)];
+	uint64_t first_page = entry_first_page(entry);
 	uint32_t line;
 
-	__builtin_prefetch(&marker->spans[entry_first_page(entry)]);
+	if (GCHEAP_PAGE_KIND(entry) == GCHEAP_KIND_HEAP_BITS)
+		__builtin_prefetch(heap_bits_word(marker->view, first_page << GCHEAP_PAGE_SHIFT,
+						  entry_span_bytes(entry),
+						  MARK_ENTRY_OFFSET(entry)));
+	else
+		__builtin_prefetch(&marker->spans[first_page]);
 	__builtin_prefetch(slot);
 	for (line = 1; line < PREFETCH_LINES && line * LINE_BYTES < bytes; line++)
 		__builtin_prefetch(slot + line * LINE_BYTES);

@@ -20,14 +20,11 @@ static uint32_t header_size_class(const struct gcheap_type_record *type, uint64_
 static void heap_bits_write(const struct view *view, uint64_t first, uint64_t span_bytes,
 			    uint64_t slot_offset, uint32_t slot_bytes, uint64_t mask)
 {
-	uint64_t *bits = view_pointer(view, first + span_bytes -
-				      (span_bytes >> GCHEAP_HEAP_BITS_SHIFT));
-	uint64_t at = (slot_offset - first) / 8;
+	uint64_t *bits = heap_bits_word(view, first, span_bytes, slot_offset);
+	uint32_t shift = (slot_offset - first) / 8 % 64;
 	uint32_t words = slot_bytes / 8;
 	uint64_t ones = words < 64 ? (1ull << words) - 1 : ~0ull;
-	uint32_t shift = at & 63;
 
-	bits += at >> 6;
 	bits[0] = (bits[0] & ~(ones << shift)) | mask << shift;
 	if (shift + words > 64)
 		bits[1] = (bits[1] & ~(ones >> (64 - shift))) | mask >> (64 - shift);
