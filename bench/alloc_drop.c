@@ -132,14 +132,14 @@ static void row(unsigned int which, size_t objects, size_t rounds, size_t held)
 
 	for (round = 0; round < rounds; round++) {
 		for (s = 0; s < SYSTEMS; s++) {
-			uint64_t before = requests();
+			uint64_t sent = requests();
 			double start = bench_ns();
 
 			systems[s].run(which, objects, held - 1);
 			ns[s][round] = (bench_ns() - start) / (double)objects;
+			sent = requests() - sent;
 			if (!s)
-				per_request = (double)objects /
-					      (double)(requests() - before + !(requests() - before));
+				per_request = (double)objects / (double)(sent ? sent : 1);
 			memset(ring, 0, sizeof(ring));
 		}
 	}

@@ -401,7 +401,7 @@ static void check_object(struct verify *verify, const struct slot *slot)
 		return;
 	if (GCHEAP_PAGE_KIND(slot->info) == GCHEAP_KIND_HEADER && !object.type) {
 		fault(verify, slot->page, slot->index, "its header %#llx is no type",
-		      (unsigned long long)*(uint64_t *)view_pointer(verify->view, slot->offset));
+		      (unsigned long long)header_word(verify->view, slot->offset));
 		return;
 	}
 	tp = typed_pointers_of(verify->view, slot,

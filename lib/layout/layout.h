@@ -71,6 +71,12 @@ static inline uint64_t header_prefix(const struct gcheap_type_record *record)
 	return record->align > 8 ? record->align : 8;
 }
 
+/* The word at the start of a slot of GCHEAP_KIND_HEADER. */
+static inline uint64_t header_word(const struct view *view, uint64_t slot_offset)
+{
+	return *(const uint64_t *)view_pointer(view, slot_offset);
+}
+
 /*
  * The type that the word at the start of a slot of GCHEAP_KIND_HEADER names; NULL
  * when it names none: nothing was allocated there yet, or the program broke it.
@@ -78,7 +84,7 @@ static inline uint64_t header_prefix(const struct gcheap_type_record *record)
 static inline const struct gcheap_type_record *header_type(const struct view *view,
 							   uint64_t slot_offset)
 {
-	uint64_t type = *(const uint64_t *)view_pointer(view, slot_offset);
+	uint64_t type = header_word(view, slot_offset);
 
 	return view_type_exists(view, type) ? view_type(view, (gcheap_type)type) : NULL;
 }

@@ -28,8 +28,7 @@ void layout_object(const struct view *view, const struct slot *slot, struct obje
 		type = header_type(view, slot->offset);
 		object->start += type ? header_prefix(type) : 8;
 		if (type)
-			object->type = (gcheap_type)*(const uint64_t *)view_pointer(view,
-										    slot->offset);
+			object->type = (gcheap_type)header_word(view, slot->offset);
 		break;
 	default:
 		break;

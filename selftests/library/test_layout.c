@@ -75,8 +75,8 @@ static void check_range(struct gcheap *heap, const struct shape *shape, const ui
 		if (w >= words)
 			continue;
 		if (mask[w - from] != expected)
-			fail_msg("%zu elements of %zu words, words %zu to %zu: word %zu is %u, not %u",
-				 n, shape->words, from, to, w, mask[w - from], expected);
+			fail_msg("%zu elements of %zu words, %zu to %zu: word %zu is %u, not %u", n,
+				 shape->words, from, to, w, mask[w - from], expected);
 		if (expected)
 			last = w - from + 1;
 	}
@@ -135,7 +135,7 @@ static void random_shape(uint64_t *random, struct shape *shape)
 	shape->pointer = calloc(shape->words, 1);
 	assert_non_null(shape->pointer);
 	for (w = 0; w < shape->ptr_words; w++)
-		shape->pointer[w] = density == 0 || random_next(random) % (density * density * 4) == 0;
+		shape->pointer[w] = !density || random_next(random) % (density * density * 4) == 0;
 }
 
 static void compare_random_ranges(enum gcheap_layout layout)

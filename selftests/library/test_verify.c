@@ -84,7 +84,9 @@ static void *new_object(struct fixture *f, gcheap_type type)
 
 static void busy(struct fixture *f)
 {
-	static const size_t sizes[] = { 16, 24, 48, 64, 512, 520, 1000, 4096, 30000, 40000, 300000 };
+	static const size_t sizes[] = {
+		16, 24, 48, 64, 512, 520, 1000, 4096, 30000, 40000, 300000,
+	};
 	gcheap_type types[ARRAY_SIZE(sizes)], element;
 	void *roots[500] = { NULL };
 	uint64_t random = 4711;
