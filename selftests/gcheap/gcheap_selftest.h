@@ -277,6 +277,10 @@ const char *state_differs(const struct test_state *a, const struct test_state *b
 
 /* ---- checks of tables ------------------------------------------------------- */
 
+/* What is wrong, for people; one at a time. */
+__attribute__((format(printf, 1, 2)))
+const char *wrong(const char *format, ...);
+
 __u32 kind_of(__u32 layout, __u32 size_class, bool noscan);
 __u32 slots_of(__u32 size_class, __u32 kind);
 __u64 tiled_mask(__u64 mask, __u32 elem_words, __u32 slot_bytes);

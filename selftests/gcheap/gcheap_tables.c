@@ -22,7 +22,7 @@ const struct size_class size_classes[SIZE_CLASSES] = {
 	{ 27264, 10 }, { 28672, 7 }, { 32768, 4 },
 };
 
-static const char *wrong(const char *format, ...)
+const char *wrong(const char *format, ...)
 {
 	static char text[256];
 	va_list args;
