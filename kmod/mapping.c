@@ -45,11 +45,36 @@ static struct gcheap_heap *vma_heap(const struct vm_area_struct *vma)
 
 /* ---- all regions ------------------------------------------------------------ */
 
-/* Called by mremap(), for the short life of a mapping that it cannot keep. */
+/* What a mapping becomes in an address space that is not the owner's. */
+static vm_fault_t foreign_fault(struct vm_fault *vmf)
+{
+	return VM_FAULT_SIGSEGV;
+}
+
+static const struct vm_operations_struct foreign_vm_ops = {
+	.fault = foreign_fault,
+};
+
+/*
+ * Called by mremap(), for the short life of a mapping that it cannot keep; and by
+ * fork(), when the process has undone VM_DONTCOPY by MADV_DOFORK. The child's copy
+ * is made one where nothing can be reached. Its page tables are copied before or
+ * after this, depending on the kernel: with all of the region's emptied there is
+ * nothing to copy, and nothing was. The owner faults in again what it needs; it
+ * cannot do so now, as fork() holds its mmap_lock.
+ */
 static void region_open(struct vm_area_struct *vma)
 {
+	struct gcheap_heap *heap = vma_heap(vma);
+
+	if (vma->vm_mm != heap->owner) {
+		vma->vm_ops = &foreign_vm_ops;
+		unmap_mapping_pages(heap->inode->i_mapping, vma->vm_pgoff, vma_pages(vma),
+				    false);
+		return;
+	}
 	if (vma_region(vma) == GCHEAP_REGION_HEAP)
-		atomic_inc(&vma_heap(vma)->heap_maps);
+		atomic_inc(&heap->heap_maps);
 }
 
 /*
