@@ -161,7 +161,10 @@ static int block_fill(struct gcheap_heap *heap, unsigned long first, unsigned lo
 	unsigned long i;
 	int error;
 
-	if (entry && xa_pointer_tag(entry) != BLOCK_SCATTERED)
+	/* What is there already needs no memory. */
+	for (i = first; i < end && block_page(entry, i % PAGES_BLOCK); i++)
+		;
+	if (i == end)
 		return 0;
 	error = pages_check_slack(heap, PAGES_BLOCK);
 	if (error)
