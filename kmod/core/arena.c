@@ -13,15 +13,19 @@ static u64 mark_table_offset(const struct heap *heap, u32 table, u32 page)
 
 static int arena_make(struct heap *heap, u32 index)
 {
-	/* One table page of page marks serves four arenas. */
-	u64 offset = GCHEAP_MARKS_PAGE_MARKS(heap->reserve_bytes) +
-		     (u64)index * ARENA_WORDS * sizeof(u64);
+	/* One table page of page marks, and one of page specials, serves four arenas. */
+	u64 offset = (u64)index * ARENA_WORDS * sizeof(u64);
 	u64 in_page = offset % PORT_TABLE_PAGE_BYTES;
 	struct arena *arena;
 	char *page_marks;
 
-	page_marks = port_table_page(heap, GCHEAP_REGION_MARKS, offset - in_page);
-	if (!page_marks)
+	offset -= in_page;
+	page_marks = port_table_page(heap, GCHEAP_REGION_MARKS,
+				     GCHEAP_MARKS_PAGE_MARKS(heap->reserve_bytes) + offset);
+	/* The process's own: nothing here reads them. */
+	if (!page_marks ||
+	    !port_table_page(heap, GCHEAP_REGION_MARKS,
+			     GCHEAP_MARKS_PAGE_SPECIALS(heap->reserve_bytes) + offset))
 		return -ENOMEM;
 	arena = port_zalloc(sizeof(*arena));
 	if (!arena)
