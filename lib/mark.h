@@ -17,7 +17,9 @@
  * struct mark_result - what a cycle's marking found
  * @objects: marked objects
  * @bytes: their slots' bytes
- * @bad_pointers: precise pointers into the heap that point at no object
+ * @bad_pointers: precise pointers into the heap that point at no object; 0 where
+ *	that cannot be told, because a pointer to the end of an object led to a
+ *	free slot, whose old pointers were followed
  */
 struct mark_result {
 	uint64_t objects;

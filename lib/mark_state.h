@@ -163,8 +163,8 @@ void mark_drain(struct marker *marker);
 
 /* mark_count.c: scan all marked objects again, because the stack overflowed. */
 void mark_rescan(struct marker *marker);
-/* mark_count.c: the cycle's figures, from the mark bits. */
-void mark_count(const struct marker *marker, struct mark_result *result);
+/* mark_count.c: the cycle's figures, from the mark bits; takes them off free slots. */
+void mark_count(struct marker *marker, struct mark_result *result);
 
 /* For tests: the stack shall not grow beyond @bytes. */
 void mark_stack_limit(struct marker *marker, uint64_t bytes);
