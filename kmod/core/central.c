@@ -159,27 +159,36 @@ void central_remove(struct heap *heap, u32 page)
 	span->prev = 0;
 }
 
-static u32 take_from_pages(struct heap *heap, struct central *central, bool grow)
+static u32 take_from_pages(struct heap *heap, struct central *central,
+			   struct gcheap_grant *grants, u32 most, bool grow)
 {
 	u32 npages = size_class_pages[SPAN_CLASS_SIZE(central->key.span_class)];
 	bool needzero;
-	u32 page = heap_pages_alloc(heap, npages, grow, &needzero);
+	u32 count, page, i;
 
-	if (page)
+	page = heap_pages_alloc_some(heap, npages, most, &count, grow, &needzero);
+	if (!page)
+		return 0;
+	for (i = 0; i < count; i++) {
 		span_init_small(heap, page, &central->key, needzero);
-	return page;
+		grants[i].page = page;
+		page += npages;
+	}
+	return count;
 }
 
-static u32 take_from_list(struct heap *heap, u32 page)
+static u32 take_from_list(struct heap *heap, u32 page, struct gcheap_grant *grant)
 {
 	central_remove(heap, page);
 	span_set_state(heap_span(heap, page), GCHEAP_SPAN_CACHED);
 	heap->counters.cached_spans++;
-	return page;
+	grant->page = page;
+	return 1;
 }
 
 /* Sweep unswept spans until one has a free slot. A freed one becomes free pages. */
-static u32 take_by_sweeping(struct heap *heap, struct central *central)
+static u32 take_by_sweeping(struct heap *heap, struct central *central,
+			    struct gcheap_grant *grants, u32 most)
 {
 	u32 unswept = (heap->generation / 2 + 1) & 1;
 	u32 tries = CENTRAL_SWEEP_TRIES;
@@ -194,31 +203,33 @@ static u32 take_by_sweeping(struct heap *heap, struct central *central)
 			return 0;
 		central_remove(heap, page);
 		if (!sweep_span(heap, page)) {
-			page = take_from_pages(heap, central, false);
-			if (page)
-				return page;
+			u32 count = take_from_pages(heap, central, grants, most, false);
+
+			if (count)
+				return count;
 			continue;
 		}
 		central_insert(heap, central, page);
 		span = heap_span(heap, page);
 		if (span->allocated < span->slots)
-			return take_from_list(heap, page);
+			return take_from_list(heap, page, grants);
 	}
 	return 0;
 }
 
-u32 central_take(struct heap *heap, struct central *central)
+u32 central_take(struct heap *heap, struct central *central, struct gcheap_grant *grants,
+		 u32 most)
 {
 	u32 swept = (heap->generation / 2) & 1;
-	u32 page = take_from_pages(heap, central, false);
+	u32 count = take_from_pages(heap, central, grants, most, false);
 
-	if (!page && central->partial[swept])
-		page = take_from_list(heap, central->partial[swept]);
-	if (!page)
-		page = take_by_sweeping(heap, central);
-	if (!page)
-		page = take_from_pages(heap, central, true);
-	return page;
+	if (!count && central->partial[swept])
+		count = take_from_list(heap, central->partial[swept], grants);
+	if (!count)
+		count = take_by_sweeping(heap, central, grants, most);
+	if (!count)
+		count = take_from_pages(heap, central, grants, most, true);
+	return count;
 }
 
 void central_give(struct heap *heap, u32 page)

@@ -92,16 +92,20 @@ void central_insert(struct heap *heap, struct central *central, u32 page);
 void central_remove(struct heap *heap, u32 page);
 
 /**
- * central_take() - take one span with free slots into a thread's cache
+ * central_take() - take spans with free slots into a thread's cache
  * @heap: the heap
  * @central: whose
+ * @grants: receives the page numbers; the other fields are the caller's to fill
+ * @most: room in @grants, not 0
  *
- * In this order: an empty span from free pages; a swept span with free slots;
- * an unswept one, swept now; an empty span after growing the heap.
+ * From the first of these that has any: free pages, as many spans as follow each
+ * other; a swept span with free slots; an unswept one, swept now; free pages
+ * after growing the heap.
  *
- * Return: its page number; 0: out of memory or of reserve.
+ * Return: how many were taken; 0: out of memory or of reserve.
  */
-u32 central_take(struct heap *heap, struct central *central);
+u32 central_take(struct heap *heap, struct central *central, struct gcheap_grant *grants,
+		 u32 most);
 
 /* Take a cached span back, counting its objects by the alloc bits. */
 void central_give(struct heap *heap, u32 page);

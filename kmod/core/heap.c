@@ -115,20 +115,29 @@ static int heap_grow(struct heap *heap, u32 npages)
 	return 0;
 }
 
-u32 heap_pages_alloc(struct heap *heap, u32 npages, bool grow, bool *needzero)
+u32 heap_pages_alloc_some(struct heap *heap, u32 npages, u32 most, u32 *count, bool grow,
+			  bool *needzero)
 {
 	struct page_heap *ph = &heap->page_heap;
-	u32 page = page_heap_alloc(ph, npages, needzero);
+	u32 page = page_heap_alloc_some(ph, npages, most, count, needzero);
 
 	if (!page && grow && !heap_grow(heap, npages))
-		page = page_heap_alloc(ph, npages, needzero);
-	if (!page)
-		return 0;
-	if (port_populate(heap, page, npages)) {
-		page_heap_free(ph, page, npages);
-		return 0;
+		page = page_heap_alloc_some(ph, npages, most, count, needzero);
+	while (page && port_populate(heap, page, npages * *count)) {
+		page_heap_free(ph, page, npages * *count);
+		/* Where memory is short, there may still be some for one. */
+		if (*count == 1)
+			return 0;
+		page = page_heap_alloc_some(ph, npages, 1, count, needzero);
 	}
 	return page;
+}
+
+u32 heap_pages_alloc(struct heap *heap, u32 npages, bool *needzero)
+{
+	u32 count;
+
+	return heap_pages_alloc_some(heap, npages, 1, &count, true, needzero);
 }
 
 /* ---- requests --------------------------------------------------------------- */
@@ -181,34 +190,52 @@ int heap_refill_check(struct heap *heap, const struct gcheap_refill *refill,
 	return returns_check(heap, returns, refill->return_count);
 }
 
+/* Fills in what a grant tells of its span; returns the bytes of the free slots. */
+static u64 grant_describe(struct heap *heap, struct gcheap_grant *grant)
+{
+	const struct gcheap_span *span = heap_span(heap, grant->page);
+
+	grant->free_slots = span->slots - span->allocated;
+	grant->slots = span->slots;
+	grant->flags = span->state & GCHEAP_SPAN_NEEDZERO ? GCHEAP_GRANT_NEEDZERO : 0;
+	return (u64)grant->free_slots * size_class_bytes[SPAN_CLASS_SIZE(span->span_class)];
+}
+
+/* Takes spans until they have @want bytes free, or @most spans; how many. */
+static u32 refill_take(struct heap *heap, struct central *central, u64 want, u32 most,
+		       struct gcheap_grant *grants)
+{
+	u32 size_class = SPAN_CLASS_SIZE(central->key.span_class);
+	u32 span_bytes = (u32)size_class_pages[size_class] << GCHEAP_PAGE_SHIFT;
+	u64 bytes = 0;
+	u32 granted = 0;
+
+	while (granted < most && bytes < want) {
+		u64 spans = DIV_ROUND_UP(want - bytes, span_bytes);
+		u32 end = granted + central_take(heap, central, grants + granted,
+						 (u32)min_t(u64, spans, most - granted));
+
+		if (end == granted)
+			break;
+		while (granted < end)
+			bytes += grant_describe(heap, &grants[granted++]);
+	}
+	return granted;
+}
+
 int heap_refill(struct heap *heap, struct gcheap_refill *refill,
 		const u32 *returns, struct gcheap_grant *grants,
 		const struct central_key *key)
 {
-	u64 bytes = 0;
 	u32 granted = 0;
 	u32 i;
 
 	if (refill->want_bytes) {
 		struct central *central = central_get(heap, key);
 
-		while (central && granted < refill->grant_count && bytes < refill->want_bytes) {
-			u32 page = central_take(heap, central);
-			const struct gcheap_span *span;
-
-			if (!page)
-				break;
-			span = heap_span(heap, page);
-			grants[granted++] = (struct gcheap_grant) {
-				.page = page,
-				.free_slots = span->slots - span->allocated,
-				.slots = span->slots,
-				.flags = span->state & GCHEAP_SPAN_NEEDZERO ?
-					 GCHEAP_GRANT_NEEDZERO : 0,
-			};
-			bytes += (u64)(span->slots - span->allocated) *
-				 size_class_bytes[refill->size_class];
-		}
+		if (central)
+			granted = refill_take(heap, central, refill->want_bytes,
+					      refill->grant_count, grants);
 		if (!granted)
 			return -ENOMEM;
 	}
@@ -244,7 +271,7 @@ int heap_alloc_large(struct heap *heap, struct gcheap_alloc_large *alloc)
 	npages = DIV_ROUND_UP(bytes, GCHEAP_PAGE_BYTES);
 	if (npages >= heap->page_heap.reserve_pages)
 		return -ENOMEM;
-	page = heap_pages_alloc(heap, (u32)npages, true, &needzero);
+	page = heap_pages_alloc(heap, (u32)npages, &needzero);
 	if (!page)
 		return -ENOMEM;
 	span_init_large(heap, page, (u32)npages, alloc->type, bytes, needzero);

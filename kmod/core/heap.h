@@ -136,17 +136,32 @@ int heap_stats(struct heap *heap, struct gcheap_heap_stats *stats);
 /* ---- pages ------------------------------------------------------------------ */
 
 /**
- * heap_pages_alloc() - take a run of pages from those that exist
+ * heap_pages_alloc() - take a run of pages
  * @heap: the heap
  * @npages: its length
- * @grow: whether the heap may grow for it
  * @needzero: set to whether its memory was used before
  *
- * The run is backed by memory.
+ * The heap grows where it must. The run is backed by memory.
  *
- * Return: its first page; 0: there is none, or no memory for it.
+ * Return: its first page; 0: no reserve is left, or no memory.
  */
-u32 heap_pages_alloc(struct heap *heap, u32 npages, bool grow, bool *needzero);
+u32 heap_pages_alloc(struct heap *heap, u32 npages, bool *needzero);
+
+/**
+ * heap_pages_alloc_some() - take several equal runs that follow each other
+ * @heap: the heap
+ * @npages: length of one
+ * @most: take no more than this
+ * @count: set to how many were taken
+ * @grow: whether the heap may grow for them
+ * @needzero: set to whether their memory was used before
+ *
+ * The runs are backed by memory.
+ *
+ * Return: the first one's first page; 0: there is none, or no memory for one.
+ */
+u32 heap_pages_alloc_some(struct heap *heap, u32 npages, u32 most, u32 *count, bool grow,
+			  bool *needzero);
 
 /* ---- from page numbers to tables; @page is below @heap->heap_pages ----------- */
 

@@ -392,7 +392,25 @@ static bool range_use(struct page_heap *ph, u32 page, u32 npages)
 	return used_before;
 }
 
-u32 page_heap_alloc(struct page_heap *ph, u32 npages, bool *used_before)
+/* How many pages from @page on are free, at most @most. */
+static u32 run_length(const struct page_heap *ph, u32 page, u32 most)
+{
+	u32 end = min_t(u32, most, ph->end - page) + page;
+	u32 at = page;
+
+	while (at < end) {
+		u64 word = leaf_words(ph, at >> LEAF_SHIFT)[at % LEAF_PAGES / 64];
+		u64 taken = ~word >> at % 64;
+
+		if (taken)
+			return min_t(u32, at + (u32)__ffs64(taken), end) - page;
+		at += 64 - at % 64;
+	}
+	return end - page;
+}
+
+u32 page_heap_alloc_some(struct page_heap *ph, u32 npages, u32 most, u32 *count,
+			 bool *used_before)
 {
 	u32 page;
 
@@ -401,9 +419,19 @@ u32 page_heap_alloc(struct page_heap *ph, u32 npages, bool *used_before)
 	page = run_find(ph, npages);
 	if (!page)
 		return 0;
-	range_set(ph, page, npages, false);
-	*used_before = range_use(ph, page, npages);
+	*count = 1;
+	if (most > 1)
+		*count = run_length(ph, page, npages * most) / npages;
+	range_set(ph, page, npages * *count, false);
+	*used_before = range_use(ph, page, npages * *count);
 	return page;
+}
+
+u32 page_heap_alloc(struct page_heap *ph, u32 npages, bool *used_before)
+{
+	u32 count;
+
+	return page_heap_alloc_some(ph, npages, 1, &count, used_before);
 }
 
 void page_heap_free(struct page_heap *ph, u32 page, u32 npages)

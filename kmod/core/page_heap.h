@@ -90,6 +90,21 @@ int page_heap_grow(struct page_heap *ph, u32 npages);
 u32 page_heap_alloc(struct page_heap *ph, u32 npages, bool *used_before);
 
 /**
+ * page_heap_alloc_some() - take several equal runs that follow each other
+ * @ph: the allocator
+ * @npages: length of one run, not 0
+ * @most: take no more runs than this, not 0
+ * @count: set to how many were taken
+ * @used_before: set to whether any page of them was handed out before
+ *
+ * Takes the run that page_heap_alloc() would, and as much as follows it.
+ *
+ * Return: number of the first run's first page, or 0 when there is no run.
+ */
+u32 page_heap_alloc_some(struct page_heap *ph, u32 npages, u32 most, u32 *count,
+			 bool *used_before);
+
+/**
  * page_heap_free() - give pages back
  * @ph: the allocator
  * @page: first page

@@ -144,7 +144,7 @@ void span_init_large(struct heap *heap, u32 page, u32 npages, u32 type,
 	heap->counters.large_objects++;
 }
 
-u32 span_free(struct heap *heap, u32 page)
+u32 span_end(struct heap *heap, u32 page)
 {
 	struct gcheap_span *span = heap_span(heap, page);
 	u32 npages = span->npages;
@@ -159,7 +159,11 @@ u32 span_free(struct heap *heap, u32 page)
 		if (i % 4096 == 4095)
 			port_interrupted();
 	}
-	page_heap_free(&heap->page_heap, page, npages);
 	heap->counters.freed_spans++;
 	return npages;
+}
+
+void span_free(struct heap *heap, u32 page)
+{
+	page_heap_free(&heap->page_heap, page, span_end(heap, page));
 }

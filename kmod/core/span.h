@@ -66,13 +66,16 @@ void span_init_large(struct heap *heap, u32 page, u32 npages, u32 type,
 		     u64 object_bytes, bool needzero);
 
 /**
- * span_free() - end a span and give its pages back
+ * span_end() - end a span; its pages are then the caller's to free
  * @heap: the heap
  * @page: its first page; on no list
  *
  * Return: how many pages it had.
  */
-u32 span_free(struct heap *heap, u32 page);
+u32 span_end(struct heap *heap, u32 page);
+
+/* End a span and give its pages back. */
+void span_free(struct heap *heap, u32 page);
 
 static inline enum gcheap_span_state span_state(const struct gcheap_span *span)
 {

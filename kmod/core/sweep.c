@@ -60,8 +60,39 @@ int sweep_some(struct heap *heap, u64 max_spans, u64 *swept, u64 *freed)
 	return 0;
 }
 
+/* A run of ended spans that follow each other, whose pages are still to be freed. */
+struct dead_run {
+	u32 page;
+	u32 npages;
+};
+
+static void dead_run_free(struct heap *heap, struct dead_run *run)
+{
+	if (run->npages)
+		page_heap_free(&heap->page_heap, run->page, run->npages);
+	run->npages = 0;
+}
+
+static u32 dead_run_add(struct heap *heap, struct dead_run *run, u32 page)
+{
+	u32 npages;
+
+	if (span_state(heap_span(heap, page)) == GCHEAP_SPAN_CENTRAL) {
+		central_remove(heap, page);
+		heap->counters.unswept_spans--;
+	}
+	if (page != run->page + run->npages)
+		dead_run_free(heap, run);
+	if (!run->npages)
+		run->page = page;
+	npages = span_end(heap, page);
+	run->npages += npages;
+	return npages;
+}
+
 void sweep_unmarked(struct heap *heap, u64 *freed_spans, u64 *freed_pages)
 {
+	struct dead_run run = { 0 };
 	u32 page;
 
 	*freed_spans = 0;
@@ -71,22 +102,15 @@ void sweep_unmarked(struct heap *heap, u64 *freed_spans, u64 *freed_pages)
 		u32 word = arena_offset(page) / 64;
 		u64 dead = arena->in_use[word] & ~READ_ONCE(arena->page_marks[word]);
 
-		if (word == 0 && port_interrupted())
-			return;
-		while (dead) {
-			u32 first = page + (u32)__ffs64(dead);
-
-			dead &= dead - 1;
-			if (span_state(heap_span(heap, first)) == GCHEAP_SPAN_CENTRAL) {
-				central_remove(heap, first);
-				heap->counters.unswept_spans--;
-			}
-			*freed_pages += span_free(heap, first);
+		/* A word has at most 64 spans to free. */
+		if (word % 16 == 0 && port_interrupted())
+			break;
+		for (; dead; dead &= dead - 1) {
+			*freed_pages += dead_run_add(heap, &run, page + (u32)__ffs64(dead));
 			(*freed_spans)++;
-			if (*freed_spans % 1024 == 0 && port_interrupted())
-				return;
 		}
 	}
+	dead_run_free(heap, &run);
 }
 
 void sweep_clear_marks(struct heap *heap)

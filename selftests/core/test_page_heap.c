@@ -385,16 +385,24 @@ static bool model_use(struct model *model, u32 page, u32 npages)
 	return used_before;
 }
 
-static void model_step_alloc(struct model *model, u32 npages)
+/* Up to @most runs that follow each other; 1: by the function that takes one. */
+static void model_step_alloc(struct model *model, u32 npages, u32 most)
 {
 	u32 expected = model_find(model, npages);
+	u32 runs = expected ? (model_next(model, expected, PAGE_TAKEN) - expected) / npages : 0;
 	bool used_before = false;
+	u32 count = 1;
 
-	assert_int_equal(page_heap_alloc(&ph, npages, &used_before), expected);
+	if (most == 1)
+		assert_int_equal(page_heap_alloc(&ph, npages, &used_before), expected);
+	else
+		assert_int_equal(page_heap_alloc_some(&ph, npages, most, &count, &used_before),
+				 expected);
 	if (!expected)
 		return;
-	model_set(model, expected, npages, PAGE_TAKEN);
-	assert_int_equal(used_before, model_use(model, expected, npages));
+	assert_int_equal(count, min_t(u32, runs, most));
+	model_set(model, expected, npages * count, PAGE_TAKEN);
+	assert_int_equal(used_before, model_use(model, expected, npages * count));
 }
 
 /* Free what is taken from a random page on, at most @npages. */
@@ -458,7 +466,7 @@ static void differential(u32 arenas, u32 steps)
 		else if (random_below(4) < frees && model.end > 1)
 			model_step_free(&model, npages);
 		else
-			model_step_alloc(&model, npages);
+			model_step_alloc(&model, npages, (u32)random_length(40));
 		assert_int_equal(ph.free_pages, model.free_pages);
 		assert_int_equal(ph.end, model.end);
 		if (i % 1024 == 0)

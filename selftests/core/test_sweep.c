@@ -368,7 +368,8 @@ static void test_what_a_fatal_signal_left_unfreed_is_freed_later(void **state)
 		port_test_interrupt(n);
 		assert_int_equal(request_sweep_start(th, &freed_at_start), 0);
 		port_test_interrupt(0);
-		assert_int_equal(freed_at_start, (n - 1) * 1024);
+		/* It asks every 1024 pages. Page 0 is no span, and one is marked. */
+		assert_int_equal(freed_at_start, n == 1 ? 0 : (n - 1) * 1024 - 2);
 		core_check(th);
 
 		/* Small spans are found dead by their bits, the large one by the next cycle. */
