@@ -48,6 +48,23 @@ static bool in_use_at(struct test_heap *th, u32 page)
 	return arena->in_use[page % ARENA_PAGES / 64] >> page % 64 & 1;
 }
 
+/* All tables that speak of a page are there for the process. */
+static void check_tables(struct test_heap *th, u32 page)
+{
+	const u64 reserve = th->heap.reserve_bytes;
+	const u64 offsets[] = {
+		GCHEAP_MARKS_TABLE(reserve, 0) + page * 64ull,
+		GCHEAP_MARKS_TABLE(reserve, 1) + page * 64ull,
+		GCHEAP_MARKS_PAGE_MARKS(reserve) + page / 64 * 8,
+		GCHEAP_MARKS_PAGE_SPECIALS(reserve) + page / 64 * 8,
+	};
+
+	for (u32 i = 0; i < ARRAY_SIZE(offsets); i++)
+		assert_non_null(test_heap_table(th, GCHEAP_REGION_MARKS, offsets[i]));
+	assert_non_null(span_at(th, page));
+	info_at(th, page);
+}
+
 static void check_no_span(struct test_heap *th, u32 page)
 {
 	static const struct gcheap_span none;
@@ -174,12 +191,15 @@ static void check_span(struct test_heap *th, u32 page, struct census *census)
 static void check_pages(struct test_heap *th, struct census *census)
 {
 	struct heap *heap = &th->heap;
-	u32 page = 1;
+	u32 page;
 
 	if (!heap->heap_pages)
 		return;
 	check_no_span(th, 0);
 	assert_false(page_heap_is_free(&heap->page_heap, 0));
+	for (page = 0; page < heap->heap_pages; page++)
+		check_tables(th, page);
+	page = 1;
 	while (page < heap->heap_pages) {
 		if (in_use_at(th, page)) {
 			check_span(th, page, census);

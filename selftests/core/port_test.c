@@ -90,13 +90,25 @@ int port_populate(struct heap *heap, u32 page, u32 npages)
 	bool fails = false;
 	u32 i;
 
-	assert(page && npages && page + npages <= heap->heap_pages);
+	assert(page && npages && page + npages <= heap->page_heap.reserve_pages);
 	if (!test_heap_backed(th, page, npages))
 		fails = call_fails();
 	/* A failure comes after half of the work. */
 	for (i = page; i < page + (fails ? npages / 2 : npages); i++)
 		th->backed[i / 64] |= 1ull << i % 64;
 	return fails ? -ENOMEM : 0;
+}
+
+void port_depopulate(struct heap *heap, u32 page, u32 npages)
+{
+	struct test_heap *th = (struct test_heap *)heap;
+	u32 i;
+
+	assert(page && npages && page + npages <= heap->page_heap.reserve_pages);
+	for (i = page; i < page + npages; i++) {
+		assert(i >= heap->heap_pages || page_heap_is_free(&heap->page_heap, i));
+		th->backed[i / 64] &= ~(1ull << i % 64);
+	}
 }
 
 bool port_interrupted(void)

@@ -170,9 +170,14 @@ static void test_a_central_is_found_again_among_thousands(void **state)
 	random_seed();
 	for (u32 i = 0; i < ARRAY_SIZE(keys); i++) {
 		memset(&keys[i], 0, sizeof(keys[i]));
-		keys[i].kind = GCHEAP_KIND_MASK;
 		keys[i].span_class = (u8)(4 + 2 * random_below(20));
-		keys[i].mask = i % 2 ? random_next() : i;
+		if (i % 3 == 0) {
+			keys[i].kind = GCHEAP_KIND_TYPE;
+			keys[i].type = 1 + i;
+		} else {
+			keys[i].kind = GCHEAP_KIND_MASK;
+			keys[i].mask = i % 3 == 1 ? random_next() : i;
+		}
 		assert_null(central_find(&th->heap, &keys[i]));
 		centrals[i] = central_get(&th->heap, &keys[i]);
 	}

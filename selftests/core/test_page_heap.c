@@ -155,6 +155,39 @@ static void test_pages_come_back_in_other_pieces_than_they_went(void **state)
 	assert_int_equal(take(2 * ARENA - 1), 1);
 }
 
+static void test_runs_that_follow_each_other_are_taken_at_once(void **state)
+{
+	bool used_before;
+	u32 count;
+
+	(void)state;
+	make(2 * ARENA, 2 * ARENA);
+	take_all();
+	page_heap_free(&ph, 100, 2);
+	page_heap_free(&ph, 200, 11);
+	page_heap_free(&ph, 1000, 3000);
+	page_heap_free(&ph, 2 * ARENA - 4, 4);
+
+	/* From the lowest run that fits one, and no further. */
+	assert_int_equal(page_heap_alloc_some(&ph, 3, 100, &count, &used_before), 200);
+	assert_int_equal(count, 3);
+	assert_true(used_before);
+	assert_int_equal(page_heap_alloc_some(&ph, 2, 100, &count, &used_before), 100);
+	assert_int_equal(count, 1);
+	assert_int_equal(page_heap_alloc_some(&ph, 2, 1, &count, &used_before), 209);
+	assert_int_equal(count, 1);
+	/* No more than asked for. */
+	assert_int_equal(page_heap_alloc_some(&ph, 10, 256, &count, &used_before), 1000);
+	assert_int_equal(count, 256);
+	assert_int_equal(page_heap_alloc_some(&ph, 10, 256, &count, &used_before), 3560);
+	assert_int_equal(count, 44);
+	/* Nor beyond the end. */
+	assert_int_equal(page_heap_alloc_some(&ph, 1, 256, &count, &used_before), 2 * ARENA - 4);
+	assert_int_equal(count, 4);
+	assert_int_equal(page_heap_alloc_some(&ph, 1, 256, &count, &used_before), 0);
+	assert_int_equal(ph.free_pages, 0);
+}
+
 static void test_fresh_pages_are_told_from_used_ones(void **state)
 {
 	bool used_before;
@@ -498,6 +531,7 @@ int main(void)
 		TEST(test_a_run_that_ends_in_a_range_comes_before_one_inside_it),
 		TEST(test_a_hole_is_found_wherever_it_is_and_only_when_it_fits),
 		TEST(test_pages_come_back_in_other_pieces_than_they_went),
+		TEST(test_runs_that_follow_each_other_are_taken_at_once),
 		TEST(test_fresh_pages_are_told_from_used_ones),
 		TEST(test_the_free_pages_at_the_end_are_counted),
 		TEST(test_the_largest_reserve_is_one_run),
