@@ -133,6 +133,7 @@ void pages_init(struct gcheap_heap *heap);
 int pages_check_slack(struct gcheap_heap *heap, unsigned int count);
 struct page *pages_find(struct gcheap_heap *heap, unsigned long index);
 int pages_populate(struct gcheap_heap *heap, unsigned long first, unsigned long count);
+void pages_depopulate(struct gcheap_heap *heap, unsigned long first, unsigned long count);
 void pages_destroy(struct gcheap_heap *heap);
 
 #endif /* GCHEAP_MODULE_H */

@@ -229,23 +229,27 @@ static int blocks_map(struct gcheap_heap *heap)
 	return count ? mapping_map_pages(heap, start, heap->batch, count) : 0;
 }
 
+static void block_give_back(struct gcheap_heap *heap, unsigned long number, void *entry)
+{
+	mutex_lock(&heap->fault_lock);
+	xa_erase(&heap->blocks, number);
+	mutex_unlock(&heap->fault_lock);
+	/* No fault finds the block any more; one may have before. */
+	unmap_mapping_pages(heap->inode->i_mapping,
+			    region_pgoff(GCHEAP_REGION_HEAP) + number * PAGES_BLOCK,
+			    PAGES_BLOCK, false);
+	block_free(heap, entry);
+	cond_resched();
+}
+
 /* Undoes what the running request has done. */
 static void blocks_give_back(struct gcheap_heap *heap)
 {
 	unsigned long number;
 	void *entry;
 
-	xa_for_each_marked(&heap->blocks, number, entry, BLOCK_NEW) {
-		mutex_lock(&heap->fault_lock);
-		xa_erase(&heap->blocks, number);
-		mutex_unlock(&heap->fault_lock);
-		/* No fault finds the block any more; one may have before. */
-		unmap_mapping_pages(heap->inode->i_mapping,
-				    region_pgoff(GCHEAP_REGION_HEAP) + number * PAGES_BLOCK,
-				    PAGES_BLOCK, false);
-		block_free(heap, entry);
-		cond_resched();
-	}
+	xa_for_each_marked(&heap->blocks, number, entry, BLOCK_NEW)
+		block_give_back(heap, number, entry);
 }
 
 /**
@@ -317,6 +321,29 @@ clear_marks:
 		xa_clear_mark(&heap->blocks, number, BLOCK_NEW);
 	}
 	return error;
+}
+
+/**
+ * pages_depopulate() - give the memory of a part of the heap back
+ * @heap: the heap
+ * @first: number of the first page in the HEAP region
+ * @count: how many
+ *
+ * Blocks that are not wholly inside the part stay.
+ *
+ * Context: may sleep; @heap->lock is held.
+ */
+void pages_depopulate(struct gcheap_heap *heap, unsigned long first, unsigned long count)
+{
+	unsigned long end = (first + count) / PAGES_BLOCK;
+	unsigned long number;
+	void *entry;
+
+	lockdep_assert_held(&heap->lock);
+	if (!end)
+		return;
+	xa_for_each_range(&heap->blocks, number, entry, DIV_ROUND_UP(first, PAGES_BLOCK), end - 1)
+		block_give_back(heap, number, entry);
 }
 
 /**

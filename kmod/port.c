@@ -37,6 +37,14 @@ int port_populate(struct heap *core, u32 page, u32 npages)
 			      (unsigned long)npages << shift);
 }
 
+void port_depopulate(struct heap *core, u32 page, u32 npages)
+{
+	const unsigned int shift = GCHEAP_PAGE_SHIFT - PAGE_SHIFT;
+
+	pages_depopulate(gcheap_heap_of(core), (unsigned long)page << shift,
+			 (unsigned long)npages << shift);
+}
+
 bool port_interrupted(void)
 {
 	cond_resched();

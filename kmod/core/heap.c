@@ -92,27 +92,38 @@ void heap_publish(struct heap *heap)
 
 /* ---- pages ------------------------------------------------------------------ */
 
-/* Grows the heap so that it has a run of @npages, which is longer than any now. */
+/*
+ * Grows the heap so that it has a run of @npages, which is longer than any now.
+ * The run's memory comes before its tables, so that a request for more than there
+ * is leaves no large tables behind.
+ */
 static int heap_grow(struct heap *heap, u32 npages)
 {
 	struct page_heap *ph = &heap->page_heap;
-	u64 grow = npages - page_heap_tail(ph);
+	u32 tail = page_heap_tail(ph);
+	/* Page 0 exists, but is never free. */
+	u32 first = ph->end ? ph->end - tail : 1;
+	u64 grow = (u64)first + npages - ph->end;
 	int error;
 
-	/* Page 0 exists, but is never free. */
-	if (!ph->end)
-		grow++;
 	grow = round_up(grow, (u64)HEAP_GROW_PAGES);
 	if (grow > ph->reserve_pages - ph->end)
 		return -ENOSPC;
+	error = port_populate(heap, first, npages);
+	if (error)
+		return error;
 	error = arena_tables_ensure(heap, ph->end, (u32)grow);
 	if (error)
-		return error;
+		goto depopulate;
 	error = page_heap_grow(ph, (u32)grow);
 	if (error)
-		return error;
+		goto depopulate;
 	heap->heap_pages = ph->end;
 	return 0;
+
+depopulate:
+	port_depopulate(heap, first, npages);
+	return error;
 }
 
 u32 heap_pages_alloc_some(struct heap *heap, u32 npages, u32 most, u32 *count, bool grow,

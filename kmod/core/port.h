@@ -81,6 +81,19 @@ void *port_table_page(struct heap *heap, enum gcheap_region region, u64 offset);
 int port_populate(struct heap *heap, u32 page, u32 npages);
 
 /**
+ * port_depopulate() - end the backing of heap pages
+ * @heap: the heap
+ * @page: first heap page
+ * @npages: how many; none of them belongs to a span
+ *
+ * The port may keep what it can only give back with pages outside the range. A
+ * page that is populated again is new.
+ *
+ * Context: may sleep; the heap's lock is held.
+ */
+void port_depopulate(struct heap *heap, u32 page, u32 npages);
+
+/**
  * port_interrupted() - called in long loops: let others run
  *
  * Context: may sleep.

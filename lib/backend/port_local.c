@@ -5,6 +5,7 @@
 #include "local.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
 
 void *port_zalloc(size_t bytes)
 {
@@ -22,6 +23,15 @@ static bool bit_set_first(u64 *bits, u64 bit)
 	bool first = !(bits[bit / 64] >> bit % 64 & 1);
 
 	bits[bit / 64] |= BIT_ULL(bit % 64);
+	return first;
+}
+
+/* Clears a bit; true: it was set. */
+static bool bit_clear_first(u64 *bits, u64 bit)
+{
+	bool first = bits[bit / 64] >> bit % 64 & 1;
+
+	bits[bit / 64] &= ~BIT_ULL(bit % 64);
 	return first;
 }
 
@@ -45,6 +55,20 @@ int port_populate(struct heap *heap, u32 page, u32 npages)
 			heap->counters.resident_bytes += GCHEAP_PAGE_BYTES;
 	}
 	return 0;
+}
+
+void port_depopulate(struct heap *heap, u32 page, u32 npages)
+{
+	struct local_backend *local = local_of_heap(heap);
+	u32 end = page + npages;
+
+	for (; page < end; page++) {
+		if (!bit_clear_first(local->populated, page))
+			continue;
+		madvise((char *)local->backend.regions[GCHEAP_REGION_HEAP] +
+			((size_t)page << GCHEAP_PAGE_SHIFT), GCHEAP_PAGE_BYTES, MADV_DONTNEED);
+		heap->counters.resident_bytes -= GCHEAP_PAGE_BYTES;
+	}
 }
 
 bool port_interrupted(void)

@@ -3,8 +3,9 @@
  * The interface between the gcheap kernel module and a process that has opened
  * /dev/gcheap: requests, mapped regions, and the tables inside those regions.
  *
- * One open file is one heap. The process that sends GCHEAP_IOC_SETUP is the
- * heap's owner; only its address space may send further requests.
+ * One open file is one heap; it must be opened O_RDWR. The process that sends
+ * GCHEAP_IOC_SETUP is the heap's owner; only its address space may send further
+ * requests and map regions.
  *
  * Every request struct begins with its own size. The kernel accepts a shorter
  * struct that holds all required fields (missing fields read as zero) and a
@@ -24,7 +25,10 @@
  *	EINTR		a fatal signal arrived; the heap is consistent
  *
  * A request that fails changes nothing, but for those documented as doing part
- * of their work: these say how much, and are sent again to go on.
+ * of their work: these say how much, and are sent again to go on. Whether the
+ * struct, and arrays it points to, can be written is found out before the work.
+ * An owner that unmaps them in another thread while the request runs gets EFAULT
+ * after it: what the request did is then to be seen in SPANS and CTRL.
  */
 #ifndef _UAPI_LINUX_GCHEAP_H
 #define _UAPI_LINUX_GCHEAP_H
@@ -62,7 +66,15 @@
  *
  * Read-only regions refuse PROT_WRITE and can never be made writable later.
  * All regions are MAP_SHARED, are not inherited by fork, and cannot be split,
- * grown or moved.
+ * grown or moved. What is not there, an access to it gets SIGBUS with code
+ * BUS_ADRERR, a system call EFAULT: in HEAP, pages that were never handed out; in
+ * the tables, what speaks only of such pages. MARKS, however, can be read in its
+ * whole length: what is not there reads as zeros, and cannot be written.
+ *
+ * Errors of mmap(): ENXIO before GCHEAP_IOC_SETUP; EPERM not the owner, or
+ * PROT_EXEC; EINVAL not MAP_SHARED, not a region's offset or length, or an address
+ * of HEAP that is not a multiple of the arena size; EACCES PROT_WRITE of a
+ * read-only region; EBUSY HEAP is mapped already.
  */
 enum gcheap_region {
 	GCHEAP_REGION_HEAP,
