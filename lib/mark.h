@@ -2,7 +2,7 @@
 /*
  * The marker: from roots to mark bits and page marks. One thread for now.
  *
- * Batches of 16 objects: while one batch is scanned, the objects of the next are
+ * Batches of 32 objects: while one batch is scanned, the objects of the next are
  * on their way to the cache. The pointers of a batch go to an edge buffer, where
  * those to objects that are marked already fall out by a test of the raw granule
  * bit; only the rest are looked up, tested and set. A frontier of a single

@@ -25,7 +25,7 @@
 #include "span.h"
 #include "view.h"
 
-#define MARK_BATCH		16u
+#define MARK_BATCH		32u
 #define MARK_OBLET_BYTES	(128u << 10)
 
 /* What one batch of masks can give, and one more mask. */
