@@ -7,6 +7,12 @@
 /* REFILL sweeps at most so many full spans in search of a free slot. */
 #define CENTRAL_SWEEP_TRIES	128u
 
+/* And so many to learn whether a central is sparse: a cache's usual batch. */
+#define CENTRAL_SWEEP_AHEAD	32u
+
+/* Less is not worth to be allocated from first: what one busy cache takes. */
+#define CENTRAL_SPARSE_BYTES	BIT(18)
+
 void central_table_init(struct central_table *table)
 {
 	memset(table, 0, sizeof(*table));
@@ -86,10 +92,16 @@ int central_key_make(struct heap *heap, u32 type, u32 size_class,
 
 struct central *central_find(struct heap *heap, const struct central_key *key)
 {
-	struct central *central = heap->centrals.buckets[key_hash(key)];
+	struct central_table *table = &heap->centrals;
+	struct central *central = table->found;
 
+	if (central && key_equal(&central->key, key))
+		return central;
+	central = table->buckets[key_hash(key)];
 	while (central && !key_equal(&central->key, key))
 		central = central->hash_next;
+	if (central)
+		table->found = central;
 	return central;
 }
 
@@ -125,9 +137,15 @@ struct central *central_of_span(struct heap *heap, u32 page)
 	return central_find(heap, &key);
 }
 
+/* Which of the two pairs of lists a span is on. */
+static u32 central_which(const struct gcheap_span *span)
+{
+	return (span->generation / 2) & 1;
+}
+
 static u32 *central_list(struct central *central, const struct gcheap_span *span)
 {
-	u32 which = (span->generation / 2) & 1;
+	u32 which = central_which(span);
 
 	return span->allocated == span->slots ? &central->full[which] : &central->partial[which];
 }
@@ -142,19 +160,24 @@ void central_insert(struct heap *heap, struct central *central, u32 page)
 	if (*head)
 		heap_span(heap, *head)->prev = page;
 	*head = page;
+	central->used_slots[central_which(span)] += span->allocated;
+	central->free_slots[central_which(span)] += span->slots - span->allocated;
 	span_set_state(span, GCHEAP_SPAN_CENTRAL);
 }
 
 void central_remove(struct heap *heap, u32 page)
 {
 	struct gcheap_span *span = heap_span(heap, page);
+	struct central *central = central_of_span(heap, page);
 
 	if (span->prev)
 		heap_span(heap, span->prev)->next = span->next;
 	else
-		*central_list(central_of_span(heap, page), span) = span->next;
+		*central_list(central, span) = span->next;
 	if (span->next)
 		heap_span(heap, span->next)->prev = span->prev;
+	central->used_slots[central_which(span)] -= span->allocated;
+	central->free_slots[central_which(span)] -= span->slots - span->allocated;
 	span->next = 0;
 	span->prev = 0;
 }
@@ -186,47 +209,75 @@ static u32 take_from_list(struct heap *heap, u32 page, struct gcheap_grant *gran
 	return 1;
 }
 
-/* Sweep unswept spans until one has a free slot. A freed one becomes free pages. */
-static u32 take_by_sweeping(struct heap *heap, struct central *central,
-			    struct gcheap_grant *grants, u32 most)
+/* The lists' number for spans that the current cycle has swept, or not yet. */
+static u32 which_swept(const struct heap *heap)
 {
-	u32 unswept = (heap->generation / 2 + 1) & 1;
-	u32 tries = CENTRAL_SWEEP_TRIES;
+	return (heap->generation / 2) & 1;
+}
 
-	while (tries--) {
-		u32 page = central->partial[unswept];
-		struct gcheap_span *span;
+static u32 which_unswept(const struct heap *heap)
+{
+	return which_swept(heap) ^ 1;
+}
 
-		if (!page)
-			page = central->full[unswept];
-		if (!page)
-			return 0;
-		central_remove(heap, page);
-		if (!sweep_span(heap, page)) {
-			u32 count = take_from_pages(heap, central, grants, most, false);
+/*
+ * Sweeps an unswept span: it moves to a swept list, or becomes free pages.
+ * Return: false: there is none.
+ */
+static bool central_sweep_one(struct heap *heap, struct central *central)
+{
+	u32 unswept = which_unswept(heap);
+	u32 page = central->partial[unswept];
 
-			if (count)
-				return count;
-			continue;
-		}
+	if (!page)
+		page = central->full[unswept];
+	if (!page)
+		return false;
+	central_remove(heap, page);
+	if (sweep_span(heap, page))
 		central_insert(heap, central, page);
-		span = heap_span(heap, page);
-		if (span->allocated < span->slots)
-			return take_from_list(heap, page, grants);
-	}
-	return 0;
+	return true;
+}
+
+static bool central_is_sparse(const struct heap *heap, const struct central *central)
+{
+	u32 slot_bytes = size_class_bytes[SPAN_CLASS_SIZE(central->key.span_class)];
+	u64 free_slots = central->free_slots[which_swept(heap)];
+
+	return free_slots * slot_bytes >= CENTRAL_SPARSE_BYTES &&
+	       free_slots > central->used_slots[which_swept(heap)];
+}
+
+static u32 take_from_swept(struct heap *heap, struct central *central,
+			   struct gcheap_grant *grant)
+{
+	u32 page = central->partial[which_swept(heap)];
+
+	return page ? take_from_list(heap, page, grant) : 0;
 }
 
 u32 central_take(struct heap *heap, struct central *central, struct gcheap_grant *grants,
 		 u32 most)
 {
-	u32 swept = (heap->generation / 2) & 1;
-	u32 count = take_from_pages(heap, central, grants, most, false);
+	u32 count = 0;
+	u32 i;
 
-	if (!count && central->partial[swept])
-		count = take_from_list(heap, central->partial[swept], grants);
+	for (i = 0; i < CENTRAL_SWEEP_AHEAD && central_sweep_one(heap, central); i++)
+		;
+	if (central_is_sparse(heap, central))
+		count = take_from_swept(heap, central, grants);
 	if (!count)
-		count = take_by_sweeping(heap, central, grants, most);
+		count = take_from_pages(heap, central, grants, most, false);
+	if (!count)
+		count = take_from_swept(heap, central, grants);
+	for (i = 0; !count && i < CENTRAL_SWEEP_TRIES; i++) {
+		if (!central_sweep_one(heap, central))
+			break;
+		count = take_from_swept(heap, central, grants);
+		/* The span may have been without an object after all. */
+		if (!count)
+			count = take_from_pages(heap, central, grants, most, false);
+	}
 	if (!count)
 		count = take_from_pages(heap, central, grants, most, true);
 	return count;

@@ -36,6 +36,8 @@ struct central_key {
  * @all_next: next of all centrals, in the order of their creation
  * @partial: heads of the two lists of spans with a free slot, page numbers
  * @full: heads of the two lists of spans without
+ * @free_slots: of the spans on the two pairs of lists, as they were last counted
+ * @used_slots: likewise
  */
 struct central {
 	struct central_key key;
@@ -43,6 +45,8 @@ struct central {
 	struct central *all_next;
 	u32 partial[2];
 	u32 full[2];
+	u64 free_slots[2];
+	u64 used_slots[2];
 };
 
 #define CENTRAL_BUCKETS_SHIFT	8
@@ -53,12 +57,14 @@ struct central {
  * @first: first of all centrals
  * @last: where the next is appended
  * @sweep_from: where SWEEP goes on: all centrals before it have no unswept span
+ * @found: the last one found: those of many spans in a row are the same
  */
 struct central_table {
 	struct central *buckets[1u << CENTRAL_BUCKETS_SHIFT];
 	struct central *first;
 	struct central **last;
 	struct central *sweep_from;
+	struct central *found;
 };
 
 void central_table_init(struct central_table *table);
@@ -98,9 +104,19 @@ void central_remove(struct heap *heap, u32 page);
  * @grants: receives the page numbers; the other fields are the caller's to fill
  * @most: room in @grants, not 0
  *
- * From the first of these that has any: free pages, as many spans as follow each
- * other; a swept span with free slots; an unswept one, swept now; free pages
- * after growing the heap.
+ * From the first of these that has any:
+ *
+ *	1. a swept span with free slots, if the central is sparse
+ *	2. free pages, as many spans as follow each other
+ *	3. a swept span with free slots
+ *	4. an unswept one, swept now
+ *	5. free pages after growing the heap
+ *
+ * Empty spans are faster to allocate from than spans with holes. But a class
+ * whose spans each keep a few objects alive would eat the pages that all others
+ * free, which would have to grow: hence the first rule. A central is sparse when
+ * more of its slots are free than used, and at least CENTRAL_SPARSE_BYTES. To
+ * know that, some unswept spans are swept with each call.
  *
  * Return: how many were taken; 0: out of memory or of reserve.
  */

@@ -384,27 +384,50 @@ static void test_unswept_spans_are_swept_before_the_heap_grows(void **state)
 	heap_pages = th->heap.heap_pages;
 	cycle(pages, 3, 1);
 	assert_int_equal(th->heap.counters.unswept_spans, 3);
-	for (u32 i = 3; i--;) {
+	for (u32 i = 0; i < 3; i++)
 		assert_int_not_equal(request_span(th, 0, CLASS_4096), 0);
-		assert_int_equal(th->heap.counters.unswept_spans, i);
-	}
+	assert_int_equal(th->heap.counters.unswept_spans, 0);
 	assert_int_equal(th->heap.heap_pages, heap_pages);
 	core_check_bits(th);
 }
 
-static void test_swept_spans_come_before_unswept_ones(void **state)
+static void test_a_refill_sweeps_a_few_spans_ahead(void **state)
 {
-	u32 pages[2];
+	u32 pages[100];
 
 	(void)state;
-	pages[0] = kept_span(CLASS_4096, 2);
-	pages[1] = kept_span(CLASS_4096, 2);
-	take_free_pages();
-	cycle(pages, 2, 1);
-	assert_int_equal(request_sweep(th, 1, NULL, NULL), 0);
-	assert_int_equal(th->heap.counters.unswept_spans, 1);
-	assert_int_not_equal(request_span(th, 0, CLASS_4096), 0);
-	assert_int_equal(th->heap.counters.unswept_spans, 1);
+	for (u32 i = 0; i < 100; i++)
+		pages[i] = kept_span(CLASS_4096, 2);
+	cycle(pages, 100, 2);
+	assert_int_equal(th->heap.counters.unswept_spans, 100);
+	for (u32 left = 100; left; left -= min_t(u32, left, 32)) {
+		assert_int_equal(th->heap.counters.unswept_spans, left);
+		assert_int_not_equal(request_span(th, 0, CLASS_4096), 0);
+	}
+	assert_int_equal(th->heap.counters.unswept_spans, 0);
+	core_check_bits(th);
+}
+
+static void test_a_sparse_class_fills_its_holes_before_it_takes_pages(void **state)
+{
+	u32 pages[100];
+	u32 in_use;
+	u32 taken = 0;
+
+	(void)state;
+	for (u32 i = 0; i < 100; i++)
+		pages[i] = kept_span(CLASS_64, 128);
+	cycle(pages, 100, 1);
+	/* It knows of 32 spans after one call, and of all after four. */
+	assert_int_not_equal(request_span(th, 0, CLASS_64), 0);
+	in_use = th->heap.counters.in_use_pages;
+	assert_true(th->heap.page_heap.free_pages > 0);
+	/* 127 of 128 slots of 64 bytes are free in each: 256 KiB are those of 33 spans. */
+	while (th->heap.counters.in_use_pages == in_use) {
+		assert_int_not_equal(request_span(th, 0, CLASS_64), 0);
+		taken++;
+	}
+	assert_in_range(taken, 60, 70);
 	core_check_bits(th);
 }
 
@@ -495,7 +518,8 @@ int main(void)
 		TEST(test_classes_do_not_take_each_others_spans),
 		TEST(test_any_order_of_removal_keeps_the_lists_whole),
 		TEST(test_unswept_spans_are_swept_before_the_heap_grows),
-		TEST(test_swept_spans_come_before_unswept_ones),
+		TEST(test_a_refill_sweeps_a_few_spans_ahead),
+		TEST(test_a_sparse_class_fills_its_holes_before_it_takes_pages),
 		TEST(test_a_span_that_turns_out_dead_is_made_anew),
 		TEST(test_a_refill_does_not_sweep_without_end),
 		TEST(test_a_central_without_memory_is_not_made),
