@@ -48,19 +48,24 @@ static bool in_use_at(struct test_heap *th, u32 page)
 	return arena->in_use[page % ARENA_PAGES / 64] >> page % 64 & 1;
 }
 
-/* All tables that speak of a page are there for the process. */
+/* All tables that speak of a page are there for the process, and are those that the heap uses. */
 static void check_tables(struct test_heap *th, u32 page)
 {
 	const u64 reserve = th->heap.reserve_bytes;
-	const u64 offsets[] = {
-		GCHEAP_MARKS_TABLE(reserve, 0) + page * 64ull,
-		GCHEAP_MARKS_TABLE(reserve, 1) + page * 64ull,
-		GCHEAP_MARKS_PAGE_MARKS(reserve) + page / 64 * 8,
-		GCHEAP_MARKS_PAGE_SPECIALS(reserve) + page / 64 * 8,
-	};
+	const struct arena *arena = heap_arena(&th->heap, page);
+	const u64 in_table = page / 64 * 8;
 
-	for (u32 i = 0; i < ARRAY_SIZE(offsets); i++)
-		assert_non_null(test_heap_table(th, GCHEAP_REGION_MARKS, offsets[i]));
+	for (u32 table = 0; table < 2; table++) {
+		u64 offset = GCHEAP_MARKS_TABLE(reserve, table) + page * 64ull;
+
+		assert_ptr_equal(test_heap_table(th, GCHEAP_REGION_MARKS, offset),
+				 heap_marks(&th->heap, table, page));
+	}
+	assert_ptr_equal(test_heap_table(th, GCHEAP_REGION_MARKS,
+					 GCHEAP_MARKS_PAGE_MARKS(reserve) + in_table),
+			 &arena->page_marks[page % ARENA_PAGES / 64]);
+	assert_non_null(test_heap_table(th, GCHEAP_REGION_MARKS,
+					GCHEAP_MARKS_PAGE_SPECIALS(reserve) + in_table));
 	assert_non_null(span_at(th, page));
 	info_at(th, page);
 }

@@ -541,6 +541,24 @@ static void test_a_large_object_without_memory_changes_nothing(void **state)
 	walk(large_over_half_the_reserve, consistent);
 }
 
+static void test_where_memory_is_short_for_many_spans_there_may_be_some_for_one(void **state)
+{
+	struct gcheap_grant grants[8];
+	u32 count = 8;
+
+	(void)state;
+	/* Tables and a central are there, so that the next call is for the spans' pages. */
+	assert_int_equal(request_return(th, request_span(th, 0, CLASS_64)), 0);
+	port_test_fail(1, true);
+	assert_int_equal(request_refill(th, 0, CLASS_64, 7 * 8192, NULL, 0, grants, &count), 0);
+	port_test_fail(0, false);
+	/* The page that was backed before, and some that half of a failed call did. */
+	assert_in_range(count, 1, 6);
+	for (u32 i = 0; i < count; i++)
+		assert_int_equal(request_return(th, grants[i].page), 0);
+	core_check_bits(th);
+}
+
 static void test_memory_that_is_short_for_a_while_is_found_again(void **state)
 {
 	u64 made = 0;
@@ -880,6 +898,7 @@ int main(void)
 		TEST(test_fewer_spans_than_asked_for_is_no_error),
 		TEST(test_a_refill_without_memory_changes_nothing),
 		TEST(test_a_large_object_without_memory_changes_nothing),
+		TEST(test_where_memory_is_short_for_many_spans_there_may_be_some_for_one),
 		TEST(test_memory_that_is_short_for_a_while_is_found_again),
 		TEST(test_a_fatal_signal_ends_growth),
 		TEST(test_any_life_agrees_with_a_model),

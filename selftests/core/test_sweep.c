@@ -18,7 +18,7 @@ static int setup(void **state)
 
 	(void)state;
 	port_test_reset();
-	th = test_heap_new(GCHEAP_UAPI_LAYOUT_SPAN, 4 * GCHEAP_RESERVE_MIN, &error);
+	th = test_heap_new(GCHEAP_UAPI_LAYOUT_SPAN, 6 * GCHEAP_RESERVE_MIN, &error);
 	return error;
 }
 
@@ -254,6 +254,34 @@ static void test_only_the_first_page_of_a_span_is_asked_for_its_mark(void **stat
 	core_check(th);
 }
 
+static void test_every_arena_is_swept_by_its_own_page_marks(void **state)
+{
+	u32 large[6], small[6];
+	u64 freed;
+
+	(void)state;
+	/* Nearly an arena each, so that what follows is in the next. */
+	for (u32 i = 0; i < 6; i++) {
+		large[i] = request_large(th, 0, (ARENA_PAGES - 20) * 8192);
+		assert_int_not_equal(large[i], 0);
+		kept_spans(CLASS_64, &small[i], 1);
+	}
+	assert_in_range(small[5], 5 * ARENA_PAGES, 6 * ARENA_PAGES - 1);
+	for (u32 left = 6; left--;) {
+		assert_int_equal(request_mark_start(th), 0);
+		for (u32 i = 0; i < left; i++) {
+			slot_mark(th, large[i], 0);
+			slot_mark(th, small[i], i);
+		}
+		assert_int_equal(request_sweep_start(th, &freed), 0);
+		assert_int_equal(freed, 2);
+		assert_int_equal(state_at(large[left]), GCHEAP_SPAN_FREE);
+		assert_int_equal(state_at(small[left]), GCHEAP_SPAN_FREE);
+		assert_int_equal(th->heap.counters.spans, 2 * left);
+		core_check_bits(th);
+	}
+}
+
 /* ---- lazily --------------------------------------------------------------------- */
 
 static void test_sweep_does_no_more_than_it_is_asked_for(void **state)
@@ -480,6 +508,7 @@ int main(void)
 		TEST(test_old_marks_are_gone_at_the_next_cycle),
 		TEST(test_a_marked_large_object_stays_and_an_unmarked_one_goes),
 		TEST(test_only_the_first_page_of_a_span_is_asked_for_its_mark),
+		TEST(test_every_arena_is_swept_by_its_own_page_marks),
 		TEST(test_sweep_does_no_more_than_it_is_asked_for),
 		TEST(test_mark_start_finishes_the_sweep),
 		TEST(test_a_fatal_signal_ends_a_sweep_that_can_go_on),
