@@ -177,8 +177,8 @@ void granule_set(struct test_heap *th, u32 table, u32 page, u32 granule)
 
 void page_mark(struct test_heap *th, u32 page)
 {
-	u64 *word = test_heap_table(th, GCHEAP_REGION_MARKS,
-				    GCHEAP_MARKS_PAGE_MARKS(th->heap.reserve_bytes) + page / 64 * 8);
+	u64 table = GCHEAP_MARKS_PAGE_MARKS(th->heap.reserve_bytes);
+	u64 *word = test_heap_table(th, GCHEAP_REGION_MARKS, table + page / 64 * 8);
 
 	*word |= 1ull << page % 64;
 }

@@ -226,8 +226,10 @@ static void test_err_return_of_what_is_no_cached_span(void **state)
 			u32 last[] = { cached, bad[i] };
 
 			assert_int_equal(request_return(th, bad[i]), -EINVAL);
-			assert_int_equal(request_refill(th, 0, 0, 0, first, 2, NULL, NULL), -EINVAL);
-			assert_int_equal(request_refill(th, 0, 0, 0, last, 2, NULL, NULL), -EINVAL);
+			assert_int_equal(request_refill(th, 0, 0, 0, first, 2, NULL, NULL),
+					 -EINVAL);
+			assert_int_equal(request_refill(th, 0, 0, 0, last, 2, NULL, NULL),
+					 -EINVAL);
 			core_state_check(th, &saved);
 		}
 	}
@@ -487,7 +489,8 @@ static void walk(u32 (*request)(void), void (*check)(void))
 
 			port_test_reset();
 			if (!th)
-				th = test_heap_new(GCHEAP_UAPI_LAYOUT_SPAN, GCHEAP_RESERVE_MIN, &error);
+				th = test_heap_new(GCHEAP_UAPI_LAYOUT_SPAN, GCHEAP_RESERVE_MIN,
+						   &error);
 			assert_non_null(th);
 			core_state_save(th, &saved);
 			port_test_fail(n, all);

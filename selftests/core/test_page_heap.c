@@ -489,7 +489,7 @@ static void differential(u32 arenas, u32 steps)
 	model.end = first;
 	model_set(&model, 1, first - 1, PAGE_FREE);
 	for (u32 i = 0; i < steps; i++) {
-		/* Times of small runs, and of some that reach over arenas; of growth and of decay. */
+		/* Times of small runs, and of some over arenas; of growth and of decay. */
 		u32 longest = i / 2048 % 4 == 3 ? model.reserve / 3 : i / 2048 % 2 ? 16 : 2500;
 		u32 frees = i / 8192 % 2 ? 3 : 1;
 		u32 npages = (u32)random_length(longest);

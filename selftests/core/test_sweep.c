@@ -459,34 +459,38 @@ static void test_the_heap_may_grow_while_marking(void **state)
 
 static void test_a_process_can_hurt_only_its_own_objects(void **state)
 {
+	const u64 marks_bytes = GCHEAP_MARKS_BYTES(th->heap.reserve_bytes);
+
 	(void)state;
 	random_seed();
 	for (u32 round = 0; round < 60; round++) {
 		u32 pages[64];
 
 		for (u32 i = 0; i < 64; i++) {
-			u32 size_class = SIZE_CLASS_MIN + (u32)random_below(SIZE_CLASSES - SIZE_CLASS_MIN);
+			u32 size_class = (u32)random_below(SIZE_CLASSES - SIZE_CLASS_MIN);
 
-			pages[i] = request_span(th, 0, size_class);
+			pages[i] = request_span(th, 0, SIZE_CLASS_MIN + size_class);
 			assert_int_not_equal(pages[i], 0);
 		}
 		request_large(th, 0, 1 + random_below(1 << 20));
 		/* Any bit of MARKS, at any time. */
 		for (u32 i = 0; i < 4; i++) {
-			for (u64 at = 0; at < GCHEAP_MARKS_BYTES(th->heap.reserve_bytes); at += 4096) {
+			for (u64 at = 0; at < marks_bytes; at += 4096) {
 				u64 *words = test_heap_table(th, GCHEAP_REGION_MARKS, at);
 
 				for (u32 w = 0; words && w < 512; w++)
 					words[w] = random_next() & random_next();
 			}
 			if (i == 0)
-				assert_int_equal(request_refill(th, 0, 0, 0, pages, 64, NULL, NULL), 0);
+				assert_int_equal(request_refill(th, 0, 0, 0, pages, 64, NULL, NULL),
+						 0);
 			else if (i == 1)
 				assert_int_equal(request_mark_start(th), 0);
 			else if (i == 2)
 				assert_int_equal(request_sweep_start(th, NULL), 0);
 			else
-				assert_int_equal(request_sweep(th, random_below(100) + 1, NULL, NULL), 0);
+				assert_int_equal(request_sweep(th, random_length(100), NULL, NULL),
+						 0);
 			core_check(th);
 		}
 	}

@@ -193,7 +193,8 @@ static void test_err_mask_bit_beyond_the_pointer_bytes(void **state)
 		for (u32 bit = 0; bit < bytes * 8; bit++) {
 			memset(mask, 0, sizeof(mask));
 			mask[bit / 8] = (u8)(1u << bit % 8);
-			assert_int_equal(add_mask(1024, words * 8, mask), bit < words ? 0 : -EINVAL);
+			assert_int_equal(add_mask(1024, words * 8, mask),
+					 bit < words ? 0 : -EINVAL);
 		}
 	}
 	core_check(th);
@@ -203,7 +204,8 @@ static void test_err_name_is_not_utf8(void **state)
 {
 	static const char *const bad[] = {
 		"\x80", "a\xbf", "\xc0\x80", "\xc1\xbf", "\xc3", "\xc3(", "\xe0\x80\x80",
-		"\xe0\x9f\xbf", "\xe2\x82", "\xe2(\xa1", "\xe2\x82(", "\xed\xa0\x80", "\xed\xbf\xbf",
+		"\xe0\x9f\xbf", "\xe2\x82", "\xe2(\xa1", "\xe2\x82(", "\xed\xa0\x80",
+		"\xed\xbf\xbf",
 		"\xf0\x80\x80\x80", "\xf0\x8f\xbf\xbf", "\xf0\x9f\x98", "\xf4\x90\x80\x80",
 		"\xf5\x80\x80\x80", "\xf8\x88\x80\x80\x80", "\xff", "\xfe", "ok\xc3\xa9\xa9",
 	};
@@ -267,7 +269,8 @@ static void test_err_no_room_for_another_mask(void **state)
 static void test_names_are_any_utf8(void **state)
 {
 	static const char *const names[] = {
-		"", "a", "struct node", "\x7f", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf",
+		"", "a", "struct node", "\x7f", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80",
+		"\xed\x9f\xbf",
 		"\xee\x80\x80", "\xef\xbf\xbf", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf",
 		"na\xc3\xafve \xe2\x82\xac \xf0\x9f\x98\x80",
 	};
@@ -353,8 +356,8 @@ static void test_a_mask_of_any_length_is_stored_whole(void **state)
 			mask[at] = (u8)random_next();
 		if (words % 8)
 			mask[words / 8] &= (u8)((1u << words % 8) - 1);
-		assert_int_equal(request_type_mask(th, words * 8 + 16, words * 8, 8, mask, "m", &type),
-				 0);
+		assert_int_equal(request_type_mask(th, words * 8 + 16, words * 8, 8, mask, "m",
+						   &type), 0);
 		record = record_at(type);
 		for (u32 bit = 0; bit < words && bit < 64; bit++)
 			first |= (u64)(mask[bit / 8] >> bit % 8 & 1) << bit;
@@ -369,8 +372,9 @@ static void test_a_mask_of_any_length_is_stored_whole(void **state)
 
 			for (u32 at = 0; at < 8; at++) {
 				u32 index = word * 8 + at;
+				u8 expected = index < (words + 7) / 8 ? mask[index] : 0;
 
-				assert_int_equal(bytes[at], index < (words + 7) / 8 ? mask[index] : 0);
+				assert_int_equal(bytes[at], expected);
 			}
 		}
 	}
