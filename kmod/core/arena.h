@@ -54,7 +54,8 @@ struct arena {
  * @page: first page
  * @npages: how many
  *
- * Return: 0 or -ENOMEM; tables that were made stay, and are found again.
+ * Return: 0; -ENOMEM; -EINTR a fatal signal. Tables that were made stay, and are
+ * found again.
  */
 int arena_tables_ensure(struct heap *heap, u32 page, u32 npages);
 

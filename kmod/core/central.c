@@ -13,10 +13,13 @@
 /* Less is not worth to be allocated from first: what one busy cache takes. */
 #define CENTRAL_SPARSE_BYTES	BIT(18)
 
-void central_table_init(struct central_table *table)
+int central_table_init(struct central_table *table)
 {
 	memset(table, 0, sizeof(*table));
 	table->last = &table->first;
+	table->shift = CENTRAL_BUCKETS_SHIFT;
+	table->buckets = port_zalloc(sizeof(*table->buckets) << table->shift);
+	return table->buckets ? 0 : -ENOMEM;
 }
 
 void central_table_destroy(struct central_table *table)
@@ -29,7 +32,8 @@ void central_table_destroy(struct central_table *table)
 		port_free(central);
 		central = next;
 	}
-	central_table_init(table);
+	port_free(table->buckets);
+	memset(table, 0, sizeof(*table));
 }
 
 static bool key_equal(const struct central_key *a, const struct central_key *b)
@@ -38,12 +42,13 @@ static bool key_equal(const struct central_key *a, const struct central_key *b)
 	       a->kind == b->kind;
 }
 
-static u32 key_hash(const struct central_key *key)
+static struct central **key_bucket(struct central **buckets, u32 shift,
+				   const struct central_key *key)
 {
 	/* Fibonacci hashing: the golden ratio's bits spread the sum's. */
 	u64 sum = key->mask ^ (u64)key->type << 20 ^ (u64)key->span_class << 8 ^ key->kind;
 
-	return (u32)((sum ^ sum >> 32) * 0x9e3779b97f4a7c15ull >> (64 - CENTRAL_BUCKETS_SHIFT));
+	return &buckets[(sum ^ sum >> 32) * 0x9e3779b97f4a7c15ull >> (64 - shift)];
 }
 
 /* Bytes of a slot that are not the object's, before it. */
@@ -97,7 +102,7 @@ struct central *central_find(struct heap *heap, const struct central_key *key)
 
 	if (central && key_equal(&central->key, key))
 		return central;
-	central = table->buckets[key_hash(key)];
+	central = *key_bucket(table->buckets, table->shift, key);
 	while (central && !key_equal(&central->key, key))
 		central = central->hash_next;
 	if (central)
@@ -105,22 +110,46 @@ struct central *central_find(struct heap *heap, const struct central_key *key)
 	return central;
 }
 
+/* A longer table where there is memory for it; else the chains grow longer. */
+static void table_grow(struct central_table *table)
+{
+	u32 shift = table->shift + 1;
+	struct central **buckets = port_zalloc(sizeof(*buckets) << shift);
+	struct central *central;
+
+	if (!buckets)
+		return;
+	for (central = table->first; central; central = central->all_next) {
+		struct central **bucket = key_bucket(buckets, shift, &central->key);
+
+		central->hash_next = *bucket;
+		*bucket = central;
+	}
+	port_free(table->buckets);
+	table->buckets = buckets;
+	table->shift = shift;
+}
+
 struct central *central_get(struct heap *heap, const struct central_key *key)
 {
 	struct central_table *table = &heap->centrals;
 	struct central *central = central_find(heap, key);
-	struct central **bucket = &table->buckets[key_hash(key)];
+	struct central **bucket;
 
 	if (central)
 		return central;
 	central = port_zalloc(sizeof(*central));
 	if (!central)
 		return NULL;
+	if (table->count >> table->shift)
+		table_grow(table);
 	central->key = *key;
+	bucket = key_bucket(table->buckets, table->shift, key);
 	central->hash_next = *bucket;
 	*bucket = central;
 	*table->last = central;
 	table->last = &central->all_next;
+	table->count++;
 	return central;
 }
 

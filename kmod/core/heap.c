@@ -48,24 +48,32 @@ int heap_init(struct heap *heap, const struct gcheap_setup *setup)
 	heap->reserve_bytes = setup->reserve_bytes;
 	heap->phase = GCHEAP_PHASE_IDLE;
 	type_table_init(&heap->types);
-	central_table_init(&heap->centrals);
 
 	heap->ctrl = port_table_page(heap, GCHEAP_REGION_CTRL, 0);
 	if (!heap->ctrl)
 		return -ENOMEM;
+	error = central_table_init(&heap->centrals);
+	if (error)
+		return error;
 	heap->arenas = port_zalloc((size_t)(heap->reserve_bytes >> GCHEAP_ARENA_SHIFT) *
 				   sizeof(*heap->arenas));
-	if (!heap->arenas)
-		return -ENOMEM;
+	if (!heap->arenas) {
+		error = -ENOMEM;
+		goto destroy_centrals;
+	}
 	error = page_heap_init(&heap->page_heap,
 			       (u32)(heap->reserve_bytes >> GCHEAP_PAGE_SHIFT));
-	if (error) {
-		port_free(heap->arenas);
-		heap->arenas = NULL;
-		return error;
-	}
+	if (error)
+		goto free_arenas;
 	heap_publish(heap);
 	return 0;
+
+free_arenas:
+	port_free(heap->arenas);
+	heap->arenas = NULL;
+destroy_centrals:
+	central_table_destroy(&heap->centrals);
+	return error;
 }
 
 void heap_destroy(struct heap *heap)

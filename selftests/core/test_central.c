@@ -183,6 +183,32 @@ static void test_a_central_is_found_again_among_thousands(void **state)
 	}
 	for (u32 i = 0; i < ARRAY_SIZE(keys); i++)
 		assert_ptr_equal(central_find(&th->heap, &keys[i]), centrals[i]);
+	assert_in_range(1u << th->heap.centrals.shift, 3000 / 2, 3000 * 2);
+	core_check(th);
+}
+
+static void test_a_table_that_cannot_grow_takes_more_centrals(void **state)
+{
+	struct central_table *table = &th->heap.centrals;
+	struct central_key key = { .kind = GCHEAP_KIND_MASK, .span_class = 4 };
+	u32 shift = table->shift;
+
+	(void)state;
+	while (table->count >> shift == 0) {
+		key.mask++;
+		assert_non_null(central_get(&th->heap, &key));
+	}
+	assert_int_equal(table->shift, shift);
+	port_test_fail(2, false);	/* the first is the central's own memory */
+	key.mask++;
+	assert_non_null(central_get(&th->heap, &key));
+	assert_int_equal(port_test.failures, 1);
+	port_test_reset();
+	assert_int_equal(table->shift, shift);
+	core_check(th);
+	key.mask++;
+	assert_non_null(central_get(&th->heap, &key));
+	assert_int_equal(table->shift, shift + 1);
 	core_check(th);
 }
 
@@ -508,6 +534,7 @@ int main(void)
 		TEST(test_large_objects_of_two_types_do_not_share_spans),
 		TEST(test_all_types_share_spans_in_the_header_layout),
 		TEST(test_a_central_is_found_again_among_thousands),
+		TEST(test_a_table_that_cannot_grow_takes_more_centrals),
 		TEST(test_keys_that_differ_in_one_part_are_two),
 		TEST(test_empty_spans_come_before_fragmented_ones),
 		TEST(test_fragmented_spans_come_before_growth),
