@@ -544,6 +544,32 @@ static void test_a_large_object_without_memory_changes_nothing(void **state)
 	walk(large_over_half_the_reserve, consistent);
 }
 
+static void test_growth_without_tables_leaves_no_memory_behind(void **state)
+{
+	u32 failed = 0;
+
+	(void)state;
+	/* The first call backs the object with memory, the others are for tables. */
+	for (u64 n = 2;; n++) {
+		int error;
+		u32 page;
+
+		test_heap_destroy(th);
+		port_test_reset();
+		th = test_heap_new(GCHEAP_UAPI_LAYOUT_SPAN, GCHEAP_RESERVE_MIN, &error);
+		assert_non_null(th);
+		port_test_fail(n, false);
+		page = large_over_half_the_reserve();
+		port_test.fail_at = 0;
+		if (page)
+			break;
+		failed++;
+		for (u32 i = 1; i < ARENA_PAGES; i++)
+			assert_false(test_heap_backed(th, i, 1));
+	}
+	assert_in_range(failed, 10, 1000);
+}
+
 static void test_where_memory_is_short_for_many_spans_there_may_be_some_for_one(void **state)
 {
 	struct gcheap_grant grants[8];
@@ -901,6 +927,7 @@ int main(void)
 		TEST(test_fewer_spans_than_asked_for_is_no_error),
 		TEST(test_a_refill_without_memory_changes_nothing),
 		TEST(test_a_large_object_without_memory_changes_nothing),
+		TEST(test_growth_without_tables_leaves_no_memory_behind),
 		TEST(test_where_memory_is_short_for_many_spans_there_may_be_some_for_one),
 		TEST(test_memory_that_is_short_for_a_while_is_found_again),
 		TEST(test_a_fatal_signal_ends_growth),
