@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* Lists in a garbage-collected heap: cc quickstart.c $(pkg-config --cflags --libs gcheap) */
+/* A list in a garbage-collected heap: cc quickstart.c $(pkg-config --cflags --libs gcheap) */
 #include <gcheap.h>
 #include <stdio.h>
 
@@ -11,33 +11,30 @@ struct node {
 int main(void)
 {
 	struct gcheap_stats stats = { .size = sizeof(stats) };
-	struct gcheap *heap = NULL;
 	struct gcheap_thread *thread = NULL;
-	struct node *list = NULL, *node;
-	gcheap_type type;
-	int status = 1;
+	struct gcheap *heap = NULL;
+	struct node *node, *list = NULL;
+	gcheap_type type = 0;
 
-	if (gcheap_open(NULL, &heap) || gcheap_thread_attach(heap, &thread))
-		goto out;
-	type = GCHEAP_TYPE(heap, struct node, next);	/* its members that are pointers */
-	for (long i = 0; i < 1000000; i++) {
-		node = gcheap_new(thread, type);
+	if (!gcheap_open(NULL, &heap) && !gcheap_thread_attach(heap, &thread))
+		type = GCHEAP_TYPE(heap, struct node, next);	/* which members are pointers */
+	for (long i = 0; type && i < 1000000; i++) {
+		node = gcheap_new(thread, type);	/* zeroed */
+		if (node) {
+			node->number = i;
+			node->next = i % 1000 ? list : NULL;	/* or all before is garbage */
+		}
+		list = node;	/* what a variable leads to is alive */
 		if (!node)
-			goto out;
-		node->number = i;
-		if (i % 1000)	/* else it begins a new list, and the last one is garbage */
-			gcheap_store(thread, &node->next, list);
-		list = node;	/* found on the stack: no need to tell the collector */
+			break;
 	}
-	if (gcheap_collect(thread) || gcheap_stats(heap, &stats))
-		goto out;
-	printf("%zu objects allocated, %zu alive, the newest is number %ld\n",
-	       (size_t)stats.allocated_objects, (size_t)stats.live_objects, list->number);
-	status = 0;
-out:
-	if (status)
+	if (!list || gcheap_collect(thread) || gcheap_stats(heap, &stats))
 		fprintf(stderr, "quickstart: %s\n", gcheap_error());
+	else
+		printf("%llu objects allocated, %llu alive, the newest is number %ld\n",
+		       (unsigned long long)stats.allocated_objects,
+		       (unsigned long long)stats.live_objects, list->number);
 	gcheap_thread_detach(thread);
 	gcheap_close(heap);
-	return status;
+	return !list;
 }
