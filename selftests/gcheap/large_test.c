@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /* ALLOC_LARGE: spans of one object, and what a cycle does with them. */
+#include <sys/sysinfo.h>
+
 #include "../kselftest_harness.h"
 #include "gcheap_selftest.h"
 
@@ -182,6 +184,21 @@ TEST_F(large, test_err_object_larger_than_the_heap)
 	test_err_alloc_large(ENOMEM, 0, 1ull << 32, NULL);
 	test_err_alloc_large(ENOMEM, 0, (1ull << 45) >> 5, NULL);
 	test_err_alloc_large(ENOMEM, 0, GCHEAP_RESERVE_MAX, NULL);
+	test_cmd_alloc_large(0, 50000, NULL);
+}
+
+TEST_F(large, test_err_object_larger_than_the_machine)
+{
+	const __u64 bytes = GCHEAP_RESERVE_MAX / 2;
+	struct sysinfo info;
+
+	ASSERT_EQ(0, sysinfo(&info));
+	if (info.totalram * info.mem_unit > bytes / 2)
+		SKIP(return, "a very large machine");
+	heap_close(&self->heap);
+	ASSERT_OK(heap_open(&self->heap, variant->layout, GCHEAP_RESERVE_MAX));
+	test_cmd_alloc_large(0, 50000, NULL);
+	test_err_alloc_large(ENOMEM, 0, bytes, NULL);
 	test_cmd_alloc_large(0, 50000, NULL);
 }
 

@@ -512,11 +512,19 @@ static int file_write(const char *path, const char *text)
 static int work_in_cgroup(void)
 {
 	static char other[1 << 20];
+	struct test_state before, after;
 	struct test_heap heap;
 	int ret, n = 0;
 
 	if (heap_open(&heap, GCHEAP_UAPI_LAYOUT_SPAN, GCHEAP_RESERVE_DEFAULT))
 		return 10;
+	/* A request for far too much leaves nothing behind. */
+	state_take(&heap, &before);
+	if (cmd_alloc_large(heap.fd, 0, 1 << 30, NULL) != -ENOMEM)
+		return 15;
+	state_take(&heap, &after);
+	if (state_differs(&before, &after))
+		return 16;
 	for (int round = 0; round < 2; round++) {
 		while (!(ret = cmd_alloc_large(heap.fd, 0, 1 << 20, NULL)) && n < 1000)
 			n++;
