@@ -60,7 +60,7 @@ static COLD void *large_failed(int error, uint64_t bytes)
 
 /* An object with a span of its own; @bytes is what @count elements take. */
 static NOINLINE void *object_large(struct thread *thread, gcheap_type type, uint64_t count,
-			       uint64_t bytes)
+				   uint64_t bytes)
 {
 	struct gcheap *heap = thread->heap;
 	struct gcheap_alloc_large alloc = { .size = sizeof(alloc), .type = type, .count = count };

@@ -14,7 +14,8 @@
 
 /* Fields of the first release: every program has them. */
 #define CONFIG_BYTES_MIN \
-	(offsetof(struct gcheap_config, memory_limit) + sizeof(((struct gcheap_config *)0)->memory_limit))
+	(offsetof(struct gcheap_config, memory_limit) + \
+	 sizeof(((struct gcheap_config *)0)->memory_limit))
 
 /* ---- the program's configuration --------------------------------------------- */
 

@@ -162,8 +162,8 @@ int backend_open_local(struct gcheap_setup *setup, struct backend **backend)
 	error = local_make(local, setup);
 	if (error) {
 		local_free(local, true);
-		return error_set(error, "cannot reserve a heap of %llu bytes of address space: raise "
-				 "ulimit -v, allow overcommit, or set a smaller reserve_bytes",
+		return error_set(error, "cannot reserve %llu bytes of address space for a heap: "
+				 "raise ulimit -v, allow overcommit, or set a smaller reserve_bytes",
 				 (unsigned long long)setup->reserve_bytes);
 	}
 	*backend = &local->backend;

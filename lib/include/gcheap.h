@@ -59,7 +59,7 @@ enum gcheap_layout {
 	GCHEAP_LAYOUT_BITMAP,
 };
 
-#define GCHEAP_CONSERVATIVE_STACKS	(1u << 0)	/* scan attached threads' stacks and registers */
+#define GCHEAP_CONSERVATIVE_STACKS	(1u << 0)	/* scan threads' stacks, registers */
 #define GCHEAP_CONCURRENT		(1u << 1)	/* mark beside the mutators */
 #define GCHEAP_WRITE_TRACKING		(1u << 2)	/* find stores by the pages' dirty bits */
 #define GCHEAP_HUGE_PAGES		(1u << 3)	/* map the heap with huge pages */
