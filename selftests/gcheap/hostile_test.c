@@ -213,7 +213,7 @@ static void *scribble(void *arg)
 TEST_F_TIMEOUT(hostile, marks_may_change_while_the_kernel_reads_them, 60)
 {
 	struct scribbler scribbler = { .heap = &self->heap };
-	time_t end = time(NULL) + 4;
+	time_t end = time(NULL) + 3;
 
 	REQUESTS();
 	ASSERT_EQ(0, pthread_create(&scribbler.thread, NULL, scribble, &scribbler));

@@ -3,10 +3,17 @@
  * The mapped regions: where each is found, what the process may do to it, and
  * what an access to memory that was not handed out gets.
  */
+#include <sys/syscall.h>
+
 #include "../kselftest_harness.h"
 #include "gcheap_selftest.h"
 
 #define PAGE	((size_t)4096)
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ	22
+#define MADV_POPULATE_WRITE	23
+#endif
 
 static bool region_writable(enum gcheap_region region)
 {
@@ -307,6 +314,19 @@ TEST_F(mapped, test_err_moving)
 				     room));
 }
 
+TEST_F(mapped, test_err_remapping_other_pages)
+{
+	EXPECT_EQ(-1, syscall(SYS_remap_file_pages, self->p, self->bytes, 0, 1, 0));
+	/* The kernel has unmapped it before it asked; it can be mapped again. */
+	munmap(self->p, self->bytes);
+	self->p = region_map(&self->heap, variant->region, self->prot);
+	ASSERT_NE(NULL, self->p);
+	self->heap.region[variant->region] = self->p;
+	if (self->bytes > PAGE)
+		EXPECT_EQ(-1, syscall(SYS_remap_file_pages, self->p, PAGE, 0,
+				      GCHEAP_REGION_OFFSET(variant->region) / PAGE, 0));
+}
+
 TEST_F(mapped, test_err_duplicating_by_mremap)
 {
 	EXPECT_EQ(MAP_FAILED, mremap(self->p, 0, self->bytes, MREMAP_MAYMOVE));
@@ -322,6 +342,14 @@ TEST_F(mapped, keeps_its_contents_when_told_that_they_are_not_needed)
 	madvise(self->p, self->bytes, MADV_FREE);
 	madvise(self->p, self->bytes, MADV_REMOVE);
 	madvise(self->p, self->bytes, MADV_PAGEOUT);
+}
+
+TEST_F(mapped, survives_being_populated_and_locked)
+{
+	madvise(self->p, self->bytes, MADV_POPULATE_READ);
+	madvise(self->p, self->bytes, MADV_POPULATE_WRITE);
+	if (!mlock(self->p, self->bytes))
+		EXPECT_EQ(0, munlock(self->p, self->bytes));
 }
 
 TEST_F(mapped, is_not_inherited_by_fork)

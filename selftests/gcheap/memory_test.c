@@ -257,6 +257,33 @@ TEST_F(memory, can_be_handed_out_while_it_is_not_mapped)
 	EXPECT_TRUE(memory_is(heap_mem(&self->heap, large.out_page), 0, 1 << 20));
 }
 
+TEST_F(memory, can_be_handed_out_while_it_is_protected)
+{
+	static const int prots[] = { PROT_NONE, PROT_READ };
+	void *marks = self->heap.region[GCHEAP_REGION_MARKS];
+	__u64 bytes = self->heap.region_bytes[GCHEAP_REGION_MARKS];
+	struct gcheap_alloc_large large;
+
+	for (size_t i = 0; i < ARRAY_SIZE(prots); i++) {
+		char *mem;
+
+		ASSERT_EQ(0, mprotect(heap_mem(&self->heap, 0), variant->reserve, prots[i]));
+		ASSERT_EQ(0, mprotect(marks, bytes, prots[i]));
+		test_cmd_alloc_large(0, 1 << 20, &large);
+		mem = heap_mem(&self->heap, large.out_page);
+		EXPECT_EQ(prots[i] ? 0 : SIGSEGV, probe(mem, false, NULL));
+		EXPECT_EQ(SIGSEGV, probe(mem, true, NULL));
+		EXPECT_EQ(SIGSEGV, probe(mark_bits(&self->heap), true, NULL));
+		ASSERT_EQ(0, mprotect(heap_mem(&self->heap, 0), variant->reserve,
+				      PROT_READ | PROT_WRITE));
+		ASSERT_EQ(0, mprotect(marks, bytes, PROT_READ | PROT_WRITE));
+		EXPECT_TRUE(memory_is(mem, 0, 1 << 20));
+		memset(mem, 0x3c, 1 << 20);
+		EXPECT_EQ(0, probe(mark_bits(&self->heap), true, NULL));
+		ASSERT_RIGHT(large_wrong(&self->heap, &large, 1 << 20, true));
+	}
+}
+
 /* ---- fork ------------------------------------------------------------------------- */
 
 FIXTURE(forked) {

@@ -134,7 +134,7 @@ TEST_F_TIMEOUT(threads, may_send_requests_at_the_same_time, 60)
 	struct gcheap_counters counters;
 	pthread_rwlockattr_t attr;
 	__u64 refills = 0, spans = 0, large = 0, types = 1;
-	time_t end = time(NULL) + 4;
+	time_t end = time(NULL) + 3;
 	int cycles = 0;
 
 	/* Else the threads would never let a cycle end. */
@@ -359,7 +359,7 @@ TEST_F(threads, can_read_marks_while_the_heap_grows)
 	pthread_t thread;
 
 	ASSERT_EQ(0, pthread_create(&thread, NULL, read_marks, &crowd));
-	for (int i = 0; i < 300; i++) {
+	for (int i = 0; i < 100; i++) {
 		struct gcheap_alloc_large large;
 		__u64 *bits;
 
@@ -373,6 +373,90 @@ TEST_F(threads, can_read_marks_while_the_heap_grows)
 	}
 	__atomic_store_n(&crowd.stop, true, __ATOMIC_RELAXED);
 	pthread_join(thread, NULL);
+}
+
+/* Objects come and go, while the main thread does something to the mappings. */
+static void *churn(void *arg)
+{
+	struct crowd *crowd = arg;
+	struct test_heap *heap = crowd->heap;
+
+	while (!__atomic_load_n(&crowd->stop, __ATOMIC_RELAXED)) {
+		if (cmd_alloc_large(heap->fd, 0, 40000, NULL) ||
+		    cmd_alloc_large(heap->fd, 0, 3 << 20, NULL))
+			return "ALLOC_LARGE";
+		if (cmd_mark_start(heap->fd, NULL) || cmd_sweep_start(heap->fd, NULL))
+			return "a cycle";
+	}
+	return NULL;
+}
+
+TEST_F_TIMEOUT(threads, may_map_the_heap_anew_while_others_allocate, 60)
+{
+	struct crowd crowd = { .heap = &self->heap };
+	pthread_t thread;
+	void *error;
+
+	ASSERT_EQ(0, pthread_create(&thread, NULL, churn, &crowd));
+	for (int i = 0; i < 150; i++) {
+		ASSERT_EQ(0, munmap(heap_mem(&self->heap, 0), self->heap.reserve));
+		self->heap.region[GCHEAP_REGION_HEAP] =
+			region_map(&self->heap, GCHEAP_REGION_HEAP, PROT_READ | PROT_WRITE);
+		ASSERT_NE(NULL, self->heap.region[GCHEAP_REGION_HEAP]);
+		probe(heap_mem(&self->heap, 1), true, NULL);
+	}
+	__atomic_store_n(&crowd.stop, true, __ATOMIC_RELAXED);
+	ASSERT_EQ(0, pthread_join(thread, &error));
+	ASSERT_EQ(NULL, error) {
+		TH_LOG("%s", (char *)error);
+	}
+}
+
+/* What another thread writes and reads again while the process forks. */
+static void *touch(void *arg)
+{
+	struct crowd *crowd = arg;
+	volatile __u64 *mem = (void *)heap_mem(crowd->heap, 1);
+
+	for (__u64 n = 1; !__atomic_load_n(&crowd->stop, __ATOMIC_RELAXED); n++) {
+		for (int i = 0; i < 4096; i += 512)
+			mem[i] = n + i;
+		for (int i = 0; i < 4096; i += 512) {
+			if (mem[i] != n + i)
+				return "memory has changed";
+		}
+	}
+	return NULL;
+}
+
+TEST_F_TIMEOUT(threads, may_fork_while_others_use_the_heap, 60)
+{
+	struct crowd crowd = { .heap = &self->heap };
+	struct gcheap_alloc_large large;
+	pthread_t thread;
+	void *error;
+
+	test_cmd_alloc_large(0, 40000, &large);
+	ASSERT_EQ(1, large.out_page);
+	/* Also of mappings that the child was to inherit. */
+	for (int r = 0; r < GCHEAP_REGIONS; r++)
+		madvise(self->heap.region[r], self->heap.region_bytes[r], MADV_DOFORK);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, touch, &crowd));
+	for (int i = 0; i < 100; i++) {
+		pid_t child = fork();
+
+		ASSERT_LE(0, child);
+		if (!child)
+			_exit(0);
+		test_cmd_refill(0, CLASS_64, 8192, NULL, 0, &(struct gcheap_grant){ 0 }, 1,
+				NULL);
+		ASSERT_EQ(0, child_wait(child));
+	}
+	__atomic_store_n(&crowd.stop, true, __ATOMIC_RELAXED);
+	ASSERT_EQ(0, pthread_join(thread, &error));
+	ASSERT_EQ(NULL, error) {
+		TH_LOG("%s", (char *)error);
+	}
 }
 
 /* ---- signals ------------------------------------------------------------------------------ */
