@@ -37,13 +37,14 @@ Q := @
 say = @printf '  %-7s %s\n' $(1) $(patsubst $(B)/%,%,$(2))
 endif
 
-.PHONY: all help lib module tools examples bench-programs tests kselftests sparse run check bench install clean
+.PHONY: all help lib module tools examples bench-programs tests kselftests sparse run check check-debug bench install clean
 all: lib module tools examples
 
 help:
 	@echo 'make                 library, modules for the installed kernel headers, tools, examples'
 	@echo 'make run             installs what is missing, builds, runs the examples on /dev/gcheap in a VM'
 	@echo 'make check           installs what is missing, builds, runs every test; ends with the count'
+	@echo 'make check-debug     the tests that need /dev/gcheap on a kernel with KASAN, lockdep, kmemleak; builds that first'
 	@echo 'make bench           benchmarks beside the peers'
 	@echo 'make lib | module [KDIR=...] | tools | examples | sparse'
 	@echo 'make install         [DESTDIR=] [PREFIX=/usr/local]'
@@ -242,6 +243,11 @@ run:
 check:
 	$(Q)scripts/setup check bench
 	$(Q)$(PYTHON) selftests/run
+
+check-debug:
+	$(Q)scripts/setup check bench
+	$(Q)scripts/build-debug-kernel
+	$(Q)$(PYTHON) selftests/run --kernel debug
 
 bench:
 	$(Q)scripts/setup build bench
