@@ -88,34 +88,36 @@ static int request_setup(struct gcheap_heap *heap, union request_args *args)
  *
  * Return:
  * * 0		- registered
- * * -EINVAL	- a number, the name or the mask is against the rules
+ * * -EINVAL	- a number, the name, the mask or the program is against the rules
  * * -EOPNOTSUPP - unknown flag
- * * -EFAULT	- name or mask cannot be read
+ * * -EFAULT	- name, mask or program cannot be read
  * * -ENOSPC	- the table is full
  * * -ENOMEM	- out of memory
+ * * -EINTR	- a fatal signal arrived
  */
 static int request_type_add(struct gcheap_heap *heap, union request_args *args)
 {
 	struct gcheap_type_add *add = &args->type_add;
-	u32 mask_bytes;
+	const void __user *user_map;
+	u32 map_bytes;
 	int error;
 	u8 *copy;
 
 	error = type_check(add);
 	if (error)
 		return error;
-	/* Both are bounded now: the mask by TYPE_MASK_BYTES_MAX. */
-	mask_bytes = type_mask_bytes(add);
-	copy = kvmalloc((size_t)mask_bytes + add->name_bytes + 1, GCHEAP_GFP);
+	/* All are bounded now: the mask by TYPE_MASK_BYTES_MAX. */
+	map_bytes = type_map_bytes(add);
+	user_map = u64_to_user_ptr(add->gc_prog ? add->gc_prog : add->ptr_mask);
+	copy = kvmalloc((size_t)map_bytes + add->name_bytes + 1, GCHEAP_GFP);
 	if (!copy)
 		return -ENOMEM;
-	if (copy_from_user(copy, u64_to_user_ptr(add->ptr_mask), mask_bytes) ||
-	    copy_from_user(copy + mask_bytes, u64_to_user_ptr(add->name), add->name_bytes)) {
+	if (copy_from_user(copy, user_map, map_bytes) ||
+	    copy_from_user(copy + map_bytes, u64_to_user_ptr(add->name), add->name_bytes)) {
 		error = -EFAULT;
 		goto free_copy;
 	}
-	error = type_add(&heap->core, add, (char *)copy + mask_bytes,
-			 mask_bytes ? copy : NULL);
+	error = type_add(&heap->core, add, (char *)copy + map_bytes, copy);
 free_copy:
 	kvfree(copy);
 	return error;

@@ -9,11 +9,15 @@
  *	| none               | 1 ...                | words, and names           |
  *	+--------------------+----------- ... ------+----------------------------+
  */
+#include "gc_program.h"
 #include "heap.h"
 
 static_assert(sizeof(struct gcheap_type_record) == 64);
 static_assert(sizeof(struct gcheap_type_record) * GCHEAP_TYPES_MAX == GCHEAP_TYPES_DATA);
 static_assert(PORT_TABLE_PAGE_BYTES % sizeof(struct gcheap_type_record) == 0);
+static_assert(sizeof(struct gcheap_type_add) == 64);
+static_assert(offsetof(struct gcheap_type_add, gc_prog) == 48);
+static_assert(offsetof(struct gcheap_type_add, out_type) == 60);
 
 #define WORD_BYTES	8u
 
@@ -28,12 +32,15 @@ u32 type_mask_bytes(const struct gcheap_type_add *add)
 	return (u32)DIV_ROUND_UP(add->ptr_bytes / WORD_BYTES, 8);
 }
 
+u32 type_map_bytes(const struct gcheap_type_add *add)
+{
+	return add->gc_prog ? add->gc_prog_bytes : type_mask_bytes(add);
+}
+
 int type_check(const struct gcheap_type_add *add)
 {
 	if (add->flags)
 		return -EOPNOTSUPP;
-	if (add->reserved)
-		return -EINVAL;
 	if (!is_power_of_2(add->align) || add->align > GCHEAP_TYPE_ALIGN_MAX)
 		return -EINVAL;
 	if (!add->bytes || add->bytes & (add->align - 1) || add->bytes > GCHEAP_RESERVE_MAX)
@@ -44,7 +51,11 @@ int type_check(const struct gcheap_type_add *add)
 		return -EINVAL;
 	if (add->ptr_bytes / WORD_BYTES > (u64)TYPE_MASK_BYTES_MAX * 8)
 		return -EINVAL;
-	if (!add->ptr_bytes != !add->ptr_mask)
+	if (add->ptr_mask && add->gc_prog)
+		return -EINVAL;
+	if (!add->ptr_bytes != !(add->ptr_mask || add->gc_prog))
+		return -EINVAL;
+	if (!add->gc_prog != !add->gc_prog_bytes || add->gc_prog_bytes > GCHEAP_GC_PROG_MAX)
 		return -EINVAL;
 	if (add->name_bytes > GCHEAP_TYPE_NAME_MAX)
 		return -EINVAL;
@@ -145,8 +156,9 @@ static u64 mask_first_word(const struct gcheap_type_add *add, const u8 *mask)
 	return word;
 }
 
-int type_add(struct heap *heap, struct gcheap_type_add *add, const char *name,
-	     const u8 *mask)
+/* Adds a type whose name and mask are in order. */
+static int type_store(struct heap *heap, struct gcheap_type_add *add, const char *name,
+		      const u8 *mask)
 {
 	struct type_table *table = &heap->types;
 	struct gcheap_type_record record = {
@@ -159,10 +171,6 @@ int type_add(struct heap *heap, struct gcheap_type_add *add, const char *name,
 	u64 record_offset;
 	int error;
 
-	if (!name_is_utf8(name, add->name_bytes))
-		return -EINVAL;
-	if (mask_bytes && !mask_is_bounded(add, mask))
-		return -EINVAL;
 	if (table->count + 1 >= GCHEAP_TYPES_MAX)
 		return -ENOSPC;
 
@@ -193,6 +201,47 @@ int type_add(struct heap *heap, struct gcheap_type_add *add, const char *name,
 	add->out_type = ++table->count;
 	heap->counters.types = table->count;
 	return 0;
+}
+
+/*
+ * Adds a type with the mask that its program emits. The mask is made aside, so
+ * that a failure leaves nothing in the table, and it is copied there in one go.
+ */
+static int type_add_program(struct heap *heap, struct gcheap_type_add *add, const char *name,
+			    const u8 *code)
+{
+	const struct gc_program start = {
+		.code = code,
+		.bytes = add->gc_prog_bytes,
+		.words = add->ptr_bytes / WORD_BYTES,
+	};
+	struct gc_program program = start;
+	u64 *mask;
+	int error;
+
+	if (gc_program_check(&program))
+		return -EINVAL;
+	mask = port_zalloc(round_up((size_t)type_mask_bytes(add), sizeof(*mask)));
+	if (!mask)
+		return -ENOMEM;
+	program = start;
+	error = gc_program_unroll(&program, mask);
+	if (!error)
+		error = type_store(heap, add, name, (const u8 *)mask);
+	port_free(mask);
+	return error;
+}
+
+int type_add(struct heap *heap, struct gcheap_type_add *add, const char *name,
+	     const u8 *map)
+{
+	if (!name_is_utf8(name, add->name_bytes))
+		return -EINVAL;
+	if (add->gc_prog)
+		return type_add_program(heap, add, name, map);
+	if (add->ptr_bytes && !mask_is_bounded(add, map))
+		return -EINVAL;
+	return type_store(heap, add, name, map);
 }
 
 const struct gcheap_type_record *type_find(struct heap *heap, u32 type)

@@ -38,17 +38,25 @@ int type_check(const struct gcheap_type_add *add);
 /* Bytes of the pointer mask of a request that type_check() has passed. */
 u32 type_mask_bytes(const struct gcheap_type_add *add);
 
+/* Bytes of what it gives to tell pointers from scalars: the mask, or a program. */
+u32 type_map_bytes(const struct gcheap_type_add *add);
+
 /**
  * type_add() - register a type
  * @heap: the heap
  * @add: a request that type_check() has passed; receives @out_type
  * @name: its name, @add->name_bytes long
- * @mask: its pointer mask, type_mask_bytes() long, or NULL
+ * @map: its pointer mask, or the GC program when @add->gc_prog is not 0,
+ *	type_map_bytes() long; not read when that is 0
  *
- * Return: 0; -EINVAL a bad name or mask; -ENOSPC no room; -ENOMEM.
+ * A type that was added by a program differs in nothing from one that was added
+ * by a mask.
+ *
+ * Return: 0; -EINVAL a bad name, mask or program; -ENOSPC no room; -ENOMEM;
+ * -EINTR a fatal signal arrived while the program ran.
  */
 int type_add(struct heap *heap, struct gcheap_type_add *add, const char *name,
-	     const u8 *mask);
+	     const u8 *map);
 
 /* The record of a type, or NULL when there is none of this number. */
 const struct gcheap_type_record *type_find(struct heap *heap, u32 type);

@@ -31,12 +31,13 @@ static int local_refill(struct heap *heap, struct gcheap_refill *refill)
 
 static int local_type_add(struct heap *heap, struct gcheap_type_add *add)
 {
+	u64 map = add->gc_prog ? add->gc_prog : add->ptr_mask;
 	int error = type_check(add);
 
 	if (error)
 		return error;
 	return type_add(heap, add, (const char *)(uintptr_t)add->name,
-			(const u8 *)(uintptr_t)add->ptr_mask);
+			(const u8 *)(uintptr_t)map);
 }
 
 static int local_dispatch(struct heap *heap, enum gcheap_op op, void *arg)

@@ -5,6 +5,27 @@
 #include "core_test.h"
 #include "request.h"
 
+/* Sends a request with copies of just the right length: the sanitizer sees their end. */
+static int send_type_add(struct test_heap *th, struct gcheap_type_add *add, const char *name,
+			 const void *map)
+{
+	int error = type_check(add);
+	char *name_copy;
+	u8 *map_copy;
+
+	if (error)
+		return error;
+	name_copy = malloc(add->name_bytes);
+	memcpy(name_copy, name, add->name_bytes);
+	map_copy = malloc(type_map_bytes(add));
+	if (map)
+		memcpy(map_copy, map, type_map_bytes(add));
+	error = type_add(&th->heap, add, name_copy, map_copy);
+	free(name_copy);
+	free(map_copy);
+	return error;
+}
+
 int request_type_mask(struct test_heap *th, u64 bytes, u64 ptr_bytes, u32 align,
 		      const void *mask, const char *name, u32 *type)
 {
@@ -17,21 +38,27 @@ int request_type_mask(struct test_heap *th, u64 bytes, u64 ptr_bytes, u32 align,
 		.name = (uintptr_t)name,
 		.ptr_mask = (uintptr_t)mask,
 	};
-	/* Copies of just the right length, so that the sanitizer sees their end. */
-	char *name_copy;
-	u8 *mask_copy;
-	int error = type_check(&add);
+	int error = send_type_add(th, &add, name, mask);
 
-	if (error)
-		return error;
-	name_copy = malloc(add.name_bytes);
-	memcpy(name_copy, name, add.name_bytes);
-	mask_copy = malloc(type_mask_bytes(&add));
-	if (mask)
-		memcpy(mask_copy, mask, type_mask_bytes(&add));
-	error = type_add(&th->heap, &add, name_copy, mask_copy);
-	free(name_copy);
-	free(mask_copy);
+	*type = add.out_type;
+	return error;
+}
+
+int request_type_program(struct test_heap *th, u64 bytes, u64 ptr_bytes, const void *program,
+			 u32 program_bytes, const char *name, u32 *type)
+{
+	struct gcheap_type_add add = {
+		.size = sizeof(add),
+		.bytes = bytes,
+		.ptr_bytes = ptr_bytes,
+		.align = 8,
+		.name_bytes = (u32)strlen(name),
+		.name = (uintptr_t)name,
+		.gc_prog = (uintptr_t)program,
+		.gc_prog_bytes = program_bytes,
+	};
+	int error = send_type_add(th, &add, name, program);
+
 	*type = add.out_type;
 	return error;
 }

@@ -15,6 +15,10 @@ u32 request_type(struct test_heap *th, u64 bytes, u64 ptr_words);
 int request_type_mask(struct test_heap *th, u64 bytes, u64 ptr_bytes, u32 align,
 		      const void *mask, const char *name, u32 *type);
 
+/* TYPE_ADD with a GC program. Return: 0 and @type, or an error. */
+int request_type_program(struct test_heap *th, u64 bytes, u64 ptr_bytes, const void *program,
+			 u32 program_bytes, const char *name, u32 *type);
+
 /**
  * request_refill() - REFILL
  * @th: the heap

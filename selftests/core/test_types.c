@@ -87,13 +87,6 @@ static void test_err_unknown_flag(void **state)
 		CHECK(-EOPNOTSUPP, add_.flags = 1u << bit);
 }
 
-static void test_err_reserved_field_not_zero(void **state)
-{
-	(void)state;
-	CHECK(-EINVAL, add_.reserved = 1);
-	CHECK(-EINVAL, add_.reserved = 1u << 31);
-}
-
 static void test_err_align_is_no_power_of_two(void **state)
 {
 	(void)state;
@@ -173,6 +166,40 @@ static void test_err_mask_and_pointer_bytes_disagree(void **state)
 	(void)state;
 	CHECK(-EINVAL, add_.ptr_mask = 0);
 	CHECK(-EINVAL, add_.ptr_bytes = 0);
+}
+
+static void test_err_program_and_pointer_bytes_disagree(void **state)
+{
+	(void)state;
+	CHECK(0, add_.ptr_mask = 0, add_.gc_prog = 4096, add_.gc_prog_bytes = 3);
+	CHECK(-EINVAL, add_.ptr_mask = 0, add_.gc_prog = 4096, add_.gc_prog_bytes = 3,
+	      add_.ptr_bytes = 0);
+}
+
+static void test_err_mask_and_program(void **state)
+{
+	(void)state;
+	CHECK(-EINVAL, add_.gc_prog = 4096, add_.gc_prog_bytes = 3);
+	CHECK(-EINVAL, add_.gc_prog = 4096);
+	CHECK(-EINVAL, add_.gc_prog = 4096, add_.gc_prog_bytes = 3, add_.ptr_bytes = 0);
+}
+
+static void test_err_program_and_its_length_disagree(void **state)
+{
+	(void)state;
+	CHECK(-EINVAL, add_.ptr_mask = 0, add_.gc_prog = 4096);
+	CHECK(-EINVAL, add_.ptr_mask = 0, add_.gc_prog_bytes = 3);
+	CHECK(-EINVAL, add_.gc_prog_bytes = 3);
+	CHECK(-EINVAL, add_.ptr_bytes = 0, add_.ptr_mask = 0, add_.gc_prog_bytes = 3);
+}
+
+static void test_err_program_over_the_limit(void **state)
+{
+	(void)state;
+	CHECK(0, add_.ptr_mask = 0, add_.gc_prog = 4096, add_.gc_prog_bytes = GCHEAP_GC_PROG_MAX);
+	CHECK(-EINVAL, add_.ptr_mask = 0, add_.gc_prog = 4096,
+	      add_.gc_prog_bytes = GCHEAP_GC_PROG_MAX + 1);
+	CHECK(-EINVAL, add_.ptr_mask = 0, add_.gc_prog = 4096, add_.gc_prog_bytes = U32_MAX);
 }
 
 static void test_err_name_over_the_limit(void **state)
@@ -449,7 +476,6 @@ int main(void)
 #define TEST(name)	cmocka_unit_test_setup_teardown(name, setup, teardown)
 		TEST(test_a_type_in_order_is_accepted),
 		TEST(test_err_unknown_flag),
-		TEST(test_err_reserved_field_not_zero),
 		TEST(test_err_align_is_no_power_of_two),
 		TEST(test_err_align_over_a_heap_page),
 		TEST(test_err_align_too_small_for_pointers),
@@ -460,6 +486,10 @@ int main(void)
 		TEST(test_err_pointer_bytes_are_no_whole_words),
 		TEST(test_err_mask_over_the_limit),
 		TEST(test_err_mask_and_pointer_bytes_disagree),
+		TEST(test_err_program_and_pointer_bytes_disagree),
+		TEST(test_err_mask_and_program),
+		TEST(test_err_program_and_its_length_disagree),
+		TEST(test_err_program_over_the_limit),
 		TEST(test_err_name_over_the_limit),
 		TEST(test_err_mask_bit_beyond_the_pointer_bytes),
 		TEST(test_err_name_is_not_utf8),

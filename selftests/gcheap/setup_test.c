@@ -217,7 +217,6 @@ TEST_F(setup, test_err_reserved_field_that_is_not_zero)
 		size_t offset;
 	} fields[] = {
 		{ GCHEAP_OP_SETUP, offsetof(struct gcheap_setup, reserved) },
-		{ GCHEAP_OP_TYPE_ADD, offsetof(struct gcheap_type_add, reserved) },
 		{ GCHEAP_OP_ALLOC_LARGE, offsetof(struct gcheap_alloc_large, reserved) },
 	};
 	union any_request request;

@@ -192,6 +192,7 @@ struct gcheap_span {
 #define GCHEAP_TYPES_MAX	65536u	/* type numbers are 1 ... 65535 */
 #define GCHEAP_TYPE_NAME_MAX	255u	/* bytes of UTF-8, without the final zero */
 #define GCHEAP_TYPE_ALIGN_MAX	8192u
+#define GCHEAP_GC_PROG_MAX	65536u	/* bytes of a GC program */
 
 /**
  * struct gcheap_type_record - one registered type
@@ -395,10 +396,29 @@ struct gcheap_setup {
  * @name_bytes: length of the name, at most GCHEAP_TYPE_NAME_MAX
  * @name: address of the name: UTF-8, no zero byte, not ended by one
  * @ptr_mask: address of @ptr_bytes / 64 bytes, rounded up: bit i % 8 of byte
- *	i / 8 tells whether word i is a pointer; bits beyond @ptr_bytes are zero.
- *	0 when @ptr_bytes is 0
+ *	i / 8 tells whether word i is a pointer; bits beyond @ptr_bytes are zero
+ * @gc_prog: address of a GC program that emits these bits
+ * @gc_prog_bytes: its length, at most GCHEAP_GC_PROG_MAX; 0 when @gc_prog is 0
  * @out_type: the number of the new type
- * @reserved: zero
+ *
+ * One of @ptr_mask and @gc_prog is not 0 when @ptr_bytes is not 0, and neither
+ * when it is.
+ *
+ * A GC program has the encoding of Go's compiler: instructions of one byte, some
+ * with more bytes after it.
+ *
+ *	00000000		the end: no byte follows
+ *	0nnnnnnn bits...	emit the n bits in the (n + 7) / 8 bytes that
+ *				follow, the lowest first; the last byte's other
+ *				bits are zero
+ *	1nnnnnnn c		emit the last n bits again, c times
+ *	10000000 n c		the same, for any n
+ *
+ * n and c after the first byte are varints: seven bits a byte, the lowest first,
+ * the top bit set in all bytes but the last, in as few bytes as it takes. No
+ * repeat is of 0 bits, or of more than have been emitted. All together are
+ * @ptr_bytes / 8 bits. The program is run once, here: the type is the same as one
+ * with @ptr_mask.
  *
  * Errors: EINVAL a value against the rules above; ENOSPC the type table, or its
  * room for masks and names, is full.
@@ -412,8 +432,9 @@ struct gcheap_type_add {
 	__u32 name_bytes;
 	__aligned_u64 name;
 	__aligned_u64 ptr_mask;
+	__aligned_u64 gc_prog;
+	__u32 gc_prog_bytes;
 	__u32 out_type;
-	__u32 reserved;
 };
 
 /**

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * The interpreter of GC programs.
+ *
+ * A program is a list of instructions without jumps, so that it can only be read
+ * from its beginning to its end, once:
+ *
+ *	00000000		end
+ *	0nnnnnnn bits...	emit the n bits that follow in (n + 7) / 8 bytes
+ *	1nnnnnnn c		emit the last n bits again, c times
+ *	10000000 n c		the same, for any n
+ *
+ * n and c after the first byte are varints: seven bits a byte, the lowest first,
+ * with the top bit set in all bytes but the last.
+ *
+ * One function reads an instruction and validates it against what came before:
+ * gc_program_next(). Two loops use it: gc_program_check() only counts, so that a
+ * bad program is refused before there is memory for what it emits;
+ * gc_program_unroll() writes. Neither ever emits more than @words bits, however
+ * large the numbers in the program are.
+ */
+#include "gc_program.h"
+
+/* Bits are written by words; in memory they are to be in the order of bytes. */
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__);
+
+#define WORD_BITS	64u
+#define VARINT_BITS	7u
+#define SHORT_COUNT	0x7fu		/* n in the first byte of an instruction */
+#define MORE		0x80u		/* repeat; in a varint: more bytes follow */
+
+/* Steps of gc_program_unroll() between two looks for a signal: some 10 us. */
+#define STEPS_BETWEEN_LOOKS	4096u
+
+/**
+ * struct instruction - one instruction, valid
+ * @literal: the bits to emit, or NULL: a repeat
+ * @bits: how many; 0: the end of the program
+ * @times: of a repeat
+ */
+struct instruction {
+	const u8 *literal;
+	u64 bits;
+	u64 times;
+};
+
+/* Reads a varint at *@at, and moves on behind it. */
+static enum gc_program_fault read_varint(const struct gc_program *program, u32 *at, u64 *value)
+{
+	u32 shift;
+	u8 byte;
+
+	*value = 0;
+	for (shift = 0; shift < WORD_BITS; shift += VARINT_BITS) {
+		if (*at >= program->bytes)
+			return GC_PROGRAM_TRUNCATED;
+		byte = program->code[(*at)++];
+		if ((u64)(byte & SHORT_COUNT) << shift >> shift != (byte & SHORT_COUNT))
+			return GC_PROGRAM_VARINT_OVERFLOW;
+		*value |= (u64)(byte & SHORT_COUNT) << shift;
+		if (!(byte & MORE))
+			return byte || !shift ? GC_PROGRAM_OK : GC_PROGRAM_VARINT_LONG;
+	}
+	return GC_PROGRAM_VARINT_OVERFLOW;
+}
+
+static enum gc_program_fault read_literal(const struct gc_program *program, u32 *at, u32 bits,
+					  struct instruction *instruction)
+{
+	u32 bytes = DIV_ROUND_UP(bits, 8);
+
+	if (program->bytes - *at < bytes)
+		return GC_PROGRAM_TRUNCATED;
+	instruction->literal = program->code + *at;
+	instruction->bits = bits;
+	*at += bytes;
+	if (bits % 8 && instruction->literal[bytes - 1] >> bits % 8)
+		return GC_PROGRAM_PADDING;
+	return bits > program->words - program->emitted ? GC_PROGRAM_LONG : GC_PROGRAM_OK;
+}
+
+static enum gc_program_fault read_repeat(const struct gc_program *program, u32 *at, u32 bits,
+					 struct instruction *instruction)
+{
+	enum gc_program_fault fault = GC_PROGRAM_OK;
+	u64 total;
+
+	instruction->literal = NULL;
+	instruction->bits = bits;
+	if (!bits)
+		fault = read_varint(program, at, &instruction->bits);
+	if (!fault)
+		fault = read_varint(program, at, &instruction->times);
+	if (fault)
+		return fault;
+	if (!instruction->bits)
+		return GC_PROGRAM_REPEAT_NOTHING;
+	if (instruction->bits > program->emitted)
+		return GC_PROGRAM_REPEAT_UNWRITTEN;
+	if (check_mul_overflow(instruction->bits, instruction->times, &total))
+		return GC_PROGRAM_LONG;
+	return total > program->words - program->emitted ? GC_PROGRAM_LONG : GC_PROGRAM_OK;
+}
+
+/*
+ * Reads the next instruction. Goes on behind it, and counts what it emits, only
+ * when nothing is wrong with it.
+ */
+static enum gc_program_fault gc_program_next(struct gc_program *program,
+					     struct instruction *instruction)
+{
+	enum gc_program_fault fault;
+	u32 at = program->at;
+	u8 first;
+
+	if (at >= program->bytes)
+		return GC_PROGRAM_TRUNCATED;
+	first = program->code[at++];
+	*instruction = (struct instruction){ .times = 1 };
+	if (!first) {
+		if (at < program->bytes)
+			return GC_PROGRAM_TRAILING;
+		return program->emitted < program->words ? GC_PROGRAM_SHORT : GC_PROGRAM_OK;
+	}
+	if (first & MORE)
+		fault = read_repeat(program, &at, first & SHORT_COUNT, instruction);
+	else
+		fault = read_literal(program, &at, first, instruction);
+	if (fault)
+		return fault;
+	program->at = at;
+	program->emitted += instruction->bits * instruction->times;
+	return GC_PROGRAM_OK;
+}
+
+enum gc_program_fault gc_program_check(struct gc_program *program)
+{
+	struct instruction instruction;
+	enum gc_program_fault fault;
+
+	do {
+		fault = gc_program_next(program, &instruction);
+	} while (!fault && instruction.bits);
+	return fault;
+}
+
+/* ---- writing ---------------------------------------------------------------- */
+
+/**
+ * struct bit_writer - the mask that is being written
+ * @mask: its words; the bits from @at on are zero
+ * @at: how many bits are written
+ * @steps: calls of write_bits()
+ */
+struct bit_writer {
+	u64 *mask;
+	u64 at;
+	u32 steps;
+};
+
+/* Writes the low @count bits of @bits, 1 to 64; those above are zero. */
+static int write_bits(struct bit_writer *writer, u64 bits, u32 count)
+{
+	u64 *word = writer->mask + writer->at / WORD_BITS;
+	u32 shift = writer->at % WORD_BITS;
+
+	word[0] |= bits << shift;
+	if (shift + count > WORD_BITS)
+		word[1] = bits >> (WORD_BITS - shift);
+	writer->at += count;
+	if (++writer->steps % STEPS_BETWEEN_LOOKS)
+		return 0;
+	return port_interrupted() ? -EINTR : 0;
+}
+
+static u64 low_bits(u64 bits, u32 count)
+{
+	return count < WORD_BITS ? bits & (BIT_ULL(count) - 1) : bits;
+}
+
+/* The @count written bits, 1 to 64, from @at on. */
+static u64 read_bits(const struct bit_writer *writer, u64 at, u32 count)
+{
+	const u64 *word = writer->mask + at / WORD_BITS;
+	u32 shift = at % WORD_BITS;
+	u64 bits = word[0] >> shift;
+
+	if (shift + count > WORD_BITS)
+		bits |= word[1] << (WORD_BITS - shift);
+	return low_bits(bits, count);
+}
+
+static int write_literal(struct bit_writer *writer, const u8 *literal, u32 count)
+{
+	int error = 0;
+
+	while (count && !error) {
+		u32 part = min_t(u32, count, WORD_BITS);
+		u64 bits = 0;
+		u32 i;
+
+		for (i = 0; i < DIV_ROUND_UP(part, 8); i++)
+			bits |= (u64)*literal++ << 8 * i;
+		error = write_bits(writer, bits, part);
+		count -= part;
+	}
+	return error;
+}
+
+/* Writes @count bits more, each the same as the one @distance before it. */
+static int write_repeat(struct bit_writer *writer, u64 distance, u64 count)
+{
+	int error = 0;
+
+	if (distance < WORD_BITS) {
+		/* As many copies as a word holds, 33 bits at least, at a time. */
+		u32 period = (u32)distance;
+		u64 pattern = read_bits(writer, writer->at - period, period);
+		u32 filled;
+
+		for (filled = period; filled + period <= WORD_BITS; filled += period)
+			pattern |= low_bits(pattern, period) << filled;
+		while (count && !error) {
+			u32 part = min_t(u64, count, filled);
+
+			error = write_bits(writer, low_bits(pattern, part), part);
+			count -= part;
+		}
+		return error;
+	}
+	/* The source is written already, though the copy may be its continuation. */
+	while (count && !error) {
+		u32 part = min_t(u64, count, WORD_BITS);
+
+		error = write_bits(writer, read_bits(writer, writer->at - distance, part), part);
+		count -= part;
+	}
+	return error;
+}
+
+int gc_program_unroll(struct gc_program *program, u64 *mask)
+{
+	struct bit_writer writer = { .mask = mask };
+	struct instruction instruction;
+	int error = 0;
+
+	while (!error) {
+		if (gc_program_next(program, &instruction))
+			return -EINVAL;
+		if (!instruction.bits)
+			return 0;
+		if (instruction.literal)
+			error = write_literal(&writer, instruction.literal, (u32)instruction.bits);
+		else
+			error = write_repeat(&writer, instruction.bits,
+					     instruction.bits * instruction.times);
+	}
+	return error;
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * GC programs: pointer masks in the compressed form of Go's compiler, for types
+ * that are long arrays. See struct gcheap_type_add for the encoding.
+ */
+#ifndef GCHEAP_CORE_GC_PROGRAM_H
+#define GCHEAP_CORE_GC_PROGRAM_H
+
+#include "port.h"
+
+/**
+ * enum gc_program_fault - what is wrong with a program
+ * @GC_PROGRAM_OK: nothing
+ * @GC_PROGRAM_TRUNCATED: it ends within an instruction, or without the byte 0
+ * @GC_PROGRAM_TRAILING: bytes follow the byte 0
+ * @GC_PROGRAM_PADDING: bits after the last one of a literal are not zero
+ * @GC_PROGRAM_VARINT_LONG: a number has more bytes than it needs
+ * @GC_PROGRAM_VARINT_OVERFLOW: a number does not fit in 64 bits
+ * @GC_PROGRAM_REPEAT_NOTHING: a repeat of 0 bits
+ * @GC_PROGRAM_REPEAT_UNWRITTEN: a repeat of more bits than were emitted
+ * @GC_PROGRAM_LONG: it emits more bits than the type has pointer words
+ * @GC_PROGRAM_SHORT: it emits fewer
+ */
+enum gc_program_fault {
+	GC_PROGRAM_OK,
+	GC_PROGRAM_TRUNCATED,
+	GC_PROGRAM_TRAILING,
+	GC_PROGRAM_PADDING,
+	GC_PROGRAM_VARINT_LONG,
+	GC_PROGRAM_VARINT_OVERFLOW,
+	GC_PROGRAM_REPEAT_NOTHING,
+	GC_PROGRAM_REPEAT_UNWRITTEN,
+	GC_PROGRAM_LONG,
+	GC_PROGRAM_SHORT,
+};
+
+/**
+ * struct gc_program - a program, and how far it has been read
+ * @code: the program
+ * @bytes: its length, GCHEAP_GC_PROG_MAX at most
+ * @words: how many bits it should emit
+ * @at: offset of the next instruction; after a fault, of the instruction at fault
+ * @emitted: bits emitted so far
+ */
+struct gc_program {
+	const u8 *code;
+	u32 bytes;
+	u64 words;
+	u32 at;
+	u64 emitted;
+};
+
+/**
+ * gc_program_check() - read a program without unrolling it
+ * @program: @code, @bytes and @words are set, the others 0
+ *
+ * Takes time by the length of the program, not of what it emits.
+ *
+ * Return: what is wrong with the instruction at @program->at, or GC_PROGRAM_OK.
+ */
+enum gc_program_fault gc_program_check(struct gc_program *program);
+
+/**
+ * gc_program_unroll() - emit the bits of a program
+ * @program: as for gc_program_check(), which finds no fault in it
+ * @mask: one bit for each of @words, whole 64-bit words, all zero; when this
+ *	fails, its content is undefined
+ *
+ * Takes one step for each literal, and for every 32 bits or more of a repeat.
+ *
+ * Return: 0; -EINVAL a program at fault; -EINTR a fatal signal arrived.
+ */
+int gc_program_unroll(struct gc_program *program, u64 *mask);
+
+#endif /* GCHEAP_CORE_GC_PROGRAM_H */

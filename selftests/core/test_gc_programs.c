@@ -1,0 +1,669 @@
+// SPDX-License-Identifier: MIT
+/*
+ * GC programs: what they emit, what is refused, and that a type made by a program
+ * is the one made by the mask.
+ */
+#include <time.h>
+
+#include "core_check.h"
+#include "core_test.h"
+#include "gc_program.h"
+#include "request.h"
+
+static struct test_heap *th;
+static u64 heap_blocks;	/* of an empty heap */
+
+static int setup(void **state)
+{
+	int error;
+
+	(void)state;
+	port_test_reset();
+	th = test_heap_new(GCHEAP_UAPI_LAYOUT_SPAN, GCHEAP_RESERVE_MIN, &error);
+	heap_blocks = port_test.blocks;
+	return error;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	test_heap_destroy(th);
+	return port_test.blocks ? -1 : 0;
+}
+
+/* A program that a test writes. */
+struct writer {
+	u8 code[GCHEAP_GC_PROG_MAX + 64];
+	u32 bytes;
+};
+
+static void put(struct writer *w, u8 byte)
+{
+	assert_in_range(w->bytes, 0, sizeof(w->code) - 1);
+	w->code[w->bytes++] = byte;
+}
+
+static void put_varint(struct writer *w, u64 value)
+{
+	for (; value >= 0x80; value >>= 7)
+		put(w, (u8)(value | 0x80));
+	put(w, (u8)value);
+}
+
+/* At most 127 bits, each a byte. */
+static void put_literal(struct writer *w, const u8 *bits, u32 count)
+{
+	put(w, (u8)count);
+	for (u32 i = 0; i < count; i += 8) {
+		u8 byte = 0;
+
+		for (u32 bit = i; bit < count && bit < i + 8; bit++)
+			byte |= (u8)(bits[bit] << bit % 8);
+		put(w, byte);
+	}
+}
+
+static void put_repeat(struct writer *w, u64 n, u64 times, bool wide)
+{
+	if (n < 0x80 && !wide) {
+		put(w, (u8)(0x80 | n));
+	} else {
+		put(w, 0x80);
+		put_varint(w, n);
+	}
+	put_varint(w, times);
+}
+
+/* Copies of just the right length: the sanitizer sees their end. */
+static enum gc_program_fault check_bytes(const u8 *code, u32 bytes, u64 words, u32 *at)
+{
+	struct gc_program program = { .words = words, .bytes = bytes };
+	u8 *copy = malloc(bytes);
+	enum gc_program_fault fault;
+
+	memcpy(copy, code, bytes);
+	program.code = copy;
+	fault = gc_program_check(&program);
+	assert_true(program.at <= bytes);
+	assert_true(program.emitted <= words);
+	if (at)
+		*at = program.at;
+	free(copy);
+	return fault;
+}
+
+/* Fails the test when the program does not emit just these bits, each a byte. */
+static void assert_emits(const u8 *code, u32 bytes, const u8 *bits, u64 words)
+{
+	struct gc_program program = { .words = words, .bytes = bytes };
+	u8 *copy = malloc(bytes);
+	u64 nwords = DIV_ROUND_UP(words, 64);
+	u64 *mask = calloc(nwords, 8);
+
+	assert_int_equal(check_bytes(code, bytes, words, NULL), GC_PROGRAM_OK);
+	memcpy(copy, code, bytes);
+	program.code = copy;
+	assert_int_equal(gc_program_unroll(&program, mask), 0);
+	assert_int_equal(program.emitted, words);
+	for (u64 i = 0; i < nwords * 64; i++) {
+		if ((mask[i / 64] >> i % 64 & 1) != (i < words ? bits[i] : 0))
+			fail_msg("bit %llu of %llu is wrong", i, words);
+	}
+	free(mask);
+	free(copy);
+}
+
+static const struct gcheap_type_record *record_at(u32 type)
+{
+	return test_heap_table(th, GCHEAP_REGION_TYPES, type * 64ull);
+}
+
+/* Fails the test when types 1 and 2 differ, but for where their masks and names are. */
+static void assert_same_types(u32 first, u32 second)
+{
+	const struct gcheap_type_record *a = record_at(first), *b = record_at(second);
+
+	assert_int_equal(a->bytes, b->bytes);
+	assert_int_equal(a->ptr_bytes, b->ptr_bytes);
+	assert_int_equal(a->mask_word, b->mask_word);
+	assert_int_equal(a->align, b->align);
+	assert_int_equal(a->flags, b->flags);
+	assert_int_equal(!a->mask_offset, !b->mask_offset);
+	for (u64 at = 0; a->mask_offset && at < DIV_ROUND_UP(a->ptr_bytes, 512); at++) {
+		const u64 *x = test_heap_table(th, GCHEAP_REGION_TYPES, a->mask_offset + at * 8);
+		const u64 *y = test_heap_table(th, GCHEAP_REGION_TYPES, b->mask_offset + at * 8);
+
+		assert_int_equal(*x, *y);
+	}
+}
+
+/* Registers a type both ways, and compares. */
+static void assert_type_as_by_mask(const struct writer *w, const u8 *bits, u64 words)
+{
+	u8 *mask = calloc(1, words / 8 + 1);
+	u32 by_mask, by_program;
+
+	for (u64 i = 0; i < words; i++)
+		mask[i / 8] |= (u8)(bits[i] << i % 8);
+	assert_int_equal(request_type_mask(th, words * 8 + 16, words * 8, 8, mask, "mask",
+					   &by_mask), 0);
+	assert_int_equal(request_type_program(th, words * 8 + 16, words * 8, w->code, w->bytes,
+					      "program", &by_program), 0);
+	assert_same_types(by_mask, by_program);
+	free(mask);
+}
+
+/* ---- what programs emit ------------------------------------------------------ */
+
+/*
+ * Programs, and the bits they emit: 'p' a pointer, 's' a scalar; a number after
+ * brackets repeats what they hold, as in Go's own tables.
+ */
+static const struct {
+	const char *bits;
+	u8 code[24];
+	u32 bytes;
+} table[] = {
+#define PROGRAM(text, ...)	{ text, { __VA_ARGS__ }, sizeof((u8[]){ __VA_ARGS__ }) }
+	PROGRAM("p", 1, 1, 0),
+	PROGRAM("s", 1, 0, 0),
+	PROGRAM("ps", 2, 1, 0),
+	PROGRAM("pspsspps", 8, 0x65, 0),
+	PROGRAM("psssssssp", 9, 0x01, 0x01, 0),
+	/* The same bits, one by one. */
+	PROGRAM("psp", 1, 1, 1, 0, 1, 1, 0),
+	/* Arrays of pointers: [2]*T, [64]*T, [65]*T, [1000]*T, [10000]*T. */
+	PROGRAM("(p)2", 1, 1, 0x81, 1, 0),
+	PROGRAM("(p)63", 1, 1, 0x81, 62, 0),
+	PROGRAM("(p)64", 1, 1, 0x81, 63, 0),
+	PROGRAM("(p)65", 1, 1, 0x81, 64, 0),
+	PROGRAM("(p)1000", 1, 1, 0x81, 0xe7, 0x07, 0),
+	PROGRAM("(p)10000", 1, 1, 0x81, 0x8f, 0x4e, 0),
+	/* Arrays of structs with a scalar tail, which the program covers. */
+	PROGRAM("(ps)2", 2, 1, 0x82, 1, 0),
+	PROGRAM("(pss)21", 3, 1, 0x83, 20, 0),
+	PROGRAM("(pss)22", 3, 1, 0x83, 21, 0),
+	PROGRAM("(spsss)2000", 5, 2, 0x85, 0xcf, 0x0f, 0),
+	/* The last element without its tail, as Go's ptrdata ends. */
+	PROGRAM("(pss)99p", 3, 1, 0x83, 98, 1, 1, 0),
+	/* A pointer, a long scalar part, a pointer. */
+	PROGRAM("p(s)9998p", 1, 1, 1, 0, 0x81, 0x8d, 0x4e, 1, 1, 0),
+	/* Nested: [100]struct { a [10]*T; b [5]uintptr }, by a wide repeat of 15 words. */
+	PROGRAM("((p)10(s)5)100", 1, 1, 0x81, 9, 1, 0, 0x81, 4, 0x80, 15, 99, 0),
+	/* [3][4][5]struct { p, s, p }: repeats of what repeats have emitted. */
+	PROGRAM("(psp)60", 3, 5, 0x83, 4, 0x8f, 3, 0xbc, 2, 0),
+	/* Elements of 64, 65, 127, 128 and 200 words. */
+	PROGRAM("((p)63s)7", 1, 1, 0x81, 62, 1, 0, 0xc0, 6, 0),
+	PROGRAM("((p)64s)7", 1, 1, 0x81, 63, 1, 0, 0xc1, 6, 0),
+	PROGRAM("((p)126s)7", 1, 1, 0x81, 125, 1, 0, 0xff, 6, 0),
+	PROGRAM("((p)127s)7", 1, 1, 0x81, 126, 1, 0, 0x80, 0x80, 0x01, 6, 0),
+	PROGRAM("((p)100(s)100)5", 1, 1, 0x81, 99, 1, 0, 0x81, 99, 0x80, 0xc8, 0x01, 4, 0),
+	/* A repeat of the end only, of some of the end, and none at all. */
+	PROGRAM("spss(ps)3", 5, 0x12, 1, 0, 0x82, 2, 0),
+	PROGRAM("pp", 2, 3, 0x82, 0, 0),
+	PROGRAM("pp", 2, 3, 0x80, 2, 0, 0),
+	/* The longest literal. */
+	PROGRAM("(p)127", 127, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
+		255, 255, 127, 0),
+#undef PROGRAM
+};
+
+/* Writes what @text stands for, up to @end or a closing bracket. */
+static const char *expand(const char *text, u8 *bits, u64 *count)
+{
+	while (*text && *text != ')') {
+		u64 start = *count, length, times;
+
+		if (*text != '(') {
+			bits[(*count)++] = *text++ == 'p';
+			continue;
+		}
+		text = expand(text + 1, bits, count) + 1;
+		times = strtoull(text, (char **)&text, 10);
+		length = *count - start;
+		for (u64 i = length; i < length * times; i++)
+			bits[start + i] = bits[start + i - length];
+		*count = start + length * times;
+	}
+	return text;
+}
+
+static void test_programs_emit_what_the_table_says(void **state)
+{
+	static u8 bits[20000];
+
+	(void)state;
+	for (u32 i = 0; i < ARRAY_SIZE(table); i++) {
+		struct writer *w = calloc(1, sizeof(*w));
+		u64 count = 0;
+
+		expand(table[i].bits, bits, &count);
+		assert_emits(table[i].code, table[i].bytes, bits, count);
+		memcpy(w->code, table[i].code, table[i].bytes);
+		w->bytes = table[i].bytes;
+		assert_type_as_by_mask(w, bits, count);
+		free(w);
+	}
+	core_check(th);
+}
+
+/* Every period at every place in a word, and every length of the end. */
+static void test_repeats_of_any_period_start_anywhere(void **state)
+{
+	struct writer *w = calloc(1, sizeof(*w));
+	static u8 bits[2000];
+
+	(void)state;
+	random_seed();
+	for (u32 period = 1; period <= 200; period++) {
+		for (u32 lead = 0; lead < 64; lead++) {
+			u32 times = 1 + (u32)random_below(400 / period + 1), count = 0;
+
+			w->bytes = 0;
+			for (u32 left = lead + period; left;) {
+				u32 part = 1 + (u32)random_below(min_t(u32, left, 127));
+
+				for (u32 i = 0; i < part; i++)
+					bits[count + i] = (u8)random_below(2);
+				put_literal(w, bits + count, part);
+				count += part;
+				left -= part;
+			}
+			put_repeat(w, period, times, random_one_in(2));
+			for (u32 i = 0; i < period * times; i++, count++)
+				bits[count] = bits[count - period];
+			put(w, 0);
+			assert_emits(w->code, w->bytes, bits, count);
+		}
+	}
+	free(w);
+}
+
+static void test_the_longest_mask_is_unrolled_in_no_time(void **state)
+{
+	const u64 words = (u64)TYPE_MASK_BYTES_MAX * 8;
+	static const u32 periods[] = { 1, 2, 3, 31, 32, 33, 63, 64, 65, 100, 127, 1000, 65537 };
+	struct writer *w = calloc(1, sizeof(*w));
+	u64 *mask = malloc(TYPE_MASK_BYTES_MAX);
+	static u8 bits[127];
+
+	(void)state;
+	for (u32 i = 0; i < ARRAY_SIZE(periods); i++) {
+		struct gc_program program = { .words = words };
+		u64 rest = words % periods[i], times = words / periods[i];
+		struct timespec start, end;
+		double ms;
+
+		w->bytes = 0;
+		bits[0] = 1;
+		put_literal(w, bits, 1);
+		bits[0] = 0;
+		if (periods[i] > 1)
+			put_literal(w, bits, 1);
+		if (periods[i] > 2)
+			put_repeat(w, 1, periods[i] - 2, false);
+		put_repeat(w, periods[i], times - 1, true);
+		if (rest)
+			put_repeat(w, rest, 1, true);
+		put(w, 0);
+		memset(mask, 0, TYPE_MASK_BYTES_MAX);
+		program.code = w->code;
+		program.bytes = w->bytes;
+		clock_gettime(CLOCK_MONOTONIC, &start);
+		assert_int_equal(gc_program_unroll(&program, mask), 0);
+		clock_gettime(CLOCK_MONOTONIC, &end);
+		for (u64 bit = 0; bit < words - rest; bit++) {
+			if ((mask[bit / 64] >> bit % 64 & 1) != !(bit % periods[i]))
+				fail_msg("period %u: bit %llu is wrong", periods[i], bit);
+		}
+		ms = (double)(end.tv_sec - start.tv_sec) * 1e3 +
+		     (double)(end.tv_nsec - start.tv_nsec) / 1e6;
+		printf("# period %u: %llu bits in %.2f ms\n", periods[i], words, ms);
+		/* Sanitizers, and a busy machine: a hundred times what it takes. */
+		assert_true(ms < 1000);
+	}
+	free(mask);
+	free(w);
+}
+
+/* ---- what is refused --------------------------------------------------------- */
+
+static const struct {
+	enum gc_program_fault fault;
+	u32 words;
+	u32 at;		/* the instruction at fault */
+	u32 bytes;
+	u8 code[16];
+} bad[] = {
+#define BAD(fault, words, at, ...) \
+	{ GC_PROGRAM_##fault, words, at, sizeof((u8[]){ __VA_ARGS__ }), { __VA_ARGS__ } }
+	/* Truncated: without end, in a literal, in a repeat's numbers. */
+	BAD(TRUNCATED, 1, 2, 1, 1),
+	BAD(TRUNCATED, 8, 0, 8),
+	BAD(TRUNCATED, 9, 0, 9, 0xff),
+	BAD(TRUNCATED, 127, 0, 127, 0),
+	BAD(TRUNCATED, 2, 2, 1, 1, 0x81),
+	BAD(TRUNCATED, 2, 2, 1, 1, 0x81, 0x80),
+	BAD(TRUNCATED, 2, 4, 1, 1, 0x81, 1),
+	BAD(TRUNCATED, 2, 2, 1, 1, 0x80),
+	BAD(TRUNCATED, 2, 2, 1, 1, 0x80, 1),
+	BAD(TRUNCATED, 2, 2, 1, 1, 0x80, 0x81),
+	BAD(TRUNCATED, 2, 2, 1, 1, 0x80, 1, 0x81),
+	/* Bytes after the end, of whatever kind. */
+	BAD(TRAILING, 1, 2, 1, 1, 0, 0),
+	BAD(TRAILING, 1, 2, 1, 1, 0, 1),
+	BAD(TRAILING, 2, 2, 1, 1, 0, 1, 1, 0),
+	BAD(TRAILING, 1, 0, 0, 0),
+	/* Bits of a literal's last byte that belong to none. */
+	BAD(PADDING, 1, 0, 1, 3, 0),
+	BAD(PADDING, 1, 0, 1, 0x80, 0),
+	BAD(PADDING, 7, 0, 7, 0x80, 0),
+	BAD(PADDING, 9, 0, 9, 0, 2, 0),
+	/* Numbers with more bytes than they need. */
+	BAD(VARINT_LONG, 2, 2, 1, 1, 0x81, 0x81, 0, 0),
+	BAD(VARINT_LONG, 1, 2, 1, 1, 0x81, 0x80, 0, 0),
+	BAD(VARINT_LONG, 2, 2, 1, 1, 0x80, 0x81, 0, 1, 0),
+	BAD(VARINT_LONG, 2, 2, 1, 1, 0x81, 0x81, 0x80, 0, 0),
+	BAD(VARINT_LONG, 2, 2, 1, 1, 0x81, 0x81, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0,
+	    0),
+	/* Numbers of 65 bits and more. */
+	BAD(VARINT_OVERFLOW, 2, 2, 1, 1, 0x81, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+	    2, 0),
+	BAD(VARINT_OVERFLOW, 2, 2, 1, 1, 0x81, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80,
+	    0x80, 1),
+	BAD(VARINT_OVERFLOW, 2, 2, 1, 1, 0x81, 0x81, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80,
+	    2, 0),
+	BAD(VARINT_OVERFLOW, 2, 2, 1, 1, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80,
+	    0x7f, 0),
+	BAD(VARINT_OVERFLOW, 2, 2, 1, 1, 0x81, 0x81, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80,
+	    0x81, 0),
+	/* Repeats of nothing, and of what is not there. */
+	BAD(REPEAT_NOTHING, 1, 2, 1, 1, 0x80, 0, 1, 0),
+	BAD(REPEAT_NOTHING, 1, 2, 1, 1, 0x80, 0, 0, 0),
+	BAD(REPEAT_NOTHING, 1, 0, 0x80, 0, 1, 0),
+	BAD(REPEAT_UNWRITTEN, 1, 0, 0x81, 1, 0),
+	BAD(REPEAT_UNWRITTEN, 1, 0, 0x81, 0, 0),
+	BAD(REPEAT_UNWRITTEN, 4, 2, 1, 1, 0x82, 1, 0),
+	BAD(REPEAT_UNWRITTEN, 4, 2, 1, 1, 0x80, 2, 1, 0),
+	BAD(REPEAT_UNWRITTEN, 4, 2, 1, 1, 0x80, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+	    1, 1, 0),
+	/* Too many bits: by a literal, by a repeat, by products over 64 bits. */
+	BAD(LONG, 1, 0, 2, 1, 0),
+	BAD(LONG, 8, 2, 8, 0xff, 1, 0, 0),
+	BAD(LONG, 2, 2, 1, 1, 0x81, 2, 0),
+	BAD(LONG, 5, 2, 2, 1, 0x82, 2, 0),
+	BAD(LONG, 64, 2, 1, 1, 0x81, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0),
+	BAD(LONG, 64, 2, 2, 1, 0x82, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 1, 0),
+	BAD(LONG, 64, 2, 2, 1, 0x82, 0x81, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 1, 0),
+	BAD(LONG, 4, 2, 2, 1, 0x82, 0x81, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 1, 0),
+	/* Too few. */
+	BAD(SHORT, 1, 0, 0),
+	BAD(SHORT, 2, 2, 1, 1, 0),
+	BAD(SHORT, 5, 4, 2, 1, 0x82, 1, 0),
+	BAD(SHORT, 3, 4, 2, 1, 0x82, 0, 0),
+#undef BAD
+};
+
+static void test_err_every_fault_of_a_program(void **state)
+{
+	(void)state;
+	for (u32 i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct gc_program program = {
+			.code = bad[i].code, .bytes = bad[i].bytes, .words = bad[i].words,
+		};
+		u64 mask[2] = { 0 };
+		struct core_state saved;
+		u32 at, type;
+
+		if (check_bytes(bad[i].code, bad[i].bytes, bad[i].words, &at) != bad[i].fault)
+			fail_msg("program %u: not fault %u", i, bad[i].fault);
+		if (at != bad[i].at)
+			fail_msg("program %u: fault at %u, not %u", i, at, bad[i].at);
+		assert_int_equal(gc_program_unroll(&program, mask), -EINVAL);
+		core_state_save(th, &saved);
+		assert_int_equal(request_type_program(th, 1024, bad[i].words * 8ull, bad[i].code,
+						      bad[i].bytes, "bad", &type), -EINVAL);
+		core_state_check(th, &saved);
+		assert_int_equal(th->heap.types.count, 0);
+	}
+	assert_int_equal(port_test.blocks, heap_blocks);
+}
+
+static void test_err_name_that_is_not_utf8(void **state)
+{
+	static const u8 code[] = { 1, 1, 0 };
+	u32 type;
+
+	(void)state;
+	assert_int_equal(request_type_program(th, 8, 8, code, 3, "\xff", &type), -EINVAL);
+	assert_int_equal(request_type_program(th, 8, 8, code, 3, "\xc3\xa4", &type), 0);
+}
+
+/* As long as a program can be, each instruction as small as it can be. */
+static void test_the_longest_programs_end(void **state)
+{
+	struct writer *w = calloc(1, sizeof(*w));
+	u8 *bits = calloc(1, GCHEAP_GC_PROG_MAX);
+	u32 words = 0;
+
+	(void)state;
+	/* Single bits. */
+	for (; w->bytes + 2 < GCHEAP_GC_PROG_MAX; words++) {
+		bits[words] = words % 3 == 0;
+		put_literal(w, bits + words, 1);
+	}
+	put(w, 0);
+	assert_emits(w->code, w->bytes, bits, words);
+	assert_type_as_by_mask(w, bits, words);
+
+	/* Repeats that emit nothing. */
+	w->bytes = 0;
+	put_literal(w, bits, 1);
+	while (w->bytes + 2 < GCHEAP_GC_PROG_MAX)
+		put_repeat(w, 1, 0, false);
+	put(w, 0);
+	assert_emits(w->code, w->bytes, bits, 1);
+
+	/* All literals, never an end. */
+	memset(w->code, 1, GCHEAP_GC_PROG_MAX);
+	assert_int_equal(check_bytes(w->code, GCHEAP_GC_PROG_MAX, GCHEAP_GC_PROG_MAX / 2, NULL),
+			 GC_PROGRAM_TRUNCATED);
+	free(bits);
+	free(w);
+}
+
+static void test_err_no_room_for_another_program_s_mask(void **state)
+{
+	const u64 ptr_bytes = (u64)TYPE_MASK_BYTES_MAX * 64;
+	/* One pointer, 0x7fffff times more. */
+	static const u8 code[] = { 1, 1, 0x81, 0xff, 0xff, 0xff, 0x03, 0 };
+	struct core_state saved;
+	u32 types = 0, type;
+
+	(void)state;
+	while (!request_type_program(th, ptr_bytes, ptr_bytes, code, sizeof(code), "t", &type))
+		types++;
+	assert_int_equal(types, 27);
+	core_state_save(th, &saved);
+	assert_int_equal(request_type_program(th, ptr_bytes, ptr_bytes, code, sizeof(code), "t",
+					      &type), -ENOSPC);
+	core_state_check(th, &saved);
+	assert_int_equal(port_test.blocks, heap_blocks);
+	assert_int_equal(request_type_program(th, 8, 8, (u8[]){ 1, 1, 0 }, 3, "t", &type), 0);
+	core_check(th);
+}
+
+/* ---- failures ---------------------------------------------------------------- */
+
+static void test_a_program_without_memory_changes_nothing(void **state)
+{
+	/* 72,000 pointer words: a mask over three table pages. */
+	static const u8 code[] = { 1, 1, 0x81, 0xbf, 0xb2, 0x04, 0 };
+	const u64 ptr_bytes = 72000 * 8;
+	u32 type, failed = 0;
+
+	(void)state;
+	for (u64 n = 1;; n++) {
+		struct core_state saved;
+		int error;
+
+		core_state_save(th, &saved);
+		port_test_fail(n, true);
+		error = request_type_program(th, ptr_bytes, ptr_bytes, code, sizeof(code), "t",
+					     &type);
+		port_test_fail(0, false);
+		assert_int_equal(port_test.blocks, heap_blocks);
+		if (!error)
+			break;
+		assert_int_equal(error, -ENOMEM);
+		core_state_check(th, &saved);
+		failed++;
+	}
+	/* The temporary mask, the record's page, and the mask's one after the other. */
+	assert_true(failed >= 2);
+	assert_int_equal(type, 1);
+	for (u64 at = 0; at < 72000 / 64; at++) {
+		const u64 *word = test_heap_table(th, GCHEAP_REGION_TYPES,
+						  record_at(1)->mask_offset + at * 8);
+
+		assert_int_equal(*word, U64_MAX);
+	}
+	core_check(th);
+}
+
+static void test_a_signal_ends_a_long_program_and_changes_nothing(void **state)
+{
+	const u64 ptr_bytes = (u64)TYPE_MASK_BYTES_MAX * 64;
+	static const u8 code[] = { 1, 1, 0x81, 0xff, 0xff, 0xff, 0x03, 0 };
+	struct core_state saved;
+	u64 looks;
+	u32 type;
+
+	(void)state;
+	port_test_interrupt(0);
+	assert_int_equal(request_type_program(th, ptr_bytes, ptr_bytes, code, sizeof(code), "t",
+					      &type), 0);
+	looks = port_test.interrupt_calls;
+	assert_in_range(looks, 8, 1000);
+	for (u64 n = 1; n <= looks; n++) {
+		core_state_save(th, &saved);
+		port_test_interrupt(n);
+		assert_int_equal(request_type_program(th, ptr_bytes, ptr_bytes, code, sizeof(code),
+						      "t", &type), -EINTR);
+		port_test_interrupt(0);
+		core_state_check(th, &saved);
+		assert_int_equal(port_test.blocks, heap_blocks);
+	}
+	assert_int_equal(request_type_program(th, ptr_bytes, ptr_bytes, code, sizeof(code), "t",
+					      &type), 0);
+	assert_int_equal(type, 2);
+	assert_same_types(1, 2);
+}
+
+/* ---- random masks ------------------------------------------------------------ */
+
+/* A mask of runs of repeated patterns, patterns of patterns too. Return: its words. */
+static u32 random_mask(u8 *bits, u32 most)
+{
+	u32 words = (u32)random_length(most), at = 0;
+
+	while (at < words) {
+		u32 left = words - at;
+		u32 period = (u32)random_length(min_t(u32, left, 300));
+		u32 run = (u32)random_length(left);
+
+		if (at && random_one_in(2)) {
+			/* Again what there is. */
+			period = (u32)random_length(at);
+			for (u32 i = 0; i < run; i++, at++)
+				bits[at] = bits[at - period];
+			continue;
+		}
+		for (u32 i = 0; i < run; i++, at++)
+			bits[at] = i < period ? (u8)random_below(2) : bits[at - period];
+	}
+	return words;
+}
+
+/* Writes any program for the bits: literals, and repeats where there are some. */
+static void encode(struct writer *w, const u8 *bits, u32 words)
+{
+	u32 at = 0;
+
+	w->bytes = 0;
+	while (at < words) {
+		u32 period, same = 0, part;
+
+		if (at && !random_one_in(4)) {
+			period = (u32)random_length(at);
+			while (at + same < words && bits[at + same] == bits[at + same - period])
+				same++;
+			/* Good ones are taken; a repeat of no times now and then. */
+			if (same / period > 0 || random_one_in(50)) {
+				u32 times = same / period;
+
+				if (random_one_in(4))
+					times = (u32)random_below(times + 1);
+				put_repeat(w, period, times, random_one_in(4));
+				at += times * period;
+				continue;
+			}
+		}
+		part = (u32)random_length(min_t(u32, words - at, 127));
+		put_literal(w, bits + at, part);
+		at += part;
+	}
+	put(w, 0);
+}
+
+#define CASES	250000
+
+static void test_random_masks_are_decoded_as_encoded(void **state)
+{
+	struct writer *w = calloc(1, sizeof(*w));
+	static u8 bits[30000];
+	u32 by_type = 0;
+
+	(void)state;
+	random_seed();
+	for (u32 i = 0; i < CASES; i++) {
+		u32 words = random_mask(bits, random_one_in(1000) ? 20000 : 400);
+
+		encode(w, bits, words);
+		if (w->bytes > GCHEAP_GC_PROG_MAX)
+			continue;
+		assert_emits(w->code, w->bytes, bits, words);
+		/* One bit more or fewer is another type's. */
+		assert_int_equal(check_bytes(w->code, w->bytes, words + 1, NULL), GC_PROGRAM_SHORT);
+		assert_int_equal(check_bytes(w->code, w->bytes, words - 1, NULL), GC_PROGRAM_LONG);
+		/* And no part of it is a program. */
+		assert_int_equal(check_bytes(w->code, (u32)random_below(w->bytes), words, NULL),
+				 GC_PROGRAM_TRUNCATED);
+		if (i % 64 == 0 && th->heap.types.data_end < GCHEAP_TYPES_BYTES - 65536) {
+			assert_type_as_by_mask(w, bits, words);
+			by_type++;
+		}
+	}
+	printf("# %u masks, %u of them as types\n", CASES, by_type);
+	core_check(th);
+	free(w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define TEST(name)	cmocka_unit_test_setup_teardown(name, setup, teardown)
+		TEST(test_programs_emit_what_the_table_says),
+		TEST(test_repeats_of_any_period_start_anywhere),
+		TEST(test_the_longest_mask_is_unrolled_in_no_time),
+		TEST(test_err_every_fault_of_a_program),
+		TEST(test_err_name_that_is_not_utf8),
+		TEST(test_the_longest_programs_end),
+		TEST(test_err_no_room_for_another_program_s_mask),
+		TEST(test_a_program_without_memory_changes_nothing),
+		TEST(test_a_signal_ends_a_long_program_and_changes_nothing),
+		TEST(test_random_masks_are_decoded_as_encoded),
+	};
+
+	return cmocka_run_group_tests_name("gc_programs", tests, NULL, NULL);
+}
