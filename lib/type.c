@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "backend/backend.h"
+#include "gc_program.h"
 
 #define WORD_BYTES	8u
 
@@ -42,7 +43,7 @@ static int check_pointers(const struct gcheap_type_desc *desc)
 	size_t words = desc->ptr_bytes / WORD_BYTES;
 
 	if (!desc->ptr_bytes) {
-		if (desc->ptr_mask || desc->gc_prog)
+		if (desc->ptr_mask || desc->gc_prog || desc->gc_prog_len)
 			return error_set(-EINVAL, "type %s: a pointer mask or GC program, but "
 					 "ptr_bytes is 0", desc->name);
 		return 0;
@@ -50,12 +51,16 @@ static int check_pointers(const struct gcheap_type_desc *desc)
 	if (desc->ptr_mask && desc->gc_prog)
 		return error_set(-EINVAL, "type %s: a pointer mask and a GC program: give one of "
 				 "them", desc->name);
-	if (desc->gc_prog)
-		return error_set(-EOPNOTSUPP, "type %s: GC programs are not supported yet: give a "
-				 "pointer mask", desc->name);
-	if (!desc->ptr_mask)
-		return error_set(-EINVAL, "type %s: ptr_bytes is %llu, but there is no pointer mask",
-				 desc->name, ull(desc->ptr_bytes));
+	if (!desc->ptr_mask && !desc->gc_prog)
+		return error_set(-EINVAL, "type %s: ptr_bytes is %llu, but there is no pointer "
+				 "mask or GC program", desc->name, ull(desc->ptr_bytes));
+	if (!desc->gc_prog != !desc->gc_prog_len)
+		return error_set(-EINVAL, "type %s: gc_prog_len is %llu, and %s GC program",
+				 desc->name, ull(desc->gc_prog_len),
+				 desc->gc_prog ? "there is a" : "there is no");
+	if (desc->gc_prog_len > GCHEAP_GC_PROG_MAX)
+		return error_set(-EINVAL, "type %s: the GC program has %llu bytes, %u at most",
+				 desc->name, ull(desc->gc_prog_len), GCHEAP_GC_PROG_MAX);
 	if (desc->ptr_bytes % WORD_BYTES)
 		return error_set(-EINVAL, "type %s: ptr_bytes, %llu, must be a multiple of %u",
 				 desc->name, ull(desc->ptr_bytes), WORD_BYTES);
@@ -66,16 +71,47 @@ static int check_pointers(const struct gcheap_type_desc *desc)
 	if (desc->align < WORD_BYTES)
 		return error_set(-EINVAL, "type %s: with pointers the alignment, %llu, must be %u "
 				 "at least", desc->name, ull(desc->align), WORD_BYTES);
-	if (words % 8 && desc->ptr_mask[words / 8] >> words % 8)
+	if (desc->ptr_mask && words % 8 && desc->ptr_mask[words / 8] >> words % 8)
 		return error_set(-EINVAL, "type %s: the mask has bits beyond ptr_bytes, %llu",
 				 desc->name, ull(desc->ptr_bytes));
 	return 0;
+}
+
+/* The backend has refused a GC program: says why, and where. 0: it is in order. */
+static int program_failed(const struct gcheap_type_desc *desc)
+{
+	static const char *const reasons[] = {
+		[GC_PROGRAM_TRUNCATED] = "it ends before the instruction does, or without the byte "
+			"0 that ends a program",
+		[GC_PROGRAM_TRAILING] = "the program ends, but more bytes follow",
+		[GC_PROGRAM_PADDING] = "the last byte has bits beyond those to emit",
+		[GC_PROGRAM_VARINT_LONG] = "a number has more bytes than it needs",
+		[GC_PROGRAM_VARINT_OVERFLOW] = "a number overflows 64 bits",
+		[GC_PROGRAM_REPEAT_NOTHING] = "a repeat of 0 bits",
+		[GC_PROGRAM_REPEAT_UNWRITTEN] = "a repeat of more bits than were emitted",
+		[GC_PROGRAM_LONG] = "more bits than ptr_bytes has words",
+		[GC_PROGRAM_SHORT] = "the program ends with fewer bits than ptr_bytes has words",
+	};
+	struct gc_program program = {
+		.code = desc->gc_prog,
+		.bytes = (uint32_t)desc->gc_prog_len,
+		.words = desc->ptr_bytes / WORD_BYTES,
+	};
+	enum gc_program_fault fault = gc_program_check(&program);
+
+	if (!fault)
+		return 0;
+	return error_set(-EINVAL, "type %s: GC program, instruction at byte %u, after %llu of %llu "
+			 "bits: %s", desc->name, program.at, ull(program.emitted),
+			 ull(program.words), reasons[fault]);
 }
 
 static int type_failed(int error, const struct gcheap_type_desc *desc)
 {
 	switch (error) {
 	case -EINVAL:
+		if (desc->gc_prog && program_failed(desc))
+			return error;
 		return error_set(error, "type %s: the name must be UTF-8, and the mask no longer "
 				 "than the backend takes", desc->name);
 	case -ENOSPC:
@@ -119,6 +155,8 @@ int gcheap_type_register(struct gcheap *heap, const struct gcheap_type_desc *des
 	add.name_bytes = (uint32_t)name_bytes;
 	add.name = (uintptr_t)desc->name;
 	add.ptr_mask = (uintptr_t)desc->ptr_mask;
+	add.gc_prog = (uintptr_t)desc->gc_prog;
+	add.gc_prog_bytes = (uint32_t)desc->gc_prog_len;
 	error = backend_request(heap->backend, GCHEAP_OP_TYPE_ADD, &add);
 	if (error)
 		return type_failed(error, desc);

@@ -176,8 +176,15 @@ static inline void gcheap_safepoint(struct gcheap_thread *thread)
  * @align: a power of two, at most 8192; at least 8 where there are pointers
  * @ptr_bytes: length of the prefix that holds pointers; 0: no pointers
  * @ptr_mask: one bit a word, little-endian, for @ptr_bytes; or
- * @gc_prog: a GC program in Go's encoding; not supported yet
- * @gc_prog_len: its length in bytes
+ * @gc_prog: a GC program in Go's encoding, which emits these bits
+ * @gc_prog_len: its length in bytes, at most 65536
+ *
+ * A GC program describes a long array in a few bytes: 0 ends it, a byte n from 1
+ * to 127 emits the n bits packed in the bytes after it, 128 + n repeats the last n
+ * bits as often as the varint after it says, and 128 the same with n a varint too.
+ * It emits @ptr_bytes / 8 bits, no more and no fewer: where the array's last
+ * element ends in scalars that the program covers, so does @ptr_bytes. It is run
+ * once, when the type is registered, and costs nothing later. See gcheap(3).
  */
 struct gcheap_type_desc {
 	const char *name;
@@ -195,7 +202,7 @@ struct gcheap_type_desc {
  * @type: receives its number
  *
  * Return: 0; -EINVAL a value against the rules; -ENOSPC too many types;
- * -EOPNOTSUPP a GC program; -ENOMEM.
+ * -ENOMEM.
  */
 GCHEAP_API int gcheap_type_register(struct gcheap *heap, const struct gcheap_type_desc *desc,
 				    gcheap_type *type);

@@ -8,6 +8,7 @@
 #include "library_test.h"
 
 static const uint8_t one_pointer[1] = { 1 };
+static const uint8_t one_pointer_program[] = { 1, 1, 0 };
 
 /* A description that is taken; tests break one rule of it. */
 static struct gcheap_type_desc good_desc(void)
@@ -126,17 +127,82 @@ static void test_err_mask_and_program(void **state)
 {
 	struct gcheap_type_desc desc = good_desc();
 
-	desc.gc_prog = one_pointer;
-	desc.gc_prog_len = 1;
+	desc.gc_prog = one_pointer_program;
+	desc.gc_prog_len = sizeof(one_pointer_program);
 	refused(*state, &desc, EINVAL, "give one of them");
 	desc.ptr_mask = NULL;
-	refused(*state, &desc, EOPNOTSUPP, "GC programs are not supported yet");
-	desc.gc_prog = NULL;
-	refused(*state, &desc, EINVAL, "no pointer mask");
+	taken(*state, &desc);
 	desc.ptr_bytes = 0;
+	refused(*state, &desc, EINVAL, "ptr_bytes is 0");
+	desc.gc_prog = NULL;
+	refused(*state, &desc, EINVAL, "ptr_bytes is 0");
+	desc.gc_prog_len = 0;
 	taken(*state, &desc);
 	desc.ptr_mask = one_pointer;
 	refused(*state, &desc, EINVAL, "ptr_bytes is 0");
+	desc.ptr_mask = NULL;
+	desc.ptr_bytes = 8;
+	refused(*state, &desc, EINVAL, "no pointer mask or GC program");
+}
+
+static void test_err_program_length(void **state)
+{
+	struct gcheap_type_desc desc = good_desc();
+	uint8_t *program = calloc(1, 65537);
+
+	desc.gc_prog_len = 3;
+	refused(*state, &desc, EINVAL, "gc_prog_len is 3, and there is no GC program");
+	desc.ptr_mask = NULL;
+	desc.gc_prog = program;
+	desc.gc_prog_len = 0;
+	refused(*state, &desc, EINVAL, "gc_prog_len is 0, and there is a GC program");
+	desc.gc_prog_len = 65537;
+	refused(*state, &desc, EINVAL, "65537 bytes, 65536 at most");
+	desc.gc_prog_len = ((size_t)1 << 32) + 3;
+	refused(*state, &desc, EINVAL, "4294967299 bytes, 65536 at most");
+	desc.gc_prog = one_pointer_program;
+	desc.gc_prog_len = sizeof(one_pointer_program);
+	desc.align = 4;
+	refused(*state, &desc, EINVAL, "with pointers the alignment");
+	free(program);
+}
+
+static void test_err_program_says_what_is_wrong_and_where(void **state)
+{
+	static const struct {
+		const char *words;
+		uint8_t program[16];
+		size_t bytes;
+	} bad[] = {
+		{ "byte 2, after 1 of 4 bits: it ends before", { 1, 1 }, 2 },
+		{ "byte 0, after 0 of 4 bits: it ends before", { 4 }, 1 },
+		{ "byte 2, after 1 of 4 bits: it ends before", { 1, 1, 0x81 }, 3 },
+		{ "byte 2, after 4 of 4 bits: the program ends, but more", { 4, 1, 0, 0 }, 4 },
+		{ "bits beyond those to emit", { 4, 0x10, 0 }, 3 },
+		{ "more bytes than it needs", { 1, 1, 0x81, 0x83, 0, 0 }, 6 },
+		{ "overflows 64 bits", { 1, 1, 0x81, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+			0xff, 0x7f, 0 }, 14 },
+		{ "a repeat of 0 bits", { 1, 1, 0x80, 0, 3, 0 }, 6 },
+		{ "more bits than were emitted", { 1, 1, 0x83, 1, 0 }, 5 },
+		{ "more bits than ptr_bytes has words", { 1, 1, 0x81, 4, 0 }, 5 },
+		{ "byte 4, after 3 of 4 bits: the program ends with fewer", { 1, 1, 0x81, 2, 0 }, 5 },
+	};
+	struct gcheap_type_desc desc = good_desc();
+	size_t i;
+
+	desc.ptr_bytes = 32;
+	desc.ptr_mask = NULL;
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		desc.gc_prog = bad[i].program;
+		desc.gc_prog_len = bad[i].bytes;
+		refused(*state, &desc, EINVAL, bad[i].words);
+	}
+	/* The heap goes on; and where the name is at fault, the program is not blamed. */
+	desc.gc_prog = (const uint8_t[]) { 1, 1, 0x81, 3, 0 };
+	desc.gc_prog_len = 5;
+	taken(*state, &desc);
+	desc.name = "\xff";
+	refused(*state, &desc, EINVAL, "UTF-8");
 }
 
 static void test_err_name(void **state)
@@ -306,6 +372,137 @@ static void test_masks_of_all_lengths_arrive_as_given(void **state)
 	}
 }
 
+/* ---- GC programs ------------------------------------------------------------- */
+
+/* An array of structs of three words, of which the middle one is a pointer. */
+struct element {
+	uint64_t before;
+	void *pointer;
+	uint64_t after;
+};
+
+/* An array type by program, and the same by mask. */
+static void register_both(struct fixture *f, size_t elements, gcheap_type *by_program,
+			  gcheap_type *by_mask)
+{
+	/* One element's three bits, and a repeat of them in up to four bytes. */
+	uint8_t program[8] = { 3, 2, 0x83 };
+	struct gcheap_type_desc desc = {
+		.name = "elements",
+		.size = elements * sizeof(struct element),
+		.align = 8,
+		.ptr_bytes = elements * sizeof(struct element),
+		.gc_prog = program,
+		.gc_prog_len = 3,
+	};
+	uint8_t *mask = calloc(1, elements * 3 / 8 + 1);
+	size_t times = elements - 1, i;
+
+	for (; times >= 0x80; times >>= 7)
+		program[desc.gc_prog_len++] = (uint8_t)(times | 0x80);
+	program[desc.gc_prog_len++] = (uint8_t)times;
+	program[desc.gc_prog_len++] = 0;
+	if (gcheap_type_register(f->heap, &desc, by_program))
+		fail_msg("%s", gcheap_error());
+	for (i = 0; i < elements; i++)
+		mask[(3 * i + 1) / 8] |= (uint8_t)(1u << (3 * i + 1) % 8);
+	desc.gc_prog = NULL;
+	desc.gc_prog_len = 0;
+	desc.ptr_mask = mask;
+	assert_int_equal(gcheap_type_register(f->heap, &desc, by_mask), 0);
+	free(mask);
+}
+
+/* Below and above 64 words, heap bits, headers, large objects, and 64 MiB of pointers. */
+static const size_t element_counts[] = {
+	1, 2, 7, 21, 22, 42, 43, 100, 1365, 1366, 3333, 5461, 5462, 44000, 2796202,
+};
+
+static void test_a_program_s_type_has_the_mask_s_pointers(void **state)
+{
+	struct fixture *f = *state;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(element_counts); i++) {
+		size_t words = element_counts[i] * 3;
+		uint8_t *got = malloc(words), *expected = malloc(words);
+		gcheap_type by_program, by_mask;
+		int count;
+
+		register_both(f, element_counts[i], &by_program, &by_mask);
+		count = gcheap_pointer_mask(f->heap, gcheap_new(f->thread, by_mask), expected,
+					    words);
+		assert_true(count > 0);
+		assert_int_equal(gcheap_pointer_mask(f->heap, gcheap_new(f->thread, by_program), got,
+						     words), count);
+		assert_memory_equal(got, expected, words);
+		assert_int_equal(got[1], 1);
+		assert_int_equal(got[words - 2], 1);
+		assert_int_equal(got[words - 1], 0);
+		free(got);
+		free(expected);
+	}
+}
+
+static void test_collect_keeps_what_a_program_s_pointers_reach(void **state)
+{
+	struct fixture *f = *state;
+	gcheap_type leaf = type_with_mask(f->heap, 16, 8, 0);
+	size_t i, at;
+
+	for (i = 0; i < ARRAY_SIZE(element_counts); i++) {
+		size_t elements = element_counts[i];
+		/* A prime step, so that all places in a mask's words come up. */
+		size_t step = elements < 10000 ? 1 : 997, kept = 0;
+		gcheap_type by_program, by_mask;
+		void *slot = NULL;
+		struct element *array;
+
+		register_both(f, elements, &by_program, &by_mask);
+		assert_int_equal(gcheap_root_add(f->heap, &slot, 1), 0);
+		slot = array = gcheap_new(f->thread, by_program);
+		assert_non_null(array);
+		for (at = 0; at < elements; at += step) {
+			uint64_t *object = gcheap_new(f->thread, leaf);
+
+			*object = at;
+			array[at].pointer = object;
+			/* What looks like pointers in its scalars keeps nothing. */
+			array[at].before = (uintptr_t)gcheap_new(f->thread, leaf);
+			array[at].after = (uintptr_t)gcheap_new(f->thread, leaf);
+			kept++;
+		}
+		assert_int_equal(live_after_collect(f), 1 + kept);
+		for (at = 0; at < elements; at += step)
+			assert_int_equal(*(uint64_t *)array[at].pointer, at);
+		slot = NULL;
+		assert_int_equal(live_after_collect(f), 0);
+		assert_int_equal(gcheap_root_remove(f->heap, &slot), 0);
+	}
+}
+
+static void test_arrays_of_a_program_s_type_are_tiled(void **state)
+{
+	struct fixture *f = *state;
+	static const size_t lengths[] = { 1, 2, 3, 9, 100 };
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(lengths); i++) {
+		/* Elements of 50 structs: 1200 bytes. */
+		size_t words = lengths[i] * 150, word;
+		gcheap_type by_program, by_mask;
+		uint8_t *mask = malloc(words);
+
+		register_both(f, 50, &by_program, &by_mask);
+		assert_true(gcheap_pointer_mask(f->heap, gcheap_new_array(f->thread, by_program,
+									  lengths[i]),
+						mask, words) > 0);
+		for (word = 0; word < words; word++)
+			assert_int_equal(mask[word], word % 3 == 1);
+		free(mask);
+	}
+}
+
 static void test_types_registered_after_attach_can_be_used(void **state)
 {
 	struct fixture *f = *state;
@@ -328,6 +525,15 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_err_mask_bits_beyond_the_pointers, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_err_mask_and_program, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_err_program_length, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_err_program_says_what_is_wrong_and_where, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_a_program_s_type_has_the_mask_s_pointers, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_collect_keeps_what_a_program_s_pointers_reach,
+						setup, teardown),
+		cmocka_unit_test_setup_teardown(test_arrays_of_a_program_s_type_are_tiled, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_err_name, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_err_table_full, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_err_masks_full, setup, teardown),
