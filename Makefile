@@ -55,10 +55,13 @@ help:
 # normal is what programs link with. The others keep all symbols and are for tests. A new one is a line here and in
 # `flavours`.
 
-flavours := normal asan tsan
+flavours := normal asan tsan fuzz
 flags_normal := $(CFLAGS)
 flags_asan := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 flags_tsan := -O1 -g -fno-omit-frame-pointer -fsanitize=thread -Wno-tsan
+# libFuzzer comes with clang alone, whose -Wextra has an opinion on static_assert().
+flags_fuzz := $(flags_asan) -fsanitize=fuzzer-no-link -Wno-c2x-extensions
+cc_fuzz := clang-14
 
 base_flags := -std=gnu11 -fvisibility=hidden -fno-strict-aliasing -fPIC -pthread -Wall -Wextra $(WERROR) \
 	-DGCHEAP_VERSION='"$(VERSION)"' -MMD -MP
@@ -82,7 +85,7 @@ define object_rule
 $(B)/obj/$(1)/$(2)/%.o: %.c $(flags_stamp)
 	$$(call say,CC,$$@)
 	$$(Q)mkdir -p $$(@D)
-	$$(Q)$$(CC) $$(base_flags) $$(flags_$(1)) $$(flags_$(2)) -c -o $$@ $$<
+	$$(Q)$$(or $$(cc_$(1)),$$(CC)) $$(base_flags) $$(flags_$(1)) $$(flags_$(2)) -c -o $$@ $$<
 endef
 $(foreach flavour,$(flavours),$(foreach view,$(views),$(eval $(call object_rule,$(flavour),$(view)))))
 
@@ -95,7 +98,7 @@ define program
 $(1): $(3) $(filter %.a %.so,$(4))
 	$$(call say,LINK,$$@)
 	$$(Q)mkdir -p $$(@D)
-	$$(Q)$$(CC) $$(flags_$(2)) -pthread -o $$@ $(3) $(4) $$(LDFLAGS)
+	$$(Q)$$(or $$(cc_$(2)),$$(CC)) $$(flags_$(2)) -pthread -o $$@ $(3) $(4) $$(LDFLAGS)
 endef
 
 # Programs are made anew when the list of their sources changes.
@@ -199,7 +202,8 @@ bench-programs: $(bench_names:%=$(B)/bench/%)
 #
 # core: asan, with a port of its own and without the library. library: asan, and normal with the static library (VMs) and
 # the shared one (this machine).
-# gcheap: kselftests, built by their own Makefile as they are in a kernel tree.
+# gcheap: kselftests, built by their own Makefile as they are in a kernel tree. fuzz: libFuzzer targets of the core, with
+# the port of its tests where they bring none.
 
 core_tests := $(basename $(notdir $(wildcard selftests/core/test_*.c)))
 library_tests := $(basename $(notdir $(wildcard selftests/library/test_*.c)))
@@ -216,8 +220,16 @@ $(foreach test,$(library_tests),$(eval $(call program,$(B)/selftests/library-sha
 	$(call objects,normal,internal,$(call test_sources,library,$(test))),\
 	$(shared_lib) -lcmocka $$(shared_rpath))))
 
+fuzz_targets := $(basename $(notdir $(wildcard selftests/fuzz/fuzz_*.c)))
+fuzz_sources_fuzz_gc_program := kmod/core/gc_program.c
+fuzz_sources_fuzz_type_add := selftests/core/port_test.c $(core_sources)
+
+$(foreach target,$(fuzz_targets),$(eval $(call program,$(B)/fuzz/$(target),fuzz,\
+	$(call objects,fuzz,core,selftests/fuzz/$(target).c $(fuzz_sources_$(target))),-fsanitize=fuzzer)))
+
 tests: $(core_tests:%=$(B)/asan/selftests/core/%) $(library_tests:%=$(B)/asan/selftests/library/%) \
-	$(library_tests:%=$(B)/selftests/library/%) $(library_tests:%=$(B)/selftests/library-shared/%) kselftests
+	$(library_tests:%=$(B)/selftests/library/%) $(library_tests:%=$(B)/selftests/library-shared/%) kselftests \
+	$(fuzz_targets:%=$(B)/fuzz/%)
 
 shared_rpath = '-Wl,-rpath,$$ORIGIN/../../lib'
 
