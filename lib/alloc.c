@@ -3,8 +3,8 @@
  * Allocation: what the inline functions of <gcheap.h> leave to do.
  *
  * gcheap_new_slow_() is the slow path of the SPAN layout and the only path of the
- * HEADER layout for types with pointers, whose objects need metadata of their own:
- * their entries in the thread's table never have a free slot.
+ * HEADER and FOOTER layouts for types with pointers, whose objects need metadata of
+ * their own: their entries in the thread's table never have a free slot.
  */
 #include "thread.h"
 

@@ -90,13 +90,22 @@ static void scan_small_typed(struct marker *marker, uint64_t entry)
 	uint64_t end = slot + size_class_bytes[GCHEAP_PAGE_CLASS(entry)];
 	const struct gcheap_type_record *type;
 
-	if (GCHEAP_PAGE_KIND(entry) == GCHEAP_KIND_TYPE) {
+	switch (GCHEAP_PAGE_KIND(entry)) {
+	case GCHEAP_KIND_TYPE:
 		type = view_type(marker->view, marker->spans[entry_first_page(entry)].type);
-	} else {
-		type = header_type(marker->view, offset);
+		break;
+	case GCHEAP_KIND_FOOTER:
+		end -= FOOTER_BYTES;
+		type = type_word_record(marker->view, end - marker->base);
+		if (!type)
+			return;
+		break;
+	default:
+		type = type_word_record(marker->view, offset);
 		if (!type)
 			return;
 		slot += header_prefix(type);
+		break;
 	}
 	mark_scan_typed(marker, typed_pointers_of_type(marker->view, type, slot, slot, end));
 }
@@ -194,6 +203,8 @@ void entry_prefetch(const struct marker *marker, uint64_t entry)
 		__builtin_prefetch(heap_bits_word(marker->view, first_page << GCHEAP_PAGE_SHIFT,
 						  entry_span_bytes(entry),
 						  MARK_ENTRY_OFFSET(entry)));
+	else if (GCHEAP_PAGE_KIND(entry) == GCHEAP_KIND_FOOTER)
+		__builtin_prefetch(slot + bytes - FOOTER_BYTES);
 	else
 		__builtin_prefetch(&marker->spans[first_page]);
 	__builtin_prefetch(slot);

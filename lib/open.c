@@ -120,6 +120,11 @@ static void heap_free(struct gcheap *heap)
 
 int gcheap_open(const struct gcheap_config *config, struct gcheap **out)
 {
+	static const struct layout *const layouts[] = {
+		[GCHEAP_LAYOUT_SPAN] = &layout_span,
+		[GCHEAP_LAYOUT_HEADER] = &layout_header,
+		[GCHEAP_LAYOUT_FOOTER] = &layout_footer,
+	};
 	struct settings settings;
 	struct gcheap *heap;
 	int error;
@@ -134,8 +139,7 @@ int gcheap_open(const struct gcheap_config *config, struct gcheap **out)
 	if (!heap)
 		return error_set(-ENOMEM, "out of memory for a heap (or no MADV_WIPEONFORK: Linux "
 				 "4.14 or later is needed)");
-	heap->layout = settings.config.layout == GCHEAP_LAYOUT_HEADER ? &layout_header :
-		       &layout_span;
+	heap->layout = layouts[settings.config.layout];
 	heap->flags = settings.config.flags;
 	heap->trace_gc = settings.trace_gc;
 	heap->opened_ns = collect_clock_ns();

@@ -92,7 +92,10 @@ static enum gcheap_kind small_kind(const struct verify *verify, const struct gch
 		return GCHEAP_KIND_NOSCAN;
 	if (verify->view->ctrl->layout == GCHEAP_UAPI_LAYOUT_SPAN)
 		return small ? GCHEAP_KIND_MASK : GCHEAP_KIND_TYPE;
-	return small ? GCHEAP_KIND_HEAP_BITS : GCHEAP_KIND_HEADER;
+	if (small)
+		return GCHEAP_KIND_HEAP_BITS;
+	return verify->view->ctrl->layout == GCHEAP_UAPI_LAYOUT_HEADER ? GCHEAP_KIND_HEADER :
+									  GCHEAP_KIND_FOOTER;
 }
 
 static uint32_t small_slots(uint32_t size_class, enum gcheap_kind kind)
@@ -401,7 +404,12 @@ static void check_object(struct verify *verify, const struct slot *slot)
 		return;
 	if (GCHEAP_PAGE_KIND(slot->info) == GCHEAP_KIND_HEADER && !object.type) {
 		fault(verify, slot->page, slot->index, "its header %#llx is no type",
-		      (unsigned long long)header_word(verify->view, slot->offset));
+		      (unsigned long long)type_word(verify->view, slot->offset));
+		return;
+	}
+	if (GCHEAP_PAGE_KIND(slot->info) == GCHEAP_KIND_FOOTER && !object.type) {
+		fault(verify, slot->page, slot->index, "its footer %#llx is no type",
+		      (unsigned long long)type_word(verify->view, object.end));
 		return;
 	}
 	tp = typed_pointers_of(verify->view, slot,

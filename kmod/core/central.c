@@ -51,10 +51,25 @@ static struct central **key_bucket(struct central **buckets, u32 shift,
 	return &buckets[(sum ^ sum >> 32) * 0x9e3779b97f4a7c15ull >> (64 - shift)];
 }
 
-/* Bytes of a slot that are not the object's, before it. */
-static u64 header_prefix(const struct gcheap_type_record *record)
+/* Where the pointer maps of a type's objects are, in slots of a class. */
+static enum gcheap_kind central_kind(const struct heap *heap, u32 size_class)
 {
-	return max_t(u64, record->align, 8);
+	bool small = size_class_bytes[size_class] <= GCHEAP_HEAP_BITS_MAX;
+
+	if (heap->layout == GCHEAP_UAPI_LAYOUT_SPAN)
+		return small ? GCHEAP_KIND_MASK : GCHEAP_KIND_TYPE;
+	if (small)
+		return GCHEAP_KIND_HEAP_BITS;
+	return heap->layout == GCHEAP_UAPI_LAYOUT_HEADER ? GCHEAP_KIND_HEADER :
+							   GCHEAP_KIND_FOOTER;
+}
+
+/* Bytes of a slot that are not the object's: before it, or behind. */
+static u64 type_word_bytes(u8 kind, const struct gcheap_type_record *record)
+{
+	if (kind == GCHEAP_KIND_HEADER)
+		return max_t(u64, record->align, 8);
+	return kind == GCHEAP_KIND_FOOTER ? 8 : 0;
 }
 
 int central_key_make(struct heap *heap, u32 type, u32 size_class,
@@ -76,15 +91,9 @@ int central_key_make(struct heap *heap, u32 type, u32 size_class,
 		key->kind = GCHEAP_KIND_NOSCAN;
 		key->span_class = SPAN_CLASS(size_class, 1);
 	} else {
-		bool small = size_class_bytes[size_class] <= GCHEAP_HEAP_BITS_MAX;
-
+		key->kind = (u8)central_kind(heap, size_class);
 		key->span_class = SPAN_CLASS(size_class, 0);
-		if (heap->layout == GCHEAP_UAPI_LAYOUT_SPAN)
-			key->kind = small ? GCHEAP_KIND_MASK : GCHEAP_KIND_TYPE;
-		else
-			key->kind = small ? GCHEAP_KIND_HEAP_BITS : GCHEAP_KIND_HEADER;
-		if (key->kind == GCHEAP_KIND_HEADER)
-			needed += header_prefix(record);
+		needed += type_word_bytes(key->kind, record);
 	}
 	if (needed > size_class_bytes[size_class])
 		return -EINVAL;

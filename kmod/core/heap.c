@@ -18,7 +18,7 @@ int heap_setup_check(struct gcheap_setup *setup)
 		return -EOPNOTSUPP;
 	if (setup->reserved)
 		return -EINVAL;
-	if (setup->layout != GCHEAP_UAPI_LAYOUT_SPAN && setup->layout != GCHEAP_UAPI_LAYOUT_HEADER)
+	if (setup->layout > GCHEAP_UAPI_LAYOUT_FOOTER)
 		return -EOPNOTSUPP;
 	if (!reserve)
 		reserve = GCHEAP_RESERVE_DEFAULT;
@@ -28,7 +28,8 @@ int heap_setup_check(struct gcheap_setup *setup)
 
 	pages = reserve >> GCHEAP_PAGE_SHIFT;
 	setup->reserve_bytes = reserve;
-	setup->out_features = GCHEAP_FEATURE_LAYOUT_SPAN | GCHEAP_FEATURE_LAYOUT_HEADER;
+	setup->out_features = GCHEAP_FEATURE_LAYOUT_SPAN | GCHEAP_FEATURE_LAYOUT_HEADER |
+			      GCHEAP_FEATURE_LAYOUT_FOOTER;
 	setup->out_region_bytes[GCHEAP_REGION_HEAP] = reserve;
 	setup->out_region_bytes[GCHEAP_REGION_PAGES] = pages * sizeof(u64);
 	setup->out_region_bytes[GCHEAP_REGION_SPANS] = pages * sizeof(struct gcheap_span);

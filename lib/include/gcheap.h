@@ -49,7 +49,8 @@ enum gcheap_backend {
  * @GCHEAP_LAYOUT_SPAN: one pointer mask or type a span: nothing an object
  * @GCHEAP_LAYOUT_HEADER: heap bits at the tail of spans for objects up to 512
  *	bytes, an 8-byte type header before larger ones
- * @GCHEAP_LAYOUT_FOOTER: as HEADER, but the type word at the end of the slot
+ * @GCHEAP_LAYOUT_FOOTER: as HEADER, but the type word at the end of the slot, so
+ *	that objects keep the alignment of their slot
  * @GCHEAP_LAYOUT_BITMAP: two bits a word for the whole heap
  */
 enum gcheap_layout {
@@ -83,8 +84,8 @@ enum gcheap_layout {
  *	since the last cycle; 0: none
  *
  * The environment overrides it: GCHEAP_BACKEND=auto|device|local,
- * GCHEAP_LAYOUT=span|header, GCHEAP_GC=<percent>|off, GCHEAP_MEMLIMIT=<n>[KMG],
- * GCHEAP_MARKERS=<n>, GCHEAP_TRACE=gc, GCHEAP_VERIFY=1.
+ * GCHEAP_LAYOUT=span|header|footer, GCHEAP_GC=<percent>|off,
+ * GCHEAP_MEMLIMIT=<n>[KMG], GCHEAP_MARKERS=<n>, GCHEAP_TRACE=gc, GCHEAP_VERIFY=1.
  */
 struct gcheap_config {
 	size_t size;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Layouts: where the pointer metadata of objects lives. Nothing in the library
- * outside this folder knows where a header is.
+ * outside this folder knows where a header or footer is.
  *
  * A slot is what the span gives; an object is the part of it that the program
  * sees. In the SPAN layout they are the same. In the HEADER layout objects over
@@ -13,6 +13,15 @@
  *	| type | padding | elements ...            zeros  |
  *	+------+---------+--------------------------------+
  *	  8 B    to align
+ *
+ * In the FOOTER layout the same objects start where their slots do:
+ *
+ *	slot, object
+ *	v
+ *	+---------------------------------------+---------+
+ *	| elements ...                   zeros  |  type   |
+ *	+---------------------------------------+---------+
+ *	                                            8 B
  */
 #ifndef GCHEAP_LIB_LAYOUT_H
 #define GCHEAP_LIB_LAYOUT_H
@@ -42,6 +51,7 @@ struct layout {
 
 extern const struct layout layout_span;
 extern const struct layout layout_header;
+extern const struct layout layout_footer;
 
 /* Smallest size class for @bytes without pointers at an alignment; 0: large. */
 uint32_t layout_size_class_plain(uint64_t bytes, uint64_t align);
@@ -63,7 +73,7 @@ struct object_view {
 /* What the slot holds. The slot is allocated. */
 void layout_object(const struct view *view, const struct slot *slot, struct object_view *object);
 
-/* ---- heap bits and headers: header.c ---------------------------------------- */
+/* ---- type words and heap bits ----------------------------------------------- */
 
 /* Bytes before an object whose type word stands at the start of its slot. */
 static inline uint64_t header_prefix(const struct gcheap_type_record *record)
@@ -71,20 +81,26 @@ static inline uint64_t header_prefix(const struct gcheap_type_record *record)
 	return record->align > 8 ? record->align : 8;
 }
 
-/* The word at the start of a slot of GCHEAP_KIND_HEADER. */
-static inline uint64_t header_word(const struct view *view, uint64_t slot_offset)
+/* Bytes behind an object whose type word stands at the end of its slot. */
+#define FOOTER_BYTES	8u
+
+/*
+ * The type word at an offset: that of a slot of GCHEAP_KIND_HEADER is its first,
+ * of GCHEAP_KIND_FOOTER its last.
+ */
+static inline uint64_t type_word(const struct view *view, uint64_t offset)
 {
-	return *(const uint64_t *)view_pointer(view, slot_offset);
+	return *(const uint64_t *)view_pointer(view, offset);
 }
 
 /*
- * The type that the word at the start of a slot of GCHEAP_KIND_HEADER names; NULL
- * when it names none: nothing was allocated there yet, or the program broke it.
+ * The type that a type word names; NULL when it names none: nothing was allocated
+ * there yet, or the program broke it.
  */
-static inline const struct gcheap_type_record *header_type(const struct view *view,
-							   uint64_t slot_offset)
+static inline const struct gcheap_type_record *type_word_record(const struct view *view,
+								uint64_t offset)
 {
-	uint64_t type = header_word(view, slot_offset);
+	uint64_t type = type_word(view, offset);
 
 	return view_type_exists(view, type) ? view_type(view, (gcheap_type)type) : NULL;
 }
@@ -167,7 +183,7 @@ struct typed_pointers {
  * @start: address where to begin, in the slot
  * @end: address where to stop: the slot's end at most
  *
- * Visits the words that lie wholly in the range.
+ * Visits the words that lie wholly in the range; a type word is none of them.
  */
 struct typed_pointers typed_pointers_of(const struct view *view, const struct slot *slot,
 					uint64_t start, uint64_t end);

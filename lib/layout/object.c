@@ -25,10 +25,15 @@ void layout_object(const struct view *view, const struct slot *slot, struct obje
 		object->type = span->type;
 		break;
 	case GCHEAP_KIND_HEADER:
-		type = header_type(view, slot->offset);
+		type = type_word_record(view, slot->offset);
 		object->start += type ? header_prefix(type) : 8;
 		if (type)
-			object->type = (gcheap_type)header_word(view, slot->offset);
+			object->type = (gcheap_type)type_word(view, slot->offset);
+		break;
+	case GCHEAP_KIND_FOOTER:
+		object->end -= FOOTER_BYTES;
+		if (type_word_record(view, object->end))
+			object->type = (gcheap_type)type_word(view, object->end);
 		break;
 	default:
 		break;

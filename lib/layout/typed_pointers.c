@@ -139,9 +139,14 @@ struct typed_pointers typed_pointers_of(const struct view *view, const struct sl
 		type = view_type(view, span->type);
 		break;
 	case GCHEAP_KIND_HEADER:
-		type = header_type(view, slot->offset);
+		type = type_word_record(view, slot->offset);
 		if (type)
 			address += header_prefix(type);
+		break;
+	case GCHEAP_KIND_FOOTER:
+		object_end = address + slot->bytes - FOOTER_BYTES;
+		type = type_word_record(view, slot->offset + slot->bytes - FOOTER_BYTES);
+		end = end < object_end ? end : object_end;
 		break;
 	case GCHEAP_KIND_LARGE:
 		type = view_type(view, span->type);

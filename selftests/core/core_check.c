@@ -88,7 +88,10 @@ static u32 expected_kind(const struct heap *heap, u8 span_class)
 		return GCHEAP_KIND_NOSCAN;
 	if (heap->layout == GCHEAP_UAPI_LAYOUT_SPAN)
 		return small ? GCHEAP_KIND_MASK : GCHEAP_KIND_TYPE;
-	return small ? GCHEAP_KIND_HEAP_BITS : GCHEAP_KIND_HEADER;
+	if (small)
+		return GCHEAP_KIND_HEAP_BITS;
+	return heap->layout == GCHEAP_UAPI_LAYOUT_HEADER ? GCHEAP_KIND_HEADER :
+							   GCHEAP_KIND_FOOTER;
 }
 
 static u64 small_info(const struct heap *heap, const struct gcheap_span *span)

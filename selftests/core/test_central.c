@@ -94,6 +94,13 @@ static void test_err_slots_too_small_for_the_type(void **state)
 		too_large = request_type(th, bytes - over + 8, 1);
 		assert_int_equal(key_of(fits, i, &key), 0);
 		assert_int_equal(key_of(too_large, i, &key), -EINVAL);
+
+		/* And so does a footer. */
+		heap_of(GCHEAP_UAPI_LAYOUT_FOOTER);
+		fits = request_type(th, bytes - over, 1);
+		too_large = request_type(th, bytes - over + 8, 1);
+		assert_int_equal(key_of(fits, i, &key), 0);
+		assert_int_equal(key_of(too_large, i, &key), -EINVAL);
 	}
 	assert_int_equal(key_of(request_type(th, 32769, 0), SIZE_CLASSES - 1, &key), -EINVAL);
 	/* A length of which 32 bits are zero. */
@@ -114,6 +121,23 @@ static void test_a_header_keeps_the_alignment_of_its_object(void **state)
 	assert_int_equal(request_type_mask(th, 1024, 8, 256, "\1", "aligned", &type), 0);
 	assert_int_equal(key_of(type, 33, &key), -EINVAL);
 	assert_int_equal(key_of(type, 34, &key), 0);
+}
+
+static void test_a_footer_takes_8_bytes_whatever_the_alignment(void **state)
+{
+	struct central_key key;
+	u32 type;
+
+	(void)state;
+	heap_of(GCHEAP_UAPI_LAYOUT_FOOTER);
+	assert_int_equal(size_class_bytes[33], 1152);
+	for (u32 align = 8; align <= 1024; align *= 2) {
+		assert_int_equal(request_type_mask(th, 1024, 8, align, "\1", "aligned", &type), 0);
+		assert_int_equal(key_of(type, 32, &key), -EINVAL);
+		assert_int_equal(key_of(type, 33, &key), 0);
+		assert_int_equal(key.kind, GCHEAP_KIND_FOOTER);
+		assert_int_equal(key.type, 0);
+	}
 }
 
 static void test_types_with_the_same_mask_share_a_central(void **state)
@@ -148,17 +172,28 @@ static void test_large_objects_of_two_types_do_not_share_spans(void **state)
 	core_check(th);
 }
 
-static void test_all_types_share_spans_in_the_header_layout(void **state)
+static void check_all_types_share_spans(u32 layout)
 {
 	struct central_key a, b;
 
-	(void)state;
-	heap_of(GCHEAP_UAPI_LAYOUT_HEADER);
+	heap_of(layout);
 	for (u32 i = SIZE_CLASS_MIN; i < SIZE_CLASSES; i++) {
 		assert_int_equal(key_of(request_type(th, 8, 1), i, &a), 0);
 		assert_int_equal(key_of(request_type(th, 16, 2), i, &b), 0);
 		assert_memory_equal(&a, &b, sizeof(a));
 	}
+}
+
+static void test_all_types_share_spans_in_the_header_layout(void **state)
+{
+	(void)state;
+	check_all_types_share_spans(GCHEAP_UAPI_LAYOUT_HEADER);
+}
+
+static void test_all_types_share_spans_in_the_footer_layout(void **state)
+{
+	(void)state;
+	check_all_types_share_spans(GCHEAP_UAPI_LAYOUT_FOOTER);
 }
 
 static void test_a_central_is_found_again_among_thousands(void **state)
@@ -530,9 +565,11 @@ int main(void)
 		TEST(test_err_type_that_does_not_exist),
 		TEST(test_err_slots_too_small_for_the_type),
 		TEST(test_a_header_keeps_the_alignment_of_its_object),
+		TEST(test_a_footer_takes_8_bytes_whatever_the_alignment),
 		TEST(test_types_with_the_same_mask_share_a_central),
 		TEST(test_large_objects_of_two_types_do_not_share_spans),
 		TEST(test_all_types_share_spans_in_the_header_layout),
+		TEST(test_all_types_share_spans_in_the_footer_layout),
 		TEST(test_a_central_is_found_again_among_thousands),
 		TEST(test_a_table_that_cannot_grow_takes_more_centrals),
 		TEST(test_keys_that_differ_in_one_part_are_two),

@@ -61,7 +61,9 @@ static void test_err_setup_with_an_unknown_layout(void **state)
 	(void)state;
 	SETUP_CHECK(0, setup_.layout = GCHEAP_UAPI_LAYOUT_SPAN);
 	SETUP_CHECK(0, setup_.layout = GCHEAP_UAPI_LAYOUT_HEADER);
-	SETUP_CHECK(-EOPNOTSUPP, setup_.layout = GCHEAP_UAPI_LAYOUT_HEADER + 100);
+	SETUP_CHECK(0, setup_.layout = GCHEAP_UAPI_LAYOUT_FOOTER);
+	SETUP_CHECK(-EOPNOTSUPP, setup_.layout = GCHEAP_UAPI_LAYOUT_FOOTER + 1);
+	SETUP_CHECK(-EOPNOTSUPP, setup_.layout = GCHEAP_UAPI_LAYOUT_FOOTER + 100);
 	SETUP_CHECK(-EOPNOTSUPP, setup_.layout = U32_MAX);
 }
 
@@ -94,7 +96,8 @@ static void test_setup_answers_with_the_length_of_each_region(void **state)
 	assert_int_equal(request.out_region_bytes[GCHEAP_REGION_CTRL], 4096);
 	assert_int_equal(request.out_abi, GCHEAP_ABI);
 	assert_int_equal(request.out_features,
-			 GCHEAP_FEATURE_LAYOUT_SPAN | GCHEAP_FEATURE_LAYOUT_HEADER);
+			 GCHEAP_FEATURE_LAYOUT_SPAN | GCHEAP_FEATURE_LAYOUT_HEADER |
+			 GCHEAP_FEATURE_LAYOUT_FOOTER);
 }
 
 static void test_a_heap_without_memory_is_not_made(void **state)
@@ -891,6 +894,7 @@ static void test_any_life_agrees_with_a_model(void **state)
 	for (u32 i = 0; i < 6; i++) {
 		life(GCHEAP_UAPI_LAYOUT_SPAN, 8000);
 		life(GCHEAP_UAPI_LAYOUT_HEADER, 8000);
+		life(GCHEAP_UAPI_LAYOUT_FOOTER, 8000);
 	}
 }
 

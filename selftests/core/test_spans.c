@@ -44,10 +44,10 @@ static u64 info_at(u32 page)
 	return *(u64 *)test_heap_table(th, GCHEAP_REGION_PAGES, page * 8ull);
 }
 
-/* A type whose objects fill the slots of a class, header included. */
-static u32 type_for(u32 size_class, u32 header_bytes)
+/* A type whose objects fill the slots of a class, header or footer included. */
+static u32 type_for(u32 size_class, u32 word_bytes)
 {
-	return request_type(th, size_class_bytes[size_class] - header_bytes, 1);
+	return request_type(th, size_class_bytes[size_class] - word_bytes, 1);
 }
 
 static void test_slots_fill_their_span(void **state)
@@ -61,6 +61,7 @@ static void test_slots_fill_their_span(void **state)
 		assert_int_equal(span_slots(i, GCHEAP_KIND_MASK), slots);
 		assert_int_equal(span_slots(i, GCHEAP_KIND_TYPE), slots);
 		assert_int_equal(span_slots(i, GCHEAP_KIND_HEADER), slots);
+		assert_int_equal(span_slots(i, GCHEAP_KIND_FOOTER), slots);
 		if (bytes > GCHEAP_HEAP_BITS_MAX)
 			continue;
 		/* One page, of which heap bits take 128 bytes. */
@@ -152,6 +153,11 @@ static void test_spans_of_every_class_are_described_right(void **state)
 		check_class(i, 0, GCHEAP_KIND_NOSCAN);
 		check_class(i, type_for(i, small ? 0 : 8),
 			    small ? GCHEAP_KIND_HEAP_BITS : GCHEAP_KIND_HEADER);
+
+		heap_of(GCHEAP_UAPI_LAYOUT_FOOTER);
+		check_class(i, 0, GCHEAP_KIND_NOSCAN);
+		check_class(i, type_for(i, small ? 0 : 8),
+			    small ? GCHEAP_KIND_HEAP_BITS : GCHEAP_KIND_FOOTER);
 	}
 }
 

@@ -29,6 +29,10 @@ FIXTURE_VARIANT_ADD(cycle, header_layout) {
 	.layout = GCHEAP_UAPI_LAYOUT_HEADER,
 };
 
+FIXTURE_VARIANT_ADD(cycle, footer_layout) {
+	.layout = GCHEAP_UAPI_LAYOUT_FOOTER,
+};
+
 FIXTURE_SETUP(cycle)
 {
 	ASSERT_OK(heap_open(&self->heap, variant->layout, 4 * SMALL_RESERVE));

@@ -34,6 +34,10 @@ FIXTURE_VARIANT_ADD(hostile, header_layout) {
 	.layout = GCHEAP_UAPI_LAYOUT_HEADER,
 };
 
+FIXTURE_VARIANT_ADD(hostile, footer_layout) {
+	.layout = GCHEAP_UAPI_LAYOUT_FOOTER,
+};
+
 FIXTURE_SETUP(hostile)
 {
 	struct gcheap_grant grant;

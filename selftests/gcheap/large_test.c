@@ -24,6 +24,10 @@ FIXTURE_VARIANT_ADD(large, header_layout) {
 	.layout = GCHEAP_UAPI_LAYOUT_HEADER,
 };
 
+FIXTURE_VARIANT_ADD(large, footer_layout) {
+	.layout = GCHEAP_UAPI_LAYOUT_FOOTER,
+};
+
 FIXTURE_SETUP(large)
 {
 	ASSERT_OK(heap_open(&self->heap, variant->layout, 1ull << 30));

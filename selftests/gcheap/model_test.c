@@ -62,6 +62,10 @@ FIXTURE_VARIANT_ADD(model, header_layout) {
 	.layout = GCHEAP_UAPI_LAYOUT_HEADER,
 };
 
+FIXTURE_VARIANT_ADD(model, footer_layout) {
+	.layout = GCHEAP_UAPI_LAYOUT_FOOTER,
+};
+
 FIXTURE_SETUP(model)
 {
 	static const struct {

@@ -28,6 +28,10 @@ FIXTURE_VARIANT_ADD(refill_err, header_layout) {
 	.layout = GCHEAP_UAPI_LAYOUT_HEADER,
 };
 
+FIXTURE_VARIANT_ADD(refill_err, footer_layout) {
+	.layout = GCHEAP_UAPI_LAYOUT_FOOTER,
+};
+
 FIXTURE_SETUP(refill_err)
 {
 	ASSERT_OK(heap_open(&self->heap, variant->layout, SMALL_RESERVE));
@@ -207,22 +211,23 @@ TEST_F(refill_err, test_err_slots_too_small_for_the_type)
 	test_err_refill(EINVAL, type, CLASS_64, 1, NULL, 0, self->grants, 1, NULL);
 }
 
-TEST_F(refill_err, test_err_slots_too_small_for_the_header)
+TEST_F(refill_err, test_err_slots_too_small_for_the_type_word)
 {
-	const int err = variant->layout == GCHEAP_UAPI_LAYOUT_HEADER ? -EINVAL : 0;
+	const int err = variant->layout == GCHEAP_UAPI_LAYOUT_SPAN ? 0 : -EINVAL;
+	const int err_prefix = variant->layout == GCHEAP_UAPI_LAYOUT_HEADER ? -EINVAL : 0;
 	__u8 mask = 1;
 	__u32 type;
 
 	test_cmd_type_add(1024, 8, 8, &mask, "fills", &type);
 	EXPECT_EQ(err, cmd_take(self->heap.fd, type, CLASS_1024, &self->grant));
-	/* The header is as long as the alignment asks. */
+	/* A header is as long as the alignment asks, a footer 8 bytes. */
 	test_cmd_type_add(1024 - 64, 64, 8, &mask, "fits", &type);
 	EXPECT_OK(cmd_take(self->heap.fd, type, CLASS_1024, &self->grant));
 	test_cmd_type_add(1024 - 128, 128, 8, &mask, "fits too", &type);
 	EXPECT_OK(cmd_take(self->heap.fd, type, CLASS_1024, &self->grant));
 	test_cmd_type_add(512, 512, 8, &mask, "half", &type);
 	EXPECT_OK(cmd_take(self->heap.fd, type, CLASS_1024, &self->grant));
-	EXPECT_EQ(err, cmd_take(self->heap.fd, type, CLASS_576, &self->grant));
+	EXPECT_EQ(err_prefix, cmd_take(self->heap.fd, type, CLASS_576, &self->grant));
 }
 
 /* ---- pointers --------------------------------------------------------------------------- */

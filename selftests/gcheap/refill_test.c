@@ -26,6 +26,10 @@ FIXTURE_VARIANT_ADD(refill, header_layout) {
 	.layout = GCHEAP_UAPI_LAYOUT_HEADER,
 };
 
+FIXTURE_VARIANT_ADD(refill, footer_layout) {
+	.layout = GCHEAP_UAPI_LAYOUT_FOOTER,
+};
+
 FIXTURE_SETUP(refill)
 {
 	ASSERT_OK(heap_open(&self->heap, variant->layout, SMALL_RESERVE));
@@ -141,7 +145,7 @@ TEST_F(refill, tiles_the_mask_of_an_element_over_the_slot)
 
 TEST_F(refill, gives_heap_bits_the_tail_of_the_span)
 {
-	const bool bits = variant->layout == GCHEAP_UAPI_LAYOUT_HEADER;
+	const bool bits = variant->layout != GCHEAP_UAPI_LAYOUT_SPAN;
 	__u32 type;
 
 	test_cmd_type_words(2, 1, &type);
@@ -151,7 +155,7 @@ TEST_F(refill, gives_heap_bits_the_tail_of_the_span)
 	EXPECT_EQ(bits ? 126 : 128, self->grant.slots);
 	test_cmd_take(type, CLASS_512, &self->grant);
 	EXPECT_EQ(bits ? 15 : 16, self->grant.slots);
-	/* Larger ones have headers instead, and bytes have neither. */
+	/* Larger ones have type words instead, and bytes have neither. */
 	test_cmd_take(type, CLASS_1024, &self->grant);
 	EXPECT_EQ(8, self->grant.slots);
 	test_cmd_take(0, CLASS_64, &self->grant);
@@ -160,7 +164,7 @@ TEST_F(refill, gives_heap_bits_the_tail_of_the_span)
 
 TEST_F(refill, takes_types_that_just_fit)
 {
-	__u32 fits_1024 = variant->layout == GCHEAP_UAPI_LAYOUT_HEADER ? 127 : 128;
+	__u32 fits_1024 = variant->layout == GCHEAP_UAPI_LAYOUT_SPAN ? 128 : 127;
 	__u32 type;
 
 	test_cmd_type_words(64, 1, &type);
@@ -169,7 +173,7 @@ TEST_F(refill, takes_types_that_just_fit)
 	test_cmd_take(type, CLASS_1024, &self->grant);
 	test_cmd_type_words(fits_1024 + 1, 1, &type);
 	test_err_refill(EINVAL, type, CLASS_1024, 1, NULL, 0, &self->grant, 1, NULL);
-	/* Without pointers there is no header. */
+	/* Without pointers there is no type word. */
 	test_cmd_type_words(128, 0, &type);
 	test_cmd_take(type, CLASS_1024, &self->grant);
 }
@@ -465,7 +469,7 @@ TEST_F(refill, shares_no_span_between_different_masks)
 	test_cmd_take(b, CLASS_64, &self->grant);
 	shared = self->grant.page == page;
 	/* Heap bits tell one object's pointers from another's; a span's mask cannot. */
-	EXPECT_EQ(variant->layout == GCHEAP_UAPI_LAYOUT_HEADER, shared);
+	EXPECT_EQ(variant->layout != GCHEAP_UAPI_LAYOUT_SPAN, shared);
 }
 
 TEST_F(refill, shares_no_span_between_different_types_over_512_bytes)
@@ -480,7 +484,7 @@ TEST_F(refill, shares_no_span_between_different_types_over_512_bytes)
 	USE_UP_PAGES();
 	test_cmd_give(&page, 1);
 	test_cmd_take(b, CLASS_1024, &self->grant);
-	EXPECT_EQ(variant->layout == GCHEAP_UAPI_LAYOUT_HEADER, self->grant.page == page);
+	EXPECT_EQ(variant->layout != GCHEAP_UAPI_LAYOUT_SPAN, self->grant.page == page);
 }
 
 TEST_F(refill, shares_no_span_between_pointers_and_bytes)

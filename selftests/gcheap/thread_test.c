@@ -26,6 +26,10 @@ FIXTURE_VARIANT_ADD(threads, header_layout) {
 	.layout = GCHEAP_UAPI_LAYOUT_HEADER,
 };
 
+FIXTURE_VARIANT_ADD(threads, footer_layout) {
+	.layout = GCHEAP_UAPI_LAYOUT_FOOTER,
+};
+
 FIXTURE_SETUP(threads)
 {
 	ASSERT_OK(heap_open(&self->heap, variant->layout, 8 * SMALL_RESERVE));

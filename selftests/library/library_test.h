@@ -77,14 +77,16 @@ void variable_set(const char *name, const char *value);
 int variables_restore(void **state);
 
 /* Runs a program's tests with heaps of each layout; for main() to return. */
-#define run_in_both_layouts(name, tests) __extension__({			\
+#define run_in_all_layouts(name, tests) __extension__({			\
 	int failed_;								\
 										\
 	cmocka_set_message_output(CM_OUTPUT_TAP);				\
 	setenv("GCHEAP_LAYOUT", "span", 1);					\
 	failed_ = cmocka_run_group_tests_name(name ", layout span", tests, NULL, NULL); \
 	setenv("GCHEAP_LAYOUT", "header", 1);					\
-	failed_ + cmocka_run_group_tests_name(name ", layout header", tests, NULL, NULL); \
+	failed_ += cmocka_run_group_tests_name(name ", layout header", tests, NULL, NULL); \
+	setenv("GCHEAP_LAYOUT", "footer", 1);					\
+	failed_ + cmocka_run_group_tests_name(name ", layout footer", tests, NULL, NULL); \
 })
 
 /* A repeatable random number. */

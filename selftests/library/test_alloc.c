@@ -470,5 +470,5 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_copy_and_clear_elements, setup, teardown),
 	};
 
-	return run_in_both_layouts("alloc", tests);
+	return run_in_all_layouts("alloc", tests);
 }

@@ -442,5 +442,5 @@ int main(void)
 		cmocka_unit_test_teardown(test_no_trace_by_default, variables_restore),
 	};
 
-	return run_in_both_layouts("collect", tests);
+	return run_in_all_layouts("collect", tests);
 }

@@ -420,11 +420,18 @@ static void test_header_layout_agrees_with_the_model(void **state)
 	run(GCHEAP_LAYOUT_HEADER);
 }
 
+static void test_footer_layout_agrees_with_the_model(void **state)
+{
+	(void)state;
+	run(GCHEAP_LAYOUT_FOOTER);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_span_layout_agrees_with_the_model),
 		cmocka_unit_test(test_header_layout_agrees_with_the_model),
+		cmocka_unit_test(test_footer_layout_agrees_with_the_model),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

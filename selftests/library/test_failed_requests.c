@@ -162,5 +162,5 @@ int main(void)
 		cmocka_unit_test(test_a_failed_sweep_start_costs_a_cycle),
 	};
 
-	return run_in_both_layouts("failed requests", tests);
+	return run_in_all_layouts("failed requests", tests);
 }

@@ -28,10 +28,11 @@ static void assert_found(struct gcheap *heap, const char *p, const char *object,
 }
 
 /* All bytes of an object, with what its slot has behind it. */
-static void check_object(struct fixture *f, char *object, size_t bytes, gcheap_type type,
-			 bool noscan)
+static void check_object(struct fixture *f, enum gcheap_layout layout, char *object, size_t bytes,
+			 gcheap_type type, bool noscan)
 {
 	struct gcheap_object found;
+	size_t footer = 0;
 	size_t step, at;
 
 	assert_non_null(object);
@@ -44,12 +45,15 @@ static void check_object(struct fixture *f, char *object, size_t bytes, gcheap_t
 		assert_int_equal(found.type, type);
 	else
 		assert_true(noscan || found.size <= 512);
+	if (!noscan && layout == GCHEAP_LAYOUT_FOOTER && found.size > 512 &&
+	    found.size < 32768)
+		footer = 8;
 	step = found.size > 1024 ? 61 : 1;
 	for (at = 0; at < found.size; at += step)
 		assert_found(f->heap, object + at, object, bytes);
 	assert_found(f->heap, object + found.size - 1, object, bytes);
-	/* Behind it is another object, or none. */
-	if (!gcheap_find(f->heap, object + found.size, &found))
+	/* Behind it, and its footer if it has one, is another object, or none. */
+	if (!gcheap_find(f->heap, object + found.size + footer, &found))
 		assert_ptr_not_equal(found.base, object);
 }
 
@@ -63,8 +67,8 @@ static void check_all_sizes(enum gcheap_layout layout)
 		gcheap_type type = type_with_mask(f.heap, bytes, 8, 1);
 
 		for (i = 0; i < 3; i++) {
-			check_object(&f, gcheap_new(f.thread, type), bytes, type, false);
-			check_object(&f, gcheap_new_leaf(f.thread, bytes), bytes, 0, true);
+			check_object(&f, layout, gcheap_new(f.thread, type), bytes, type, false);
+			check_object(&f, layout, gcheap_new_leaf(f.thread, bytes), bytes, 0, true);
 		}
 	}
 	fixture_close(&f);
@@ -80,6 +84,12 @@ static void test_every_byte_of_an_object_finds_it_in_header_layout(void **state)
 {
 	(void)state;
 	check_all_sizes(GCHEAP_LAYOUT_HEADER);
+}
+
+static void test_every_byte_of_an_object_finds_it_in_footer_layout(void **state)
+{
+	(void)state;
+	check_all_sizes(GCHEAP_LAYOUT_FOOTER);
 }
 
 static void test_a_headers_own_bytes_find_the_object(void **state)
@@ -105,6 +115,36 @@ static void test_a_headers_own_bytes_find_the_object(void **state)
 	fixture_close(&f);
 }
 
+static void test_a_footers_own_bytes_find_the_object(void **state)
+{
+	struct gcheap_object found;
+	struct fixture f;
+	size_t align, at;
+
+	(void)state;
+	open_layout(&f, GCHEAP_LAYOUT_FOOTER);
+	for (align = 8; align <= 1024; align *= 2) {
+		gcheap_type type = type_with_mask(f.heap, 1024, align, 1);
+		char *object = gcheap_new(f.thread, type);
+		size_t size;
+
+		assert_non_null(object);
+		assert_int_equal((uintptr_t)object % align, 0);
+		assert_int_equal(gcheap_find(f.heap, object, &found), 0);
+		size = found.size;
+		for (at = size; at < size + 8; at++) {
+			assert_int_equal(gcheap_find(f.heap, object + at, &found), 0);
+			assert_ptr_equal(found.base, object);
+			assert_int_equal(found.size, size);
+			assert_int_equal(found.type, type);
+		}
+		/* The next slot's. */
+		if (!gcheap_find(f.heap, object + at, &found))
+			assert_ptr_not_equal(found.base, object);
+	}
+	fixture_close(&f);
+}
+
 /* Slots that a cache has not handed out, and those that a cycle has freed. */
 static void check_free_slots(enum gcheap_layout layout, size_t bytes)
 {
@@ -124,7 +164,7 @@ static void check_free_slots(enum gcheap_layout layout, size_t bytes)
 		assert_non_null(dropped[i]);
 		assert_int_equal(gcheap_find(f.heap, dropped[i], &found), 0);
 	}
-	/* The slot after the last one handed out. */
+	/* The slot after the last one handed out, and a type word between. */
 	assert_refused(gcheap_find(f.heap, (char *)dropped[i - 1] + found.size + 8, &found),
 		       ENOENT, "does not point into an object");
 	assert_int_equal(live_after_collect(&f), ARRAY_SIZE(kept));
@@ -147,6 +187,8 @@ static void test_free_slots_are_not_found(void **state)
 	check_free_slots(GCHEAP_LAYOUT_SPAN, 1024);
 	check_free_slots(GCHEAP_LAYOUT_HEADER, 64);
 	check_free_slots(GCHEAP_LAYOUT_HEADER, 1016);
+	check_free_slots(GCHEAP_LAYOUT_FOOTER, 64);
+	check_free_slots(GCHEAP_LAYOUT_FOOTER, 1016);
 }
 
 /* A span of 48-byte slots has 170 of them, and 32 bytes left. */
@@ -296,7 +338,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_byte_of_an_object_finds_it_in_span_layout),
 		cmocka_unit_test(test_every_byte_of_an_object_finds_it_in_header_layout),
+		cmocka_unit_test(test_every_byte_of_an_object_finds_it_in_footer_layout),
 		cmocka_unit_test(test_a_headers_own_bytes_find_the_object),
+		cmocka_unit_test(test_a_footers_own_bytes_find_the_object),
 		cmocka_unit_test(test_free_slots_are_not_found),
 		cmocka_unit_test(test_the_waste_at_a_spans_end_is_no_object),
 		cmocka_unit_test(test_large_objects_are_found_from_any_of_their_pages),

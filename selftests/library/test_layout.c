@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * Layouts: where objects stand, and which of their words the collector takes for
- * pointers, against a naive model of one byte a word. Each test runs in both
+ * pointers, against a naive model of one byte a word. Each test runs in all
  * layouts.
  *
  * Environment: GCHEAP_SEED repeats a run, GCHEAP_RANGES changes how many random
@@ -196,6 +196,12 @@ static void test_any_range_has_the_pointers_of_a_naive_model_in_header_layout(vo
 	compare_random_ranges(GCHEAP_LAYOUT_HEADER);
 }
 
+static void test_any_range_has_the_pointers_of_a_naive_model_in_footer_layout(void **state)
+{
+	(void)state;
+	compare_random_ranges(GCHEAP_LAYOUT_FOOTER);
+}
+
 /* ---- shapes ------------------------------------------------------------------- */
 
 /* Each as a whole, from every word, and to every word near its borders. */
@@ -282,16 +288,21 @@ static void test_the_shapes_of_gos_tests_in_header_layout(void **state)
 	check_shapes(GCHEAP_LAYOUT_HEADER);
 }
 
+static void test_the_shapes_of_gos_tests_in_footer_layout(void **state)
+{
+	(void)state;
+	check_shapes(GCHEAP_LAYOUT_FOOTER);
+}
+
 /* Heap bits of a slot are those of its last object, whatever stood there before. */
-static void test_a_reused_slot_has_the_new_types_pointers(void **state)
+static void check_reused_slots(enum gcheap_layout layout)
 {
 	static const char *const patterns[] = { "pppppppp", "sssssssp", "pspspsps", "pssssppp" };
 	struct shape shapes[ARRAY_SIZE(patterns)];
 	struct fixture f;
 	size_t i, round, w;
 
-	(void)state;
-	open_layout(&f, GCHEAP_LAYOUT_HEADER);
+	open_layout(&f, layout);
 	for (i = 0; i < ARRAY_SIZE(patterns); i++) {
 		shapes[i] = (struct shape) { .words = 8, .ptr_words = 8, .align = 8 };
 		shapes[i].pointer = calloc(8, 1);
@@ -314,6 +325,40 @@ static void test_a_reused_slot_has_the_new_types_pointers(void **state)
 		free(shapes[i].pointer);
 }
 
+static void test_a_reused_slot_has_the_new_types_pointers(void **state)
+{
+	(void)state;
+	check_reused_slots(GCHEAP_LAYOUT_HEADER);
+	check_reused_slots(GCHEAP_LAYOUT_FOOTER);
+}
+
+/* A type all of pointers, so that only its end keeps the iterator off the footer. */
+static void test_a_footer_is_not_visited(void **state)
+{
+	static uint8_t mask[4096];
+	struct fixture f;
+	gcheap_type type;
+	size_t n;
+
+	(void)state;
+	open_layout(&f, GCHEAP_LAYOUT_FOOTER);
+	type = type_with_mask(f.heap, 8, 8, 1);
+	for (n = 65; n < 4096; n += 13) {
+		uint64_t *object = gcheap_new_array(f.thread, type, n);
+		struct gcheap_object found;
+		size_t words;
+
+		assert_non_null(object);
+		assert_int_equal(gcheap_find(f.heap, object, &found), 0);
+		words = found.size / 8;
+		assert_true(words >= n && words < 4096);
+		assert_int_equal(object[words], type);
+		assert_int_equal(gcheap_pointer_mask(f.heap, object, mask, 4096), words);
+		assert_int_equal(gcheap_pointer_mask(f.heap, object + words - 1, mask, 9), 1);
+	}
+	fixture_close(&f);
+}
+
 /* A large object's span ends with its page: what is behind the object is not its. */
 static void test_a_large_objects_rest_is_not_visited(void **state)
 {
@@ -322,10 +367,10 @@ static void test_a_large_objects_rest_is_not_visited(void **state)
 	size_t i;
 
 	(void)state;
-	for (i = 0; i < 2; i++) {
+	for (i = 0; i < 3; i++) {
 		uint64_t *object;
 
-		open_layout(&f, i ? GCHEAP_LAYOUT_HEADER : GCHEAP_LAYOUT_SPAN);
+		open_layout(&f, (enum gcheap_layout)i);
 		object = gcheap_new_array(f.thread, type_with_mask(f.heap, 8, 8, 1), 5000);
 		assert_non_null(object);
 		assert_int_equal(gcheap_pointer_mask(f.heap, object, mask, 5120), 5000);
@@ -377,6 +422,12 @@ static void test_objects_have_their_types_alignment_in_header_layout(void **stat
 {
 	(void)state;
 	check_alignments(GCHEAP_LAYOUT_HEADER);
+}
+
+static void test_objects_have_their_types_alignment_in_footer_layout(void **state)
+{
+	(void)state;
+	check_alignments(GCHEAP_LAYOUT_FOOTER);
 }
 
 /* ---- what is refused ---------------------------------------------------------- */
@@ -500,12 +551,16 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_any_range_has_the_pointers_of_a_naive_model_in_span_layout),
 		cmocka_unit_test(test_any_range_has_the_pointers_of_a_naive_model_in_header_layout),
+		cmocka_unit_test(test_any_range_has_the_pointers_of_a_naive_model_in_footer_layout),
 		cmocka_unit_test(test_the_shapes_of_gos_tests_in_span_layout),
 		cmocka_unit_test(test_the_shapes_of_gos_tests_in_header_layout),
+		cmocka_unit_test(test_the_shapes_of_gos_tests_in_footer_layout),
 		cmocka_unit_test(test_a_reused_slot_has_the_new_types_pointers),
+		cmocka_unit_test(test_a_footer_is_not_visited),
 		cmocka_unit_test(test_a_large_objects_rest_is_not_visited),
 		cmocka_unit_test(test_objects_have_their_types_alignment_in_span_layout),
 		cmocka_unit_test(test_objects_have_their_types_alignment_in_header_layout),
+		cmocka_unit_test(test_objects_have_their_types_alignment_in_footer_layout),
 		cmocka_unit_test(test_err_pointer_mask),
 #if UNDER_ASAN
 		cmocka_unit_test(test_fast_forward_skips_what_it_says),

@@ -19,7 +19,9 @@ struct node {
 	uint64_t payload[4];
 };
 
-static const enum gcheap_layout layouts[] = { GCHEAP_LAYOUT_SPAN, GCHEAP_LAYOUT_HEADER };
+static const enum gcheap_layout layouts[] = {
+	GCHEAP_LAYOUT_SPAN, GCHEAP_LAYOUT_HEADER, GCHEAP_LAYOUT_FOOTER,
+};
 
 static void open_layout(struct fixture *f, enum gcheap_layout layout)
 {

@@ -327,5 +327,5 @@ int main(void)
 		cmocka_unit_test(test_conservative_stacks_hold_what_registers_point_at),
 	};
 
-	return run_in_both_layouts("roots", tests);
+	return run_in_all_layouts("roots", tests);
 }

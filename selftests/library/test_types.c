@@ -547,5 +547,5 @@ int main(void)
 						setup, teardown),
 	};
 
-	return run_in_both_layouts("types", tests);
+	return run_in_all_layouts("types", tests);
 }

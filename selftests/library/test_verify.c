@@ -4,7 +4,7 @@
  * not, and the report names the place.
  *
  * What a program can break through the device too is broken on both backends:
- * objects, headers, alloc bits. The tables can only be written where they are
+ * objects, headers, footers, alloc bits. The tables can only be written where they are
  * local.
  */
 #include <stdio.h>
@@ -13,7 +13,9 @@
 #include "library_test.h"
 #include "view.h"
 
-static const enum gcheap_layout layouts[] = { GCHEAP_LAYOUT_SPAN, GCHEAP_LAYOUT_HEADER };
+static const enum gcheap_layout layouts[] = {
+	GCHEAP_LAYOUT_SPAN, GCHEAP_LAYOUT_HEADER, GCHEAP_LAYOUT_FOOTER,
+};
 
 static void open_layout(struct fixture *f, enum gcheap_layout layout)
 {
@@ -212,6 +214,29 @@ static void test_a_broken_header_is_reported(void **state)
 	fixture_close(&f);
 }
 
+static void test_a_broken_footer_is_reported(void **state)
+{
+	struct fixture f;
+	uint64_t *object;
+
+	(void)state;
+	open_layout(&f, GCHEAP_LAYOUT_FOOTER);
+	object = new_object(&f, type_with_mask(f.heap, 1000, 8, 1));
+	assert_sound(f.heap);
+	/* The slot has 1024 bytes, and its last word is the type's. */
+	object[127] += 1000;
+	assert_broken(f.heap, "footer");
+	object[127] = 0;
+	assert_broken(f.heap, "footer");
+	object[127] = 1;
+	assert_sound(f.heap);
+	object[126] = 1;
+	assert_broken(f.heap, "behind its last element");
+	object[126] = 0;
+	assert_sound(f.heap);
+	fixture_close(&f);
+}
+
 static void test_a_tail_that_is_not_zero_is_reported(void **state)
 {
 	struct fixture f;
@@ -350,6 +375,7 @@ int main(void)
 		cmocka_unit_test(test_a_heap_without_a_thread_is_sound),
 		cmocka_unit_test(test_a_wild_pointer_is_reported),
 		cmocka_unit_test(test_a_broken_header_is_reported),
+		cmocka_unit_test(test_a_broken_footer_is_reported),
 		cmocka_unit_test(test_a_tail_that_is_not_zero_is_reported),
 		cmocka_unit_test(test_alloc_bits_that_are_no_slots_are_reported),
 		cmocka_unit_test(test_tables_that_disagree_are_reported),

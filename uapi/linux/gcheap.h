@@ -121,6 +121,7 @@ enum gcheap_region {
  * @GCHEAP_KIND_HEAP_BITS: one bit a word, in the last 1/64 of the span
  * @GCHEAP_KIND_HEADER: a type word at the start of each slot
  * @GCHEAP_KIND_LARGE: one object in the span; its type is the descriptor's
+ * @GCHEAP_KIND_FOOTER: a type word at the end of each slot
  */
 enum gcheap_kind {
 	GCHEAP_KIND_NONE,
@@ -130,6 +131,7 @@ enum gcheap_kind {
 	GCHEAP_KIND_HEAP_BITS,
 	GCHEAP_KIND_HEADER,
 	GCHEAP_KIND_LARGE,
+	GCHEAP_KIND_FOOTER,
 };
 
 /* ---- SPANS ------------------------------------------------------------------ */
@@ -344,6 +346,7 @@ enum gcheap_op {
 enum gcheap_uapi_layout {
 	GCHEAP_UAPI_LAYOUT_SPAN,
 	GCHEAP_UAPI_LAYOUT_HEADER,
+	GCHEAP_UAPI_LAYOUT_FOOTER,
 };
 
 /* Objects up to this size have heap bits in the layouts that use them. */
@@ -353,6 +356,7 @@ enum gcheap_uapi_layout {
 
 #define GCHEAP_FEATURE_LAYOUT_SPAN	_BITULL(0)
 #define GCHEAP_FEATURE_LAYOUT_HEADER	_BITULL(1)
+#define GCHEAP_FEATURE_LAYOUT_FOOTER	_BITULL(2)
 
 /**
  * struct gcheap_setup - GCHEAP_IOC_SETUP: make this open file a heap
