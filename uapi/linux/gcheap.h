@@ -476,11 +476,13 @@ struct gcheap_grant {
  * @out_granted: how many were taken
  * @out_reserved: zero
  *
- * Spans come empty before fragmented, and as many as fit @grants; fewer than
- * asked for is no error as long as there is one. They are backed by memory
+ * Spans come empty before fragmented, unless most slots of their kind are free
+ * already, and as many as fit @grants; fewer than asked for is no error as long as
+ * there is one. They are backed by memory
  * before the request returns. Returned spans without an object are freed.
  *
- * Errors: EINVAL a page that is no cached span, or stands twice, a size class
+ * Errors: EINVAL a page that is no cached span, or stands twice, @want_bytes but
+ * no room in @grants, a size class
  * or type that does not exist, or slots too small for the type; EOVERFLOW
  * @return_count or @grant_count over the limit. ENOMEM not one span could be
  * had (out of memory or of reserve): @returns are still cached, and can be
