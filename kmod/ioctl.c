@@ -21,17 +21,9 @@
 
 #include "module.h"
 
-union request_args {
-	u32 size;
-	struct gcheap_setup setup;
-	struct gcheap_type_add type_add;
-	struct gcheap_refill refill;
-	struct gcheap_alloc_large alloc_large;
-	struct gcheap_mark_start mark_start;
-	struct gcheap_sweep_start sweep_start;
-	struct gcheap_sweep sweep;
-	struct gcheap_heap_stats stats;
-};
+/* What this module has beside what every port of kmod/core has. */
+#define SETUP_FLAGS	0u
+#define SETUP_FEATURES	0ull
 
 /**
  * struct request - one operation
@@ -64,7 +56,7 @@ static int request_setup(struct gcheap_heap *heap, union request_args *args)
 
 	if (heap->owner)
 		return -EBUSY;
-	error = heap_setup_check(setup);
+	error = heap_setup_check(setup, SETUP_FLAGS, SETUP_FEATURES);
 	if (error)
 		return error;
 	error = heap_init(&heap->core, setup);
@@ -201,6 +193,36 @@ static int request_stats(struct gcheap_heap *heap, union request_args *args)
 	return heap_stats(&heap->core, &args->stats);
 }
 
+static int request_free_large(struct gcheap_heap *heap, union request_args *args)
+{
+	return heap_free_large(&heap->core, &args->free_large);
+}
+
+static int request_reclaim(struct gcheap_heap *heap, union request_args *args)
+{
+	return heap_reclaim(&heap->core, &args->reclaim);
+}
+
+static int request_scavenge(struct gcheap_heap *heap, union request_args *args)
+{
+	return heap_scavenge(&heap->core, &args->scavenge);
+}
+
+static int request_chunk_new(struct gcheap_heap *heap, union request_args *args)
+{
+	return heap_chunk_new(&heap->core, &args->chunk_new);
+}
+
+static int request_chunk_free(struct gcheap_heap *heap, union request_args *args)
+{
+	return heap_chunk_free(&heap->core, &args->chunk_free);
+}
+
+static int request_chunk_ready(struct gcheap_heap *heap, union request_args *args)
+{
+	return heap_chunk_ready(&heap->core, &args->chunk_ready);
+}
+
 #define REQUEST(op, handler, type, last_required)			\
 	[op] = {							\
 		.run = handler,						\
@@ -216,9 +238,16 @@ static const struct request requests[GCHEAP_OPS] = {
 	REQUEST(GCHEAP_OP_MARK_START, request_mark_start, struct gcheap_mark_start,
 		out_swept_spans),
 	REQUEST(GCHEAP_OP_SWEEP_START, request_sweep_start, struct gcheap_sweep_start,
-		out_unswept_spans),
+		goal_bytes),
 	REQUEST(GCHEAP_OP_SWEEP, request_sweep, struct gcheap_sweep, out_unswept_spans),
 	REQUEST(GCHEAP_OP_STATS, request_stats, struct gcheap_heap_stats, flags),
+	REQUEST(GCHEAP_OP_FREE_LARGE, request_free_large, struct gcheap_free_large, page),
+	REQUEST(GCHEAP_OP_RECLAIM, request_reclaim, struct gcheap_reclaim, out_left),
+	REQUEST(GCHEAP_OP_SCAVENGE, request_scavenge, struct gcheap_scavenge, out_free_bytes),
+	REQUEST(GCHEAP_OP_CHUNK_NEW, request_chunk_new, struct gcheap_chunk_new, out_flags),
+	REQUEST(GCHEAP_OP_CHUNK_FREE, request_chunk_free, struct gcheap_chunk_free, page),
+	REQUEST(GCHEAP_OP_CHUNK_READY, request_chunk_ready, struct gcheap_chunk_ready, page),
+	REQUEST(GCHEAP_OP_TRACK, request_track, struct gcheap_track, out_end),
 };
 
 /* Whether the caller may send this operation at all. */

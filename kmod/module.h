@@ -6,6 +6,7 @@
  *	main.c		the module, its device node, its figures in sysfs
  *	file.c		open and close; the life of a struct gcheap_heap
  *	ioctl.c		requests: from a user's struct to kmod/core and back
+ *	track.c		which pages were written
  *	mapping.c	the six regions in the owner's address space, page faults
  *	tables.c	physical pages of the mapped tables
  *	pages.c		physical pages of object memory
@@ -107,6 +108,27 @@ extern const struct file_operations gcheap_fops;
 void gcheap_heap_empty(struct gcheap_heap *heap);
 
 /* ioctl.c */
+
+/* Room for the struct of any request. */
+union request_args {
+	u32 size;
+	struct gcheap_setup setup;
+	struct gcheap_type_add type_add;
+	struct gcheap_refill refill;
+	struct gcheap_alloc_large alloc_large;
+	struct gcheap_mark_start mark_start;
+	struct gcheap_sweep_start sweep_start;
+	struct gcheap_sweep sweep;
+	struct gcheap_heap_stats stats;
+	struct gcheap_free_large free_large;
+	struct gcheap_reclaim reclaim;
+	struct gcheap_scavenge scavenge;
+	struct gcheap_chunk_new chunk_new;
+	struct gcheap_chunk_free chunk_free;
+	struct gcheap_chunk_ready chunk_ready;
+	struct gcheap_track track;
+};
+
 long gcheap_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
 
 /* mapping.c */
@@ -116,6 +138,9 @@ unsigned long mapping_get_unmapped_area(struct file *file, unsigned long addr,
 					unsigned long flags);
 int mapping_map_pages(struct gcheap_heap *heap, unsigned long index,
 		      struct page **pages, unsigned long count);
+
+/* track.c */
+int request_track(struct gcheap_heap *heap, union request_args *args);
 
 /* tables.c */
 void tables_init(struct gcheap_heap *heap);

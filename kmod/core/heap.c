@@ -9,12 +9,12 @@ static_assert(HEAP_GROW_PAGES % (1u << SPAN_TABLE_SHIFT) == 0);
 
 /* ---- life ------------------------------------------------------------------- */
 
-int heap_setup_check(struct gcheap_setup *setup)
+int heap_setup_check(struct gcheap_setup *setup, u32 flags, u64 features)
 {
 	u64 reserve = setup->reserve_bytes;
 	u64 pages;
 
-	if (setup->flags)
+	if (setup->flags & ~flags)
 		return -EOPNOTSUPP;
 	if (setup->reserved)
 		return -EINVAL;
@@ -29,13 +29,15 @@ int heap_setup_check(struct gcheap_setup *setup)
 	pages = reserve >> GCHEAP_PAGE_SHIFT;
 	setup->reserve_bytes = reserve;
 	setup->out_features = GCHEAP_FEATURE_LAYOUT_SPAN | GCHEAP_FEATURE_LAYOUT_HEADER |
-			      GCHEAP_FEATURE_LAYOUT_FOOTER;
+			      GCHEAP_FEATURE_LAYOUT_FOOTER | features;
 	setup->out_region_bytes[GCHEAP_REGION_HEAP] = reserve;
 	setup->out_region_bytes[GCHEAP_REGION_PAGES] = pages * sizeof(u64);
 	setup->out_region_bytes[GCHEAP_REGION_SPANS] = pages * sizeof(struct gcheap_span);
 	setup->out_region_bytes[GCHEAP_REGION_TYPES] = GCHEAP_TYPES_BYTES;
 	setup->out_region_bytes[GCHEAP_REGION_MARKS] = GCHEAP_MARKS_BYTES(reserve);
 	setup->out_region_bytes[GCHEAP_REGION_CTRL] = PORT_TABLE_PAGE_BYTES;
+	setup->out_region_bytes[GCHEAP_REGION_DIRTY] =
+		round_up(pages / 8, (u64)PORT_TABLE_PAGE_BYTES);
 	setup->out_abi = GCHEAP_ABI;
 	setup->out_reserved = 0;
 	return 0;
@@ -46,6 +48,7 @@ int heap_init(struct heap *heap, const struct gcheap_setup *setup)
 	int error;
 
 	heap->layout = setup->layout;
+	heap->flags = setup->flags;
 	heap->reserve_bytes = setup->reserve_bytes;
 	heap->phase = GCHEAP_PHASE_IDLE;
 	type_table_init(&heap->types);
@@ -362,5 +365,22 @@ int heap_stats(struct heap *heap, struct gcheap_heap_stats *stats)
 		return -EOPNOTSUPP;
 	heap->counters.heap_pages = heap->heap_pages;
 	stats->out_counters = heap->counters;
+	return 0;
+}
+
+int heap_free_large(struct heap *heap, struct gcheap_free_large *request)
+{
+	const struct gcheap_span *span;
+
+	if (request->flags)
+		return -EOPNOTSUPP;
+	if (request->reserved || !request->page || request->page >= heap->heap_pages)
+		return -EINVAL;
+	span = heap_span(heap, request->page);
+	if (span_state(span) != GCHEAP_SPAN_LARGE)
+		return -EINVAL;
+	if (heap->phase == GCHEAP_PHASE_MARK)
+		return -EBUSY;
+	span_free(heap, request->page);
 	return 0;
 }

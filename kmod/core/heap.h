@@ -34,6 +34,7 @@
 /**
  * struct heap - the logic's view of one heap
  * @layout: enum gcheap_uapi_layout
+ * @flags: GCHEAP_SETUP_*
  * @reserve_bytes: length of the HEAP region
  * @generation: sweep generation, +2 at each SWEEP_START
  * @phase: enum gcheap_phase
@@ -55,6 +56,7 @@
  */
 struct heap {
 	u32 layout;
+	u32 flags;
 	u64 reserve_bytes;
 	u32 generation;
 	u32 phase;
@@ -76,10 +78,12 @@ struct heap {
  *	on the heap
  * @setup: the request; @reserve_bytes is replaced by the default where it is 0,
  *	and the outputs are filled
+ * @flags: GCHEAP_SETUP_* that the caller can do
+ * @features: GCHEAP_FEATURE_* that it adds to those of every port
  *
  * Return: 0, -EINVAL or -EOPNOTSUPP.
  */
-int heap_setup_check(struct gcheap_setup *setup);
+int heap_setup_check(struct gcheap_setup *setup, u32 flags, u64 features);
 
 /**
  * heap_init() - make a heap
@@ -132,6 +136,12 @@ int heap_mark_start(struct heap *heap, struct gcheap_mark_start *start);
 int heap_sweep_start(struct heap *heap, struct gcheap_sweep_start *start);
 int heap_sweep(struct heap *heap, struct gcheap_sweep *sweep);
 int heap_stats(struct heap *heap, struct gcheap_heap_stats *stats);
+int heap_free_large(struct heap *heap, struct gcheap_free_large *request);
+int heap_reclaim(struct heap *heap, struct gcheap_reclaim *reclaim);
+int heap_scavenge(struct heap *heap, struct gcheap_scavenge *scavenge);
+int heap_chunk_new(struct heap *heap, struct gcheap_chunk_new *request);
+int heap_chunk_free(struct heap *heap, struct gcheap_chunk_free *request);
+int heap_chunk_ready(struct heap *heap, struct gcheap_chunk_ready *request);
 
 /* ---- pages ------------------------------------------------------------------ */
 

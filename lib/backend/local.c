@@ -59,6 +59,18 @@ static int local_dispatch(struct heap *heap, enum gcheap_op op, void *arg)
 		return heap_sweep(heap, arg);
 	case GCHEAP_OP_STATS:
 		return heap_stats(heap, arg);
+	case GCHEAP_OP_FREE_LARGE:
+		return heap_free_large(heap, arg);
+	case GCHEAP_OP_RECLAIM:
+		return heap_reclaim(heap, arg);
+	case GCHEAP_OP_SCAVENGE:
+		return heap_scavenge(heap, arg);
+	case GCHEAP_OP_CHUNK_NEW:
+		return heap_chunk_new(heap, arg);
+	case GCHEAP_OP_CHUNK_FREE:
+		return heap_chunk_free(heap, arg);
+	case GCHEAP_OP_CHUNK_READY:
+		return heap_chunk_ready(heap, arg);
 	default:
 		return -ENOTTY;
 	}
@@ -149,7 +161,7 @@ static int local_make(struct local_backend *local, const struct gcheap_setup *se
 int backend_open_local(struct gcheap_setup *setup, struct backend **backend)
 {
 	struct local_backend *local;
-	int error = heap_setup_check(setup);
+	int error = heap_setup_check(setup, 0, 0);
 
 	if (error)
 		return error_set(error, "the local backend refused the reserve or the layout");

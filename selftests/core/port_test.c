@@ -144,7 +144,7 @@ struct test_heap *test_heap_new(u32 layout, u64 reserve_bytes, int *error)
 	};
 	struct test_heap *th = zalloc_or_abort(1, sizeof(*th));
 
-	*error = heap_setup_check(&setup);
+	*error = heap_setup_check(&setup, 0, 0);
 	if (*error) {
 		free(th);
 		return NULL;

@@ -40,7 +40,7 @@ static int teardown(void **state)
 		.reserve_bytes = GCHEAP_RESERVE_MIN,				\
 	};									\
 	__VA_ARGS__;								\
-	assert_int_equal(heap_setup_check(&setup_), expected);			\
+	assert_int_equal(heap_setup_check(&setup_, 0, 0), expected);			\
 } while (0)
 
 static void test_err_setup_with_an_unknown_flag(void **state)
@@ -85,7 +85,7 @@ static void test_setup_answers_with_the_length_of_each_region(void **state)
 	struct gcheap_setup request = { .size = sizeof(request) };
 
 	(void)state;
-	assert_int_equal(heap_setup_check(&request), 0);
+	assert_int_equal(heap_setup_check(&request, 0, 0), 0);
 	assert_int_equal(request.reserve_bytes, GCHEAP_RESERVE_DEFAULT);
 	assert_int_equal(request.out_region_bytes[GCHEAP_REGION_HEAP], 1ull << 36);
 	assert_int_equal(request.out_region_bytes[GCHEAP_REGION_PAGES], 1ull << 26);

@@ -227,6 +227,75 @@ int cmd_stats(int fd, struct gcheap_counters *out)
 	return ret;
 }
 
+int cmd_sweep_start_flags(int fd, __u32 flags, __u64 goal_bytes, struct gcheap_sweep_start *out)
+{
+	struct gcheap_sweep_start start = {
+		.size = sizeof(start), .flags = flags, .goal_bytes = goal_bytes,
+	};
+	int ret = cmd_send(fd, GCHEAP_OP_SWEEP_START, &start);
+
+	if (!ret && out)
+		*out = start;
+	return ret;
+}
+
+int cmd_free_large(int fd, __u32 page)
+{
+	struct gcheap_free_large request = { .size = sizeof(request), .page = page };
+
+	return cmd_send(fd, GCHEAP_OP_FREE_LARGE, &request);
+}
+
+int cmd_reclaim(int fd, __u64 max_pages, struct gcheap_reclaim *out)
+{
+	struct gcheap_reclaim reclaim = { .size = sizeof(reclaim), .max_pages = max_pages };
+	int ret = cmd_send(fd, GCHEAP_OP_RECLAIM, &reclaim);
+
+	if (!ret && out)
+		*out = reclaim;
+	return ret;
+}
+
+int cmd_scavenge(int fd, __u64 max_bytes, struct gcheap_scavenge *out)
+{
+	struct gcheap_scavenge scavenge = { .size = sizeof(scavenge), .max_bytes = max_bytes };
+	int ret = cmd_send(fd, GCHEAP_OP_SCAVENGE, &scavenge);
+
+	if (!ret && out)
+		*out = scavenge;
+	return ret;
+}
+
+int cmd_chunk_new(int fd, struct gcheap_chunk_new *out)
+{
+	struct gcheap_chunk_new chunk = { .size = sizeof(chunk) };
+	int ret = cmd_send(fd, GCHEAP_OP_CHUNK_NEW, &chunk);
+
+	if (!ret && out)
+		*out = chunk;
+	return ret;
+}
+
+int cmd_chunk_free(int fd, __u32 page)
+{
+	struct gcheap_chunk_free chunk = { .size = sizeof(chunk), .page = page };
+
+	return cmd_send(fd, GCHEAP_OP_CHUNK_FREE, &chunk);
+}
+
+int cmd_chunk_ready(int fd, __u32 page)
+{
+	struct gcheap_chunk_ready chunk = { .size = sizeof(chunk), .page = page };
+
+	return cmd_send(fd, GCHEAP_OP_CHUNK_READY, &chunk);
+}
+
+int cmd_track(int fd, struct gcheap_track *track)
+{
+	track->size = sizeof(*track);
+	return cmd_send(fd, GCHEAP_OP_TRACK, track);
+}
+
 __u32 request_bytes(unsigned int op)
 {
 	static const __u32 bytes[GCHEAP_OPS] = {
@@ -238,6 +307,13 @@ __u32 request_bytes(unsigned int op)
 		[GCHEAP_OP_SWEEP_START] = sizeof(struct gcheap_sweep_start),
 		[GCHEAP_OP_SWEEP] = sizeof(struct gcheap_sweep),
 		[GCHEAP_OP_STATS] = sizeof(struct gcheap_heap_stats),
+		[GCHEAP_OP_FREE_LARGE] = sizeof(struct gcheap_free_large),
+		[GCHEAP_OP_RECLAIM] = sizeof(struct gcheap_reclaim),
+		[GCHEAP_OP_SCAVENGE] = sizeof(struct gcheap_scavenge),
+		[GCHEAP_OP_CHUNK_NEW] = sizeof(struct gcheap_chunk_new),
+		[GCHEAP_OP_CHUNK_FREE] = sizeof(struct gcheap_chunk_free),
+		[GCHEAP_OP_CHUNK_READY] = sizeof(struct gcheap_chunk_ready),
+		[GCHEAP_OP_TRACK] = sizeof(struct gcheap_track),
 	};
 
 	return bytes[op];
@@ -267,6 +343,15 @@ void request_valid(unsigned int op, union any_request *request,
 		break;
 	case GCHEAP_OP_SWEEP:
 		request->sweep.max_spans = 1;
+		break;
+	case GCHEAP_OP_RECLAIM:
+		request->reclaim.max_pages = 1;
+		break;
+	case GCHEAP_OP_SCAVENGE:
+		request->scavenge.max_bytes = 1;
+		break;
+	case GCHEAP_OP_TRACK:
+		request->track.flags = GCHEAP_TRACK_BITMAP;
 		break;
 	}
 }

@@ -194,6 +194,16 @@ int cmd_mark_start(int fd, struct gcheap_mark_start *out);
 int cmd_sweep_start(int fd, struct gcheap_sweep_start *out);
 int cmd_sweep(int fd, __u64 max_spans, struct gcheap_sweep *out);
 int cmd_stats(int fd, struct gcheap_counters *out);
+int cmd_sweep_start_flags(int fd, __u32 flags, __u64 goal_bytes,
+			  struct gcheap_sweep_start *out);
+int cmd_free_large(int fd, __u32 page);
+int cmd_reclaim(int fd, __u64 max_pages, struct gcheap_reclaim *out);
+int cmd_scavenge(int fd, __u64 max_bytes, struct gcheap_scavenge *out);
+int cmd_chunk_new(int fd, struct gcheap_chunk_new *out);
+int cmd_chunk_free(int fd, __u32 page);
+int cmd_chunk_ready(int fd, __u32 page);
+/* Fills in @track->size. */
+int cmd_track(int fd, struct gcheap_track *track);
 
 /* One span; its first page. Returns them all again. */
 int cmd_take(int fd, __u32 type, __u32 size_class, struct gcheap_grant *grant);
@@ -208,6 +218,15 @@ int cmd_give(int fd, const __u32 *pages, __u32 count);
 #define test_cmd_mark_start(...) ASSERT_OK(cmd_mark_start(self->heap.fd, __VA_ARGS__))
 #define test_cmd_sweep_start(...) ASSERT_OK(cmd_sweep_start(self->heap.fd, __VA_ARGS__))
 #define test_cmd_sweep(...)	 ASSERT_OK(cmd_sweep(self->heap.fd, __VA_ARGS__))
+#define test_cmd_sweep_start_flags(...) \
+	ASSERT_OK(cmd_sweep_start_flags(self->heap.fd, __VA_ARGS__))
+#define test_cmd_free_large(...) ASSERT_OK(cmd_free_large(self->heap.fd, __VA_ARGS__))
+#define test_cmd_reclaim(...)	 ASSERT_OK(cmd_reclaim(self->heap.fd, __VA_ARGS__))
+#define test_cmd_scavenge(...)	 ASSERT_OK(cmd_scavenge(self->heap.fd, __VA_ARGS__))
+#define test_cmd_chunk_new(...)	 ASSERT_OK(cmd_chunk_new(self->heap.fd, __VA_ARGS__))
+#define test_cmd_chunk_free(...) ASSERT_OK(cmd_chunk_free(self->heap.fd, __VA_ARGS__))
+#define test_cmd_chunk_ready(...) ASSERT_OK(cmd_chunk_ready(self->heap.fd, __VA_ARGS__))
+#define test_cmd_track(...)	 ASSERT_OK(cmd_track(self->heap.fd, __VA_ARGS__))
 #define test_cmd_stats(...)	 ASSERT_OK(cmd_stats(self->heap.fd, __VA_ARGS__))
 
 /*
@@ -250,6 +269,13 @@ union any_request {
 	struct gcheap_sweep_start sweep_start;
 	struct gcheap_sweep sweep;
 	struct gcheap_heap_stats stats;
+	struct gcheap_free_large free_large;
+	struct gcheap_reclaim reclaim;
+	struct gcheap_scavenge scavenge;
+	struct gcheap_chunk_new chunk_new;
+	struct gcheap_chunk_free chunk_free;
+	struct gcheap_chunk_ready chunk_ready;
+	struct gcheap_track track;
 	__u8 bytes[512];
 };
 

@@ -45,6 +45,9 @@
 #define GCHEAP_ARENA_BYTES	_BITUL(GCHEAP_ARENA_SHIFT)
 #define GCHEAP_GRANULE_SHIFT	4	/* mark and alloc bits: one per 16 bytes */
 
+#define GCHEAP_CHUNK_SHIFT	23	/* chunk of a user arena: 8 MiB */
+#define GCHEAP_CHUNK_BYTES	_BITUL(GCHEAP_CHUNK_SHIFT)
+
 #define GCHEAP_RESERVE_DEFAULT	_BITULL(36)	/* 64 GiB */
 #define GCHEAP_RESERVE_MIN	_BITULL(GCHEAP_ARENA_SHIFT)
 #define GCHEAP_RESERVE_MAX	_BITULL(40)	/* 1 TiB */
@@ -62,6 +65,8 @@
  * @GCHEAP_REGION_MARKS: read-write; four bit tables one after the other: bit
  *	table 0, bit table 1, page marks, page specials. See GCHEAP_MARKS_*.
  * @GCHEAP_REGION_CTRL: struct gcheap_ctrl, read-only.
+ * @GCHEAP_REGION_DIRTY: one bit a heap page, read-only: what TRACK found written;
+ *	made by the first TRACK with GCHEAP_TRACK_BITMAP
  * @GCHEAP_REGIONS: how many there are
  *
  * Read-only regions refuse PROT_WRITE and can never be made writable later.
@@ -71,8 +76,12 @@
  * the tables, what speaks only of such pages. MARKS, however, can be read in its
  * whole length: what is not there reads as zeros, and cannot be written.
  *
- * Errors of mmap(): ENXIO before GCHEAP_IOC_SETUP; EPERM not the owner, or
- * PROT_EXEC; EINVAL not MAP_SHARED, not a region's offset or length, or an address
+ * Another process that holds the file may look: it may map PAGES, SPANS, TYPES,
+ * CTRL and DIRTY read-only, and HEAP read-only in a heap of
+ * GCHEAP_SETUP_SHARE_READ. When the owner has ended, its mappings fault.
+ *
+ * Errors of mmap(): ENXIO before GCHEAP_IOC_SETUP; EPERM what only the owner may
+ * map, or PROT_EXEC; EINVAL not MAP_SHARED, not a region's offset or length, or an address
  * of HEAP that is not a multiple of the arena size; EACCES PROT_WRITE of a
  * read-only region; EBUSY HEAP is mapped already.
  */
@@ -83,6 +92,7 @@ enum gcheap_region {
 	GCHEAP_REGION_TYPES,
 	GCHEAP_REGION_MARKS,
 	GCHEAP_REGION_CTRL,
+	GCHEAP_REGION_DIRTY,
 	GCHEAP_REGIONS,
 };
 
@@ -143,6 +153,10 @@ enum gcheap_kind {
  * @GCHEAP_SPAN_CENTRAL: small objects, kept by the kernel
  * @GCHEAP_SPAN_CACHED: small objects, handed to the owner by REFILL
  * @GCHEAP_SPAN_LARGE: one large object
+ * @GCHEAP_SPAN_CHUNK: a chunk of a user arena, in use until CHUNK_FREE. What is
+ *	in it, only the owner knows: its pages are of GCHEAP_KIND_NONE
+ * @GCHEAP_SPAN_QUARANTINE: a freed chunk, or in a heap of
+ *	GCHEAP_SETUP_FAULT_FREED a freed span: without memory, each access faults
  */
 enum gcheap_span_state {
 	GCHEAP_SPAN_FREE,
@@ -150,6 +164,8 @@ enum gcheap_span_state {
 	GCHEAP_SPAN_CENTRAL,
 	GCHEAP_SPAN_CACHED,
 	GCHEAP_SPAN_LARGE,
+	GCHEAP_SPAN_CHUNK,
+	GCHEAP_SPAN_QUARANTINE,
 };
 
 #define GCHEAP_SPAN_STATE_MASK	0x0f
@@ -276,6 +292,18 @@ enum gcheap_phase {
  * @refilled_spans: spans handed out by them
  * @large_objects: large objects allocated since SETUP
  * @types: registered types
+ * @free_bytes: memory of free heap pages, ready for reuse without a fault
+ * @stock_bytes: memory that the heap holds and has not mapped anywhere
+ * @huge_bytes: of @resident_bytes, what is in whole 2 MiB pages
+ * @zeroed_bytes: memory that was zeroed ahead of demand since SETUP
+ * @released_bytes: memory given back to the system since SETUP
+ * @reclaimed_pages: heap pages of dead spans freed by allocations and RECLAIM
+ * @chunks: chunks of user arenas in use
+ * @quarantined_pages: heap pages in GCHEAP_SPAN_QUARANTINE
+ * @faults: page faults in HEAP that found memory, since SETUP
+ * @bad_faults: accesses to HEAP where no memory is, since SETUP
+ * @tracks: TRACK requests
+ * @dirty_pages: heap pages that they found written
  */
 struct gcheap_counters {
 	__aligned_u64 heap_pages;
@@ -292,6 +320,34 @@ struct gcheap_counters {
 	__aligned_u64 refilled_spans;
 	__aligned_u64 large_objects;
 	__aligned_u64 types;
+	__aligned_u64 free_bytes;
+	__aligned_u64 stock_bytes;
+	__aligned_u64 huge_bytes;
+	__aligned_u64 zeroed_bytes;
+	__aligned_u64 released_bytes;
+	__aligned_u64 reclaimed_pages;
+	__aligned_u64 chunks;
+	__aligned_u64 quarantined_pages;
+	__aligned_u64 faults;
+	__aligned_u64 bad_faults;
+	__aligned_u64 tracks;
+	__aligned_u64 dirty_pages;
+};
+
+/**
+ * enum gcheap_pressure - how short of memory the system is, or the memory cgroup
+ * @GCHEAP_PRESSURE_NONE: not known to be
+ * @GCHEAP_PRESSURE_LOW: the kernel has asked for memory, and clean free pages of
+ *	this heap were enough
+ * @GCHEAP_PRESSURE_HIGH: it has asked for more than the heap could give back
+ *	without a collection
+ * @GCHEAP_PRESSURE_LIMIT: a request of this heap has failed for want of memory
+ */
+enum gcheap_pressure {
+	GCHEAP_PRESSURE_NONE,
+	GCHEAP_PRESSURE_LOW,
+	GCHEAP_PRESSURE_HIGH,
+	GCHEAP_PRESSURE_LIMIT,
 };
 
 /**
@@ -303,6 +359,10 @@ struct gcheap_counters {
  * @mark_table: which of the two bit tables holds the mark bits now
  * @heap_pages: as in @counters, for a marker's range check; only grows
  * @counters: see struct gcheap_counters; exact between requests
+ * @pressure: enum gcheap_pressure. The file polls as EPOLLPRI while it is not
+ *	GCHEAP_PRESSURE_NONE, which SCAVENGE and SWEEP_START make it
+ * @pressure_sequence: one more at each event that raised @pressure or found it
+ *	raised
  */
 struct gcheap_ctrl {
 	__u32 abi;
@@ -312,6 +372,8 @@ struct gcheap_ctrl {
 	__u32 mark_table;
 	__u32 heap_pages;
 	struct gcheap_counters counters;
+	__u32 pressure;
+	__u32 pressure_sequence;
 };
 
 /* ---- requests --------------------------------------------------------------- */
@@ -329,6 +391,13 @@ enum gcheap_op {
 	GCHEAP_OP_SWEEP_START,
 	GCHEAP_OP_SWEEP,
 	GCHEAP_OP_STATS,
+	GCHEAP_OP_FREE_LARGE,
+	GCHEAP_OP_RECLAIM,
+	GCHEAP_OP_SCAVENGE,
+	GCHEAP_OP_CHUNK_NEW,
+	GCHEAP_OP_CHUNK_FREE,
+	GCHEAP_OP_CHUNK_READY,
+	GCHEAP_OP_TRACK,
 	GCHEAP_OPS,
 };
 
@@ -341,6 +410,26 @@ enum gcheap_op {
 #define GCHEAP_IOC_SWEEP_START	GCHEAP_IOC(GCHEAP_OP_SWEEP_START)
 #define GCHEAP_IOC_SWEEP	GCHEAP_IOC(GCHEAP_OP_SWEEP)
 #define GCHEAP_IOC_STATS	GCHEAP_IOC(GCHEAP_OP_STATS)
+#define GCHEAP_IOC_FREE_LARGE	GCHEAP_IOC(GCHEAP_OP_FREE_LARGE)
+#define GCHEAP_IOC_RECLAIM	GCHEAP_IOC(GCHEAP_OP_RECLAIM)
+#define GCHEAP_IOC_SCAVENGE	GCHEAP_IOC(GCHEAP_OP_SCAVENGE)
+#define GCHEAP_IOC_CHUNK_NEW	GCHEAP_IOC(GCHEAP_OP_CHUNK_NEW)
+#define GCHEAP_IOC_CHUNK_FREE	GCHEAP_IOC(GCHEAP_OP_CHUNK_FREE)
+#define GCHEAP_IOC_CHUNK_READY	GCHEAP_IOC(GCHEAP_OP_CHUNK_READY)
+#define GCHEAP_IOC_TRACK	GCHEAP_IOC(GCHEAP_OP_TRACK)
+
+/**
+ * struct gcheap_uring_cmd - a request by IORING_OP_URING_CMD
+ * @request: address of the request's struct, the same as for ioctl()
+ * @reserved: zero
+ *
+ * The command's cmd_op is enum gcheap_op, this is its payload, and the result of
+ * the completion is 0 or a negative errno.
+ */
+struct gcheap_uring_cmd {
+	__aligned_u64 request;
+	__aligned_u64 reserved;
+};
 
 /* Where pointer metadata lives; see Documentation/design.md. */
 enum gcheap_uapi_layout {
@@ -357,11 +446,23 @@ enum gcheap_uapi_layout {
 #define GCHEAP_FEATURE_LAYOUT_SPAN	_BITULL(0)
 #define GCHEAP_FEATURE_LAYOUT_HEADER	_BITULL(1)
 #define GCHEAP_FEATURE_LAYOUT_FOOTER	_BITULL(2)
+#define GCHEAP_FEATURE_URING		_BITULL(8)
+#define GCHEAP_FEATURE_HUGE_PAGES	_BITULL(9)
+#define GCHEAP_FEATURE_FAULT_FREED	_BITULL(10)
+#define GCHEAP_FEATURE_CHUNKS		_BITULL(11)
+#define GCHEAP_FEATURE_TRACK		_BITULL(12)
+#define GCHEAP_FEATURE_PRESSURE		_BITULL(13)
+
+/* Flags of SETUP. */
+#define GCHEAP_SETUP_HUGE_PAGES		_BITUL(0) /* back HEAP by 2 MiB pages */
+#define GCHEAP_SETUP_FAULT_FREED	_BITUL(1) /* freed spans fault for a cycle */
+#define GCHEAP_SETUP_SHARE_READ		_BITUL(2) /* others may map HEAP to read it */
+#define GCHEAP_SETUP_SNAPSHOTS		_BITUL(3) /* TRACK may write-protect pages */
 
 /**
  * struct gcheap_setup - GCHEAP_IOC_SETUP: make this open file a heap
  * @size: sizeof(struct gcheap_setup)
- * @flags: none yet
+ * @flags: GCHEAP_SETUP_*
  * @layout: enum gcheap_uapi_layout
  * @reserved: zero
  * @reserve_bytes: address space of the heap, a multiple of the arena size from
@@ -501,10 +602,16 @@ struct gcheap_refill {
 	__aligned_u64 grants;
 };
 
+/*
+ * ALLOC_LARGE: back the object by memory as it is touched. A touch that finds none
+ * gets SIGBUS, a system call EFAULT: for objects of which most will never be used.
+ */
+#define GCHEAP_ALLOC_LAZY	_BITUL(0)
+
 /**
  * struct gcheap_alloc_large - GCHEAP_IOC_ALLOC_LARGE: a span for one object
  * @size: sizeof(struct gcheap_alloc_large)
- * @flags: none yet
+ * @flags: GCHEAP_ALLOC_LAZY or 0
  * @type: element type, or 0 for bytes without pointers
  * @reserved: zero
  * @count: number of elements, or bytes when @type is 0; not 0
@@ -550,15 +657,26 @@ struct gcheap_mark_start {
 	__aligned_u64 out_swept_spans;
 };
 
+/*
+ * SWEEP_START: free no span now. Dead spans are found by allocations before they
+ * grow the heap, by RECLAIM, by SWEEP, and at last by the next MARK_START.
+ */
+#define GCHEAP_SWEEP_START_LAZY	_BITUL(0)
+
 /**
  * struct gcheap_sweep_start - GCHEAP_IOC_SWEEP_START: marking is complete
  * @size: sizeof(struct gcheap_sweep_start)
- * @flags: none yet
+ * @flags: GCHEAP_SWEEP_START_LAZY or 0
  * @out_generation: the new sweep generation
  * @out_mark_table: which bit table will hold the next cycle's mark bits
  * @out_freed_spans: spans freed because no page mark was set for them
  * @out_freed_pages: their length in heap pages
  * @out_unswept_spans: spans left to sweep, by REFILL as it needs them or SWEEP
+ * @goal_bytes: the heap's size, in bytes of spans in use, at which the owner means
+ *	to start the next cycle; 0: not known. REFILL and ALLOC_LARGE sweep in
+ *	proportion to what they hand out, so that all is swept by then; and of free
+ *	memory, what makes the heap larger than this and a tenth goes back to the
+ *	system in time
  *
  * The mark bits become the alloc bits.
  *
@@ -573,6 +691,7 @@ struct gcheap_sweep_start {
 	__aligned_u64 out_freed_spans;
 	__aligned_u64 out_freed_pages;
 	__aligned_u64 out_unswept_spans;
+	__aligned_u64 goal_bytes;
 };
 
 /**
@@ -605,6 +724,176 @@ struct gcheap_heap_stats {
 	__u32 size;
 	__u32 flags;
 	struct gcheap_counters out_counters;
+};
+
+/**
+ * struct gcheap_free_large - GCHEAP_IOC_FREE_LARGE: free a large object now
+ * @size: sizeof(struct gcheap_free_large)
+ * @flags: none yet
+ * @page: first page of its span
+ * @reserved: zero
+ *
+ * Errors: EINVAL no large span begins at @page; EBUSY while a cycle marks.
+ */
+struct gcheap_free_large {
+	__u32 size;
+	__u32 flags;
+	__u32 page;
+	__u32 reserved;
+};
+
+/**
+ * struct gcheap_reclaim - GCHEAP_IOC_RECLAIM: free dead spans
+ * @size: sizeof(struct gcheap_reclaim)
+ * @flags: none yet
+ * @max_pages: stop when so many heap pages have been freed
+ * @out_pages: how many were
+ * @out_left: heap pages that are still to be looked at, 0: there is no dead span
+ *
+ * What a lazy SWEEP_START has left.
+ *
+ * Errors: EINVAL @max_pages is 0. EINTR part of the work is done.
+ */
+struct gcheap_reclaim {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 max_pages;
+	__aligned_u64 out_pages;
+	__aligned_u64 out_left;
+};
+
+/**
+ * struct gcheap_scavenge - GCHEAP_IOC_SCAVENGE: give free memory back
+ * @size: sizeof(struct gcheap_scavenge)
+ * @flags: none yet
+ * @max_bytes: stop when so much was given back
+ * @out_bytes: how much was
+ * @out_free_bytes: memory of free pages, and stock, that is left
+ *
+ * Ends the state of pressure (see struct gcheap_ctrl).
+ *
+ * Errors: EINVAL @max_bytes is 0. EINTR part of the work is done.
+ */
+struct gcheap_scavenge {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 max_bytes;
+	__aligned_u64 out_bytes;
+	__aligned_u64 out_free_bytes;
+};
+
+/**
+ * struct gcheap_chunk_new - GCHEAP_IOC_CHUNK_NEW: a chunk for a user arena
+ * @size: sizeof(struct gcheap_chunk_new)
+ * @flags: none yet
+ * @out_page: number of its first heap page; the chunk is aligned to its size
+ * @out_flags: GCHEAP_GRANT_NEEDZERO
+ *
+ * Chunks are not swept: each stays until CHUNK_FREE.
+ */
+struct gcheap_chunk_new {
+	__u32 size;
+	__u32 flags;
+	__u32 out_page;
+	__u32 out_flags;
+};
+
+/**
+ * struct gcheap_chunk_free - GCHEAP_IOC_CHUNK_FREE: end a chunk
+ * @size: sizeof(struct gcheap_chunk_free)
+ * @flags: none yet
+ * @page: first page of the chunk
+ * @reserved: zero
+ *
+ * From now on an access to it gets SIGBUS with code BUS_ADRERR and the address, a
+ * system call EFAULT. Its addresses are not used again before CHUNK_READY.
+ *
+ * Errors: EINVAL no chunk in use begins at @page: it may have been freed before.
+ */
+struct gcheap_chunk_free {
+	__u32 size;
+	__u32 flags;
+	__u32 page;
+	__u32 reserved;
+};
+
+/**
+ * struct gcheap_chunk_ready - GCHEAP_IOC_CHUNK_READY: no pointer leads there
+ * @size: sizeof(struct gcheap_chunk_ready)
+ * @flags: none yet
+ * @page: first page of a freed chunk
+ * @reserved: zero
+ *
+ * The collector has marked the whole heap and found no pointer into the freed
+ * chunk: its addresses may be used again.
+ *
+ * Errors: EINVAL no chunk in quarantine begins at @page; EBUSY while a cycle
+ * marks.
+ */
+struct gcheap_chunk_ready {
+	__u32 size;
+	__u32 flags;
+	__u32 page;
+	__u32 reserved;
+};
+
+/* TRACK: set the bits of the range in DIRTY, and clear those of clean pages. */
+#define GCHEAP_TRACK_BITMAP	_BITUL(0)
+/* TRACK: do not re-arm: the same pages are reported again. */
+#define GCHEAP_TRACK_PEEK	_BITUL(1)
+/*
+ * TRACK: write-protect the pages, so that the first write to each is known when it
+ * happens. Only in a heap of GCHEAP_SETUP_SNAPSHOTS.
+ */
+#define GCHEAP_TRACK_PROTECT	_BITUL(2)
+
+/**
+ * struct gcheap_range - heap pages that follow each other
+ * @page: the first
+ * @npages: how many
+ */
+struct gcheap_range {
+	__u32 page;
+	__u32 npages;
+};
+
+#define GCHEAP_TRACK_RANGES_MAX	65536u
+
+/**
+ * struct gcheap_track - GCHEAP_IOC_TRACK: which pages were written, and re-arm
+ * @size: sizeof(struct gcheap_track)
+ * @flags: GCHEAP_TRACK_*
+ * @page: first heap page of the range
+ * @npages: its length; 0: to the end of the heap
+ * @ranges: address of struct gcheap_range: receives the dirty pages, in order
+ * @range_count: length of @ranges, at most GCHEAP_TRACK_RANGES_MAX
+ * @out_range_count: how many were written there
+ * @out_dirty_pages: how many pages were dirty
+ * @out_end: the range was done up to this page; short of its end when @ranges was
+ *	full, or with a fatal signal
+ *
+ * A heap page is dirty when it was written since the last TRACK that re-armed it,
+ * or since it was handed out; also by a system call. A page that is pinned, for
+ * direct I/O for instance, is dirty as long as it is. Only pages of spans with
+ * pointers are reported. A write that races with the request is in its report, and
+ * then visible when it returns, or in the next one. In a heap of
+ * GCHEAP_SETUP_HUGE_PAGES, all heap pages of a 2 MiB page are dirty together.
+ *
+ * Errors: EOPNOTSUPP the module found at load time that it cannot track writes on
+ * this machine, or GCHEAP_TRACK_PROTECT without GCHEAP_SETUP_SNAPSHOTS; EINVAL a
+ * range that is not in the heap, or nowhere to write the answer; EOVERFLOW
+ * @range_count over the limit.
+ */
+struct gcheap_track {
+	__u32 size;
+	__u32 flags;
+	__u32 page;
+	__u32 npages;
+	__aligned_u64 ranges;
+	__u32 range_count;
+	__u32 out_range_count;
+	__u32 out_dirty_pages;
+	__u32 out_end;
 };
 
 #endif /* _UAPI_LINUX_GCHEAP_H */
