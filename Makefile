@@ -37,7 +37,7 @@ Q := @
 say = @printf '  %-7s %s\n' $(1) $(patsubst $(B)/%,%,$(2))
 endif
 
-.PHONY: all help lib module tools examples bench-programs tests kselftests sparse run check check-debug bench install clean
+.PHONY: all help lib module tools examples bench-programs device-bench-programs tests kselftests sparse run check check-debug bench install clean
 all: lib module tools examples
 
 help:
@@ -188,15 +188,22 @@ extra_libraries = $(shell sed -n 's|^/\* link: \(.*\) \*/$$|\1|p' $(1))
 
 tool_programs := $(call programs,tools)
 example_programs := $(call programs,examples)
-bench_names := $(call programs,bench)
+bench_names := $(filter-out device,$(call programs,bench))
+device_bench_names := $(basename $(notdir $(filter-out bench/device/device_bench.c,$(wildcard bench/device/*.c))))
 
 $(foreach folder,tools examples bench,$(foreach name,$(call programs,$(folder)),$(eval $(call program,\
 	$(B)/$(folder)/$(name),normal,$(call objects,normal,public,$(call program_sources,$(folder),$(name))),\
 	$(static_lib) $(call extra_libraries,$(call program_sources,$(folder),$(name))) -lm))))
 
+# What the module does beside what plain Linux does: each of these speaks to /dev/gcheap itself, in a VM.
+$(foreach name,$(device_bench_names),$(eval $(call program,$(B)/bench/device/$(name),normal,\
+	$(call objects,normal,core,bench/device/$(name).c bench/device/device_bench.c),\
+	$(call extra_libraries,bench/device/$(name).c) -lm)))
+
 tools: $(tool_programs:%=$(B)/tools/%)
 examples: $(example_programs:%=$(B)/examples/%)
 bench-programs: $(bench_names:%=$(B)/bench/%)
+device-bench-programs: $(device_bench_names:%=$(B)/bench/device/%)
 
 # ---- tests ---------------------------------------------------------------------------------------------------
 #

@@ -40,6 +40,7 @@
  * @phase: enum gcheap_phase
  * @mark_table: the bit table with the mark bits; the other has the alloc bits
  * @heap_pages: pages below this have tables; @page_heap.end when idle
+ * @goal_bytes: as in struct gcheap_sweep_start
  * @arenas: by arena index; NULL: not there yet
  * @page_heap: free pages
  * @types: the type table
@@ -62,6 +63,7 @@ struct heap {
 	u32 phase;
 	u32 mark_table;
 	u32 heap_pages;
+	u64 goal_bytes;
 	struct arena **arenas;
 	struct page_heap page_heap;
 	struct type_table types;
