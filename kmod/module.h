@@ -5,7 +5,8 @@
  *
  *	main.c		the module, its device node, its figures in sysfs
  *	file.c		open and close; the life of a struct gcheap_heap
- *	ioctl.c		requests: from a user's struct to kmod/core and back
+ *	request.c	requests: from a user's struct to kmod/core and back
+ *	ioctl.c		their door by ioctl()
  *	track.c		which pages were written
  *	mapping.c	the six regions in the owner's address space, page faults
  *	tables.c	physical pages of the mapped tables
@@ -107,7 +108,7 @@ extern atomic64_t gcheap_table_bytes;
 extern const struct file_operations gcheap_fops;
 void gcheap_heap_empty(struct gcheap_heap *heap);
 
-/* ioctl.c */
+/* request.c */
 
 /* Room for the struct of any request. */
 union request_args {
@@ -129,6 +130,9 @@ union request_args {
 	struct gcheap_track track;
 };
 
+int request_handle(struct gcheap_heap *heap, u32 op, void __user *user);
+
+/* ioctl.c */
 long gcheap_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
 
 /* mapping.c */

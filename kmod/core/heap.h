@@ -4,7 +4,7 @@
  * act on it.
  *
  * Locking: each heap has one lock, which sleeps. The callers of the functions
- * here (kmod/ioctl.c, lib/backend/local.c) hold it; nothing in kmod/core takes
+ * here (kmod/request.c, lib/backend/local.c) hold it; nothing in kmod/core takes
  * or drops it.
  *
  * Files beside this one, each on those above it in the list:
