@@ -91,12 +91,63 @@ int arena_tables_ensure(struct heap *heap, u32 page, u32 npages)
 	return 0;
 }
 
+void arena_set_in_use(struct heap *heap, u32 page, bool in_use)
+{
+	struct arena *arena = heap_arena(heap, page);
+	u32 word = arena_offset(page) / 64;
+	u64 bit = BIT_ULL(page % 64);
+	u32 i;
+
+	if (in_use) {
+		arena->in_use[word] |= bit;
+		arena->in_use_words[word / 64] |= BIT_ULL(word % 64);
+		bit_index_add(&heap->in_use_arenas, arena_index(page));
+		return;
+	}
+	arena->in_use[word] &= ~bit;
+	if (arena->in_use[word])
+		return;
+	arena->in_use_words[word / 64] &= ~BIT_ULL(word % 64);
+	for (i = 0; i < ARRAY_SIZE(arena->in_use_words); i++) {
+		if (arena->in_use_words[i])
+			return;
+	}
+	bit_index_remove(&heap->in_use_arenas, arena_index(page));
+}
+
+u32 arena_next_in_use(const struct heap *heap, u32 page)
+{
+	u32 word = arena_offset(page) / 64;
+	u32 index = arena_index(page);
+	u32 at;
+
+	while ((at = bit_index_next(&heap->in_use_arenas, index)) != BIT_INDEX_NONE) {
+		const struct arena *arena = heap->arenas[at];
+
+		if (at != index)
+			word = 0;
+		while (word < ARENA_WORDS) {
+			u64 words = arena->in_use_words[word / 64] >> word % 64;
+
+			if (words)
+				return (at << ARENA_PAGES_SHIFT) +
+				       (word + (u32)__ffs64(words)) * 64;
+			word = round_down(word, 64u) + 64;
+		}
+		index = at + 1;
+		word = 0;
+	}
+	return BIT_INDEX_NONE;
+}
+
 void arenas_destroy(struct heap *heap)
 {
 	u32 count = (u32)(heap->reserve_bytes >> GCHEAP_ARENA_SHIFT);
 	u32 i;
 
-	for (i = 0; i < count; i++)
+	bit_index_destroy(&heap->in_use_arenas);
+	/* They were made one after the other. */
+	for (i = 0; i < count && heap->arenas[i]; i++)
 		port_free(heap->arenas[i]);
 	port_free(heap->arenas);
 	heap->arenas = NULL;

@@ -21,6 +21,8 @@
 
 #include "port.h"
 
+struct heap;
+
 #define ARENA_PAGES_SHIFT	(GCHEAP_ARENA_SHIFT - GCHEAP_PAGE_SHIFT)
 #define ARENA_PAGES		BIT(ARENA_PAGES_SHIFT)	/* 8192 */
 #define ARENA_WORDS		(ARENA_PAGES / 64)		/* one bit a page */
@@ -39,6 +41,7 @@
  * @page_marks: its part of the page marks, ARENA_WORDS words. The process
  *	writes here and in @marks at any time: read with READ_ONCE, trust nothing
  * @in_use: one bit a page: a span in use starts here. The kernel's own.
+ * @in_use_words: one bit a word of @in_use: the word is not 0
  */
 struct arena {
 	u64 *info[ARENA_PAGES >> INFO_TABLE_SHIFT];
@@ -46,6 +49,7 @@ struct arena {
 	u64 *marks[2][ARENA_PAGES >> MARK_TABLE_SHIFT];
 	u64 *page_marks;
 	u64 in_use[ARENA_WORDS];
+	u64 in_use_words[ARENA_WORDS / 64];
 };
 
 /**
@@ -58,6 +62,27 @@ struct arena {
  * found again.
  */
 int arena_tables_ensure(struct heap *heap, u32 page, u32 npages);
+
+/**
+ * arena_set_in_use() - note that a span begins or ends
+ * @heap: the heap
+ * @page: the span's first page
+ * @in_use: whether it is in use now
+ */
+void arena_set_in_use(struct heap *heap, u32 page, bool in_use);
+
+/**
+ * arena_next_in_use() - find spans in use, 64 pages at a time
+ * @heap: the heap
+ * @page: where to begin, a multiple of 64
+ *
+ * What is between costs nothing, be it the inside of a large span, free pages or
+ * arenas without a span: a walk over the heap takes time for its spans only.
+ *
+ * Return: the first page, a multiple of 64, of the lowest 64 pages from @page on
+ * among which a span in use begins; BIT_INDEX_NONE: there are none.
+ */
+u32 arena_next_in_use(const struct heap *heap, u32 page);
 
 /* Frees the arenas; the table pages are the port's. */
 void arenas_destroy(struct heap *heap);

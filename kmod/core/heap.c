@@ -65,13 +65,19 @@ int heap_init(struct heap *heap, const struct gcheap_setup *setup)
 		error = -ENOMEM;
 		goto destroy_centrals;
 	}
+	error = bit_index_init(&heap->in_use_arenas,
+			       (u32)(heap->reserve_bytes >> GCHEAP_ARENA_SHIFT));
+	if (error)
+		goto free_arenas;
 	error = page_heap_init(&heap->page_heap,
 			       (u32)(heap->reserve_bytes >> GCHEAP_PAGE_SHIFT));
 	if (error)
-		goto free_arenas;
+		goto destroy_in_use;
 	heap_publish(heap);
 	return 0;
 
+destroy_in_use:
+	bit_index_destroy(&heap->in_use_arenas);
 free_arenas:
 	port_free(heap->arenas);
 	heap->arenas = NULL;

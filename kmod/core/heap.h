@@ -9,6 +9,7 @@
  *
  * Files beside this one, each on those above it in the list:
  *	port.h		the door to kernel or user space
+ *	bit_index	sets of small numbers
  *	page_heap	free page runs
  *	arena		from a page number to its tables
  *	type		the type table
@@ -21,6 +22,7 @@
 #define GCHEAP_CORE_HEAP_H
 
 #include "arena.h"
+#include "bit_index.h"
 #include "central.h"
 #include "page_heap.h"
 #include "port.h"
@@ -42,6 +44,7 @@
  * @heap_pages: pages below this have tables; @page_heap.end when idle
  * @goal_bytes: as in struct gcheap_sweep_start
  * @arenas: by arena index; NULL: not there yet
+ * @in_use_arenas: indices of those in which a span in use begins
  * @page_heap: free pages
  * @types: the type table
  * @centrals: the central lists
@@ -53,7 +56,8 @@
  *	counters.in_use_pages + page_heap.free_pages + 1 == page_heap.end
  *	every span in use has its bit in arena.in_use, and no other page has
  *	spans on central lists: counters.spans - counters.cached_spans - large_spans
- *	alloc bits of pages without a span are clear, unless the process wrote them
+ *	alloc bits and mark bits of pages without a span are clear, unless the
+ *		process wrote them
  */
 struct heap {
 	u32 layout;
@@ -65,6 +69,7 @@ struct heap {
 	u32 heap_pages;
 	u64 goal_bytes;
 	struct arena **arenas;
+	struct bit_index in_use_arenas;
 	struct page_heap page_heap;
 	struct type_table types;
 	struct central_table centrals;

@@ -43,25 +43,32 @@ u32 span_count(struct heap *heap, u32 page, u32 table)
 	return min_t(u32, count, span->slots);
 }
 
-static void span_clear_bits(struct heap *heap, u32 table, u32 page, u32 npages)
+void span_clear_bits(struct heap *heap, u32 table, u32 page)
 {
+	const struct gcheap_span *span = heap_span(heap, page);
+	u32 npages = span_state(span) == GCHEAP_SPAN_LARGE ? 1 : span->npages;
 	u32 i;
 
 	for (i = 0; i < npages; i++)
 		memset(heap_marks(heap, table, page + i), 0, MARK_WORDS_PER_PAGE * sizeof(u64));
 }
 
+/* The bits of a new span: nothing in it is in use, or marked. */
+static void span_init_bits(struct heap *heap, u32 page)
+{
+	span_clear_bits(heap, heap_alloc_table(heap), page);
+	/* At other times MARK_START will clear them. */
+	if (heap->phase == GCHEAP_PHASE_MARK)
+		span_clear_bits(heap, heap->mark_table, page);
+}
+
 static void span_set_in_use(struct heap *heap, u32 page, u32 npages, bool in_use)
 {
-	struct arena *arena = heap_arena(heap, page);
-	u32 offset = arena_offset(page);
-
+	arena_set_in_use(heap, page, in_use);
 	if (in_use) {
-		arena->in_use[offset / 64] |= BIT_ULL(offset % 64);
 		heap->counters.spans++;
 		heap->counters.in_use_pages += npages;
 	} else {
-		arena->in_use[offset / 64] &= ~BIT_ULL(offset % 64);
 		heap->counters.spans--;
 		heap->counters.in_use_pages -= npages;
 	}
@@ -107,7 +114,7 @@ void span_init_small(struct heap *heap, u32 page, const struct central_key *key,
 		.type = key->type,
 		.ptr_mask = key->mask,
 	};
-	span_clear_bits(heap, heap_alloc_table(heap), page, npages);
+	span_init_bits(heap, page);
 	*heap_info(heap, page) = info;
 	span_set_inner(heap, page, npages, info);
 	for (i = 1; i < npages; i++)
@@ -135,7 +142,7 @@ void span_init_large(struct heap *heap, u32 page, u32 npages, u32 type,
 		.object_bytes = object_bytes,
 	};
 	/* Only the first page's first bit is ever set for a large object. */
-	span_clear_bits(heap, heap_alloc_table(heap), page, 1);
+	span_init_bits(heap, page);
 	WRITE_ONCE(*heap_marks(heap, heap_alloc_table(heap), page), 1);
 	*heap_info(heap, page) = info;
 	span_set_inner(heap, page, npages, info);
@@ -150,8 +157,15 @@ u32 span_end(struct heap *heap, u32 page)
 	u32 npages = span->npages;
 	u32 i;
 
-	if (span_state(span) == GCHEAP_SPAN_LARGE)
+	/*
+	 * The alloc bits are clear, but for a large object's: that is how the span
+	 * was found to be dead. What the other table has is left from before.
+	 */
+	span_clear_bits(heap, heap->mark_table, page);
+	if (span_state(span) == GCHEAP_SPAN_LARGE) {
+		span_clear_bits(heap, heap_alloc_table(heap), page);
 		heap->large_spans--;
+	}
 	span_set_in_use(heap, page, npages, false);
 	for (i = 0; i < npages; i++) {
 		*heap_info(heap, page + i) = 0;

@@ -44,6 +44,16 @@ void span_slot_bits(u32 size_class, u32 slots, u64 *words);
 u32 span_count(struct heap *heap, u32 page, u32 table);
 
 /**
+ * span_clear_bits() - clear the bits of a span in a bit table
+ * @heap: the heap
+ * @table: 0 or 1
+ * @page: the span's first page
+ *
+ * Of a large span only those of the first page: no others are used.
+ */
+void span_clear_bits(struct heap *heap, u32 table, u32 page);
+
+/**
  * span_init_small() - make a span of free pages, in GCHEAP_SPAN_CACHED
  * @heap: the heap
  * @page: first of the class's pages, allocated and populated

@@ -4,6 +4,9 @@
  */
 #include "heap.h"
 
+/* So many spans in 64 pages, and their marks are better cleared all at once. */
+#define SWEEP_DENSE_SPANS	8u
+
 bool sweep_span(struct heap *heap, u32 page)
 {
 	struct gcheap_span *span = heap_span(heap, page);
@@ -93,17 +96,19 @@ static u32 dead_run_add(struct heap *heap, struct dead_run *run, u32 page)
 void sweep_unmarked(struct heap *heap, u64 *freed_spans, u64 *freed_pages)
 {
 	struct dead_run run = { 0 };
+	u32 words = 0;
 	u32 page;
 
 	*freed_spans = 0;
 	*freed_pages = 0;
-	for (page = 0; page < heap->heap_pages; page += 64) {
+	for (page = arena_next_in_use(heap, 0); page != BIT_INDEX_NONE;
+	     page = arena_next_in_use(heap, page + 64)) {
 		struct arena *arena = heap_arena(heap, page);
 		u32 word = arena_offset(page) / 64;
 		u64 dead = arena->in_use[word] & ~READ_ONCE(arena->page_marks[word]);
 
 		/* A word has at most 64 spans to free. */
-		if (word % 16 == 0 && port_interrupted())
+		if (words++ % 16 == 0 && port_interrupted())
 			break;
 		for (; dead; dead &= dead - 1) {
 			*freed_pages += dead_run_add(heap, &run, page + (u32)__ffs64(dead));
@@ -113,18 +118,32 @@ void sweep_unmarked(struct heap *heap, u64 *freed_spans, u64 *freed_pages)
 	dead_run_free(heap, &run);
 }
 
+/* The marks of the spans that begin in the 64 pages from @page on. */
+static void clear_marks_of_word(struct heap *heap, u32 page)
+{
+	struct arena *arena = heap_arena(heap, page);
+	u64 spans = arena->in_use[arena_offset(page) / 64];
+
+	static_assert(1u << MARK_TABLE_SHIFT == 64);
+	arena->page_marks[arena_offset(page) / 64] = 0;
+	if (hweight64(spans) >= SWEEP_DENSE_SPANS) {
+		memset(heap_marks(heap, heap->mark_table, page), 0, PORT_TABLE_PAGE_BYTES);
+		/* The last of them may reach into the next page of the table. */
+		spans = BIT_ULL(fls64(spans) - 1);
+	}
+	for (; spans; spans &= spans - 1)
+		span_clear_bits(heap, heap->mark_table, page + (u32)__ffs64(spans));
+}
+
 void sweep_clear_marks(struct heap *heap)
 {
-	const size_t bytes = (MARK_WORDS_PER_PAGE * sizeof(u64)) << MARK_TABLE_SHIFT;
+	u32 words = 0;
 	u32 page;
 
-	for (page = 0; page < heap->heap_pages; page += 1u << MARK_TABLE_SHIFT) {
-		struct arena *arena = heap_arena(heap, page);
-
-		memset(heap_marks(heap, heap->mark_table, page), 0, bytes);
-		if (arena_offset(page) == 0) {
-			memset(arena->page_marks, 0, ARENA_WORDS * sizeof(u64));
+	for (page = arena_next_in_use(heap, 0); page != BIT_INDEX_NONE;
+	     page = arena_next_in_use(heap, page + 64)) {
+		clear_marks_of_word(heap, page);
+		if (++words % ARENA_WORDS == 0)
 			port_interrupted();
-		}
 	}
 }

@@ -45,7 +45,10 @@ int sweep_some(struct heap *heap, u64 max_spans, u64 *swept, u64 *freed);
  */
 void sweep_unmarked(struct heap *heap, u64 *freed_spans, u64 *freed_pages);
 
-/* Clear the mark bits and page marks of all pages that exist. */
+/*
+ * Clear the mark bits and page marks of all spans. Other pages have no mark bits;
+ * a page mark that is left where no span begins says nothing.
+ */
 void sweep_clear_marks(struct heap *heap);
 
 #endif /* GCHEAP_CORE_SWEEP_H */

@@ -196,6 +196,22 @@ static void check_span(struct test_heap *th, u32 page, struct census *census)
 		assert_false(page_heap_is_free(&th->heap.page_heap, page + i));
 }
 
+/* What the walks over spans in use see is what the pages' bits say. */
+static void check_in_use_index(struct test_heap *th)
+{
+	u32 next = arena_next_in_use(&th->heap, 0);
+
+	for (u32 page = 0; page < th->heap.heap_pages; page += 64) {
+		const struct arena *arena = heap_arena(&th->heap, page);
+
+		if (!arena->in_use[page % ARENA_PAGES / 64])
+			continue;
+		assert_int_equal(next, page);
+		next = arena_next_in_use(&th->heap, page + 64);
+	}
+	assert_int_equal(next, BIT_INDEX_NONE);
+}
+
 static void check_pages(struct test_heap *th, struct census *census)
 {
 	struct heap *heap = &th->heap;
@@ -304,6 +320,7 @@ void core_check(struct test_heap *th)
 	assert_int_equal(heap->heap_pages, heap->page_heap.end);
 	assert_in_range(heap->heap_pages, 0, heap->reserve_bytes >> GCHEAP_PAGE_SHIFT);
 	check_pages(th, &census);
+	check_in_use_index(th);
 	assert_int_equal(census.spans, counters->spans);
 	assert_int_equal(census.cached, counters->cached_spans);
 	assert_int_equal(census.unswept, counters->unswept_spans);
@@ -325,19 +342,42 @@ void core_check(struct test_heap *th)
 	assert_memory_equal(&heap->ctrl->counters, counters, sizeof(*counters));
 }
 
+static bool page_bits_are_clear(struct test_heap *th, u32 table, u32 page)
+{
+	const u64 offset = GCHEAP_MARKS_TABLE(th->heap.reserve_bytes, table) + page * 64ull;
+	const u64 *words = test_heap_table(th, GCHEAP_REGION_MARKS, offset);
+
+	for (u32 i = 0; i < 8; i++) {
+		if (words[i])
+			return false;
+	}
+	return true;
+}
+
 void core_check_bits(struct test_heap *th)
 {
 	struct heap *heap = &th->heap;
-	const u64 table = GCHEAP_MARKS_TABLE(heap->reserve_bytes, heap->mark_table ^ 1);
 
 	core_check(th);
 	for (u32 page = 0; page < heap->heap_pages; page++) {
-		const u64 *words = test_heap_table(th, GCHEAP_REGION_MARKS, table + page * 64ull);
-
 		if (span_at(th, page)->state)
 			continue;
-		for (u32 i = 0; i < 8; i++)
-			assert_int_equal(words[i], 0);
+		assert_true(page_bits_are_clear(th, 0, page));
+		assert_true(page_bits_are_clear(th, 1, page));
+	}
+}
+
+void core_check_marks_are_clear(struct test_heap *th)
+{
+	struct heap *heap = &th->heap;
+
+	for (u32 page = 0; page < heap->heap_pages; page++) {
+		const u64 *page_marks = test_heap_table(th, GCHEAP_REGION_MARKS,
+			GCHEAP_MARKS_PAGE_MARKS(heap->reserve_bytes) + page / 64 * 8);
+
+		assert_true(page_bits_are_clear(th, heap->mark_table, page));
+		if (in_use_at(th, page))
+			assert_int_equal(*page_marks >> page % 64 & 1, 0);
 	}
 }
 

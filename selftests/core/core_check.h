@@ -11,8 +11,11 @@
 /* Fails the test when the heap is not consistent. */
 void core_check(struct test_heap *th);
 
-/* Also: no alloc bit outside of spans, where the process has set none itself. */
+/* Also: no bits outside of spans in either bit table, where the process has set none itself. */
 void core_check_bits(struct test_heap *th);
+
+/* After MARK_START: no mark bit anywhere, and no page mark of a span. */
+void core_check_marks_are_clear(struct test_heap *th);
 
 /**
  * struct core_state - what must not change when a request fails

@@ -210,6 +210,40 @@ static void test_old_marks_are_gone_at_the_next_cycle(void **state)
 	assert_false(slot_is_allocated(th, pages[0], 2));
 }
 
+static void test_a_span_made_while_the_heap_is_marked_has_no_marks(void **state)
+{
+	u32 page;
+	u64 freed;
+
+	(void)state;
+	kept_spans(CLASS_27264, &page, 1);
+	assert_int_equal(request_mark_start(th), 0);
+	assert_int_equal(request_sweep_start(th, &freed), 0);
+	assert_int_equal(freed, 1);
+	assert_int_equal(request_mark_start(th), 0);
+	/* A marker that writes where no span is. */
+	for (u32 granule = 0; granule < 5120; granule++)
+		granule_set(th, th->heap.mark_table, page, granule);
+	assert_int_equal(request_span(th, 0, CLASS_27264), page);
+	assert_int_equal(span_count(&th->heap, page, th->heap.mark_table), 0);
+	assert_int_equal(request_return(th, page), 0);
+	assert_int_equal(request_large(th, 0, 100000), page);
+	assert_int_equal(span_count(&th->heap, page, th->heap.mark_table), 0);
+}
+
+static void test_a_large_object_that_is_freed_leaves_no_bits(void **state)
+{
+	struct gcheap_free_large request = { .size = sizeof(request) };
+
+	(void)state;
+	request.page = request_large(th, 0, 100000);
+	assert_int_equal(request_mark_start(th), 0);
+	slot_mark(th, request.page, 0);
+	assert_int_equal(request_sweep_start(th, NULL), 0);
+	assert_int_equal(heap_free_large(&th->heap, &request), 0);
+	core_check_bits(th);
+}
+
 static void test_a_marked_large_object_stays_and_an_unmarked_one_goes(void **state)
 {
 	u32 stays = request_large(th, 0, 100 * 8192);
@@ -509,6 +543,8 @@ int main(void)
 		TEST(test_spans_without_a_page_mark_are_freed_at_once),
 		TEST(test_mark_bits_are_not_read_where_there_is_no_page_mark),
 		TEST(test_mark_bits_become_alloc_bits),
+		TEST(test_a_span_made_while_the_heap_is_marked_has_no_marks),
+		TEST(test_a_large_object_that_is_freed_leaves_no_bits),
 		TEST(test_old_marks_are_gone_at_the_next_cycle),
 		TEST(test_a_marked_large_object_stays_and_an_unmarked_one_goes),
 		TEST(test_only_the_first_page_of_a_span_is_asked_for_its_mark),

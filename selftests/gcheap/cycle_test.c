@@ -142,21 +142,29 @@ TEST_F(cycle, starts_with_clear_marks)
 {
 	struct gcheap_alloc_large large;
 
+	FULL_SPANS(200);
 	test_cmd_alloc_large(0, 8 << 20, &large);
+	self->pages[200] = large.out_page;
 	for (int i = 0; i < 2; i++) {
-		size_t pages = heap_ctrl(&self->heap)->heap_pages;
+		for (int j = 0; j <= 200; j++) {
+			size_t word = self->pages[j] * 8;
 
-		memset(marks_at(&self->heap, 0), 0xff, pages * 64);
-		memset(marks_at(&self->heap, GCHEAP_MARKS_TABLE(self->heap.reserve, 1)), 0xff,
-		       pages * 64);
-		memset(page_marks(&self->heap), 0xff, pages / 8);
+			memset(mark_bits(&self->heap) + word, 0xff, 64);
+			memset(alloc_bits(&self->heap) + word, 0xff, 64);
+			bit_set(page_marks(&self->heap), self->pages[j]);
+		}
 		test_cmd_mark_start(NULL);
-		EXPECT_TRUE(memory_is(mark_bits(&self->heap), 0, pages * 64));
-		EXPECT_TRUE(memory_is(page_marks(&self->heap), 0, pages / 8));
-		/* The alloc bits are not its business. */
-		EXPECT_TRUE(memory_is(alloc_bits(&self->heap), 0xff, pages * 64));
-		bit_set(page_marks(&self->heap), large.out_page);
+		for (int j = 0; j <= 200; j++) {
+			size_t word = self->pages[j] * 8;
+
+			ASSERT_TRUE(memory_is(mark_bits(&self->heap) + word, 0, 64));
+			ASSERT_FALSE(bit_test(page_marks(&self->heap), self->pages[j]));
+			/* The alloc bits are not its business. */
+			ASSERT_TRUE(memory_is(alloc_bits(&self->heap) + word, 0xff, 64));
+			slot_mark(&self->heap, self->pages[j], 0);
+		}
 		test_cmd_sweep_start(NULL);
+		test_cmd_sweep(~0ull, &self->sweep);
 	}
 }
 

@@ -645,7 +645,7 @@ struct gcheap_alloc_large {
  * @out_mark_table: which bit table holds the mark bits
  * @out_swept_spans: spans swept to finish the last cycle
  *
- * Finishes the last sweep and clears the mark bits and page marks.
+ * Finishes the last sweep and clears the mark bits and page marks of all spans.
  *
  * Errors: EBUSY a cycle has begun already. EINTR part of the sweep is done.
  */
