@@ -6,6 +6,7 @@
 #include "heap.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,7 +50,7 @@ static int check_pointers(const struct gcheap_type_desc *desc)
 		return 0;
 	}
 	if (desc->ptr_mask && desc->gc_prog)
-		return error_set(-EINVAL, "type %s: a pointer mask and a GC program: give one of "
+		return error_set(-ENOTUNIQ, "type %s: a pointer mask and a GC program: give one of "
 				 "them", desc->name);
 	if (!desc->ptr_mask && !desc->gc_prog)
 		return error_set(-EINVAL, "type %s: ptr_bytes is %llu, but there is no pointer "
@@ -65,14 +66,14 @@ static int check_pointers(const struct gcheap_type_desc *desc)
 		return error_set(-EINVAL, "type %s: ptr_bytes, %llu, must be a multiple of %u",
 				 desc->name, ull(desc->ptr_bytes), WORD_BYTES);
 	if (desc->ptr_bytes > desc->size)
-		return error_set(-EINVAL, "type %s: the mask is longer than the object: ptr_bytes "
+		return error_set(-ERANGE, "type %s: the mask is longer than the object: ptr_bytes "
 				 "%llu, size %llu", desc->name, ull(desc->ptr_bytes),
 				 ull(desc->size));
 	if (desc->align < WORD_BYTES)
 		return error_set(-EINVAL, "type %s: with pointers the alignment, %llu, must be %u "
 				 "at least", desc->name, ull(desc->align), WORD_BYTES);
 	if (desc->ptr_mask && words % 8 && desc->ptr_mask[words / 8] >> words % 8)
-		return error_set(-EINVAL, "type %s: the mask has bits beyond ptr_bytes, %llu",
+		return error_set(-EDOM, "type %s: the mask has bits beyond ptr_bytes, %llu",
 				 desc->name, ull(desc->ptr_bytes));
 	return 0;
 }
@@ -112,8 +113,13 @@ static int type_failed(int error, const struct gcheap_type_desc *desc)
 	case -EINVAL:
 		if (desc->gc_prog && program_failed(desc))
 			return error;
-		return error_set(error, "type %s: the name must be UTF-8, and the mask no longer "
-				 "than the backend takes", desc->name);
+		return error_set(error, "type %s: a value that the backend does not take", desc->name);
+	case -EILSEQ:
+		return error_set(error, "a type's name is not UTF-8: give one that people can read");
+	case -EFBIG:
+		return error_set(error, "type %s: ptr_bytes, %llu, is more than a mask can describe: "
+				 "register an element, and allocate an array of it", desc->name,
+				 ull(desc->ptr_bytes));
 	case -ENOSPC:
 		return error_set(error, "type %s: no room for more types, masks and names in this "
 				 "heap", desc->name);
@@ -141,7 +147,7 @@ int gcheap_type_register(struct gcheap *heap, const struct gcheap_type_desc *des
 		return error_set(-EINVAL, "a type's name is NULL: people need one");
 	name_bytes = strlen(desc->name);
 	if (name_bytes > GCHEAP_TYPE_NAME_MAX)
-		return error_set(-EINVAL, "type %.60s...: the name has %llu bytes, %u at most",
+		return error_set(-ENAMETOOLONG, "type %.60s...: the name has %llu bytes, %u at most",
 				 desc->name, ull(name_bytes), GCHEAP_TYPE_NAME_MAX);
 	error = check_shape(desc);
 	if (!error)
@@ -164,33 +170,85 @@ int gcheap_type_register(struct gcheap *heap, const struct gcheap_type_desc *des
 	return 0;
 }
 
-gcheap_type gcheap_type_members_(struct gcheap *heap, const char *name, size_t size, size_t align,
-				 const struct gcheap_member_ *members, size_t count)
+/* ---- types from members ------------------------------------------------------- */
+
+/* One past the last byte of a member's pointers. */
+static size_t member_end(const struct gcheap_member_ *member, size_t items)
 {
-	struct gcheap_type_desc desc = { .name = name, .size = size, .align = align };
+	size_t count = member->count ? member->count : items;
+
+	return count ? member->offset + (count - 1) * member->stride + member->bytes : 0;
+}
+
+static void mask_set(uint8_t *mask, size_t offset, size_t bytes)
+{
+	size_t end = offset + bytes;
+
+	for (; offset < end; offset += WORD_BYTES)
+		mask[offset / WORD_BYTES / 8] |= (uint8_t)(1u << offset / WORD_BYTES % 8);
+}
+
+/* Registers a struct of @desc's size; its flexible array, if it has one, has @items. */
+static gcheap_type register_members(struct gcheap *heap, struct gcheap_type_desc *desc,
+				    const struct gcheap_member_ *members, size_t count,
+				    size_t items)
+{
 	gcheap_type type = 0;
 	uint8_t *mask;
-	size_t i, at;
+	size_t i, run;
 	int error;
 
 	for (i = 0; i < count; i++) {
-		if (desc.ptr_bytes < members[i].offset + members[i].bytes)
-			desc.ptr_bytes = members[i].offset + members[i].bytes;
+		size_t end = member_end(&members[i], items);
+
+		if (desc->ptr_bytes < end)
+			desc->ptr_bytes = end;
 	}
-	mask = calloc(desc.ptr_bytes / WORD_BYTES / 8 + 1, 1);
+	mask = calloc(desc->ptr_bytes / WORD_BYTES / 8 + 1, 1);
 	if (!mask) {
-		error_null(-ENOMEM, "type %s: out of memory", name);
+		error_null(-ENOMEM, "type %s: out of memory", desc->name);
 		return 0;
 	}
 	for (i = 0; i < count; i++) {
-		for (at = members[i].offset; at < members[i].offset + members[i].bytes;
-		     at += WORD_BYTES)
-			mask[at / WORD_BYTES / 8] |= (uint8_t)(1u << at / WORD_BYTES % 8);
+		size_t runs = members[i].count ? members[i].count : items;
+
+		for (run = 0; run < runs; run++)
+			mask_set(mask, members[i].offset + run * members[i].stride,
+				 members[i].bytes);
 	}
-	desc.ptr_mask = mask;
-	error = gcheap_type_register(heap, &desc, &type);
+	if (desc->ptr_bytes)
+		desc->ptr_mask = mask;
+	error = gcheap_type_register(heap, desc, &type);
 	free(mask);
 	if (error)
 		errno = -error;
 	return error ? 0 : type;
+}
+
+gcheap_type gcheap_type_members_(struct gcheap *heap, const char *name, size_t size, size_t align,
+				 const struct gcheap_member_ *members, size_t count)
+{
+	struct gcheap_type_desc desc = { .name = name, .size = size, .align = align };
+
+	return register_members(heap, &desc, members, count, 0);
+}
+
+gcheap_type gcheap_type_flexible_(struct gcheap *heap, const char *name, size_t items_offset,
+				  size_t item_bytes, size_t items, size_t align,
+				  const struct gcheap_member_ *members, size_t count)
+{
+	struct gcheap_type_desc desc = { .name = name, .align = align };
+	char full_name[GCHEAP_TYPE_NAME_MAX + 1];
+
+	/* What is larger than any heap is refused before the arithmetic overflows. */
+	if (items > (GCHEAP_RESERVE_MAX - items_offset) / item_bytes) {
+		error_null(-EINVAL, "type %s: %llu items of %llu bytes are more than any heap has",
+			   name, ull(items), ull(item_bytes));
+		return 0;
+	}
+	desc.size = (items_offset + items * item_bytes + align - 1) & ~(align - 1);
+	if ((size_t)snprintf(full_name, sizeof(full_name), "%s (%llu items)", name, ull(items)) <
+	    sizeof(full_name))
+		desc.name = full_name;
+	return register_members(heap, &desc, members, count, items);
 }

@@ -45,20 +45,22 @@ int type_check(const struct gcheap_type_add *add)
 		return -EINVAL;
 	if (!add->bytes || add->bytes & (add->align - 1) || add->bytes > GCHEAP_RESERVE_MAX)
 		return -EINVAL;
-	if (add->ptr_bytes > add->bytes || add->ptr_bytes % WORD_BYTES)
+	if (add->ptr_bytes > add->bytes)
+		return -ERANGE;
+	if (add->ptr_bytes % WORD_BYTES)
 		return -EINVAL;
 	if (add->ptr_bytes && add->align < WORD_BYTES)
 		return -EINVAL;
 	if (add->ptr_bytes / WORD_BYTES > (u64)TYPE_MASK_BYTES_MAX * 8)
-		return -EINVAL;
+		return -EFBIG;
 	if (add->ptr_mask && add->gc_prog)
-		return -EINVAL;
+		return -ENOTUNIQ;
 	if (!add->ptr_bytes != !(add->ptr_mask || add->gc_prog))
 		return -EINVAL;
 	if (!add->gc_prog != !add->gc_prog_bytes || add->gc_prog_bytes > GCHEAP_GC_PROG_MAX)
 		return -EINVAL;
 	if (add->name_bytes > GCHEAP_TYPE_NAME_MAX)
-		return -EINVAL;
+		return -ENAMETOOLONG;
 	return 0;
 }
 
@@ -236,11 +238,11 @@ int type_add(struct heap *heap, struct gcheap_type_add *add, const char *name,
 	     const u8 *map)
 {
 	if (!name_is_utf8(name, add->name_bytes))
-		return -EINVAL;
+		return -EILSEQ;
 	if (add->gc_prog)
 		return type_add_program(heap, add, name, map);
 	if (add->ptr_bytes && !mask_is_bounded(add, map))
-		return -EINVAL;
+		return -EDOM;
 	return type_store(heap, add, name, map);
 }
 

@@ -18,6 +18,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "gcheap_types.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -202,86 +204,26 @@ struct gcheap_type_desc {
  * @desc: the type; may go after the call
  * @type: receives its number
  *
- * Return: 0; -EINVAL a value against the rules; -ENOSPC too many types;
- * -ENOMEM.
+ * Return: 0; -ERANGE @ptr_bytes over @size; -EDOM mask bits beyond @ptr_bytes;
+ * -ENOTUNIQ both a mask and a program; -EFBIG more pointer words than a mask may
+ * have bits (8 Mi); -ENAMETOOLONG and -EILSEQ the name; -EINVAL another value
+ * against the rules, or a bad program; -ENOSPC too many types; -ENOMEM.
  */
 GCHEAP_API int gcheap_type_register(struct gcheap *heap, const struct gcheap_type_desc *desc,
 				    gcheap_type *type);
 
+/* Which words of a struct hold pointers; see gcheap_types.h. */
 struct gcheap_member_ {
-	size_t offset, bytes;
+	size_t offset, bytes;	/* of one run of pointers */
+	size_t stride, count;	/* how many runs, from one to the next; count 0: one an item */
 };
 GCHEAP_API gcheap_type gcheap_type_members_(struct gcheap *heap, const char *name, size_t size,
 					    size_t align, const struct gcheap_member_ *members,
 					    size_t count);
-
-/*
- * GCHEAP_EACH_(f, x, a, b, c) is f(x, a), f(x, b), f(x, c): at most 32 of them,
- * counted by shifting a list of numbers. (__VA_OPT__ would be shorter, but is
- * not in C11 or C++17.)
- */
-#define GCHEAP_PICK_(a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16, \
-		     a17, a18, a19, a20, a21, a22, a23, a24, a25, a26, a27, a28, a29, a30, a31, \
-		     a32, picked, ...) picked
-#define GCHEAP_COUNT_(...)						\
-	GCHEAP_PICK_(__VA_ARGS__, 32, 31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, \
-		     17, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)
-#define GCHEAP_PASTE2_(a, n)	a##n##_
-#define GCHEAP_PASTE_(a, n)	GCHEAP_PASTE2_(a, n)
-#define GCHEAP_EACH_(f, x, ...)						\
-	GCHEAP_PASTE_(GCHEAP_EACH, GCHEAP_COUNT_(__VA_ARGS__))(f, x, __VA_ARGS__)
-#define GCHEAP_EACH1_(f, x, m)	f(x, m)
-#define GCHEAP_EACH2_(f, x, m, ...) f(x, m), GCHEAP_EACH1_(f, x, __VA_ARGS__)
-#define GCHEAP_EACH3_(f, x, m, ...) f(x, m), GCHEAP_EACH2_(f, x, __VA_ARGS__)
-#define GCHEAP_EACH4_(f, x, m, ...) f(x, m), GCHEAP_EACH3_(f, x, __VA_ARGS__)
-#define GCHEAP_EACH5_(f, x, m, ...) f(x, m), GCHEAP_EACH4_(f, x, __VA_ARGS__)
-#define GCHEAP_EACH6_(f, x, m, ...) f(x, m), GCHEAP_EACH5_(f, x, __VA_ARGS__)
-#define GCHEAP_EACH7_(f, x, m, ...) f(x, m), GCHEAP_EACH6_(f, x, __VA_ARGS__)
-#define GCHEAP_EACH8_(f, x, m, ...) f(x, m), GCHEAP_EACH7_(f, x, __VA_ARGS__)
-#define GCHEAP_EACH9_(f, x, m, ...) f(x, m), GCHEAP_EACH8_(f, x, __VA_ARGS__)
-#define GCHEAP_EACH10_(f, x, m, ...) f(x, m), GCHEAP_EACH9_(f, x, __VA_ARGS__)
-#define GCHEAP_EACH11_(f, x, m, ...) f(x, m), GCHEAP_EACH10_(f, x, __VA_ARGS__)
-#define GCHEAP_EACH12_(f, x, m, ...) f(x, m), GCHEAP_EACH11_(f, x, __VA_ARGS__)
-#define GCHEAP_EACH13_(f, x, m, ...) f(x, m), GCHEAP_EACH12_(f, x, __VA_ARGS__)
-#define GCHEAP_EACH14_(f, x, m, ...) f(x, m), GCHEAP_EACH13_(f, x, __VA_ARGS__)
-#define GCHEAP_EACH15_(f, x, m, ...) f(x, m), GCHEAP_EACH14_(f, x, __VA_ARGS__)
-#define GCHEAP_EACH16_(f, x, m, ...) f(x, m), GCHEAP_EACH15_(f, x, __VA_ARGS__)
-#define GCHEAP_EACH17_(f, x, m, ...) f(x, m), GCHEAP_EACH16_(f, x, __VA_ARGS__)
-#define GCHEAP_EACH18_(f, x, m, ...) f(x, m), GCHEAP_EACH17_(f, x, __VA_ARGS__)
-#define GCHEAP_EACH19_(f, x, m, ...) f(x, m), GCHEAP_EACH18_(f, x, __VA_ARGS__)
-#define GCHEAP_EACH20_(f, x, m, ...) f(x, m), GCHEAP_EACH19_(f, x, __VA_ARGS__)
-#define GCHEAP_EACH21_(f, x, m, ...) f(x, m), GCHEAP_EACH20_(f, x, __VA_ARGS__)
-#define GCHEAP_EACH22_(f, x, m, ...) f(x, m), GCHEAP_EACH21_(f, x, __VA_ARGS__)
-#define GCHEAP_EACH23_(f, x, m, ...) f(x, m), GCHEAP_EACH22_(f, x, __VA_ARGS__)
-#define GCHEAP_EACH24_(f, x, m, ...) f(x, m), GCHEAP_EACH23_(f, x, __VA_ARGS__)
-#define GCHEAP_EACH25_(f, x, m, ...) f(x, m), GCHEAP_EACH24_(f, x, __VA_ARGS__)
-#define GCHEAP_EACH26_(f, x, m, ...) f(x, m), GCHEAP_EACH25_(f, x, __VA_ARGS__)
-#define GCHEAP_EACH27_(f, x, m, ...) f(x, m), GCHEAP_EACH26_(f, x, __VA_ARGS__)
-#define GCHEAP_EACH28_(f, x, m, ...) f(x, m), GCHEAP_EACH27_(f, x, __VA_ARGS__)
-#define GCHEAP_EACH29_(f, x, m, ...) f(x, m), GCHEAP_EACH28_(f, x, __VA_ARGS__)
-#define GCHEAP_EACH30_(f, x, m, ...) f(x, m), GCHEAP_EACH29_(f, x, __VA_ARGS__)
-#define GCHEAP_EACH31_(f, x, m, ...) f(x, m), GCHEAP_EACH30_(f, x, __VA_ARGS__)
-#define GCHEAP_EACH32_(f, x, m, ...) f(x, m), GCHEAP_EACH31_(f, x, __VA_ARGS__)
-
-/*
- * GCHEAP_TYPE(heap, struct node, left, right) registers struct node with these
- * pointer members (arrays of pointers allowed; at most 32) and yields its
- * gcheap_type, or 0 with errno set. A member that cannot be a pointer or an array
- * of pointers, because its size or place is no multiple of a word's, is an array
- * of negative size: a compile error.
- */
-#define GCHEAP_WORDS_(bytes)						\
-	((bytes) + 0 * sizeof(char[(bytes) % sizeof(void *) == 0 ? 1 : -1]))
-#define GCHEAP_MEMBER_(T, m)						\
-	{ GCHEAP_WORDS_(offsetof(T, m)), GCHEAP_WORDS_(sizeof(((T *)0)->m)) }
-#define GCHEAP_TYPE(heap, T, ...) (__extension__({				\
-	static const struct gcheap_member_ gcheap_members_[] = {		\
-		GCHEAP_EACH_(GCHEAP_MEMBER_, T, __VA_ARGS__)			\
-	};									\
-	gcheap_type_members_(heap, #T, sizeof(T), __alignof__(T),		\
-			     gcheap_members_,					\
-			     sizeof(gcheap_members_) / sizeof(gcheap_members_[0])); \
-}))
+GCHEAP_API gcheap_type gcheap_type_flexible_(struct gcheap *heap, const char *name,
+					     size_t items_offset, size_t item_bytes, size_t items,
+					     size_t align, const struct gcheap_member_ *members,
+					     size_t count);
 
 /* ---- allocation: memory is zeroed ------------------------------------------- */
 

@@ -311,16 +311,16 @@ TEST_F(types, test_err_ptr_bytes_that_are_no_multiple_of_a_word)
 TEST_F(types, test_err_ptr_bytes_above_bytes)
 {
 	self->add.ptr_bytes = 24;
-	test_err_type(EINVAL);
+	test_err_type(ERANGE);
 	self->add.ptr_bytes = ~0ull & ~7ull;
-	test_err_type(EINVAL);
+	test_err_type(ERANGE);
 }
 
 TEST_F(types, test_err_mask_longer_than_the_maximum)
 {
 	self->add.bytes = 64ull * MASK_BYTES_MAX + 8;
 	self->add.ptr_bytes = self->add.bytes;
-	test_err_type(EINVAL);
+	test_err_type(EFBIG);
 	self->add.bytes = 1ull << 62;
 	self->add.ptr_bytes = 1ull << 62;
 	test_err_type(EINVAL);
@@ -331,14 +331,14 @@ TEST_F(types, test_err_mask_longer_than_the_maximum)
 TEST_F(types, test_err_mask_bits_beyond_ptr_bytes)
 {
 	self->mask[0] = 3;
-	test_err_type(EINVAL);
+	test_err_type(EDOM);
 	self->mask[0] = 0x81;
-	test_err_type(EINVAL);
+	test_err_type(EDOM);
 	self->add.bytes = 8 * 72;
 	self->add.ptr_bytes = 8 * 70;
 	self->mask[0] = 1;
 	self->mask[8] = 0x40;
-	test_err_type(EINVAL);
+	test_err_type(EDOM);
 	self->mask[8] = 0x20;
 	test_cmd_type();
 }
@@ -377,9 +377,9 @@ TEST_F(types, test_err_name_too_long)
 {
 	memset(self->name, 'x', sizeof(self->name));
 	self->add.name_bytes = GCHEAP_TYPE_NAME_MAX + 1;
-	test_err_type(EINVAL);
+	test_err_type(ENAMETOOLONG);
 	self->add.name_bytes = ~0u;
-	test_err_type(EINVAL);
+	test_err_type(ENAMETOOLONG);
 }
 
 TEST_F(types, test_err_name_that_faults)
@@ -403,10 +403,10 @@ TEST_F(types, test_err_name_that_faults)
 TEST_F(types, test_err_name_with_a_zero_byte)
 {
 	self->name[2] = 0;
-	test_err_type(EINVAL);
+	test_err_type(EILSEQ);
 	memcpy(self->name, "cons", 5);
 	self->add.name_bytes = 5;
-	test_err_type(EINVAL);
+	test_err_type(EILSEQ);
 }
 
 TEST_F(types, test_err_name_that_is_not_utf_8)
@@ -419,7 +419,7 @@ TEST_F(types, test_err_name_that_is_not_utf_8)
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		self->add.name = (uintptr_t)names[i];
 		self->add.name_bytes = (__u32)strlen(names[i]);
-		test_err_type(EINVAL);
+		test_err_type(EILSEQ);
 	}
 }
 

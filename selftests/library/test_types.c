@@ -103,9 +103,9 @@ static void test_err_pointer_bytes(void **state)
 	struct gcheap_type_desc desc = good_desc();
 
 	desc.ptr_bytes = 72;
-	refused(*state, &desc, EINVAL, "longer than the object");
+	refused(*state, &desc, ERANGE, "longer than the object");
 	desc.ptr_bytes = SIZE_MAX & ~(size_t)7;
-	refused(*state, &desc, EINVAL, "longer than the object");
+	refused(*state, &desc, ERANGE, "longer than the object");
 	desc.ptr_bytes = 12;
 	refused(*state, &desc, EINVAL, "multiple of 8");
 }
@@ -118,7 +118,7 @@ static void test_err_mask_bits_beyond_the_pointers(void **state)
 	desc.size = 128;
 	desc.ptr_mask = mask;
 	desc.ptr_bytes = 80;
-	refused(*state, &desc, EINVAL, "bits beyond ptr_bytes");
+	refused(*state, &desc, EDOM, "bits beyond ptr_bytes");
 	desc.ptr_bytes = 88;
 	taken(*state, &desc);
 }
@@ -129,7 +129,7 @@ static void test_err_mask_and_program(void **state)
 
 	desc.gc_prog = one_pointer_program;
 	desc.gc_prog_len = sizeof(one_pointer_program);
-	refused(*state, &desc, EINVAL, "give one of them");
+	refused(*state, &desc, ENOTUNIQ, "give one of them");
 	desc.ptr_mask = NULL;
 	taken(*state, &desc);
 	desc.ptr_bytes = 0;
@@ -202,7 +202,7 @@ static void test_err_program_says_what_is_wrong_and_where(void **state)
 	desc.gc_prog_len = 5;
 	taken(*state, &desc);
 	desc.name = "\xff";
-	refused(*state, &desc, EINVAL, "UTF-8");
+	refused(*state, &desc, EILSEQ, "UTF-8");
 }
 
 static void test_err_name(void **state)
@@ -220,12 +220,12 @@ static void test_err_name(void **state)
 	memset(name, 'n', sizeof(name));
 	desc.name = name;
 	name[256] = 0;
-	refused(*state, &desc, EINVAL, "256 bytes");
+	refused(*state, &desc, ENAMETOOLONG, "256 bytes");
 	name[255] = 0;
 	taken(*state, &desc);
 	for (i = 0; i < ARRAY_SIZE(not_utf8); i++) {
 		desc.name = not_utf8[i];
-		refused(*state, &desc, EINVAL, "UTF-8");
+		refused(*state, &desc, EILSEQ, "UTF-8");
 	}
 	desc.name = "B\xc3\xa4ume<\xe6\x9c\xa8, \xf0\x9f\x8c\xb3>";
 	taken(*state, &desc);

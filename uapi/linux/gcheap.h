@@ -525,8 +525,11 @@ struct gcheap_setup {
  * @ptr_bytes / 8 bits. The program is run once, here: the type is the same as one
  * with @ptr_mask.
  *
- * Errors: EINVAL a value against the rules above; ENOSPC the type table, or its
- * room for masks and names, is full.
+ * Errors: ERANGE @ptr_bytes over @bytes; EFBIG @ptr_bytes of more words than a
+ * mask may have bits (8 Mi); EDOM bits of @ptr_mask beyond @ptr_bytes; ENOTUNIQ
+ * both @ptr_mask and @gc_prog; ENAMETOOLONG @name_bytes over the limit; EILSEQ a
+ * name that is not UTF-8; ENOSPC the type table, or its room for masks and names,
+ * is full; EINVAL another value against the rules above, or a bad program.
  */
 struct gcheap_type_add {
 	__u32 size;
