@@ -578,9 +578,9 @@ TEST_F(programs, test_err_with_a_mask)
 
 	program_is(1, 1, 0);
 	self->add.ptr_mask = (uintptr_t)mask;
-	test_err_type(EINVAL);
+	test_err_type(ENOTUNIQ);
 	self->add.ptr_mask = 1ull << 63;
-	test_err_type(EINVAL);
+	test_err_type(ENOTUNIQ);
 }
 
 TEST_F(programs, test_err_without_pointers)
