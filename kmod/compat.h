@@ -13,6 +13,11 @@
 #include <linux/page_counter.h>
 #include <linux/sched.h>
 #include <linux/version.h>
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0)
+#include <linux/io_uring/cmd.h>
+#else
+#include <linux/io_uring.h>
+#endif
 
 /* Since 6.3, flags of a mapping are changed by functions that check the lock. */
 static inline void compat_vm_flags_mod(struct vm_area_struct *vma,
@@ -64,6 +69,16 @@ static inline unsigned long compat_memcg_margin(void)
 	rcu_read_unlock();
 #endif
 	return margin;
+}
+
+/* The bytes of a submission queue entry that are the command's own. */
+static inline const void *compat_uring_payload(const struct io_uring_cmd *cmd)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0)
+	return io_uring_sqe_cmd(cmd->sqe);
+#else
+	return cmd->cmd;
+#endif
 }
 
 #endif /* GCHEAP_COMPAT_H */

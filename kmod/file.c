@@ -117,6 +117,7 @@ const struct file_operations gcheap_fops = {
 	.release = gcheap_release,
 	.unlocked_ioctl = gcheap_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
+	.uring_cmd = gcheap_uring_cmd,
 	.mmap = mapping_mmap,
 	.get_unmapped_area = mapping_get_unmapped_area,
 };

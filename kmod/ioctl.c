@@ -19,5 +19,5 @@ long gcheap_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 
 	if (cmd != GCHEAP_IOC(op))
 		return -ENOTTY;
-	return request_handle(file->private_data, op, (void __user *)arg);
+	return request_handle(file->private_data, op, (void __user *)arg, false);
 }

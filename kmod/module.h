@@ -7,6 +7,7 @@
  *	file.c		open and close; the life of a struct gcheap_heap
  *	request.c	requests: from a user's struct to kmod/core and back
  *	ioctl.c		their door by ioctl()
+ *	uring.c		their door by io_uring
  *	track.c		which pages were written
  *	mapping.c	the six regions in the owner's address space, page faults
  *	tables.c	physical pages of the mapped tables
@@ -17,7 +18,9 @@
  * Lock order:
  *
  *	1. gcheap_heap.lock		each request, from its first look at the
- *					heap to its last
+ *					heap to its last; long ones let go of it
+ *					between pieces of their work. io_uring may
+ *					hold locks of its ring around all
  *	2. mm_struct.mmap_lock		taken by requests that map pages or copy
  *					to and from user space; held by the memory
  *					manager around ->mmap(), ->close() and
@@ -130,10 +133,15 @@ union request_args {
 	struct gcheap_track track;
 };
 
-int request_handle(struct gcheap_heap *heap, u32 op, void __user *user);
+int request_handle(struct gcheap_heap *heap, u32 op, void __user *user, bool nowait);
 
 /* ioctl.c */
 long gcheap_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
+
+/* uring.c */
+struct io_uring_cmd;
+
+int gcheap_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags);
 
 /* mapping.c */
 int mapping_mmap(struct file *file, struct vm_area_struct *vma);

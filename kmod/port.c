@@ -45,8 +45,17 @@ void port_depopulate(struct heap *core, u32 page, u32 npages)
 			 (unsigned long)npages << shift);
 }
 
+/*
+ * A worker of io_uring is told by a notification that its work has been cancelled,
+ * its ring been closed, or its process is about to exit; a signal comes in the last
+ * case only, and not always. The thread that polls a submission queue gets
+ * notifications for other reasons, and is no worker.
+ */
 bool port_interrupted(void)
 {
 	cond_resched();
+	if (current->flags & PF_IO_WORKER && current->worker_private &&
+	    test_thread_flag(TIF_NOTIFY_SIGNAL))
+		return true;
 	return fatal_signal_pending(current);
 }

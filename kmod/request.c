@@ -13,6 +13,10 @@
  *	4. the heap is locked, and kmod/core validates and does the work
  *	5. the figures in CTRL are brought up to date, the answer copied out
  *
+ * A request that may take long does its work in pieces, and others get the lock in
+ * between. It ends early when its caller dies, or, in a worker of io_uring, when its
+ * ring goes or it is cancelled: see port_interrupted().
+ *
  * The same is done for the arrays that a request points to, by its handler.
  */
 #include <linux/nospec.h>
@@ -24,16 +28,49 @@
 
 /* What this module has beside what every port of kmod/core has. */
 #define SETUP_FLAGS	0u
-#define SETUP_FEATURES	0ull
+#define SETUP_FEATURES	(IS_ENABLED(CONFIG_IO_URING) ? GCHEAP_FEATURE_URING : 0ull)
+
+/*
+ * How much of a long request is done before the lock is dropped, so that others
+ * get it: each of these takes about as long as a REFILL.
+ */
+#define PIECE_SPANS	64u		/* of SWEEP and MARK_START */
+#define PIECE_PAGES	512u		/* of RECLAIM: heap pages */
+#define PIECE_BYTES	(2u << 20)	/* of SCAVENGE */
+
+/* From a @piece function: there is more to do. No errno is positive. */
+#define REQUEST_MORE	1
+
+/**
+ * struct progress - of a request that is done in pieces
+ * @done: spans, heap pages or bytes, as the request counts
+ * @freed: SWEEP: spans freed
+ * @limit: SCAVENGE: do no more than this
+ * @generation: sweep generation at the first piece
+ * @begun: there has been a first piece
+ */
+struct progress {
+	u64 done;
+	u64 freed;
+	u64 limit;
+	u32 generation;
+	bool begun;
+};
 
 /**
  * struct request - one operation
  * @run: does it, with the heap locked; 0 or a negative errno
+ * @piece: instead of @run: does a part of it, with the heap locked. Between the
+ *	parts anybody may have done anything. 0, a negative errno, or REQUEST_MORE
+ * @is_long: whether it is for a worker when it comes from a ring; NULL: never
  * @size: of its struct, in this version of the interface
  * @required: up to the last field that a caller must have
  */
 struct request {
 	int (*run)(struct gcheap_heap *heap, union request_args *args);
+	int (*piece)(struct gcheap_heap *heap, union request_args *args,
+		     struct progress *progress);
+	bool (*is_long)(struct gcheap_heap *heap, const union request_args *args);
 	u32 size;
 	u32 required;
 };
@@ -174,9 +211,43 @@ static int request_alloc_large(struct gcheap_heap *heap, union request_args *arg
 	return heap_alloc_large(&heap->core, &args->alloc_large);
 }
 
-static int request_mark_start(struct gcheap_heap *heap, union request_args *args)
+/**
+ * request_mark_start() - GCHEAP_OP_MARK_START: begin a cycle
+ * @heap: the heap
+ * @args: struct gcheap_mark_start
+ * @progress: spans swept
+ *
+ * What is left of the last sweep is done in pieces; another thread that sends the
+ * same request helps, and one of them gets -EBUSY at the end.
+ *
+ * Return:
+ * * 0		- the cycle has begun
+ * * -EBUSY	- it had already
+ * * -EOPNOTSUPP - unknown flag
+ * * -EINTR	- interrupted; part of the sweep is done
+ */
+static int request_mark_start(struct gcheap_heap *heap, union request_args *args,
+			      struct progress *progress)
 {
-	return heap_mark_start(&heap->core, &args->mark_start);
+	struct gcheap_mark_start *start = &args->mark_start;
+	int error;
+
+	if (!start->flags && heap->core.phase == GCHEAP_PHASE_IDLE &&
+	    heap->core.counters.unswept_spans > PIECE_SPANS) {
+		struct gcheap_sweep sweep = { .max_spans = PIECE_SPANS };
+
+		error = heap_sweep(&heap->core, &sweep);
+		progress->done += sweep.out_swept_spans;
+		start->out_swept_spans = progress->done;
+		if (error)
+			return error;
+		if (sweep.out_swept_spans)
+			return REQUEST_MORE;
+	}
+	error = heap_mark_start(&heap->core, start);
+	if (!error)
+		start->out_swept_spans += progress->done;
+	return error;
 }
 
 static int request_sweep_start(struct gcheap_heap *heap, union request_args *args)
@@ -184,9 +255,44 @@ static int request_sweep_start(struct gcheap_heap *heap, union request_args *arg
 	return heap_sweep_start(&heap->core, &args->sweep_start);
 }
 
-static int request_sweep(struct gcheap_heap *heap, union request_args *args)
+/**
+ * request_sweep() - GCHEAP_OP_SWEEP: sweep some spans
+ * @heap: the heap
+ * @args: struct gcheap_sweep
+ * @progress: spans swept, and freed
+ *
+ * Ends when its cycle has: MARK_START leaves nothing of it to sweep.
+ *
+ * Return:
+ * * 0		- done
+ * * -EINVAL	- no spans asked for
+ * * -EOPNOTSUPP - unknown flag
+ * * -EINTR	- interrupted; the outputs tell what was done
+ */
+static int request_sweep(struct gcheap_heap *heap, union request_args *args,
+			 struct progress *progress)
 {
-	return heap_sweep(&heap->core, &args->sweep);
+	struct gcheap_sweep *sweep = &args->sweep;
+	struct gcheap_sweep piece = *sweep;
+	int error;
+
+	if (progress->begun && progress->generation != heap->core.generation) {
+		sweep->out_unswept_spans = heap->core.counters.unswept_spans;
+		return 0;
+	}
+	piece.max_spans = min_t(u64, sweep->max_spans - progress->done, PIECE_SPANS);
+	error = heap_sweep(&heap->core, &piece);
+	if (error && error != -EINTR)
+		return error;
+	progress->done += piece.out_swept_spans;
+	progress->freed += piece.out_freed_spans;
+	sweep->out_swept_spans = progress->done;
+	sweep->out_freed_spans = progress->freed;
+	sweep->out_unswept_spans = piece.out_unswept_spans;
+	if (error)
+		return error;
+	return piece.out_swept_spans == piece.max_spans && piece.out_unswept_spans &&
+	       progress->done < sweep->max_spans ? REQUEST_MORE : 0;
 }
 
 static int request_stats(struct gcheap_heap *heap, union request_args *args)
@@ -199,14 +305,80 @@ static int request_free_large(struct gcheap_heap *heap, union request_args *args
 	return heap_free_large(&heap->core, &args->free_large);
 }
 
-static int request_reclaim(struct gcheap_heap *heap, union request_args *args)
+/**
+ * request_reclaim() - GCHEAP_OP_RECLAIM: free dead spans
+ * @heap: the heap
+ * @args: struct gcheap_reclaim
+ * @progress: heap pages freed
+ *
+ * Ends when its cycle has.
+ *
+ * Return:
+ * * 0		- done
+ * * -EINVAL	- no pages asked for
+ * * -EOPNOTSUPP - unknown flag
+ * * -EINTR	- interrupted; the outputs tell what was done
+ */
+static int request_reclaim(struct gcheap_heap *heap, union request_args *args,
+			   struct progress *progress)
 {
-	return heap_reclaim(&heap->core, &args->reclaim);
+	struct gcheap_reclaim *reclaim = &args->reclaim;
+	struct gcheap_reclaim piece = *reclaim;
+	int error;
+
+	if (progress->begun && progress->generation != heap->core.generation) {
+		reclaim->out_left = 0;
+		return 0;
+	}
+	piece.max_pages = min_t(u64, reclaim->max_pages - progress->done, PIECE_PAGES);
+	error = heap_reclaim(&heap->core, &piece);
+	if (error && error != -EINTR)
+		return error;
+	progress->done += piece.out_pages;
+	reclaim->out_pages = progress->done;
+	reclaim->out_left = piece.out_left;
+	if (error)
+		return error;
+	return piece.out_pages && piece.out_left && progress->done < reclaim->max_pages ?
+	       REQUEST_MORE : 0;
 }
 
-static int request_scavenge(struct gcheap_heap *heap, union request_args *args)
+/**
+ * request_scavenge() - GCHEAP_OP_SCAVENGE: give free memory back
+ * @heap: the heap
+ * @args: struct gcheap_scavenge
+ * @progress: bytes given back
+ *
+ * Does not run after pages that others free meanwhile: what is free at its
+ * beginning is the most that it gives back.
+ *
+ * Return:
+ * * 0		- done
+ * * -EINVAL	- no bytes asked for
+ * * -EOPNOTSUPP - unknown flag
+ * * -EINTR	- interrupted; the outputs tell what was done
+ */
+static int request_scavenge(struct gcheap_heap *heap, union request_args *args,
+			    struct progress *progress)
 {
-	return heap_scavenge(&heap->core, &args->scavenge);
+	struct gcheap_scavenge *scavenge = &args->scavenge;
+	struct gcheap_scavenge piece = *scavenge;
+	int error;
+
+	if (!progress->begun)
+		progress->limit = scavenge->max_bytes;
+	piece.max_bytes = min_t(u64, progress->limit - progress->done, PIECE_BYTES);
+	error = heap_scavenge(&heap->core, &piece);
+	if (error && error != -EINTR)
+		return error;
+	if (!progress->begun)
+		progress->limit = min(progress->limit, piece.out_bytes + piece.out_free_bytes);
+	progress->done += piece.out_bytes;
+	scavenge->out_bytes = progress->done;
+	scavenge->out_free_bytes = piece.out_free_bytes;
+	if (error)
+		return error;
+	return piece.out_bytes && progress->done < progress->limit ? REQUEST_MORE : 0;
 }
 
 static int request_chunk_new(struct gcheap_heap *heap, union request_args *args)
@@ -224,31 +396,105 @@ static int request_chunk_ready(struct gcheap_heap *heap, union request_args *arg
 	return heap_chunk_ready(&heap->core, &args->chunk_ready);
 }
 
-#define REQUEST(op, handler, type, last_required)			\
+/*
+ * Which requests are for a worker when they come from a ring, so that what is
+ * submitted behind them need not wait. To hand a request to a worker and hear of
+ * it takes longer than the request as long as it stays within these bounds; see
+ * Documentation/io-uring.md for the figures. The heap is locked.
+ */
+#define SHORT_BYTES	(256u << 10)	/* of object memory populated */
+#define SHORT_HEAP	4096u		/* heap pages walked: 32 MiB */
+
+static bool type_add_is_long(struct gcheap_heap *heap, const union request_args *args)
+{
+	/* The mask is made and looked at bit by bit. */
+	return args->type_add.ptr_bytes > SHORT_BYTES;
+}
+
+static bool refill_is_long(struct gcheap_heap *heap, const union request_args *args)
+{
+	return args->refill.want_bytes > SHORT_BYTES;
+}
+
+static bool alloc_large_is_long(struct gcheap_heap *heap, const union request_args *args)
+{
+	const struct gcheap_alloc_large *alloc = &args->alloc_large;
+	const struct gcheap_type_record *record = type_find(&heap->core, alloc->type);
+
+	return alloc->count > SHORT_BYTES / (record ? record->bytes : 1);
+}
+
+static bool mark_start_is_long(struct gcheap_heap *heap, const union request_args *args)
+{
+	return heap->core.counters.unswept_spans > PIECE_SPANS ||
+	       heap->core.heap_pages > SHORT_HEAP;
+}
+
+static bool sweep_start_is_long(struct gcheap_heap *heap, const union request_args *args)
+{
+	return !(args->sweep_start.flags & GCHEAP_SWEEP_START_LAZY) &&
+	       heap->core.heap_pages > SHORT_HEAP;
+}
+
+static bool sweep_is_long(struct gcheap_heap *heap, const union request_args *args)
+{
+	return min_t(u64, args->sweep.max_spans, heap->core.counters.unswept_spans) >
+	       PIECE_SPANS;
+}
+
+static bool reclaim_is_long(struct gcheap_heap *heap, const union request_args *args)
+{
+	return args->reclaim.max_pages > PIECE_PAGES;
+}
+
+static bool scavenge_is_long(struct gcheap_heap *heap, const union request_args *args)
+{
+	return args->scavenge.max_bytes > SHORT_BYTES;
+}
+
+static bool always_is_long(struct gcheap_heap *heap, const union request_args *args)
+{
+	return true;
+}
+
+#define REQUEST(op, type, last_required, ...)				\
 	[op] = {							\
-		.run = handler,						\
 		.size = sizeof(type),					\
 		.required = offsetofend(type, last_required),		\
+		__VA_ARGS__						\
 	}
 
 static const struct request requests[GCHEAP_OPS] = {
-	REQUEST(GCHEAP_OP_SETUP, request_setup, struct gcheap_setup, out_region_bytes),
-	REQUEST(GCHEAP_OP_TYPE_ADD, request_type_add, struct gcheap_type_add, out_type),
-	REQUEST(GCHEAP_OP_REFILL, request_refill, struct gcheap_refill, grants),
-	REQUEST(GCHEAP_OP_ALLOC_LARGE, request_alloc_large, struct gcheap_alloc_large, out_flags),
-	REQUEST(GCHEAP_OP_MARK_START, request_mark_start, struct gcheap_mark_start,
-		out_swept_spans),
-	REQUEST(GCHEAP_OP_SWEEP_START, request_sweep_start, struct gcheap_sweep_start,
-		goal_bytes),
-	REQUEST(GCHEAP_OP_SWEEP, request_sweep, struct gcheap_sweep, out_unswept_spans),
-	REQUEST(GCHEAP_OP_STATS, request_stats, struct gcheap_heap_stats, flags),
-	REQUEST(GCHEAP_OP_FREE_LARGE, request_free_large, struct gcheap_free_large, page),
-	REQUEST(GCHEAP_OP_RECLAIM, request_reclaim, struct gcheap_reclaim, out_left),
-	REQUEST(GCHEAP_OP_SCAVENGE, request_scavenge, struct gcheap_scavenge, out_free_bytes),
-	REQUEST(GCHEAP_OP_CHUNK_NEW, request_chunk_new, struct gcheap_chunk_new, out_flags),
-	REQUEST(GCHEAP_OP_CHUNK_FREE, request_chunk_free, struct gcheap_chunk_free, page),
-	REQUEST(GCHEAP_OP_CHUNK_READY, request_chunk_ready, struct gcheap_chunk_ready, page),
-	REQUEST(GCHEAP_OP_TRACK, request_track, struct gcheap_track, out_end),
+	REQUEST(GCHEAP_OP_SETUP, struct gcheap_setup, out_region_bytes,
+		.run = request_setup),
+	REQUEST(GCHEAP_OP_TYPE_ADD, struct gcheap_type_add, out_type,
+		.run = request_type_add, .is_long = type_add_is_long),
+	REQUEST(GCHEAP_OP_REFILL, struct gcheap_refill, grants,
+		.run = request_refill, .is_long = refill_is_long),
+	REQUEST(GCHEAP_OP_ALLOC_LARGE, struct gcheap_alloc_large, out_flags,
+		.run = request_alloc_large, .is_long = alloc_large_is_long),
+	REQUEST(GCHEAP_OP_MARK_START, struct gcheap_mark_start, out_swept_spans,
+		.piece = request_mark_start, .is_long = mark_start_is_long),
+	REQUEST(GCHEAP_OP_SWEEP_START, struct gcheap_sweep_start, goal_bytes,
+		.run = request_sweep_start, .is_long = sweep_start_is_long),
+	REQUEST(GCHEAP_OP_SWEEP, struct gcheap_sweep, out_unswept_spans,
+		.piece = request_sweep, .is_long = sweep_is_long),
+	REQUEST(GCHEAP_OP_STATS, struct gcheap_heap_stats, flags,
+		.run = request_stats),
+	REQUEST(GCHEAP_OP_FREE_LARGE, struct gcheap_free_large, page,
+		.run = request_free_large),
+	REQUEST(GCHEAP_OP_RECLAIM, struct gcheap_reclaim, out_left,
+		.piece = request_reclaim, .is_long = reclaim_is_long),
+	REQUEST(GCHEAP_OP_SCAVENGE, struct gcheap_scavenge, out_free_bytes,
+		.piece = request_scavenge, .is_long = scavenge_is_long),
+	REQUEST(GCHEAP_OP_CHUNK_NEW, struct gcheap_chunk_new, out_flags,
+		.run = request_chunk_new, .is_long = always_is_long),
+	REQUEST(GCHEAP_OP_CHUNK_FREE, struct gcheap_chunk_free, page,
+		.run = request_chunk_free),
+	REQUEST(GCHEAP_OP_CHUNK_READY, struct gcheap_chunk_ready, page,
+		.run = request_chunk_ready),
+	REQUEST(GCHEAP_OP_TRACK, struct gcheap_track, out_end,
+		.run = request_track, .is_long = always_is_long),
 };
 
 /* Whether the caller may send this operation at all. */
@@ -262,16 +508,54 @@ static int request_may(struct gcheap_heap *heap, u32 op)
 	return op == GCHEAP_OP_SETUP && current->mm ? 0 : -ENXIO;
 }
 
+/*
+ * What is done with the heap locked: the whole request, or a piece of it. With
+ * @nowait, -EAGAIN says that it is for somebody who may wait, and nothing was done.
+ */
+static int request_run(struct gcheap_heap *heap, u32 op, union request_args *args,
+		       struct progress *progress, bool nowait)
+{
+	const struct request *request = &requests[op];
+	int error;
+
+	if (nowait) {
+		if (!mutex_trylock(&heap->lock))
+			return -EAGAIN;
+	} else if (mutex_lock_killable(&heap->lock)) {
+		return -EINTR;
+	}
+	/* Another thread may have been faster with SETUP, or failed. */
+	error = request_may(heap, op);
+	if (error)
+		goto unlock;
+	if (nowait && request->is_long && request->is_long(heap, args)) {
+		error = -EAGAIN;
+		goto unlock;
+	}
+	error = request->piece ? request->piece(heap, args, progress) : request->run(heap, args);
+	progress->generation = heap->core.generation;
+	progress->begun = true;
+	if (heap->live)
+		heap_publish(&heap->core);
+unlock:
+	mutex_unlock(&heap->lock);
+	return error;
+}
+
 /**
  * request_handle() - one request
  * @heap: the heap
  * @op: enum gcheap_op; any number
  * @user: address of its struct
+ * @nowait: do it only if it takes no time: without waiting for the heap's lock, and
+ *	without much work
  *
- * Return: 0; -ENOTTY unknown request; else see <linux/gcheap.h>.
+ * Return: 0; -ENOTTY unknown request; -EAGAIN with @nowait: nothing was done; else
+ * see <linux/gcheap.h>.
  */
-int request_handle(struct gcheap_heap *heap, u32 op, void __user *user)
+int request_handle(struct gcheap_heap *heap, u32 op, void __user *user, bool nowait)
 {
+	struct progress progress = {};
 	const struct request *request;
 	union request_args args;
 	u32 size, known;
@@ -299,17 +583,13 @@ int request_handle(struct gcheap_heap *heap, u32 op, void __user *user)
 	if (copy_to_user(user, &args, known))
 		return -EFAULT;
 
-	if (mutex_lock_killable(&heap->lock))
-		return -EINTR;
-	/* Another thread may have been faster with SETUP, or failed. */
-	error = request_may(heap, op);
-	if (!error)
-		error = request->run(heap, &args);
-	if (heap->live)
-		heap_publish(&heap->core);
-	mutex_unlock(&heap->lock);
-	if (error)
-		return error;
+	error = request_run(heap, op, &args, &progress, nowait);
+	while (error == REQUEST_MORE)
+		error = port_interrupted() ? -EINTR :
+					     request_run(heap, op, &args, &progress, false);
 
-	return copy_to_user(user, &args, known) ? -EFAULT : 0;
+	/* What was done in pieces is done: its caller hears how much it is. */
+	if (error && !(error == -EINTR && request->piece && progress.begun))
+		return error;
+	return copy_to_user(user, &args, known) ? -EFAULT : error;
 }

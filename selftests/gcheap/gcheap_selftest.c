@@ -3,6 +3,7 @@
 #include <setjmp.h>
 #include <time.h>
 
+#include "gcheap_ring.h"
 #include "gcheap_selftest.h"
 
 /* ---- a heap ----------------------------------------------------------------- */
@@ -104,9 +105,41 @@ void heap_close(struct test_heap *heap)
 
 /* ---- requests --------------------------------------------------------------- */
 
-int cmd_send(int fd, unsigned int op, void *request)
+static int door_ioctl(int fd, unsigned int op, void *request)
 {
 	return ioctl(fd, GCHEAP_IOC(op), request) ? -errno : 0;
+}
+
+/* A ring for each thread; a forked child needs one of its own. */
+int door_uring(int fd, unsigned int op, void *request)
+{
+	static __thread struct test_ring ring;
+	static __thread pid_t owner;
+
+	if (owner != getpid()) {
+		int ret = ring_open(&ring, 4, 0);
+
+		if (ret)
+			return ret;
+		owner = getpid();
+	}
+	return ring_send(&ring, fd, op, request, 0);
+}
+
+int (*cmd_door)(int fd, unsigned int op, void *request) = door_ioctl;
+
+__attribute__((constructor))
+static void door_choose(void)
+{
+	const char *name = getenv("GCHEAP_DOOR");
+
+	if (name && !strcmp(name, "uring"))
+		cmd_door = door_uring;
+}
+
+int cmd_send(int fd, unsigned int op, void *request)
+{
+	return cmd_door(fd, op, request);
 }
 
 int cmd_type_add(int fd, __u64 bytes, __u32 align, __u64 ptr_bytes, const void *mask,

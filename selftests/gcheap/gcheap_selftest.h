@@ -181,6 +181,13 @@ char *slot_mem(const struct test_heap *heap, __u32 page, __u32 slot);
 
 /* ---- requests --------------------------------------------------------------- */
 
+/*
+ * How requests are sent: by ioctl, or with GCHEAP_DOOR=uring in the environment by
+ * io_uring, so that each of the test programs is a test of either.
+ */
+extern int (*cmd_door)(int fd, unsigned int op, void *request);
+int door_uring(int fd, unsigned int op, void *request);
+
 int cmd_send(int fd, unsigned int op, void *request);
 int cmd_type_add(int fd, __u64 bytes, __u32 align, __u64 ptr_bytes, const void *mask,
 		 const char *name, __u32 *type);
