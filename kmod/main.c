@@ -5,9 +5,10 @@
  *
  *	heaps		open files
  *	object_bytes	object memory, backed by pages
+ *	stock_bytes	pages that heaps keep beside that
  *	table_bytes	mapped tables
  *
- * All three are zero when nobody has the device open. A file counts until it is
+ * All four are zero when nobody has the device open. A file counts until it is
  * released, its memory until that is free.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -24,6 +25,7 @@
 
 atomic_long_t gcheap_heaps;
 atomic64_t gcheap_object_bytes;
+atomic64_t gcheap_stock_bytes;
 atomic64_t gcheap_table_bytes;
 
 static ssize_t heaps_show(struct device *dev, struct device_attribute *attr, char *buf)
@@ -38,6 +40,12 @@ static ssize_t object_bytes_show(struct device *dev, struct device_attribute *at
 }
 static DEVICE_ATTR_RO(object_bytes);
 
+static ssize_t stock_bytes_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "%lld\n", (long long)atomic64_read(&gcheap_stock_bytes));
+}
+static DEVICE_ATTR_RO(stock_bytes);
+
 static ssize_t table_bytes_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
 	return sysfs_emit(buf, "%lld\n", (long long)atomic64_read(&gcheap_table_bytes));
@@ -47,6 +55,7 @@ static DEVICE_ATTR_RO(table_bytes);
 static struct attribute *gcheap_attrs[] = {
 	&dev_attr_heaps.attr,
 	&dev_attr_object_bytes.attr,
+	&dev_attr_stock_bytes.attr,
 	&dev_attr_table_bytes.attr,
 	NULL,
 };
@@ -78,6 +87,7 @@ static void __exit gcheap_exit(void)
 {
 	misc_deregister(&gcheap_device);
 	WARN_ON_ONCE(atomic64_read(&gcheap_object_bytes));
+	WARN_ON_ONCE(atomic64_read(&gcheap_stock_bytes));
 	WARN_ON_ONCE(atomic64_read(&gcheap_table_bytes));
 }
 

@@ -27,6 +27,8 @@
 
 /* Table pages that one fault maps, if they exist: an aligned 64 KiB. */
 #define TABLE_AROUND	16u
+/* Pages of object memory that one fault maps, if they exist. */
+#define HEAP_AROUND	16u
 
 static unsigned long region_length(const struct gcheap_heap *heap, enum gcheap_region region)
 {
@@ -120,27 +122,28 @@ static vm_fault_t heap_fault(struct vm_fault *vmf)
 {
 	struct gcheap_heap *heap = vma_heap(vmf->vma);
 	unsigned long index = vmf->pgoff;	/* the region is the file's first */
-	unsigned long first = round_down(index, PAGES_BLOCK);
+	unsigned long first = round_down(index, HEAP_AROUND);
 	struct page *page;
+	unsigned int flags;
 	unsigned long i;
 	int error;
 
-	mutex_lock(&heap->fault_lock);
+	flags = heap_fault_lock(heap);
 	page = pages_find(heap, index);
 	if (!page) {
-		mutex_unlock(&heap->fault_lock);
+		heap_fault_unlock(heap, flags);
 		return VM_FAULT_SIGBUS;
 	}
 	error = vm_insert_page(vmf->vma, vmf->address, page);
 
-	/* The rest of its block will be touched too; blocks do not cross the region's end. */
-	for (i = first; !error && i < first + PAGES_BLOCK; i++) {
+	/* What is beside it will be touched too. The region's length is a multiple of this. */
+	for (i = first; !error && i < first + HEAP_AROUND; i++) {
 		page = i == index ? NULL : pages_find(heap, i);
 		if (page)
 			(void)vm_insert_page(vmf->vma, vmf->vma->vm_start + (i << PAGE_SHIFT),
 					     page);
 	}
-	mutex_unlock(&heap->fault_lock);
+	heap_fault_unlock(heap, flags);
 
 	/* -EBUSY: another thread was faster. */
 	return error && error != -EBUSY ? vmf_error(error) : VM_FAULT_NOPAGE;
@@ -224,10 +227,10 @@ static vm_fault_t table_insert_hole(struct vm_fault *vmf, struct gcheap_heap *he
 				    unsigned long index)
 {
 	struct vm_area_struct *vma = vmf->vma;
+	unsigned int flags = heap_fault_lock(heap);
 	struct page *page;
 	vm_fault_t ret;
 
-	mutex_lock(&heap->fault_lock);
 	page = tables_find(heap, GCHEAP_REGION_MARKS, index);
 	if (page) {
 		ret = table_insert(vma, index, page);
@@ -236,7 +239,7 @@ static vm_fault_t table_insert_hole(struct vm_fault *vmf, struct gcheap_heap *he
 		ret = vmf_insert_pfn_prot(vma, vmf->address, my_zero_pfn(vmf->address),
 					  vm_get_page_prot(vma->vm_flags & ~VM_WRITE));
 	}
-	mutex_unlock(&heap->fault_lock);
+	heap_fault_unlock(heap, flags);
 	return ret;
 }
 

@@ -11,7 +11,8 @@
  *	track.c		which pages were written
  *	mapping.c	the six regions in the owner's address space, page faults
  *	tables.c	physical pages of the mapped tables
- *	pages.c		physical pages of object memory
+ *	pages.c		which page of object memory is where
+ *	supply.c	where these pages come from; the stock; limits
  *	port.c		what kmod/core asks of the kernel
  *	compat.h	differences between kernel versions
  *
@@ -28,6 +29,11 @@
  *	3. gcheap_heap.fault_lock	page faults, and whoever takes a page away
  *					from them
  *	4. i_mmap_rwsem			taken inside unmap_mapping_pages()
+ *	5. gcheap_stock.lock		a spinlock
+ *
+ * Memory reclaim, which any allocation may turn to, takes fault_lock to release
+ * pages. So whoever holds it must not reclaim: heap_fault_lock() sees to that.
+ * gcheap_heap.lock is only tried there.
  *
  * So ->mmap(), ->close() and ->fault() must never wait for gcheap_heap.lock.
  * What they look up is found without it: the two kinds of pages in xarrays, the
@@ -41,6 +47,8 @@
 #include <linux/gfp.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
+#include <linux/sched/mm.h>
+#include <linux/spinlock.h>
 #include <linux/xarray.h>
 
 #include "heap.h"
@@ -51,8 +59,21 @@
  */
 #define GCHEAP_GFP	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
 
-/* How many pages are mapped in one go: 2 MiB, what one page table holds. */
-#define GCHEAP_MAP_BATCH	512u
+/**
+ * struct gcheap_stock - pages that belong to a heap and are mapped nowhere
+ * @lock: of the lists and their lengths
+ * @zeroed: pages that are zero
+ * @dirty: pages with old data of the heap
+ * @zeroed_pages: length of @zeroed
+ * @dirty_pages: length of @dirty
+ */
+struct gcheap_stock {
+	spinlock_t lock;		/* level 5 */
+	struct list_head zeroed;
+	struct list_head dirty;
+	unsigned long zeroed_pages;
+	unsigned long dirty_pages;
+};
 
 /**
  * struct gcheap_heap - one open file, which SETUP makes a heap
@@ -66,13 +87,16 @@
  * @inode: its mapping has all mappings of the regions, and those of no other heap
  * @region_bytes: length of each region
  * @tables: pages of each mapped table, by page index in the region
- * @blocks: object memory, by block number; see pages.c
+ * @leaves: object memory, by leaf number; see pages.c
+ * @stock: pages beside those
+ * @resident_pages: how many pages the leaves have
+ * @released_pages: how many were given to the system
+ * @held_pages: all that counts for the limits: leaves, stock and tables
  * @heap_maps: mappings of the HEAP region; more than one only inside mremap()
  * @base: address of the HEAP region in @owner; 0: not mapped
  * @holes_mapped: a hole of MARKS was read; under @fault_lock
  * @slack_credit: how many pages may be made without looking again whether the
- *	memory cgroup has some slack left; see pages_check_slack()
- * @batch: pages to map next
+ *	memory cgroup has some slack left; see supply_check_slack()
  */
 struct gcheap_heap {
 	struct heap core;
@@ -83,12 +107,15 @@ struct gcheap_heap {
 	struct inode *inode;
 	u64 region_bytes[GCHEAP_REGIONS];
 	struct xarray tables[GCHEAP_REGIONS];
-	struct xarray blocks;
+	struct xarray leaves;
+	struct gcheap_stock stock;
+	atomic_long_t resident_pages;
+	atomic_long_t released_pages;
+	atomic_long_t held_pages;
 	atomic_t heap_maps;
 	unsigned long base;
 	bool holes_mapped;
-	unsigned int slack_credit;
-	struct page *batch[GCHEAP_MAP_BATCH];
+	atomic_t slack_credit;
 };
 
 static inline struct gcheap_heap *gcheap_heap_of(struct heap *core)
@@ -102,9 +129,23 @@ static inline pgoff_t region_pgoff(enum gcheap_region region)
 	return (pgoff_t)(GCHEAP_REGION_OFFSET(region) >> PAGE_SHIFT);
 }
 
+/* Returns flags for heap_fault_unlock(). Until then, allocations do not reclaim. */
+static inline unsigned int heap_fault_lock(struct gcheap_heap *heap)
+{
+	mutex_lock(&heap->fault_lock);
+	return memalloc_noreclaim_save();
+}
+
+static inline void heap_fault_unlock(struct gcheap_heap *heap, unsigned int flags)
+{
+	memalloc_noreclaim_restore(flags);
+	mutex_unlock(&heap->fault_lock);
+}
+
 /* main.c: what all heaps together hold, in bytes. */
 extern atomic_long_t gcheap_heaps;
 extern atomic64_t gcheap_object_bytes;
+extern atomic64_t gcheap_stock_bytes;
 extern atomic64_t gcheap_table_bytes;
 
 /* file.c */
@@ -163,14 +204,61 @@ struct page *tables_make(struct gcheap_heap *heap, enum gcheap_region region,
 void tables_destroy(struct gcheap_heap *heap);
 
 /* pages.c */
-#define PAGES_BLOCK_ORDER	4u
-#define PAGES_BLOCK		BIT(PAGES_BLOCK_ORDER)	/* pages: 64 KiB */
+#define PAGES_AROUND	16u	/* pages that a fault in a lazy object makes: 64 KiB */
 
 void pages_init(struct gcheap_heap *heap);
-int pages_check_slack(struct gcheap_heap *heap, unsigned int count);
 struct page *pages_find(struct gcheap_heap *heap, unsigned long index);
-int pages_populate(struct gcheap_heap *heap, unsigned long first, unsigned long count);
+int pages_populate(struct gcheap_heap *heap, unsigned long first, unsigned long count,
+		   bool *needzero);
+int pages_fault_prepare(struct gcheap_heap *heap, unsigned long index, unsigned long first,
+			unsigned long end);
+int pages_fault_in(struct gcheap_heap *heap, unsigned long index, unsigned long first,
+		   unsigned long end);
 void pages_depopulate(struct gcheap_heap *heap, unsigned long first, unsigned long count);
+unsigned long pages_release(struct gcheap_heap *heap, unsigned long first, unsigned long count);
+void pages_counters(struct gcheap_heap *heap);
 void pages_destroy(struct gcheap_heap *heap);
+
+/* supply.c */
+
+/**
+ * struct supply - pages for one request
+ * @heap: whose
+ * @wanted: how many it has still to take
+ * @order: the largest blocks that are worth trying
+ * @zeroed: pages at hand that are zero
+ * @dirty: pages at hand with old data of the heap
+ * @zeroed_pages: length of @zeroed
+ * @dirty_pages: length of @dirty
+ * @recycled: how many came from the stock
+ * @old_data: a page of @dirty was taken
+ */
+struct supply {
+	struct gcheap_heap *heap;
+	unsigned long wanted;
+	unsigned int order;
+	struct list_head zeroed;
+	struct list_head dirty;
+	unsigned long zeroed_pages;
+	unsigned long dirty_pages;
+	unsigned long recycled;
+	bool old_data;
+};
+
+void supply_init(struct gcheap_heap *heap);
+bool supply_charge(struct gcheap_heap *heap, unsigned int count);
+void supply_uncharge(struct gcheap_heap *heap, unsigned long count);
+int supply_check_slack(struct gcheap_heap *heap, unsigned int count);
+void supply_begin(struct supply *supply, struct gcheap_heap *heap, unsigned long count);
+int supply_ensure(struct supply *supply, unsigned long count);
+struct page *supply_next(struct supply *supply);
+void supply_end(struct supply *supply);
+void supply_undo(struct supply *supply, struct list_head *taken);
+struct page *supply_one_zeroed(struct gcheap_heap *heap);
+unsigned long supply_keep(struct gcheap_heap *heap, struct list_head *pages, unsigned long most);
+unsigned long supply_release(struct gcheap_heap *heap, struct list_head *pages);
+unsigned long supply_trim(struct gcheap_heap *heap, unsigned long most);
+unsigned long supply_stock_pages(const struct gcheap_heap *heap);
+void supply_destroy(struct gcheap_heap *heap);
 
 #endif /* GCHEAP_MODULE_H */

@@ -1,265 +1,286 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Physical pages of object memory.
+ * Which page of object memory is where.
  *
- * Object memory comes in blocks of 64 KiB, found by block number in an xarray.
- * An entry is one of
+ * Pages are found in leaves: arrays of 512 pages, which is what one page table
+ * maps, in an xarray by leaf number. A page is there when kmod/core has asked for
+ * it or, in a lazy object, when it was touched; no other page is, and an access to
+ * it fails. Where the pages come from and where they go is supply.c's affair.
  *
- *	whole		pointer to the first of 16 pages that were allocated
- *			together and split, so that each lives on its own
- *	scattered	tagged pointer to an array of 16 pages, NULL where there
- *			is none: memory was too fragmented for a whole block.
- *			Only those pages are there that were asked for
+ * Locking. Pages and leaves come and go under gcheap_heap.fault_lock, so that page
+ * faults see each page either before it is taken away, and then the page is
+ * unmapped after the fault has mapped it, or not at all. Only a request, under
+ * gcheap_heap.lock, takes pages away or frees leaves: a request may look at both
+ * without fault_lock, and sees at worst not what a fault adds.
  *
- * Block 0 is always scattered, because its first heap page is never handed out:
- * it costs no memory, and an access to it fails.
- *
- * Pages are charged to the memory cgroup of whoever asks. At its limit a request
- * must fail with -ENOMEM; but a cgroup that is full of heap pages to the last
- * byte would have its next ordinary page fault end in the OOM killer. Thus pages
- * of objects and tables are made only if the cgroup would have some slack left
- * after them, which is found out at little cost: by its counters; near the limit,
- * where these cannot tell how much of the rest could be reclaimed, by allocating
- * the slack and freeing it again, once for PAGES_SLACK_CREDIT pages.
- *
- * A request that fails gives back all blocks that it made. These are told by a
- * mark in the xarray; another one tells those that have pages to be mapped. No
- * block has a mark between requests.
+ * A request that fails gives back all pages that it made. These are told by a bit;
+ * no page has that bit set between requests.
  */
-#include <linux/list.h>
+#include <linux/bitmap.h>
 #include <linux/slab.h>
 
 #include "compat.h"
 #include "module.h"
 
-#define PAGES_GFP	(GFP_HIGHUSER | __GFP_ZERO | __GFP_ACCOUNT | __GFP_NOWARN)
-
-#define BLOCK_SCATTERED	1u		/* tag of an entry */
-#define BLOCK_NEW	XA_MARK_0	/* made by the request that is running */
-#define BLOCK_UNMAPPED	XA_MARK_1	/* has pages that it has still to map */
-
-#define PAGES_SLACK		512u	/* pages, 2 MiB */
-#define PAGES_SLACK_CREDIT	256u	/* half of the slack is left at worst */
-
-/* Page @i of a block, or NULL. The pages of a scattered block come one by one. */
-static struct page *block_page(void *entry, unsigned int i)
-{
-	struct page **pages;
-
-	if (!entry)
-		return NULL;
-	if (xa_pointer_tag(entry) != BLOCK_SCATTERED)
-		return (struct page *)entry + i;
-	pages = xa_untag_pointer(entry);
-	return READ_ONCE(pages[i]);	/* pairs with WRITE_ONCE in block_fill() */
-}
+#define LEAF_SHIFT	9u
+#define LEAF_PAGES	BIT(LEAF_SHIFT)	/* 2 MiB */
 
 /**
- * pages_check_slack() - see that a memory cgroup near its limit has slack left
- * @heap: the heap
- * @count: how many pages the caller is about to allocate
- *
- * Context: may sleep; @heap->lock is held.
- * Return: 0, or -ENOMEM and the caller should not allocate any.
+ * struct pages_leaf - pages of 2 MiB of the heap
+ * @pages: LEAF_PAGES of them, NULL: not there
+ * @present: how many are there
+ * @made: those made by the request that is running
  */
-int pages_check_slack(struct gcheap_heap *heap, unsigned int count)
-{
-	struct page *page, *next;
-	unsigned int probed;
-	LIST_HEAD(slack);
+struct pages_leaf {
+	struct page **pages;
+	unsigned int present;
+	DECLARE_BITMAP(made, LEAF_PAGES);
+};
 
-	lockdep_assert_held(&heap->lock);
-	if (compat_memcg_margin() >= PAGES_SLACK + count)
-		return 0;
-	if (heap->slack_credit >= count) {
-		heap->slack_credit -= count;
-		return 0;
-	}
-	for (probed = 0; probed < PAGES_SLACK; probed++) {
-		page = alloc_page(GCHEAP_GFP);
-		if (!page)
-			break;
-		list_add(&page->lru, &slack);
-	}
-	list_for_each_entry_safe(page, next, &slack, lru) {
-		list_del(&page->lru);
-		__free_page(page);
-	}
-	if (probed < PAGES_SLACK)
-		return -ENOMEM;
-	heap->slack_credit = PAGES_SLACK_CREDIT - count;
-	return 0;
+static struct pages_leaf *leaf_find(struct gcheap_heap *heap, unsigned long index)
+{
+	return xa_load(&heap->leaves, index >> LEAF_SHIFT);
+}
+
+static void leaf_free(struct pages_leaf *leaf)
+{
+	if (!leaf)
+		return;
+	kfree(leaf->pages);
+	kfree(leaf);
+}
+
+/* The leaf of page @index, which may be new; NULL: out of memory. Needs no lock. */
+static struct pages_leaf *leaf_make(struct gcheap_heap *heap, unsigned long index)
+{
+	struct pages_leaf *leaf = leaf_find(heap, index);
+	struct pages_leaf *other;
+
+	if (leaf)
+		return leaf;
+	leaf = kzalloc(sizeof(*leaf), GCHEAP_GFP);
+	if (!leaf)
+		return NULL;
+	leaf->pages = kcalloc(LEAF_PAGES, sizeof(*leaf->pages), GCHEAP_GFP);
+	if (!leaf->pages)
+		goto free_leaf;
+	other = xa_cmpxchg(&heap->leaves, index >> LEAF_SHIFT, NULL, leaf, GCHEAP_GFP);
+	if (!other)
+		return leaf;
+	/* Either it failed, or somebody else was faster. */
+	leaf_free(leaf);
+	return xa_is_err(other) ? NULL : other;
+
+free_leaf:
+	leaf_free(leaf);
+	return NULL;
 }
 
 static void pages_account(struct gcheap_heap *heap, long count)
 {
-	heap->core.counters.resident_bytes += count * PAGE_SIZE;
-	atomic64_add(count * PAGE_SIZE, &gcheap_object_bytes);
+	atomic_long_add(count, &heap->resident_pages);
+	atomic64_add(count * (long)PAGE_SIZE, &gcheap_object_bytes);
 }
 
-static void block_free(struct gcheap_heap *heap, void *entry)
+/* ---- taking pages away ------------------------------------------------------ */
+
+/*
+ * Takes the pages @first ... @end - 1 of one leaf away from page faults, or only
+ * those just made. The caller unmaps them and disposes of the list. Return: the
+ * leaf, when it is empty now and the caller should free it.
+ */
+static struct pages_leaf *leaf_remove(struct gcheap_heap *heap, unsigned long first,
+				      unsigned long end, bool only_made, struct list_head *list)
 {
-	unsigned int i;
-	long count = 0;
+	struct pages_leaf *leaf = leaf_find(heap, first);
+	unsigned int i = first % LEAF_PAGES;
+	unsigned int last = i + (end - first) - 1;
+	unsigned int count = 0;
 
-	for (i = 0; i < PAGES_BLOCK; i++) {
-		struct page *page = block_page(entry, i);
+	lockdep_assert_held(&heap->lock);
+	lockdep_assert_held(&heap->fault_lock);
+	if (!leaf)
+		return NULL;
+	for (; i <= last; i++) {
+		struct page *page = leaf->pages[i];
 
-		if (!page)
+		if (!page || (only_made && !test_bit(i, leaf->made)))
 			continue;
-		/* Others may hold references: direct I/O to it, for instance. */
-		put_page(page);
+		leaf->pages[i] = NULL;
+		list_add_tail(&page->lru, list);
 		count++;
 	}
-	pages_account(heap, -count);
-	if (xa_pointer_tag(entry) == BLOCK_SCATTERED)
-		kfree(xa_untag_pointer(entry));
+	leaf->present -= count;
+	pages_account(heap, -(long)count);
+	if (leaf->present)
+		return NULL;
+	xa_erase(&heap->leaves, first >> LEAF_SHIFT);
+	return leaf;
 }
 
-/* Stores a new block, or frees what it consists of. */
-static int block_store(struct gcheap_heap *heap, unsigned long number, void *entry)
+/* Takes pages away, and unmaps them. They are in @list then. */
+static void pages_remove(struct gcheap_heap *heap, unsigned long first, unsigned long end,
+			 bool only_made, struct list_head *list)
 {
-	int error = xa_err(xa_store(&heap->blocks, number, entry, GCHEAP_GFP));
+	unsigned long at, next;
 
-	if (error) {
-		block_free(heap, entry);
-		return error;
+	for (at = first; at < end; at = next) {
+		struct list_head *last = list->prev;
+		struct pages_leaf *empty;
+		unsigned int flags;
+
+		next = min(round_down(at, LEAF_PAGES) + LEAF_PAGES, end);
+		flags = heap_fault_lock(heap);
+		empty = leaf_remove(heap, at, next, only_made, list);
+		heap_fault_unlock(heap, flags);
+		leaf_free(empty);
+		/* No fault finds the pages any more; one may have before. */
+		if (list->prev != last)
+			unmap_mapping_pages(heap->inode->i_mapping,
+					    region_pgoff(GCHEAP_REGION_HEAP) + at, next - at,
+					    false);
+		cond_resched();
 	}
-	xa_set_mark(&heap->blocks, number, BLOCK_NEW);
-	xa_set_mark(&heap->blocks, number, BLOCK_UNMAPPED);
-	return 0;
 }
 
-/* A new block at @number, or 0 with nothing made when only single pages are left. */
-static int block_make_whole(struct gcheap_heap *heap, unsigned long number)
-{
-	struct page *page;
+/* ---- making pages ----------------------------------------------------------- */
 
-	page = alloc_pages(PAGES_GFP | __GFP_NORETRY, PAGES_BLOCK_ORDER);
-	if (!page)
-		return 0;
-	split_page(page, PAGES_BLOCK_ORDER);
-	pages_account(heap, PAGES_BLOCK);
-	return block_store(heap, number, page);
+/* How many of the pages @first ... @end - 1 are not there. */
+static unsigned long pages_missing(struct gcheap_heap *heap, unsigned long first,
+				   unsigned long end)
+{
+	unsigned long missing = 0;
+	unsigned long at, next;
+
+	for (at = first; at < end; at = next) {
+		struct pages_leaf *leaf = leaf_find(heap, at);
+
+		next = min(round_down(at, LEAF_PAGES) + LEAF_PAGES, end);
+		if (!leaf) {
+			missing += next - at;
+			continue;
+		}
+		for (; at < next; at++)
+			missing += !READ_ONCE(leaf->pages[at % LEAF_PAGES]);
+	}
+	return missing;
 }
 
-static int block_make_scattered(struct gcheap_heap *heap, unsigned long number)
+/* Makes those of the pages @first ... @end - 1, all of one leaf, that are not there. */
+static int leaf_fill(struct gcheap_heap *heap, struct supply *supply, unsigned long first,
+		     unsigned long end)
 {
-	struct page **pages = kcalloc(PAGES_BLOCK, sizeof(*pages), GCHEAP_GFP);
-
-	if (!pages)
-		return -ENOMEM;
-	return block_store(heap, number, xa_tag_pointer(pages, BLOCK_SCATTERED));
-}
-
-/* Backs pages @first ... @end - 1, all of one block. */
-static int block_fill(struct gcheap_heap *heap, unsigned long first, unsigned long end)
-{
-	unsigned long number = first / PAGES_BLOCK;
-	void *entry = xa_load(&heap->blocks, number);
-	struct page **pages;
-	unsigned long i;
+	unsigned long missing = pages_missing(heap, first, end);
+	struct pages_leaf *leaf;
+	unsigned int flags;
+	unsigned int made = 0;
 	int error;
 
-	/* What is there already needs no memory. */
-	for (i = first; i < end && block_page(entry, i % PAGES_BLOCK); i++)
-		;
-	if (i == end)
+	if (!missing)
 		return 0;
-	error = pages_check_slack(heap, PAGES_BLOCK);
+	leaf = leaf_make(heap, first);
+	if (!leaf)
+		return -ENOMEM;
+	error = supply_ensure(supply, missing);
 	if (error)
 		return error;
-	if (!entry) {
-		if (number) {
-			error = block_make_whole(heap, number);
-			if (error || xa_load(&heap->blocks, number))
-				return error;
-		}
-		error = block_make_scattered(heap, number);
+
+	flags = heap_fault_lock(heap);
+	for (; first < end; first++) {
+		unsigned int i = first % LEAF_PAGES;
+
+		if (leaf->pages[i])
+			continue;
+		WRITE_ONCE(leaf->pages[i], supply_next(supply));
+		__set_bit(i, leaf->made);
+		made++;
+	}
+	leaf->present += made;
+	pages_account(heap, made);
+	heap_fault_unlock(heap, flags);
+	return 0;
+}
+
+/* Maps what the running request has made of one leaf, in runs as long as they can be. */
+static int leaf_map(struct gcheap_heap *heap, unsigned long index)
+{
+	struct pages_leaf *leaf = leaf_find(heap, index);
+	unsigned int start, end;
+	int error;
+
+	if (!leaf)
+		return 0;
+	for_each_set_bitrange(start, end, leaf->made, LEAF_PAGES) {
+		error = mapping_map_pages(heap, round_down(index, LEAF_PAGES) + start,
+					  leaf->pages + start, end - start);
 		if (error)
 			return error;
-		entry = xa_load(&heap->blocks, number);
-	}
-
-	pages = xa_untag_pointer(entry);
-	for (i = first % PAGES_BLOCK; i < first % PAGES_BLOCK + (end - first); i++) {
-		struct page *page;
-
-		if (pages[i])
-			continue;
-		page = alloc_page(PAGES_GFP | __GFP_RETRY_MAYFAIL);
-		if (!page)
-			return -ENOMEM;
-		pages_account(heap, 1);
-		WRITE_ONCE(pages[i], page);	/* page faults look here */
-		xa_set_mark(&heap->blocks, number, BLOCK_UNMAPPED);
 	}
 	return 0;
 }
 
-/* Maps what the running request has made, in runs as long as they can be. */
-static int blocks_map(struct gcheap_heap *heap)
+static void leaf_forget_made(struct gcheap_heap *heap, unsigned long index)
 {
-	unsigned long start = 0, count = 0, number;
-	unsigned int i;
-	void *entry;
-	int error;
+	struct pages_leaf *leaf = leaf_find(heap, index);
 
-	xa_for_each_marked(&heap->blocks, number, entry, BLOCK_UNMAPPED) {
-		for (i = 0; i < PAGES_BLOCK; i++) {
-			struct page *page = block_page(entry, i);
-			unsigned long index = number * PAGES_BLOCK + i;
-
-			if (count && (!page || index != start + count ||
-				      count == GCHEAP_MAP_BATCH)) {
-				error = mapping_map_pages(heap, start, heap->batch, count);
-				if (error)
-					return error;
-				count = 0;
-			}
-			if (!page)
-				continue;
-			if (!count)
-				start = index;
-			heap->batch[count++] = page;
-		}
-		if (port_interrupted())
-			return -EINTR;
-	}
-	return count ? mapping_map_pages(heap, start, heap->batch, count) : 0;
-}
-
-static void block_give_back(struct gcheap_heap *heap, unsigned long number, void *entry)
-{
-	mutex_lock(&heap->fault_lock);
-	xa_erase(&heap->blocks, number);
-	mutex_unlock(&heap->fault_lock);
-	/* No fault finds the block any more; one may have before. */
-	unmap_mapping_pages(heap->inode->i_mapping,
-			    region_pgoff(GCHEAP_REGION_HEAP) + number * PAGES_BLOCK,
-			    PAGES_BLOCK, false);
-	block_free(heap, entry);
-	cond_resched();
-}
-
-/* Undoes what the running request has done. */
-static void blocks_give_back(struct gcheap_heap *heap)
-{
-	unsigned long number;
-	void *entry;
-
-	xa_for_each_marked(&heap->blocks, number, entry, BLOCK_NEW)
-		block_give_back(heap, number, entry);
+	if (leaf)
+		bitmap_zero(leaf->made, LEAF_PAGES);
 }
 
 /**
- * pages_init() - prepare a heap to have object memory
- * @heap: the heap, new
+ * pages_populate() - back a part of the heap with memory, and map it
+ * @heap: the heap
+ * @first: number of the first page in the HEAP region
+ * @count: how many
+ * @needzero: set to true when one of the new pages may have old data
+ *
+ * When the owner has not mapped the region, page faults will map the pages later.
+ *
+ * Context: may sleep; @heap->lock is held.
+ * Return: 0; -ENOMEM; -EINTR a fatal signal. After an error no page is there that
+ * was not before.
  */
-void pages_init(struct gcheap_heap *heap)
+int pages_populate(struct gcheap_heap *heap, unsigned long first, unsigned long count,
+		   bool *needzero)
 {
-	xa_init_flags(&heap->blocks, XA_FLAGS_ACCOUNT);
+	unsigned long end = first + count;
+	struct supply supply;
+	unsigned long at, next;
+	unsigned long missing;
+	LIST_HEAD(taken);
+	int error = 0;
+
+	lockdep_assert_held(&heap->lock);
+	/* Do not take all of the machine's memory to find that it is not enough. */
+	if (count > totalram_pages())
+		return -ENOMEM;
+	missing = pages_missing(heap, first, end);
+	if (!missing)
+		return 0;
+	supply_begin(&supply, heap, missing);
+	for (at = first; at < end && !error; at = next) {
+		next = min(round_down(at, LEAF_PAGES) + LEAF_PAGES, end);
+		error = leaf_fill(heap, &supply, at, next);
+		if (!error)
+			error = leaf_map(heap, at);
+		if (!error && port_interrupted())
+			error = -EINTR;
+	}
+	if (error)
+		pages_remove(heap, first, at, true, &taken);
+	for (at = round_down(first, LEAF_PAGES); at < end; at += LEAF_PAGES)
+		leaf_forget_made(heap, at);
+	if (error) {
+		supply_undo(&supply, &taken);
+		return error;
+	}
+	supply_end(&supply);
+	if (supply.old_data)
+		*needzero = true;
+	return 0;
 }
+
+/* ---- page faults ------------------------------------------------------------ */
 
 /**
  * pages_find() - look a page of object memory up
@@ -271,79 +292,155 @@ void pages_init(struct gcheap_heap *heap)
  */
 struct page *pages_find(struct gcheap_heap *heap, unsigned long index)
 {
-	return block_page(xa_load(&heap->blocks, index / PAGES_BLOCK), index % PAGES_BLOCK);
+	struct pages_leaf *leaf = leaf_find(heap, index);
+
+	/* Pairs with WRITE_ONCE() in leaf_fill() and pages_fault_in(). */
+	return leaf ? READ_ONCE(leaf->pages[index % LEAF_PAGES]) : NULL;
+}
+
+/* The pages of the aligned 64 KiB around @index that are of the object. */
+static void fault_range(unsigned long index, unsigned long *first, unsigned long *end)
+{
+	*first = max(*first, round_down(index, PAGES_AROUND));
+	*end = min(*end, round_down(index, PAGES_AROUND) + PAGES_AROUND);
 }
 
 /**
- * pages_populate() - back a part of the heap with memory, and map it
+ * pages_fault_prepare() - have memory for a page fault in a lazy object
  * @heap: the heap
- * @first: number of the first page in the HEAP region
- * @count: how many
+ * @index: number of the page in the HEAP region
+ * @first: the object's first page
+ * @end: the page after its last
  *
- * Whole blocks are made, so that small spans are backed 64 KiB at a time. When
- * the owner has not mapped the region, page faults will map them later.
+ * The memory goes into the heap's stock, where pages_fault_in() finds it.
  *
- * Context: may sleep; @heap->lock is held.
- * Return: 0; -ENOMEM; -EINTR a fatal signal. After an error no block is there
- * that was not before.
+ * Context: may sleep; @heap->fault_lock is not held.
+ * Return: 0 or -ENOMEM.
  */
-int pages_populate(struct gcheap_heap *heap, unsigned long first, unsigned long count)
+int pages_fault_prepare(struct gcheap_heap *heap, unsigned long index, unsigned long first,
+			unsigned long end)
 {
-	unsigned long end = first + count;
-	unsigned long at, next, number;
-	void *entry;
+	struct supply supply;
 	int error;
 
-	lockdep_assert_held(&heap->lock);
-	/* Do not take all of the machine's memory to find that it is not enough. */
-	if (count > totalram_pages())
+	fault_range(index, &first, &end);
+	if (!leaf_make(heap, index))
 		return -ENOMEM;
-	for (at = first; at < end; at = next) {
-		next = min(round_down(at, PAGES_BLOCK) + PAGES_BLOCK, end);
-		error = block_fill(heap, at, next);
-		if (!error && port_interrupted())
-			error = -EINTR;
-		if (error)
-			goto give_back;
-	}
-	if (!xa_marked(&heap->blocks, BLOCK_UNMAPPED))
-		return 0;
-	error = blocks_map(heap);
+	supply_begin(&supply, heap, end - first);
+	error = supply_ensure(&supply, end - first);
+	/* Around it is a favour. */
 	if (error)
-		goto give_back;
-	goto clear_marks;
-
-give_back:
-	blocks_give_back(heap);
-clear_marks:
-	xa_for_each_marked(&heap->blocks, number, entry, BLOCK_UNMAPPED) {
-		xa_clear_mark(&heap->blocks, number, BLOCK_UNMAPPED);
-		xa_clear_mark(&heap->blocks, number, BLOCK_NEW);
-	}
+		error = supply_ensure(&supply, 1);
+	supply_end(&supply);
 	return error;
 }
 
 /**
- * pages_depopulate() - give the memory of a part of the heap back
+ * pages_fault_in() - make the page that a fault in a lazy object needs
+ * @heap: the heap
+ * @index: number of the page in the HEAP region
+ * @first: the object's first page
+ * @end: the page after its last
+ *
+ * Makes the object's other pages in the aligned 64 KiB around it too, if the heap
+ * has them in stock. All of them are zero. They are not mapped.
+ *
+ * Context: @heap->fault_lock is held, under which the caller has seen that there is
+ * such an object.
+ * Return: 0; -EAGAIN: drop the lock, call pages_fault_prepare(), and look again.
+ */
+int pages_fault_in(struct gcheap_heap *heap, unsigned long index, unsigned long first,
+		   unsigned long end)
+{
+	struct pages_leaf *leaf = leaf_find(heap, index);
+	unsigned long at = index;
+	unsigned int made = 0;
+
+	lockdep_assert_held(&heap->fault_lock);
+	fault_range(index, &first, &end);
+	if (!leaf)
+		return -EAGAIN;
+	/* First the page that is needed, then the others. */
+	do {
+		struct page **slot = &leaf->pages[at % LEAF_PAGES];
+		struct page *page;
+
+		if (!*slot) {
+			page = supply_one_zeroed(heap);
+			if (!page)
+				break;
+			WRITE_ONCE(*slot, page);
+			made++;
+		}
+		at = at + 1 < end ? at + 1 : first;
+	} while (at != index);
+	leaf->present += made;
+	pages_account(heap, made);
+	return leaf->pages[index % LEAF_PAGES] ? 0 : -EAGAIN;
+}
+
+/* ---- giving back ------------------------------------------------------------ */
+
+/**
+ * pages_depopulate() - end the backing of a part of the heap
  * @heap: the heap
  * @first: number of the first page in the HEAP region
  * @count: how many
  *
- * Blocks that are not wholly inside the part stay.
+ * The memory goes into the heap's stock, as far as there is room.
  *
  * Context: may sleep; @heap->lock is held.
  */
 void pages_depopulate(struct gcheap_heap *heap, unsigned long first, unsigned long count)
 {
-	unsigned long end = (first + count) / PAGES_BLOCK;
-	unsigned long number;
-	void *entry;
+	LIST_HEAD(pages);
 
-	lockdep_assert_held(&heap->lock);
-	if (!end)
-		return;
-	xa_for_each_range(&heap->blocks, number, entry, DIV_ROUND_UP(first, PAGES_BLOCK), end - 1)
-		block_give_back(heap, number, entry);
+	pages_remove(heap, first, first + count, false, &pages);
+	supply_keep(heap, &pages, ULONG_MAX);
+}
+
+/**
+ * pages_release() - give the memory of a part of the heap to the system
+ * @heap: the heap
+ * @first: number of the first page in the HEAP region
+ * @count: how many
+ *
+ * Context: may sleep; @heap->lock is held.
+ * Return: how many pages were given.
+ */
+unsigned long pages_release(struct gcheap_heap *heap, unsigned long first, unsigned long count)
+{
+	LIST_HEAD(pages);
+
+	pages_remove(heap, first, first + count, false, &pages);
+	return supply_release(heap, &pages);
+}
+
+/* ---- life ------------------------------------------------------------------- */
+
+/**
+ * pages_init() - prepare a heap to have object memory
+ * @heap: the heap, new
+ */
+void pages_init(struct gcheap_heap *heap)
+{
+	xa_init_flags(&heap->leaves, XA_FLAGS_ACCOUNT);
+	supply_init(heap);
+}
+
+/**
+ * pages_counters() - bring the counters that are kept here up to date
+ * @heap: the heap
+ *
+ * Context: @heap->lock is held.
+ */
+void pages_counters(struct gcheap_heap *heap)
+{
+	struct gcheap_counters *counters = &heap->core.counters;
+
+	counters->resident_bytes = (u64)atomic_long_read(&heap->resident_pages) << PAGE_SHIFT;
+	counters->stock_bytes = (u64)supply_stock_pages(heap) << PAGE_SHIFT;
+	counters->released_bytes = (u64)atomic_long_read(&heap->released_pages) << PAGE_SHIFT;
 }
 
 /**
@@ -354,12 +451,22 @@ void pages_depopulate(struct gcheap_heap *heap, unsigned long first, unsigned lo
  */
 void pages_destroy(struct gcheap_heap *heap)
 {
+	struct pages_leaf *leaf;
 	unsigned long number;
-	void *entry;
+	unsigned int i;
 
-	xa_for_each(&heap->blocks, number, entry) {
-		block_free(heap, entry);
+	xa_for_each(&heap->leaves, number, leaf) {
+		LIST_HEAD(pages);
+
+		for (i = 0; i < LEAF_PAGES; i++) {
+			if (leaf->pages[i])
+				list_add_tail(&leaf->pages[i]->lru, &pages);
+		}
+		pages_account(heap, -(long)leaf->present);
+		supply_release(heap, &pages);
+		leaf_free(leaf);
 		cond_resched();
 	}
-	xa_destroy(&heap->blocks);
+	xa_destroy(&heap->leaves);
+	supply_destroy(heap);
 }

@@ -29,20 +29,43 @@ void *port_table_page(struct heap *core, enum gcheap_region region, u64 offset)
 	return page ? page_address(page) : NULL;
 }
 
-int port_populate(struct heap *core, u32 page, u32 npages)
-{
-	const unsigned int shift = GCHEAP_PAGE_SHIFT - PAGE_SHIFT;
+/* Pages of the system in a heap page. */
+#define HEAP_PAGE_SHIFT	(GCHEAP_PAGE_SHIFT - PAGE_SHIFT)
 
-	return pages_populate(gcheap_heap_of(core), (unsigned long)page << shift,
-			      (unsigned long)npages << shift);
+int port_populate(struct heap *core, u32 page, u32 npages, bool *needzero)
+{
+	return pages_populate(gcheap_heap_of(core), (unsigned long)page << HEAP_PAGE_SHIFT,
+			      (unsigned long)npages << HEAP_PAGE_SHIFT, needzero);
 }
 
 void port_depopulate(struct heap *core, u32 page, u32 npages)
 {
-	const unsigned int shift = GCHEAP_PAGE_SHIFT - PAGE_SHIFT;
+	pages_depopulate(gcheap_heap_of(core), (unsigned long)page << HEAP_PAGE_SHIFT,
+			 (unsigned long)npages << HEAP_PAGE_SHIFT);
+}
 
-	pages_depopulate(gcheap_heap_of(core), (unsigned long)page << shift,
-			 (unsigned long)npages << shift);
+u64 port_release(struct heap *core, const struct gcheap_range *ranges, u32 count)
+{
+	struct gcheap_heap *heap = gcheap_heap_of(core);
+	u64 pages = 0;
+	u32 i;
+
+	for (i = 0; i < count; i++)
+		pages += pages_release(heap, (unsigned long)ranges[i].page << HEAP_PAGE_SHIFT,
+				       (unsigned long)ranges[i].npages << HEAP_PAGE_SHIFT);
+	return pages << PAGE_SHIFT;
+}
+
+u64 port_trim(struct heap *core, u64 max_bytes)
+{
+	u64 pages = min_t(u64, DIV_ROUND_UP_ULL(max_bytes, PAGE_SIZE), ULONG_MAX);
+
+	return (u64)supply_trim(gcheap_heap_of(core), pages) << PAGE_SHIFT;
+}
+
+void port_counters(struct heap *core)
+{
+	pages_counters(gcheap_heap_of(core));
 }
 
 /*

@@ -49,35 +49,43 @@ struct page *tables_make(struct gcheap_heap *heap, enum gcheap_region region,
 			 unsigned long index)
 {
 	struct page *page;
+	unsigned int flags;
 	bool unmap;
-	int error;
 
 	lockdep_assert_held(&heap->lock);
-	if (pages_check_slack(heap, 1))
+	/* Memory of the stock is better used here. */
+	if (!supply_charge(heap, 1) && (!supply_trim(heap, 1) || !supply_charge(heap, 1)))
 		return NULL;
+	if (supply_check_slack(heap, 1) &&
+	    (!supply_trim(heap, ULONG_MAX) || supply_check_slack(heap, 1)))
+		goto uncharge;
 	page = alloc_page(GCHEAP_GFP | __GFP_ZERO);
 	if (!page)
-		return NULL;
+		goto uncharge;
+	if (xa_reserve(&heap->tables[region], index, GCHEAP_GFP))
+		goto free_page;
 
 	/*
 	 * Where the process has read this hole of MARKS, it has the zero page
 	 * there. Readers map that under the same lock and only while the xarray
 	 * has no page, so none does after the page is stored.
 	 */
-	mutex_lock(&heap->fault_lock);
-	error = xa_err(xa_store(&heap->tables[region], index, page, GCHEAP_GFP));
+	flags = heap_fault_lock(heap);
+	xa_store(&heap->tables[region], index, page, 0);	/* it was reserved */
 	unmap = region == GCHEAP_REGION_MARKS && heap->holes_mapped;
-	mutex_unlock(&heap->fault_lock);
-	if (error) {
-		__free_page(page);
-		return NULL;
-	}
+	heap_fault_unlock(heap, flags);
 	if (unmap)
 		unmap_mapping_pages(heap->inode->i_mapping, region_pgoff(region) + index, 1, false);
 
 	heap->core.counters.table_bytes += PAGE_SIZE;
 	atomic64_add(PAGE_SIZE, &gcheap_table_bytes);
 	return page;
+
+free_page:
+	__free_page(page);
+uncharge:
+	supply_uncharge(heap, 1);
+	return NULL;
 }
 
 /**
@@ -95,6 +103,7 @@ void tables_destroy(struct gcheap_heap *heap)
 	for (region = 0; region < GCHEAP_REGIONS; region++) {
 		xa_for_each(&heap->tables[region], index, page) {
 			__free_page(page);
+			supply_uncharge(heap, 1);
 			atomic64_sub(PAGE_SIZE, &gcheap_table_bytes);
 			cond_resched();
 		}

@@ -98,6 +98,7 @@ void heap_publish(struct heap *heap)
 {
 	struct gcheap_ctrl *ctrl = heap->ctrl;
 
+	port_counters(heap);
 	heap->counters.heap_pages = heap->heap_pages;
 	ctrl->abi = GCHEAP_ABI;
 	ctrl->layout = heap->layout;
@@ -115,7 +116,7 @@ void heap_publish(struct heap *heap)
  * The run's memory comes before its tables, so that a request for more than there
  * is leaves no large tables behind.
  */
-static int heap_grow(struct heap *heap, u32 npages)
+static int heap_grow(struct heap *heap, u32 npages, bool *old_data)
 {
 	struct page_heap *ph = &heap->page_heap;
 	u32 tail = page_heap_tail(ph);
@@ -127,7 +128,7 @@ static int heap_grow(struct heap *heap, u32 npages)
 	grow = round_up(grow, (u64)HEAP_GROW_PAGES);
 	if (grow > ph->reserve_pages - ph->end)
 		return -ENOSPC;
-	error = port_populate(heap, first, npages);
+	error = port_populate(heap, first, npages, old_data);
 	if (error)
 		return error;
 	error = arena_tables_ensure(heap, ph->end, (u32)grow);
@@ -149,16 +150,19 @@ u32 heap_pages_alloc_some(struct heap *heap, u32 npages, u32 most, u32 *count, b
 {
 	struct page_heap *ph = &heap->page_heap;
 	u32 page = page_heap_alloc_some(ph, npages, most, count, needzero);
+	bool old_data = false;
 
-	if (!page && grow && !heap_grow(heap, npages))
+	if (!page && grow && !heap_grow(heap, npages, &old_data))
 		page = page_heap_alloc_some(ph, npages, most, count, needzero);
-	while (page && port_populate(heap, page, npages * *count)) {
+	while (page && port_populate(heap, page, npages * *count, &old_data)) {
 		page_heap_free(ph, page, npages * *count);
 		/* Where memory is short, there may still be some for one. */
 		if (*count == 1)
 			return 0;
 		page = page_heap_alloc_some(ph, npages, 1, count, needzero);
 	}
+	if (old_data)
+		*needzero = true;
 	return page;
 }
 
@@ -369,6 +373,7 @@ int heap_stats(struct heap *heap, struct gcheap_heap_stats *stats)
 {
 	if (stats->flags)
 		return -EOPNOTSUPP;
+	port_counters(heap);
 	heap->counters.heap_pages = heap->heap_pages;
 	stats->out_counters = heap->counters;
 	return 0;

@@ -70,15 +70,16 @@ void *port_table_page(struct heap *heap, enum gcheap_region region, u64 offset);
  * @heap: the heap
  * @page: first heap page
  * @npages: how many
+ * @needzero: set to true, and never to false, when a new page may have old data of
+ *	this same heap; else all new pages are zero
  *
- * Pages that are backed already stay as they are; new ones are zero. When it
- * fails, some of the pages may have been backed: they are not lost, but found
- * again by the next call.
+ * Pages that are backed already stay as they are.
  *
  * Context: may sleep; the heap's lock is held.
- * Return: 0, -ENOMEM, or -EINTR when a fatal signal arrived.
+ * Return: 0, -ENOMEM, or -EINTR when a fatal signal arrived. After an error no page
+ * is backed that was not before.
  */
-int port_populate(struct heap *heap, u32 page, u32 npages);
+int port_populate(struct heap *heap, u32 page, u32 npages, bool *needzero);
 
 /**
  * port_depopulate() - end the backing of heap pages
@@ -86,12 +87,44 @@ int port_populate(struct heap *heap, u32 page, u32 npages);
  * @page: first heap page
  * @npages: how many; none of them belongs to a span
  *
- * The port may keep what it can only give back with pages outside the range. A
- * page that is populated again is new.
+ * An access to them fails from now on. The port may keep the memory for the next
+ * port_populate() of any pages of this heap.
  *
  * Context: may sleep; the heap's lock is held.
  */
 void port_depopulate(struct heap *heap, u32 page, u32 npages);
+
+/**
+ * port_release() - give the memory of heap pages to the system
+ * @heap: the heap
+ * @ranges: heap pages, none of which belongs to a span; in any order, but ranges
+ *	that follow each other, up or down, are done as one
+ * @count: length of @ranges
+ *
+ * Context: may sleep; the heap's lock is held.
+ * Return: how many bytes were given.
+ */
+u64 port_release(struct heap *heap, const struct gcheap_range *ranges, u32 count);
+
+/**
+ * port_trim() - give memory to the system that the port keeps for the heap
+ * @heap: the heap
+ * @max_bytes: stop when so much was given
+ *
+ * Of memory that backs no heap page; see port_depopulate().
+ *
+ * Context: may sleep; the heap's lock is held.
+ * Return: how many bytes were given.
+ */
+u64 port_trim(struct heap *heap, u64 max_bytes);
+
+/**
+ * port_counters() - bring those of the heap's counters up to date that the port keeps
+ * @heap: the heap
+ *
+ * Context: the heap's lock is held.
+ */
+void port_counters(struct heap *heap);
 
 /**
  * port_interrupted() - called in long loops: let others run

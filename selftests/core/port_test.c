@@ -84,7 +84,7 @@ void *port_table_page(struct heap *heap, enum gcheap_region region, u64 offset)
 	return th->tables[region][index];
 }
 
-int port_populate(struct heap *heap, u32 page, u32 npages)
+int port_populate(struct heap *heap, u32 page, u32 npages, bool *needzero)
 {
 	struct test_heap *th = (struct test_heap *)heap;
 	bool fails = false;
@@ -93,10 +93,12 @@ int port_populate(struct heap *heap, u32 page, u32 npages)
 	assert(page && npages && page + npages <= heap->page_heap.reserve_pages);
 	if (!test_heap_backed(th, page, npages))
 		fails = call_fails();
-	/* A failure comes after half of the work. */
-	for (i = page; i < page + (fails ? npages / 2 : npages); i++)
+	if (fails)
+		return -ENOMEM;
+	for (i = page; i < page + npages; i++)
 		th->backed[i / 64] |= 1ull << i % 64;
-	return fails ? -ENOMEM : 0;
+	*needzero |= port_test.old_data;
+	return 0;
 }
 
 void port_depopulate(struct heap *heap, u32 page, u32 npages)
@@ -109,6 +111,31 @@ void port_depopulate(struct heap *heap, u32 page, u32 npages)
 		assert(i >= heap->heap_pages || page_heap_is_free(&heap->page_heap, i));
 		th->backed[i / 64] &= ~(1ull << i % 64);
 	}
+}
+
+u64 port_release(struct heap *heap, const struct gcheap_range *ranges, u32 count)
+{
+	struct test_heap *th = (struct test_heap *)heap;
+	u64 bytes = 0;
+
+	for (u32 i = 0; i < count; i++) {
+		for (u32 page = ranges[i].page; page < ranges[i].page + ranges[i].npages; page++)
+			bytes += (th->backed[page / 64] >> page % 64 & 1) << GCHEAP_PAGE_SHIFT;
+		port_depopulate(heap, ranges[i].page, ranges[i].npages);
+	}
+	return bytes;
+}
+
+u64 port_trim(struct heap *heap, u64 max_bytes)
+{
+	(void)heap;
+	(void)max_bytes;
+	return 0;
+}
+
+void port_counters(struct heap *heap)
+{
+	(void)heap;
 }
 
 bool port_interrupted(void)

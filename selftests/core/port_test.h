@@ -19,6 +19,7 @@
  *	signal, counted from 1; 0: never
  * @interrupt_calls: its calls so far
  * @blocks: blocks of port_zalloc() that have not been freed
+ * @old_data: memory from port_populate() is not zero
  */
 struct port_test {
 	u64 calls;
@@ -28,6 +29,7 @@ struct port_test {
 	u64 interrupt_at;
 	u64 interrupt_calls;
 	u64 blocks;
+	bool old_data;
 };
 
 extern struct port_test port_test;

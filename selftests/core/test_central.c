@@ -285,7 +285,7 @@ static void take_free_pages(void)
 		u32 page = page_heap_alloc(&th->heap.page_heap, 1, &used_before);
 
 		span_init_large(&th->heap, page, 1, 0, 1, false);
-		port_populate(&th->heap, page, 1);
+		port_populate(&th->heap, page, 1, &used_before);
 	}
 }
 

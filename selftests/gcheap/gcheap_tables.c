@@ -108,15 +108,25 @@ static __u64 sum(const void *memory, size_t bytes)
 	return hash;
 }
 
+/* What the kernel does of its own accord with memory that no page of the heap has. */
+static void counters_forget_stock(struct gcheap_counters *counters)
+{
+	counters->stock_bytes = 0;
+	counters->zeroed_bytes = 0;
+	counters->released_bytes = 0;
+}
+
 void state_take(const struct test_heap *heap, struct test_state *state)
 {
 	size_t pages;
 
 	memset(state, 0, sizeof(*state));
 	state->stats_err = cmd_stats(heap->fd, &state->counters);
+	counters_forget_stock(&state->counters);
 	if (state->stats_err || !heap->region[GCHEAP_REGION_CTRL])
 		return;
 	state->ctrl = *heap_ctrl(heap);
+	counters_forget_stock(&state->ctrl.counters);
 	pages = state->ctrl.heap_pages;
 	state->pages_sum = sum(heap->region[GCHEAP_REGION_PAGES], pages * sizeof(__u64));
 	state->spans_sum = sum(heap->region[GCHEAP_REGION_SPANS],

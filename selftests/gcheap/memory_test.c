@@ -66,7 +66,6 @@ TEST_F(memory, of_page_0_faults)
 	}
 }
 
-/* It comes in blocks of 64 KiB: what was asked for ends with one here. */
 TEST_F(memory, that_was_not_handed_out_faults)
 {
 	char *end = heap_mem(&self->heap, 0) + variant->reserve;
@@ -81,6 +80,25 @@ TEST_F(memory, that_was_not_handed_out_faults)
 	EXPECT_SIGBUS(heap_mem(&self->heap, large.out_page + large.out_npages), true);
 	EXPECT_SIGBUS(heap_mem(&self->heap, large.out_page + large.out_npages) + 4097, false);
 	EXPECT_SIGBUS(end - 12345, true);
+}
+
+/* Whatever the module gets memory in, the heap is backed by the heap page. */
+TEST_F(memory, ends_where_an_object_ends)
+{
+	static const __u64 bytes[] = { 1, 8192, 8193, 30000, 65536, 65537, 1 << 20, 2 << 20,
+				       (2 << 20) + 1, 5 << 20 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(bytes); i++) {
+		struct gcheap_alloc_large large;
+		char *end;
+
+		test_cmd_alloc_large(0, bytes[i], &large);
+		end = heap_mem(&self->heap, large.out_page + large.out_npages);
+		EXPECT_EQ(0, probe(end - 1, true, NULL));
+		EXPECT_SIGBUS(end, false);
+		EXPECT_SIGBUS(end + PAGE - 1, true);
+		EXPECT_SIGBUS(end + 2 * PAGE, true);
+	}
 }
 
 TEST_F(memory, that_was_not_handed_out_fails_system_calls)
