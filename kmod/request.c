@@ -27,8 +27,10 @@
 #include "module.h"
 
 /* What this module has beside what every port of kmod/core has. */
-#define SETUP_FLAGS	0u
-#define SETUP_FEATURES	(IS_ENABLED(CONFIG_IO_URING) ? GCHEAP_FEATURE_URING : 0ull)
+#define SETUP_FLAGS	GCHEAP_SETUP_FAULT_FREED
+#define SETUP_FEATURES							\
+	((IS_ENABLED(CONFIG_IO_URING) ? GCHEAP_FEATURE_URING : 0ull) |		\
+	 GCHEAP_FEATURE_FAULT_FREED | GCHEAP_FEATURE_CHUNKS)
 
 /*
  * How much of a long request is done before the lock is dropped, so that others

@@ -318,6 +318,8 @@ u32 central_take(struct heap *heap, struct central *central, struct gcheap_grant
 	}
 	if (!count)
 		count = take_from_pages(heap, central, grants, most, true);
+	if (!count && heap_make_room(heap))
+		count = take_from_pages(heap, central, grants, most, true);
 	return count;
 }
 

@@ -112,16 +112,17 @@ void heap_publish(struct heap *heap)
 /* ---- pages ------------------------------------------------------------------ */
 
 /*
- * Grows the heap so that it has a run of @npages, which is longer than any now.
+ * Grows the heap so that it has a run of @npages, aligned to @align pages, of
+ * which there is none now.
  * The run's memory comes before its tables, so that a request for more than there
  * is leaves no large tables behind.
  */
-static int heap_grow(struct heap *heap, u32 npages, bool *old_data)
+static int heap_grow(struct heap *heap, u32 npages, u32 align, bool *old_data)
 {
 	struct page_heap *ph = &heap->page_heap;
 	u32 tail = page_heap_tail(ph);
 	/* Page 0 exists, but is never free. */
-	u32 first = ph->end ? ph->end - tail : 1;
+	u32 first = round_up(ph->end ? ph->end - tail : 1, align);
 	u64 grow = (u64)first + npages - ph->end;
 	int error;
 
@@ -152,7 +153,7 @@ u32 heap_pages_alloc_some(struct heap *heap, u32 npages, u32 most, u32 *count, b
 	u32 page = page_heap_alloc_some(ph, npages, most, count, needzero);
 	bool old_data = false;
 
-	if (!page && grow && !heap_grow(heap, npages, &old_data))
+	if (!page && grow && !heap_grow(heap, npages, 1, &old_data))
 		page = page_heap_alloc_some(ph, npages, most, count, needzero);
 	while (page && port_populate(heap, page, npages * *count, &old_data)) {
 		page_heap_free(ph, page, npages * *count);
@@ -171,6 +172,29 @@ u32 heap_pages_alloc(struct heap *heap, u32 npages, bool *needzero)
 	u32 count;
 
 	return heap_pages_alloc_some(heap, npages, 1, &count, true, needzero);
+}
+
+u32 heap_pages_alloc_aligned(struct heap *heap, bool *needzero)
+{
+	struct page_heap *ph = &heap->page_heap;
+	u32 page = page_heap_alloc_aligned(ph, needzero);
+	bool old_data = false;
+
+	static_assert(PAGE_HEAP_ALIGNED == CHUNK_PAGES);
+	if (!page && !heap_grow(heap, CHUNK_PAGES, CHUNK_PAGES, &old_data))
+		page = page_heap_alloc_aligned(ph, needzero);
+	if (page && port_populate(heap, page, CHUNK_PAGES, &old_data)) {
+		page_heap_free(ph, page, CHUNK_PAGES);
+		return 0;
+	}
+	if (old_data)
+		*needzero = true;
+	return page;
+}
+
+bool heap_make_room(struct heap *heap)
+{
+	return chunks_give_back(heap);
 }
 
 /* ---- requests --------------------------------------------------------------- */
@@ -305,6 +329,8 @@ int heap_alloc_large(struct heap *heap, struct gcheap_alloc_large *alloc)
 	if (npages >= heap->page_heap.reserve_pages)
 		return -ENOMEM;
 	page = heap_pages_alloc(heap, (u32)npages, &needzero);
+	if (!page && heap_make_room(heap))
+		page = heap_pages_alloc(heap, (u32)npages, &needzero);
 	if (!page)
 		return -ENOMEM;
 	span_init_large(heap, page, (u32)npages, alloc->type, bytes, needzero);
@@ -328,6 +354,7 @@ int heap_mark_start(struct heap *heap, struct gcheap_mark_start *start)
 	if (error)
 		return error;
 	sweep_clear_marks(heap);
+	quarantine_clear_marks(heap);
 	heap->phase = GCHEAP_PHASE_MARK;
 	start->out_generation = heap->generation;
 	start->out_mark_table = heap->mark_table;
@@ -342,11 +369,14 @@ int heap_sweep_start(struct heap *heap, struct gcheap_sweep_start *start)
 		return -EINVAL;
 	if (heap->counters.cached_spans)
 		return -EBUSY;
+	heap->goal_bytes = start->goal_bytes;
 	heap->phase = GCHEAP_PHASE_IDLE;
 	heap->generation += 2;
 	heap->mark_table ^= 1;
 	heap->centrals.sweep_from = NULL;
 	heap->counters.unswept_spans = heap->counters.spans - heap->large_spans;
+	/* What is dead goes into the quarantine after the old ones have left it. */
+	quarantine_release(heap);
 	sweep_unmarked(heap, &start->out_freed_spans, &start->out_freed_pages);
 	heap->counters.freed_unread_spans += start->out_freed_spans;
 	start->out_generation = heap->generation;

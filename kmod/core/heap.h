@@ -14,8 +14,10 @@
  *	arena		from a page number to its tables
  *	type		the type table
  *	span		spans from pages
+ *	quarantine	freed spans whose addresses are not used again yet
  *	central		lists of spans by class
  *	sweep		from mark bits to free slots and pages
+ *	chunk		chunks of user arenas
  *	heap		this: life of a heap, requests
  */
 #ifndef GCHEAP_CORE_HEAP_H
@@ -24,8 +26,10 @@
 #include "arena.h"
 #include "bit_index.h"
 #include "central.h"
+#include "chunk.h"
 #include "page_heap.h"
 #include "port.h"
+#include "quarantine.h"
 #include "span.h"
 #include "sweep.h"
 #include "type.h"
@@ -49,11 +53,16 @@
  * @types: the type table
  * @centrals: the central lists
  * @large_spans: how many of the spans in use are large
+ * @ready_chunks: first page of the chunk in GCHEAP_SPAN_READY that is used next,
+ *	whose descriptor's @next leads on; 0: none
+ * @ready_pages: how many pages these have
+ * @quarantine: freed spans
  * @counters: figures; copied to @ctrl by heap_publish()
  * @ctrl: the CTRL region's page
  *
  * Invariants, between requests:
- *	counters.in_use_pages + page_heap.free_pages + 1 == page_heap.end
+ *	counters.in_use_pages + counters.quarantined_pages + ready_pages +
+ *		page_heap.free_pages + 1 == page_heap.end
  *	every span in use has its bit in arena.in_use, and no other page has
  *	spans on central lists: counters.spans - counters.cached_spans - large_spans
  *	alloc bits and mark bits of pages without a span are clear, unless the
@@ -74,6 +83,9 @@ struct heap {
 	struct type_table types;
 	struct central_table centrals;
 	u64 large_spans;
+	u32 ready_chunks;
+	u32 ready_pages;
+	struct quarantine quarantine;
 	struct gcheap_counters counters;
 	struct gcheap_ctrl *ctrl;
 };
@@ -179,6 +191,26 @@ u32 heap_pages_alloc(struct heap *heap, u32 npages, bool *needzero);
  */
 u32 heap_pages_alloc_some(struct heap *heap, u32 npages, u32 most, u32 *count, bool grow,
 			  bool *needzero);
+
+/**
+ * heap_pages_alloc_aligned() - take the pages of a chunk
+ * @heap: the heap
+ * @needzero: set to whether its memory was used before
+ *
+ * The heap grows where it must. The CHUNK_PAGES pages, aligned to their length,
+ * are backed by memory.
+ *
+ * Return: the first page; 0: no reserve is left, or no memory.
+ */
+u32 heap_pages_alloc_aligned(struct heap *heap, bool *needzero);
+
+/**
+ * heap_make_room() - turn into free pages what can be
+ * @heap: the heap; a request was about to fail for want of pages
+ *
+ * Return: whether it is worth to try again.
+ */
+bool heap_make_room(struct heap *heap);
 
 /* ---- from page numbers to tables; @page is below @heap->heap_pages ----------- */
 

@@ -17,6 +17,7 @@
 static_assert(GCHEAP_RESERVE_MAX >> GCHEAP_ARENA_SHIFT <=
 	      1ull << FANOUT_SHIFT * PAGE_HEAP_UPPER_LEVELS);
 static_assert(GCHEAP_RESERVE_MAX >> GCHEAP_PAGE_SHIFT < U32_MAX);
+static_assert(LEAF_PAGES == PAGE_HEAP_ALIGNED);
 
 /**
  * struct page_heap_summary - the free pages of a range
@@ -424,6 +425,44 @@ u32 page_heap_alloc_some(struct page_heap *ph, u32 npages, u32 most, u32 *count,
 		*count = run_length(ph, page, npages * most) / npages;
 	range_set(ph, page, npages * *count, false);
 	*used_before = range_use(ph, page, npages * *count);
+	return page;
+}
+
+/* The lowest leaf that is wholly free, or the number of leaves when there is none. */
+static u32 leaf_find_whole(const struct page_heap *ph)
+{
+	u32 leaves = DIV_ROUND_UP(ph->end, LEAF_PAGES);
+	u32 leaf = 0;
+
+	while (leaf < leaves) {
+		u32 level = ph->levels - 1;
+
+		/* The largest range that begins here and cannot have one is passed over. */
+		for (;; level--) {
+			u32 shift = FANOUT_SHIFT * level;
+
+			if (leaf & ((1u << shift) - 1))
+				continue;
+			if (summary_at(ph, level, leaf >> shift)->max < LEAF_PAGES) {
+				leaf += 1u << shift;
+				break;
+			}
+			if (!level)
+				return leaf;
+		}
+	}
+	return leaves;
+}
+
+u32 page_heap_alloc_aligned(struct page_heap *ph, bool *used_before)
+{
+	u32 leaf = leaf_find_whole(ph);
+	u32 page = leaf << LEAF_SHIFT;
+
+	if (page >= ph->end)
+		return 0;
+	range_set(ph, page, LEAF_PAGES, false);
+	*used_before = range_use(ph, page, LEAF_PAGES);
 	return page;
 }
 

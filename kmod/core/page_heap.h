@@ -32,6 +32,9 @@
 /* Levels above the leaves: eight arenas, and eight times as many each. */
 #define PAGE_HEAP_UPPER_LEVELS	5	/* 8^5 arenas: more than 1 TiB */
 
+/* A run of so many pages can be had aligned to its length: a leaf of the tree. */
+#define PAGE_HEAP_ALIGNED	1024u
+
 struct page_heap_arena;
 struct page_heap_summary;
 
@@ -103,6 +106,15 @@ u32 page_heap_alloc(struct page_heap *ph, u32 npages, bool *used_before);
  */
 u32 page_heap_alloc_some(struct page_heap *ph, u32 npages, u32 most, u32 *count,
 			 bool *used_before);
+
+/**
+ * page_heap_alloc_aligned() - take an aligned run of PAGE_HEAP_ALIGNED pages
+ * @ph: the allocator
+ * @used_before: set to whether a page of it may have been handed out before
+ *
+ * Return: number of the lowest such run's first page, or 0 when there is none.
+ */
+u32 page_heap_alloc_aligned(struct page_heap *ph, bool *used_before);
 
 /**
  * page_heap_free() - give pages back

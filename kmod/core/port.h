@@ -85,7 +85,7 @@ int port_populate(struct heap *heap, u32 page, u32 npages, bool *needzero);
  * port_depopulate() - end the backing of heap pages
  * @heap: the heap
  * @page: first heap page
- * @npages: how many; none of them belongs to a span
+ * @npages: how many; none of them belongs to a span in use
  *
  * An access to them fails from now on. The port may keep the memory for the next
  * port_populate() of any pages of this heap.

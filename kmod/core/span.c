@@ -151,11 +151,32 @@ void span_init_large(struct heap *heap, u32 page, u32 npages, u32 type,
 	heap->counters.large_objects++;
 }
 
-u32 span_end(struct heap *heap, u32 page)
+void span_init_chunk(struct heap *heap, u32 page, bool needzero)
+{
+	*heap_span(heap, page) = (struct gcheap_span) {
+		.state = GCHEAP_SPAN_CHUNK | (needzero ? GCHEAP_SPAN_NEEDZERO : 0),
+		.npages = CHUNK_PAGES,
+		.generation = heap_generation16(heap),
+	};
+	span_set_inner(heap, page, CHUNK_PAGES, 0);
+}
+
+void span_clear_pages(struct heap *heap, u32 page, u32 npages)
+{
+	u32 i;
+
+	for (i = 0; i < npages; i++) {
+		*heap_info(heap, page + i) = 0;
+		memset(heap_span(heap, page + i), 0, sizeof(struct gcheap_span));
+		if (i % 4096 == 4095)
+			port_interrupted();
+	}
+}
+
+u32 span_run_add(struct heap *heap, struct span_run *run, u32 page)
 {
 	struct gcheap_span *span = heap_span(heap, page);
 	u32 npages = span->npages;
-	u32 i;
 
 	/*
 	 * The alloc bits are clear, but for a large object's: that is how the span
@@ -167,17 +188,35 @@ u32 span_end(struct heap *heap, u32 page)
 		heap->large_spans--;
 	}
 	span_set_in_use(heap, page, npages, false);
-	for (i = 0; i < npages; i++) {
-		*heap_info(heap, page + i) = 0;
-		memset(heap_span(heap, page + i), 0, sizeof(*span));
-		if (i % 4096 == 4095)
-			port_interrupted();
-	}
+	if (heap->flags & GCHEAP_SETUP_FAULT_FREED)
+		quarantine_add(heap, page);
+	else
+		span_clear_pages(heap, page, npages);
 	heap->counters.freed_spans++;
+
+	if (page != run->page + run->npages)
+		span_run_end(heap, run);
+	if (!run->npages)
+		run->page = page;
+	run->npages += npages;
 	return npages;
+}
+
+void span_run_end(struct heap *heap, struct span_run *run)
+{
+	if (!run->npages)
+		return;
+	if (heap->flags & GCHEAP_SETUP_FAULT_FREED)
+		port_depopulate(heap, run->page, run->npages);
+	else
+		page_heap_free(&heap->page_heap, run->page, run->npages);
+	run->npages = 0;
 }
 
 void span_free(struct heap *heap, u32 page)
 {
-	page_heap_free(&heap->page_heap, page, span_end(heap, page));
+	struct span_run run = { 0 };
+
+	span_run_add(heap, &run, page);
+	span_run_end(heap, &run);
 }

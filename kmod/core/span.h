@@ -76,15 +76,44 @@ void span_init_large(struct heap *heap, u32 page, u32 npages, u32 type,
 		     u64 object_bytes, bool needzero);
 
 /**
- * span_end() - end a span; its pages are then the caller's to free
+ * span_init_chunk() - make a chunk of a user arena, in GCHEAP_SPAN_CHUNK
  * @heap: the heap
+ * @page: first of CHUNK_PAGES pages, allocated and populated
+ * @needzero: whether its memory was used before
+ */
+void span_init_chunk(struct heap *heap, u32 page, bool needzero);
+
+/* Make pages belong to no span: descriptors and PAGES entries become zero. */
+void span_clear_pages(struct heap *heap, u32 page, u32 npages);
+
+/**
+ * struct span_run - ended spans that follow each other
+ * @page: first page of the first
+ * @npages: their length; 0: none
+ *
+ * What is done with the pages is then done once for all of them.
+ */
+struct span_run {
+	u32 page;
+	u32 npages;
+};
+
+/**
+ * span_run_add() - end a span, in a heap of GCHEAP_SETUP_FAULT_FREED by putting
+ *	it in quarantine
+ * @heap: the heap
+ * @run: where its pages are added, after those of the run so far have been freed
+ *	if it does not follow them
  * @page: its first page; on no list
  *
  * Return: how many pages it had.
  */
-u32 span_end(struct heap *heap, u32 page);
+u32 span_run_add(struct heap *heap, struct span_run *run, u32 page);
 
-/* End a span and give its pages back. */
+/* Free the pages of a run, or take their memory away; it is empty then. */
+void span_run_end(struct heap *heap, struct span_run *run);
+
+/* End a single span. */
 void span_free(struct heap *heap, u32 page);
 
 static inline enum gcheap_span_state span_state(const struct gcheap_span *span)

@@ -63,39 +63,19 @@ int sweep_some(struct heap *heap, u64 max_spans, u64 *swept, u64 *freed)
 	return 0;
 }
 
-/* A run of ended spans that follow each other, whose pages are still to be freed. */
-struct dead_run {
-	u32 page;
-	u32 npages;
-};
-
-static void dead_run_free(struct heap *heap, struct dead_run *run)
+/* Ends a span without a page mark. Return: how many pages it had. */
+static u32 sweep_dead(struct heap *heap, struct span_run *run, u32 page)
 {
-	if (run->npages)
-		page_heap_free(&heap->page_heap, run->page, run->npages);
-	run->npages = 0;
-}
-
-static u32 dead_run_add(struct heap *heap, struct dead_run *run, u32 page)
-{
-	u32 npages;
-
 	if (span_state(heap_span(heap, page)) == GCHEAP_SPAN_CENTRAL) {
 		central_remove(heap, page);
 		heap->counters.unswept_spans--;
 	}
-	if (page != run->page + run->npages)
-		dead_run_free(heap, run);
-	if (!run->npages)
-		run->page = page;
-	npages = span_end(heap, page);
-	run->npages += npages;
-	return npages;
+	return span_run_add(heap, run, page);
 }
 
 void sweep_unmarked(struct heap *heap, u64 *freed_spans, u64 *freed_pages)
 {
-	struct dead_run run = { 0 };
+	struct span_run run = { 0 };
 	u32 words = 0;
 	u32 page;
 
@@ -111,11 +91,11 @@ void sweep_unmarked(struct heap *heap, u64 *freed_spans, u64 *freed_pages)
 		if (words++ % 16 == 0 && port_interrupted())
 			break;
 		for (; dead; dead &= dead - 1) {
-			*freed_pages += dead_run_add(heap, &run, page + (u32)__ffs64(dead));
+			*freed_pages += sweep_dead(heap, &run, page + (u32)__ffs64(dead));
 			(*freed_spans)++;
 		}
 	}
-	dead_run_free(heap, &run);
+	span_run_end(heap, &run);
 }
 
 /* The marks of the spans that begin in the 64 pages from @page on. */

@@ -10,6 +10,10 @@
 
 #include "../heap.h"
 
+/* What this backend has beside what every port of kmod/core has. */
+#define LOCAL_FLAGS	GCHEAP_SETUP_FAULT_FREED
+#define LOCAL_FEATURES	(GCHEAP_FEATURE_FAULT_FREED | GCHEAP_FEATURE_CHUNKS)
+
 /* ---- requests ---------------------------------------------------------------- */
 
 /*
@@ -100,6 +104,7 @@ static void local_free(struct local_backend *local, bool here)
 		free(local->table_pages[i]);
 	}
 	free(local->populated);
+	free(local->closed);
 	pthread_mutex_destroy(&local->lock);
 	free(local);
 }
@@ -140,6 +145,7 @@ static int local_map(struct local_backend *local, enum gcheap_region region)
 static int local_make(struct local_backend *local, const struct gcheap_setup *setup)
 {
 	unsigned int region;
+	u64 heap_words;
 
 	for (region = 0; region < GCHEAP_REGIONS; region++) {
 		uint64_t pages = setup->out_region_bytes[region] / PORT_TABLE_PAGE_BYTES;
@@ -153,15 +159,18 @@ static int local_make(struct local_backend *local, const struct gcheap_setup *se
 		if (!local->table_pages[region])
 			return -ENOMEM;
 	}
-	local->populated = calloc(DIV_ROUND_UP(setup->reserve_bytes >> GCHEAP_PAGE_SHIFT, 64),
-				  sizeof(u64));
-	return local->populated ? heap_init(&local->heap, setup) : -ENOMEM;
+	heap_words = DIV_ROUND_UP(setup->reserve_bytes >> GCHEAP_PAGE_SHIFT, 64);
+	local->populated = calloc(heap_words, sizeof(u64));
+	local->closed = calloc(heap_words, sizeof(u64));
+	if (!local->populated || !local->closed)
+		return -ENOMEM;
+	return heap_init(&local->heap, setup);
 }
 
 int backend_open_local(struct gcheap_setup *setup, struct backend **backend)
 {
 	struct local_backend *local;
-	int error = heap_setup_check(setup, 0, 0);
+	int error = heap_setup_check(setup, LOCAL_FLAGS, LOCAL_FEATURES);
 
 	if (error)
 		return error_set(error, "the local backend refused the reserve or the layout");

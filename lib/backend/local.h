@@ -23,6 +23,7 @@
  * @lock: serialises requests
  * @table_pages: by region: one bit a table page: it was made
  * @populated: one bit a heap page: port_populate() has passed it
+ * @closed: likewise: port_depopulate() has, and made it inaccessible
  */
 struct local_backend {
 	struct backend backend;
@@ -30,6 +31,7 @@ struct local_backend {
 	pthread_mutex_t lock;
 	u64 *table_pages[GCHEAP_REGIONS];
 	u64 *populated;
+	u64 *closed;
 };
 
 static inline struct local_backend *local_of_heap(struct heap *heap)

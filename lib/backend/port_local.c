@@ -44,18 +44,57 @@ void *port_table_page(struct heap *heap, enum gcheap_region region, u64 offset)
 	return (char *)local->backend.regions[region] + offset;
 }
 
-/* Memory comes with the first touch: this only counts. */
+static char *heap_memory(const struct local_backend *local, u32 page)
+{
+	return (char *)local->backend.regions[GCHEAP_REGION_HEAP] +
+	       ((size_t)page << GCHEAP_PAGE_SHIFT);
+}
+
+/*
+ * Memory comes with the first touch: this counts, and makes accessible again what
+ * port_depopulate() made inaccessible.
+ */
 int port_populate(struct heap *heap, u32 page, u32 npages, bool *needzero)
 {
 	struct local_backend *local = local_of_heap(heap);
 	u32 end = page + npages;
+	u32 at = page;
 
 	(void)needzero;		/* what was given back comes back as zeros */
-	for (; page < end; page++) {
-		if (bit_set_first(local->populated, page))
+	while (at < end) {
+		u32 first = at;
+
+		while (at < end && bit_clear_first(local->closed, at))
+			at++;
+		if (at == first) {
+			at++;
+			continue;
+		}
+		/* The system may have no room for one more mapping. */
+		if (mprotect(heap_memory(local, first),
+			     (size_t)(at - first) << GCHEAP_PAGE_SHIFT, PROT_READ | PROT_WRITE)) {
+			while (at-- > first)
+				bit_set_first(local->closed, at);
+			return -ENOMEM;
+		}
+	}
+	for (at = page; at < end; at++) {
+		if (bit_set_first(local->populated, at))
 			heap->counters.resident_bytes += GCHEAP_PAGE_BYTES;
 	}
 	return 0;
+}
+
+static void memory_drop(struct heap *heap, u32 page, u32 npages)
+{
+	struct local_backend *local = local_of_heap(heap);
+	u32 end = page + npages;
+
+	madvise(heap_memory(local, page), (size_t)npages << GCHEAP_PAGE_SHIFT, MADV_DONTNEED);
+	for (; page < end; page++) {
+		if (bit_clear_first(local->populated, page))
+			heap->counters.resident_bytes -= GCHEAP_PAGE_BYTES;
+	}
 }
 
 void port_depopulate(struct heap *heap, u32 page, u32 npages)
@@ -63,22 +102,22 @@ void port_depopulate(struct heap *heap, u32 page, u32 npages)
 	struct local_backend *local = local_of_heap(heap);
 	u32 end = page + npages;
 
-	for (; page < end; page++) {
-		if (!bit_clear_first(local->populated, page))
-			continue;
-		madvise((char *)local->backend.regions[GCHEAP_REGION_HEAP] +
-			((size_t)page << GCHEAP_PAGE_SHIFT), GCHEAP_PAGE_BYTES, MADV_DONTNEED);
-		heap->counters.resident_bytes -= GCHEAP_PAGE_BYTES;
-	}
+	memory_drop(heap, page, npages);
+	/* Where there is no room for one more mapping, accesses find zeros. */
+	if (mprotect(heap_memory(local, page), (size_t)npages << GCHEAP_PAGE_SHIFT, PROT_NONE))
+		return;
+	for (; page < end; page++)
+		bit_set_first(local->closed, page);
 }
 
+/* Free pages stay accessible: thousands of them would each take a mapping. */
 u64 port_release(struct heap *heap, const struct gcheap_range *ranges, u32 count)
 {
 	u64 before = heap->counters.resident_bytes;
 	u32 i;
 
 	for (i = 0; i < count; i++)
-		port_depopulate(heap, ranges[i].page, ranges[i].npages);
+		memory_drop(heap, ranges[i].page, ranges[i].npages);
 	heap->counters.released_bytes += before - heap->counters.resident_bytes;
 	return before - heap->counters.resident_bytes;
 }

@@ -14,6 +14,10 @@
  * @unswept: of these, not swept in this cycle
  * @pages: pages of spans
  * @free: free pages
+ * @chunks: chunks in use
+ * @quarantined: pages in quarantine
+ * @quarantine_spans: spans there, not chunks
+ * @ready: pages of ready chunks
  */
 struct census {
 	u64 spans;
@@ -22,6 +26,10 @@ struct census {
 	u64 unswept;
 	u64 pages;
 	u64 free;
+	u64 chunks;
+	u64 quarantined;
+	u64 quarantine_spans;
+	u64 ready;
 };
 
 static const struct gcheap_span *span_at(struct test_heap *th, u32 page)
@@ -148,6 +156,24 @@ static void check_large_span(struct test_heap *th, u32 page)
 		assert_int_equal(info_at(th, page + i), info);
 }
 
+static void check_inner_pages(struct test_heap *th, u32 page)
+{
+	const struct gcheap_span *span = span_at(th, page);
+
+	for (u32 i = 1; i < span->npages; i++) {
+		const struct gcheap_span *inner = span_at(th, page + i);
+		const struct gcheap_span expected = {
+			.state = GCHEAP_SPAN_INNER,
+			.first_page = page,
+		};
+
+		assert_memory_equal(inner, &expected, sizeof(expected));
+		assert_false(in_use_at(th, page + i));
+	}
+	for (u32 i = 0; i < span->npages; i++)
+		assert_false(page_heap_is_free(&th->heap.page_heap, page + i));
+}
+
 static void check_span(struct test_heap *th, u32 page, struct census *census)
 {
 	const struct gcheap_span *span = span_at(th, page);
@@ -182,18 +208,47 @@ static void check_span(struct test_heap *th, u32 page, struct census *census)
 		fail_msg("page %u: span in state %u", page, state);
 	}
 
-	for (u32 i = 1; i < span->npages; i++) {
-		const struct gcheap_span *inner = span_at(th, page + i);
-		const struct gcheap_span expected = {
-			.state = GCHEAP_SPAN_INNER,
-			.first_page = page,
-		};
+	check_inner_pages(th, page);
+}
 
-		assert_memory_equal(inner, &expected, sizeof(expected));
-		assert_false(in_use_at(th, page + i));
+/* A chunk, or what is in quarantine: no span in use, and no free pages either. */
+static void check_set_aside(struct test_heap *th, u32 page, struct census *census)
+{
+	const struct gcheap_span *span = span_at(th, page);
+	u32 state = span->state & GCHEAP_SPAN_STATE_MASK;
+
+	assert_in_range(span->npages, 1, th->heap.heap_pages - page);
+	for (u32 i = 0; i < span->npages; i++) {
+		assert_int_equal(info_at(th, page + i), 0);
+		if (state != GCHEAP_SPAN_CHUNK)
+			assert_false(test_heap_backed(th, page + i, 1));
 	}
-	for (u32 i = 0; i < span->npages; i++)
-		assert_false(page_heap_is_free(&th->heap.page_heap, page + i));
+	assert_int_equal(span->allocated, 0);
+	assert_int_equal(span->prev, 0);
+	if (state != GCHEAP_SPAN_QUARANTINE || !span->slots) {
+		assert_int_equal(page % CHUNK_PAGES, 0);
+		assert_int_equal(span->npages, CHUNK_PAGES);
+		assert_int_equal(span->slots, 0);
+	}
+	switch (state) {
+	case GCHEAP_SPAN_CHUNK:
+		assert_true(test_heap_backed(th, page, span->npages));
+		assert_int_equal(span->next, 0);
+		census->chunks++;
+		census->pages += span->npages;
+		break;
+	case GCHEAP_SPAN_QUARANTINE:
+		assert_int_equal(span->state, GCHEAP_SPAN_QUARANTINE);
+		census->quarantined += span->npages;
+		census->quarantine_spans += span->slots != 0;
+		if (span->slots)
+			assert_true(th->heap.flags & GCHEAP_SETUP_FAULT_FREED);
+		break;
+	default:
+		assert_int_equal(span->state, GCHEAP_SPAN_READY);
+		census->ready += span->npages;
+	}
+	check_inner_pages(th, page);
 }
 
 /* What the walks over spans in use see is what the pages' bits say. */
@@ -230,11 +285,43 @@ static void check_pages(struct test_heap *th, struct census *census)
 			page += span_at(th, page)->npages;
 			continue;
 		}
+		if (span_at(th, page)->state) {
+			check_set_aside(th, page, census);
+			page += span_at(th, page)->npages;
+			continue;
+		}
 		check_no_span(th, page);
 		assert_true(page_heap_is_free(&heap->page_heap, page));
 		census->free++;
 		page++;
 	}
+}
+
+static void check_set_aside_lists(struct test_heap *th, const struct census *census)
+{
+	const struct quarantine *quarantine = &th->heap.quarantine;
+	u64 count = 0;
+	u32 last = 0;
+
+	for (u32 page = quarantine->first; page; page = span_at(th, page)->next) {
+		assert_int_equal(span_at(th, page)->state, GCHEAP_SPAN_QUARANTINE);
+		assert_int_not_equal(span_at(th, page)->slots, 0);
+		assert_in_range(count++, 0, census->quarantine_spans);
+		last = page;
+	}
+	assert_int_equal(count, census->quarantine_spans);
+	if (last)
+		assert_int_equal(quarantine->last, last);
+	count = 0;
+	for (u32 page = th->heap.ready_chunks; page; page = span_at(th, page)->next) {
+		assert_int_equal(span_at(th, page)->state, GCHEAP_SPAN_READY);
+		count += CHUNK_PAGES;
+		assert_in_range(count, 0, census->ready);
+	}
+	assert_int_equal(count, census->ready);
+	assert_int_equal(th->heap.ready_pages, census->ready);
+	assert_int_equal(th->heap.counters.chunks, census->chunks);
+	assert_int_equal(th->heap.counters.quarantined_pages, census->quarantined);
 }
 
 /* Return: the list's length. */
@@ -328,7 +415,9 @@ void core_check(struct test_heap *th)
 	assert_int_equal(census.pages, counters->in_use_pages);
 	assert_int_equal(census.free, heap->page_heap.free_pages);
 	if (heap->heap_pages)
-		assert_int_equal(census.pages + census.free + 1, heap->heap_pages);
+		assert_int_equal(census.pages + census.free + census.quarantined + census.ready + 1,
+				 heap->heap_pages);
+	check_set_aside_lists(th, &census);
 	check_centrals(th, census.spans - census.cached - census.large);
 	check_types(th);
 	if (heap->phase == GCHEAP_PHASE_MARK)

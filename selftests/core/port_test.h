@@ -50,6 +50,7 @@ void port_test_interrupt(u64 n);
  * @table_pages: of each region, how many these can be
  * @tables_made: table pages that exist
  * @backed: one bit a heap page: port_populate() has been asked for it
+ * @depopulates: calls of port_depopulate()
  */
 struct test_heap {
 	struct heap heap;
@@ -57,6 +58,7 @@ struct test_heap {
 	u64 table_pages[GCHEAP_REGIONS];
 	u64 tables_made;
 	u64 *backed;
+	u64 depopulates;
 };
 
 /**
@@ -68,6 +70,8 @@ struct test_heap {
  * Return: the heap, or NULL when heap_init() failed: with nothing left of it.
  */
 struct test_heap *test_heap_new(u32 layout, u64 reserve_bytes, int *error);
+/* The same, with GCHEAP_SETUP_* flags. */
+struct test_heap *test_heap_new_flags(u32 layout, u64 reserve_bytes, u32 flags, int *error);
 void test_heap_destroy(struct test_heap *th);
 
 /* Whether all heap pages of a range have been backed with memory. */

@@ -174,6 +174,50 @@ int request_sweep(struct test_heap *th, u64 max_spans, u64 *swept, u64 *freed)
 	return error;
 }
 
+int request_free_large(struct test_heap *th, u32 page)
+{
+	struct gcheap_free_large request = { .size = sizeof(request), .page = page };
+
+	return heap_free_large(&th->heap, &request);
+}
+
+int request_reclaim(struct test_heap *th, u64 max_pages, u64 *pages, u64 *left)
+{
+	struct gcheap_reclaim reclaim = { .size = sizeof(reclaim), .max_pages = max_pages };
+	int error = heap_reclaim(&th->heap, &reclaim);
+
+	if (pages)
+		*pages = reclaim.out_pages;
+	if (left)
+		*left = reclaim.out_left;
+	return error;
+}
+
+u32 request_chunk(struct test_heap *th)
+{
+	struct gcheap_chunk_new request = { .size = sizeof(request) };
+	int error = heap_chunk_new(&th->heap, &request);
+
+	if (!error)
+		return request.out_page;
+	assert_int_equal(error, -ENOMEM);
+	return 0;
+}
+
+int request_chunk_free(struct test_heap *th, u32 page)
+{
+	struct gcheap_chunk_free request = { .size = sizeof(request), .page = page };
+
+	return heap_chunk_free(&th->heap, &request);
+}
+
+int request_chunk_ready(struct test_heap *th, u32 page)
+{
+	struct gcheap_chunk_ready request = { .size = sizeof(request), .page = page };
+
+	return heap_chunk_ready(&th->heap, &request);
+}
+
 /* ---- mark state -------------------------------------------------------------- */
 
 #define PAGE_GRANULES	(1u << (GCHEAP_PAGE_SHIFT - GCHEAP_GRANULE_SHIFT))

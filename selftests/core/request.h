@@ -47,6 +47,14 @@ int request_mark_start(struct test_heap *th);
 int request_sweep_start(struct test_heap *th, u64 *freed_spans);
 int request_sweep(struct test_heap *th, u64 max_spans, u64 *swept, u64 *freed);
 
+int request_free_large(struct test_heap *th, u32 page);
+int request_reclaim(struct test_heap *th, u64 max_pages, u64 *pages, u64 *left);
+
+/* Return: the chunk's first page, 0: no memory. */
+u32 request_chunk(struct test_heap *th);
+int request_chunk_free(struct test_heap *th, u32 page);
+int request_chunk_ready(struct test_heap *th, u32 page);
+
 /* ---- mark state: the bits of slot @slot of the span at @page ----------------- */
 
 bool slot_is_allocated(struct test_heap *th, u32 page, u32 slot);

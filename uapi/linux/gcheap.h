@@ -156,7 +156,10 @@ enum gcheap_kind {
  * @GCHEAP_SPAN_CHUNK: a chunk of a user arena, in use until CHUNK_FREE. What is
  *	in it, only the owner knows: its pages are of GCHEAP_KIND_NONE
  * @GCHEAP_SPAN_QUARANTINE: a freed chunk, or in a heap of
- *	GCHEAP_SETUP_FAULT_FREED a freed span: without memory, each access faults
+ *	GCHEAP_SETUP_FAULT_FREED a freed span: without memory, each access faults.
+ *	The other fields say what it was; its pages are of GCHEAP_KIND_NONE
+ * @GCHEAP_SPAN_READY: a chunk after CHUNK_READY: its addresses are kept for the
+ *	next CHUNK_NEW. Without memory, too
  */
 enum gcheap_span_state {
 	GCHEAP_SPAN_FREE,
@@ -166,6 +169,7 @@ enum gcheap_span_state {
 	GCHEAP_SPAN_LARGE,
 	GCHEAP_SPAN_CHUNK,
 	GCHEAP_SPAN_QUARANTINE,
+	GCHEAP_SPAN_READY,
 };
 
 #define GCHEAP_SPAN_STATE_MASK	0x0f
@@ -175,15 +179,16 @@ enum gcheap_span_state {
  * struct gcheap_span - the descriptor of the span that starts at a heap page
  * @state: enum gcheap_span_state and GCHEAP_SPAN_* flags
  * @span_class: size class x 2 + 1 if its objects hold no pointers
- * @slots: how many objects the span has room for
+ * @slots: how many objects the span has room for; 0: a chunk
  * @npages: its length in heap pages
  * @first_page: for GCHEAP_SPAN_INNER: number of the span's first page
- * @generation: low 16 bits of the sweep generation at which it was last swept
+ * @generation: low 16 bits of the sweep generation at which it was last swept; of
+ *	GCHEAP_SPAN_QUARANTINE: whose SWEEP_START it has to outlive
  * @allocated: slots in use when the kernel last counted them
  * @type: the type of its objects; 0 where the span does not know one
  * @ptr_mask: GCHEAP_KIND_MASK: one bit a word, for a whole slot
  * @object_bytes: GCHEAP_SPAN_LARGE: bytes asked for
- * @next: the kernel's list of spans: next page number, 0 at the end
+ * @next: the kernel's lists of spans: next page number, 0 at the end
  * @prev: previous page number, 0 at the head
  */
 struct gcheap_span {
@@ -279,10 +284,10 @@ enum gcheap_phase {
 /**
  * struct gcheap_counters - figures of one heap, in CTRL and from STATS
  * @heap_pages: heap pages that exist: all page numbers in use are below this
- * @in_use_pages: heap pages of spans in use
+ * @in_use_pages: heap pages of spans and chunks in use
  * @resident_bytes: object memory that is backed by physical pages
  * @table_bytes: memory of the mapped tables
- * @spans: spans in use
+ * @spans: spans in use, without chunks
  * @cached_spans: of these, spans handed to the owner
  * @unswept_spans: of these, spans that the current cycle has still to sweep
  * @swept_spans: spans swept one by one since SETUP

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * The quarantine of freed spans.
+ */
+#include "heap.h"
+
+static u64 *page_mark_word(struct heap *heap, u32 page)
+{
+	return &heap_arena(heap, page)->page_marks[arena_offset(page) / 64];
+}
+
+/* Append a span to the list. */
+static void quarantine_link(struct heap *heap, u32 page)
+{
+	struct quarantine *quarantine = &heap->quarantine;
+
+	heap_span(heap, page)->next = 0;
+	if (quarantine->first)
+		heap_span(heap, quarantine->last)->next = page;
+	else
+		quarantine->first = page;
+	quarantine->last = page;
+}
+
+void quarantine_add(struct heap *heap, u32 page)
+{
+	struct gcheap_span *span = heap_span(heap, page);
+	u32 i;
+
+	span->state = GCHEAP_SPAN_QUARANTINE;
+	span->allocated = 0;
+	span->prev = 0;
+	/* What is freed while marking has to wait for a cycle that begins later. */
+	span->generation = heap_generation16(heap);
+	if (heap->phase == GCHEAP_PHASE_MARK)
+		span->generation += 2;
+	for (i = 0; i < span->npages; i++)
+		*heap_info(heap, page + i) = 0;
+	heap->counters.quarantined_pages += span->npages;
+	quarantine_link(heap, page);
+}
+
+void quarantine_clear_marks(struct heap *heap)
+{
+	u32 page;
+
+	for (page = heap->quarantine.first; page; page = heap_span(heap, page)->next) {
+		u64 *word = page_mark_word(heap, page);
+
+		WRITE_ONCE(*word, READ_ONCE(*word) & ~BIT_ULL(page % 64));
+	}
+}
+
+/* Whether a span stays for another cycle. */
+static bool quarantine_keeps(struct heap *heap, u32 page)
+{
+	struct gcheap_span *span = heap_span(heap, page);
+
+	if (span->generation == heap_generation16(heap))
+		return true;
+	if (!(READ_ONCE(*page_mark_word(heap, page)) >> page % 64 & 1))
+		return false;
+	/* However often: the descriptor has 16 bits of the generation. */
+	span->generation = heap_generation16(heap) - 2;
+	return true;
+}
+
+static void free_run(struct heap *heap, struct span_run *run)
+{
+	if (run->npages)
+		page_heap_free(&heap->page_heap, run->page, run->npages);
+	run->npages = 0;
+}
+
+void quarantine_release(struct heap *heap)
+{
+	struct span_run run = { 0 };
+	u32 page = heap->quarantine.first;
+	u32 count = 0;
+
+	heap->quarantine.first = 0;
+	while (page) {
+		struct gcheap_span *span = heap_span(heap, page);
+		u32 npages = span->npages;
+		u32 next = span->next;
+
+		if (quarantine_keeps(heap, page)) {
+			quarantine_link(heap, page);
+		} else {
+			span_clear_pages(heap, page, npages);
+			heap->counters.quarantined_pages -= npages;
+			if (page != run.page + run.npages)
+				free_run(heap, &run);
+			if (!run.npages)
+				run.page = page;
+			run.npages += npages;
+		}
+		page = next;
+		if (++count % 64 == 0)
+			port_interrupted();
+	}
+	free_run(heap, &run);
+}

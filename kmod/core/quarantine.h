@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * The quarantine of freed spans, in heaps of GCHEAP_SETUP_FAULT_FREED: a freed
+ * span keeps its addresses and its descriptor, loses its memory, and each access
+ * to it faults, so that a use after free is found where it happens.
+ *
+ * It ends with the first SWEEP_START after a whole cycle, MARK_START included, in
+ * which no page mark was set for the span: the marker found no pointer into it. A
+ * marker that does find one sets the page mark of the span's first page, and the
+ * span stays.
+ *
+ * The spans are a list by their descriptors' @next, in the order in which they
+ * were freed. Freed chunks are not on it: these leave by CHUNK_READY.
+ */
+#ifndef GCHEAP_CORE_QUARANTINE_H
+#define GCHEAP_CORE_QUARANTINE_H
+
+#include "port.h"
+
+/**
+ * struct quarantine - the freed spans that are not yet free pages
+ * @first: first page of the oldest; 0: there is none
+ * @last: of the newest
+ */
+struct quarantine {
+	u32 first;
+	u32 last;
+};
+
+/**
+ * quarantine_add() - put a span in quarantine
+ * @heap: the heap
+ * @page: the span's first page; not in use any more. Its memory is the caller's
+ *	to take away
+ */
+void quarantine_add(struct heap *heap, u32 page);
+
+/* At MARK_START: clear the page marks of all spans in quarantine. */
+void quarantine_clear_marks(struct heap *heap);
+
+/* At SWEEP_START, the generation just stepped: free the pages of spans that may go. */
+void quarantine_release(struct heap *heap);
+
+#endif /* GCHEAP_CORE_QUARANTINE_H */
