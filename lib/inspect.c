@@ -34,8 +34,21 @@ bool inspect_slot(const struct gcheap *heap, uint64_t offset, struct slot *slot)
 static int object_find(const struct gcheap *heap, const void *p, struct slot *slot,
 		       struct object_view *object)
 {
-	if (!inspect_slot(heap, view_offset(&heap->view, p), slot))
+	static const char *const set_aside[] = {
+		[GCHEAP_SPAN_CHUNK] = "a chunk of a user arena, and the heap knows no objects "
+				      "there",
+		[GCHEAP_SPAN_QUARANTINE] = "freed memory, in quarantine: an access faults",
+		[GCHEAP_SPAN_READY] = "a freed chunk of a user arena: an access faults",
+	};
+	uint64_t page;
+	uint32_t state;
+
+	if (!inspect_slot(heap, view_offset(&heap->view, p), slot)) {
+		state = view_set_aside(&heap->view, view_offset(&heap->view, p), &page);
+		if (state != GCHEAP_SPAN_FREE)
+			return error_set(-ENOENT, "%p points into %s", p, set_aside[state]);
 		return error_set(-ENOENT, "%p does not point into an object of this heap", p);
+	}
 	layout_object(&heap->view, slot, object);
 	return 0;
 }
@@ -112,7 +125,9 @@ static void stats_collect(const struct gcheap *heap, struct gcheap_stats *stats)
 	stats->mapped_bytes = pages << GCHEAP_PAGE_SHIFT;
 	stats->resident_bytes = counters->resident_bytes;
 	/* Page 0 exists and is nobody's. */
-	stats->free_bytes = pages ? (pages - 1 - counters->in_use_pages) << GCHEAP_PAGE_SHIFT : 0;
+	if (pages)
+		pages -= 1 + counters->in_use_pages + counters->quarantined_pages;
+	stats->free_bytes = pages << GCHEAP_PAGE_SHIFT;
 	stats->metadata_bytes = counters->table_bytes + marker_memory(heap->marker) +
 				heap->roots.capacity * sizeof(struct root) + sizeof(*heap);
 	stats->swept_spans = counters->swept_spans;

@@ -107,10 +107,12 @@ static void mark_ambiguous_word(struct marker *marker, uint64_t word)
 	uint64_t edge = word - marker->base;
 	struct slot slot;
 
-	if (edge >= marker->end || !view_slot(marker->view, edge, &slot) ||
-	    !view_bit(view_alloc_bits(marker->view), view_granule(slot.offset)))
+	if (edge >= marker->end)
 		return;
-	mark_word(marker, word);
+	if (!view_slot(marker->view, edge, &slot))
+		mark_quarantine(marker, edge);
+	else if (view_bit(view_alloc_bits(marker->view), view_granule(slot.offset)))
+		mark_word(marker, word);
 }
 
 /* Stacks are read whole, red zones between variables too. */

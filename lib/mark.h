@@ -17,6 +17,7 @@
  * struct mark_result - what a cycle's marking found
  * @objects: marked objects
  * @bytes: their slots' bytes
+ * @span_bytes: the spans that they are in
  * @bad_pointers: precise pointers into the heap that point at no object; 0 where
  *	that cannot be told, because a pointer to the end of an object led to a
  *	free slot, whose old pointers were followed
@@ -24,6 +25,7 @@
 struct mark_result {
 	uint64_t objects;
 	uint64_t bytes;
+	uint64_t span_bytes;
 	uint64_t bad_pointers;
 };
 

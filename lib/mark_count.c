@@ -54,6 +54,27 @@ bool mark_may_be_end(const struct marker *marker, uint64_t edge)
 	       view_bit(view_alloc_bits(marker->view), view_granule(slot.offset));
 }
 
+void mark_quarantine(struct marker *marker, uint64_t edge)
+{
+	uint64_t page;
+
+	if (view_set_aside(marker->view, edge, &page) == GCHEAP_SPAN_QUARANTINE &&
+	    !mark_may_be_end(marker, edge))
+		marker->page_marks[page / 64] |= 1ull << page % 64;
+}
+
+void mark_edge_none(struct marker *marker, uint64_t edge)
+{
+	uint64_t page;
+
+	/* The heap does not know what is in user arenas. */
+	if (view_set_aside(marker->view, edge, &page) == GCHEAP_SPAN_CHUNK ||
+	    mark_may_be_end(marker, edge))
+		return;
+	marker->bad_pointers++;
+	mark_quarantine(marker, edge);
+}
+
 /*
  * Slots that were marked and are free: pointers to the end of an object lead
  * there, and dangling ones. They stay free. What is in them was followed all the
@@ -87,8 +108,12 @@ static void count_span(struct marker *marker, uint64_t page, void *arg)
 	if (GCHEAP_PAGE_KIND(info) == GCHEAP_KIND_LARGE) {
 		result->objects++;
 		result->bytes += (uint64_t)marker->spans[page].npages << GCHEAP_PAGE_SHIFT;
+		result->span_bytes += (uint64_t)marker->spans[page].npages << GCHEAP_PAGE_SHIFT;
 		return;
 	}
+	/* A freed span in quarantine has no PAGES entry, and class 0 no words. */
+	result->span_bytes += (uint64_t)size_class_pages[GCHEAP_PAGE_CLASS(info)] <<
+			      GCHEAP_PAGE_SHIFT;
 	words = (uint64_t)size_class_pages[GCHEAP_PAGE_CLASS(info)] * WORDS_PER_PAGE;
 	for (i = 0; i < words; i++) {
 		uint64_t free_slots = marks[i] & ~allocs[i];

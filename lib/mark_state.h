@@ -96,6 +96,12 @@ static inline bool mark_set(struct marker *marker, uint64_t granule, uint64_t fi
  */
 bool mark_may_be_end(const struct marker *marker, uint64_t edge);
 
+/* If a freed span is there, it shall fault for as long as there is a pointer to it. */
+void mark_quarantine(struct marker *marker, uint64_t edge);
+
+/* A precise edge to a page without objects. */
+void mark_edge_none(struct marker *marker, uint64_t edge);
+
 uint64_t mark_edge_large(struct marker *marker, uint64_t page, uint64_t info);
 
 /**
@@ -113,7 +119,7 @@ static inline uint64_t mark_edge(struct marker *marker, uint64_t edge)
 	uint64_t first, first_page, index, start;
 
 	if (__builtin_expect(kind == GCHEAP_KIND_NONE, 0)) {
-		marker->bad_pointers += !mark_may_be_end(marker, edge);
+		mark_edge_none(marker, edge);
 		return 0;
 	}
 	if (__builtin_expect(kind == GCHEAP_KIND_LARGE, 0))

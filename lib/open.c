@@ -57,6 +57,7 @@ static int backend_open(const struct gcheap_config *config, enum gcheap_uapi_lay
 {
 	struct gcheap_setup setup = {
 		.size = sizeof(setup),
+		.flags = config->flags & GCHEAP_FAULT_FREED ? GCHEAP_SETUP_FAULT_FREED : 0,
 		.layout = layout,
 		.reserve_bytes = config->reserve_bytes,
 	};

@@ -17,6 +17,7 @@
 #include "span.h"
 
 #define WORDS_PER_PAGE	8u	/* of a bit table */
+#define CHUNK_PAGES	(GCHEAP_CHUNK_BYTES >> GCHEAP_PAGE_SHIFT)
 #define REPORTS_MAX	20u	/* what is broken is often broken everywhere */
 
 /**
@@ -29,6 +30,8 @@
  * @cached_spans: likewise
  * @unswept_spans: likewise
  * @in_use_pages: likewise
+ * @chunks: likewise
+ * @quarantined_pages: likewise
  */
 struct verify {
 	const struct gcheap *heap;
@@ -39,6 +42,8 @@ struct verify {
 	uint64_t cached_spans;
 	uint64_t unswept_spans;
 	uint64_t in_use_pages;
+	uint64_t chunks;
+	uint64_t quarantined_pages;
 };
 
 static const char *state_name(uint32_t state)
@@ -49,6 +54,9 @@ static const char *state_name(uint32_t state)
 		[GCHEAP_SPAN_CENTRAL] = "central",
 		[GCHEAP_SPAN_CACHED] = "cached",
 		[GCHEAP_SPAN_LARGE] = "large",
+		[GCHEAP_SPAN_CHUNK] = "chunk",
+		[GCHEAP_SPAN_QUARANTINE] = "freed, in quarantine",
+		[GCHEAP_SPAN_READY] = "ready chunk",
 	};
 
 	return state < sizeof(names) / sizeof(names[0]) ? names[state] : "unknown";
@@ -265,9 +273,45 @@ static uint64_t check_large(struct verify *verify, uint64_t page)
 		      noscan ? "holds" : "holds no");
 	check_info(verify, page, span->npages,
 		   (uint64_t)GCHEAP_KIND_LARGE << 60 | (noscan ? GCHEAP_PAGE_NOSCAN : 0), 0);
-	if (!check_alloc_bits(verify, page, first_bit, WORDS_PER_PAGE))
+	/* A dead one that a lazy sweep has not reached has neither bit. */
+	if (!check_alloc_bits(verify, page, first_bit, WORDS_PER_PAGE) &&
+	    (span->generation == (uint16_t)verify->view->ctrl->generation ||
+	     view_bit(verify->view->page_marks, page)))
 		fault(verify, page, 0, "its object is not allocated");
 	return span->npages;
+}
+
+/* A chunk, or a span in quarantine. Returns its length, or 0 when it makes no sense. */
+static uint64_t check_set_aside(struct verify *verify, uint64_t page)
+{
+	static const uint64_t no_bits[WORDS_PER_PAGE];
+	const struct gcheap_span *span = &verify->view->spans[page];
+	uint64_t npages = span->npages;
+	uint64_t i;
+
+	if (!npages || page + npages > verify->pages) {
+		fault(verify, page, NO_SLOT, "it is %llu pages long, and the heap ends at page %llu",
+		      (unsigned long long)npages, (unsigned long long)verify->pages);
+		return 0;
+	}
+	/* Only a freed span has slots. */
+	if ((!span->slots || state_of(span) != GCHEAP_SPAN_QUARANTINE) &&
+	    (page % CHUNK_PAGES || npages != CHUNK_PAGES || span->slots))
+		fault(verify, page, NO_SLOT, "a chunk of %llu pages with %u slots",
+		      (unsigned long long)npages, span->slots);
+	if (span->allocated)
+		fault(verify, page, NO_SLOT, "%u of its slots are allocated", span->allocated);
+	check_info(verify, page, npages, 0, 0);
+	for (i = 0; i < npages; i++)
+		check_alloc_bits(verify, page + i, no_bits, WORDS_PER_PAGE);
+	if (state_of(span) == GCHEAP_SPAN_CHUNK) {
+		verify->chunks++;
+		verify->in_use_pages += npages;
+	} else if (state_of(span) == GCHEAP_SPAN_QUARANTINE) {
+		verify->quarantined_pages += npages;
+	}
+	check_inner(verify, page, npages);
+	return npages;
 }
 
 static void check_free(struct verify *verify, uint64_t page)
@@ -300,6 +344,11 @@ static uint64_t check_page(struct verify *verify, uint64_t page)
 	case GCHEAP_SPAN_INNER:
 		fault(verify, page, NO_SLOT, "it is an inner page of no span");
 		return 1;
+	case GCHEAP_SPAN_CHUNK:
+	case GCHEAP_SPAN_QUARANTINE:
+	case GCHEAP_SPAN_READY:
+		npages = check_set_aside(verify, page);
+		return npages ? npages : 1;
 	default:
 		fault(verify, page, NO_SLOT, "there is no state %u", state);
 		return 1;
@@ -337,6 +386,9 @@ static void check_spans(struct verify *verify)
 	check_counter(verify, "cached_spans", counters->cached_spans, verify->cached_spans);
 	check_counter(verify, "unswept_spans", counters->unswept_spans, verify->unswept_spans);
 	check_counter(verify, "in_use_pages", counters->in_use_pages, verify->in_use_pages);
+	check_counter(verify, "chunks", counters->chunks, verify->chunks);
+	check_counter(verify, "quarantined_pages", counters->quarantined_pages,
+		      verify->quarantined_pages);
 }
 
 /* ---- objects ---------------------------------------------------------------- */
@@ -347,14 +399,20 @@ static void check_pointer(struct verify *verify, const struct slot *slot, uint64
 	uint64_t target = view_offset(verify->view, pointer);
 	struct slot found;
 	const char *what;
+	uint64_t page;
 
 	if (target >= verify->view->reserve_bytes || inspect_slot(verify->heap, target, &found))
+		return;
+	/* Objects may point into user arenas. */
+	if (view_set_aside(verify->view, target, &page) == GCHEAP_SPAN_CHUNK)
 		return;
 	/* C allows a pointer to the end of an object. */
 	if (target && inspect_slot(verify->heap, target - 1, &found))
 		return;
 	if (target >= view_end(verify->view))
 		what = "beyond the heap's pages";
+	else if (view_set_aside(verify->view, target, &page) != GCHEAP_SPAN_FREE)
+		what = "into freed memory";
 	else if (view_slot(verify->view, target, &found))
 		what = "to a free slot";
 	else
@@ -433,6 +491,10 @@ static void check_objects(struct verify *verify)
 
 		if (state_of(span) == GCHEAP_SPAN_FREE) {
 			page++;
+			continue;
+		}
+		if (GCHEAP_PAGE_KIND(slot.info) == GCHEAP_KIND_NONE) {
+			page += span->npages;
 			continue;
 		}
 		slot.bytes = state_of(span) == GCHEAP_SPAN_LARGE ?

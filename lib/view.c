@@ -20,6 +20,20 @@ static bool view_slot_large(const struct view *view, uint32_t page, struct slot 
 	return true;
 }
 
+uint32_t view_set_aside(const struct view *view, uint64_t offset, uint64_t *first_page)
+{
+	uint64_t page = offset >> GCHEAP_PAGE_SHIFT;
+	uint32_t state;
+
+	if (offset >= view_end(view))
+		return GCHEAP_SPAN_FREE;
+	if ((view->spans[page].state & GCHEAP_SPAN_STATE_MASK) == GCHEAP_SPAN_INNER)
+		page = view->spans[page].first_page;
+	state = view->spans[page].state & GCHEAP_SPAN_STATE_MASK;
+	*first_page = page;
+	return state >= GCHEAP_SPAN_CHUNK ? state : GCHEAP_SPAN_FREE;
+}
+
 bool view_slot(const struct view *view, uint64_t offset, struct slot *slot)
 {
 	uint32_t page = (uint32_t)(offset >> GCHEAP_PAGE_SHIFT);

@@ -86,4 +86,15 @@ static inline uint64_t view_offset(const struct view *view, const void *pointer)
  */
 bool view_slot(const struct view *view, uint64_t offset, struct slot *slot);
 
+/**
+ * view_set_aside() - look for pages that have no objects, and are not free
+ * @view: the heap
+ * @offset: any number
+ * @first_page: receives the first page of what is there
+ *
+ * Return: GCHEAP_SPAN_CHUNK, GCHEAP_SPAN_QUARANTINE or GCHEAP_SPAN_READY; else
+ * GCHEAP_SPAN_FREE.
+ */
+uint32_t view_set_aside(const struct view *view, uint64_t offset, uint64_t *first_page);
+
 #endif /* GCHEAP_LIB_VIEW_H */

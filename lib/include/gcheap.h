@@ -66,7 +66,12 @@ enum gcheap_layout {
 #define GCHEAP_CONCURRENT		(1u << 1)	/* mark beside the mutators */
 #define GCHEAP_WRITE_TRACKING		(1u << 2)	/* find stores by the pages' dirty bits */
 #define GCHEAP_HUGE_PAGES		(1u << 3)	/* map the heap with huge pages */
-#define GCHEAP_FAULT_FREED		(1u << 4)	/* debug: freed spans fault on access */
+/*
+ * Debug: memory of freed objects is taken away as soon as a whole span of them is
+ * free, and each access gets SIGBUS (local backend: SIGSEGV) with the address, at
+ * least until the next cycle has found no pointer there.
+ */
+#define GCHEAP_FAULT_FREED		(1u << 4)
 #define GCHEAP_VERIFY			(1u << 5)	/* debug: check every cycle */
 #define GCHEAP_GENERATIONAL		(1u << 6)	/* young cycles from dirty pages */
 #define GCHEAP_RECORD_TYPES		(1u << 7)	/* every object's exact type can be found */
@@ -403,7 +408,7 @@ GCHEAP_API int gcheap_pointer_mask(struct gcheap *heap, const void *obj, uint8_t
  * @allocated_objects: objects allocated
  * @mapped_bytes: heap pages that exist
  * @resident_bytes: object memory backed by physical pages
- * @free_bytes: heap pages that belong to no span
+ * @free_bytes: heap pages that belong to no span, and are not in quarantine
  * @metadata_bytes: tables, and library memory for threads and marking
  * @pause_ns_max: longest stop of the mutator
  * @pause_ns_total: all stops together

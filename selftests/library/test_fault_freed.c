@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: MIT
+/*
+ * GCHEAP_FAULT_FREED: a use of freed memory faults where it happens.
+ */
+#include <setjmp.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "library_test.h"
+
+#define OBJECTS	2000u
+
+static sigjmp_buf fault_env;
+static siginfo_t fault_info;
+
+static void fault_handler(int signal, siginfo_t *info, void *context)
+{
+	(void)context;
+	fault_info = *info;
+	siglongjmp(fault_env, signal);
+}
+
+/* The signal that an access to @p gets, its address in fault_info; 0: none. */
+static int fault_of(volatile char *p, bool write)
+{
+	struct sigaction action = { .sa_sigaction = fault_handler, .sa_flags = SA_SIGINFO };
+	struct sigaction bus, segv;
+	int signal;
+
+	sigaction(SIGBUS, &action, &bus);
+	sigaction(SIGSEGV, &action, &segv);
+	signal = sigsetjmp(fault_env, 1);
+	if (!signal) {
+		if (write)
+			*p = 1;
+		else
+			(void)*p;
+	}
+	sigaction(SIGBUS, &bus, NULL);
+	sigaction(SIGSEGV, &segv, NULL);
+	return signal;
+}
+
+static void assert_faults(struct fixture *f, char *p)
+{
+	bool device = gcheap_backend(f->heap) == GCHEAP_BACKEND_DEVICE;
+	int write;
+
+	for (write = 0; write < 2; write++) {
+		assert_int_equal(fault_of(p, write), device ? SIGBUS : SIGSEGV);
+		assert_ptr_equal(fault_info.si_addr, p);
+		if (device)
+			assert_int_equal(fault_info.si_code, BUS_ADRERR);
+	}
+}
+
+static void fixture_open_fault_freed(struct fixture *f)
+{
+	struct gcheap_config config = fixture_config();
+
+	config.flags |= GCHEAP_FAULT_FREED;
+	config.gc_percent = -1;
+	fixture_open_with(f, &config);
+}
+
+static void test_a_dangling_pointer_faults_at_its_address(void **state)
+{
+	struct fixture f;
+	char *small[OBJECTS];
+	char *large;
+	size_t i;
+
+	(void)state;
+	fixture_open_fault_freed(&f);
+	for (i = 0; i < OBJECTS; i++)
+		small[i] = memset(gcheap_new_leaf(f.thread, 200), 7, 200);
+	large = memset(gcheap_new_leaf(f.thread, 1 << 20), 7, 1 << 20);
+	assert_int_equal(gcheap_collect(f.thread), 0);
+	for (i = 0; i < OBJECTS; i += 97)
+		assert_faults(&f, small[i] + i % 200);
+	assert_faults(&f, large);
+	assert_faults(&f, large + 555555);
+	assert_faults(&f, large + (1 << 20) - 1);
+	assert_int_equal(gcheap_verify(f.heap), 0);
+	fixture_close(&f);
+}
+
+static void test_live_objects_do_not_fault(void **state)
+{
+	static char *kept[OBJECTS];
+	char *dropped[OBJECTS];
+	struct fixture f;
+	size_t i, j;
+
+	(void)state;
+	fixture_open_fault_freed(&f);
+	assert_int_equal(gcheap_root_add(f.heap, (void **)kept, OBJECTS), 0);
+	for (i = 0; i < OBJECTS; i++) {
+		kept[i] = memset(gcheap_new_leaf(f.thread, 16 + i % 5000), (int)i & 0xff, 16);
+		dropped[i] = gcheap_new_leaf(f.thread, 48000);
+	}
+	for (j = 0; j < 3; j++) {
+		assert_int_equal(gcheap_collect(f.thread), 0);
+		for (i = 0; i < OBJECTS; i++) {
+			assert_int_equal(fault_of(kept[i], false), 0);
+			assert_int_equal(kept[i][0] & 0xff, i & 0xff);
+		}
+		if (!j) {
+			for (i = 0; i < OBJECTS; i += 53)
+				assert_faults(&f, dropped[i] + 47999);
+		}
+		assert_int_equal(gcheap_verify(f.heap), 0);
+	}
+	assert_int_equal(gcheap_root_remove(f.heap, (void **)kept), 0);
+	fixture_close(&f);
+}
+
+static void test_find_says_that_the_memory_was_freed(void **state)
+{
+	struct gcheap_object found;
+	struct fixture f;
+	char *p;
+
+	(void)state;
+	fixture_open_fault_freed(&f);
+	p = gcheap_new_leaf(f.thread, 100000);
+	assert_int_equal(gcheap_find(f.heap, p + 99999, &found), 0);
+	assert_int_equal(gcheap_collect(f.thread), 0);
+	assert_refused(gcheap_find(f.heap, p, &found), ENOENT, "quarantine");
+	assert_refused(gcheap_find(f.heap, p + 99999, &found), ENOENT, "quarantine");
+	assert_int_equal(gcheap_collect(f.thread), 0);
+	assert_refused(gcheap_find(f.heap, p, &found), ENOENT, "object");
+	fixture_close(&f);
+}
+
+static void test_addresses_come_back_after_a_cycle_that_finds_no_pointer(void **state)
+{
+	static void *dangling;
+	struct fixture f;
+	char *p;
+	int i;
+
+	(void)state;
+	fixture_open_fault_freed(&f);
+	p = gcheap_new_leaf(f.thread, 100000);
+	assert_int_equal(gcheap_collect(f.thread), 0);
+	assert_faults(&f, p);
+	/* An ambiguous root: a precise one to freed memory is a fault of the program's. */
+	dangling = p + 50000;
+	assert_int_equal(gcheap_root_add_ambiguous(f.heap, &dangling, sizeof(dangling)), 0);
+	for (i = 0; i < 3; i++) {
+		assert_int_equal(gcheap_collect(f.thread), 0);
+		assert_faults(&f, p);
+		assert_ptr_not_equal(gcheap_new_leaf(f.thread, 100000), p);
+	}
+	assert_int_equal(gcheap_root_remove(f.heap, &dangling), 0);
+	assert_int_equal(gcheap_collect(f.thread), 0);
+	assert_ptr_equal(gcheap_new_leaf(f.thread, 100000), p);
+	assert_int_equal(fault_of(p, true), 0);
+	assert_int_equal(gcheap_verify(f.heap), 0);
+	fixture_close(&f);
+}
+
+static void test_a_program_of_much_garbage_goes_on(void **state)
+{
+	struct gcheap_config config = fixture_config();
+	struct gcheap_stats stats;
+	struct fixture f;
+	uint64_t seed = 1;
+	size_t i, bytes;
+	char *p;
+
+	(void)state;
+	config.flags |= GCHEAP_FAULT_FREED;
+	config.reserve_bytes = 64 << 20;
+	fixture_open_with(&f, &config);
+	for (i = 0; i < 20000; i++) {
+		bytes = 1 + random_next(&seed) % 60000;
+		p = gcheap_new_leaf(f.thread, bytes);
+		assert_non_null(p);
+		assert_int_equal(p[0] | p[bytes - 1], 0);
+		memset(p, 0x55, bytes);
+	}
+	stats = stats_of(f.heap);
+	assert_true(stats.cycles > 10);
+	/* What is in quarantine takes no memory. */
+	assert_true(stats.resident_bytes < 40 << 20);
+	assert_int_equal(gcheap_verify(f.heap), 0);
+	fixture_close(&f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_a_dangling_pointer_faults_at_its_address),
+		cmocka_unit_test(test_live_objects_do_not_fault),
+		cmocka_unit_test(test_find_says_that_the_memory_was_freed),
+		cmocka_unit_test(test_addresses_come_back_after_a_cycle_that_finds_no_pointer),
+		cmocka_unit_test(test_a_program_of_much_garbage_goes_on),
+	};
+
+	return run_in_all_layouts("fault freed", tests);
+}
