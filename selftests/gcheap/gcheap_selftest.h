@@ -30,6 +30,7 @@
 
 #define DEVICE		"/dev/gcheap"
 #define SMALL_RESERVE	GCHEAP_RESERVE_MIN
+#define CHUNK_PAGES	((__u32)(GCHEAP_CHUNK_BYTES >> GCHEAP_PAGE_SHIFT))
 
 #define ASSERT_OK(ret)		ASSERT_EQ(0, (ret))
 #define EXPECT_OK(ret)		EXPECT_EQ(0, (ret))

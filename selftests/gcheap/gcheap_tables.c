@@ -307,11 +307,32 @@ const char *free_wrong(const struct test_heap *heap, __u32 page, __u32 npages)
 	return NULL;
 }
 
+/* A chunk, or a span in quarantine: PAGES knows nothing of it. */
+static const char *set_aside_wrong(const struct test_heap *heap, __u32 page)
+{
+	const struct gcheap_span *span = heap_span(heap, page);
+	__u32 npages = span->npages;
+
+	if (!npages || (__u64)page + npages > heap_ctrl(heap)->heap_pages)
+		return wrong("page %u: state %u, %u pages", page, span_state(heap, page), npages);
+	for (__u32 i = 0; i < npages; i++) {
+		if (heap_info(heap, page + i))
+			return wrong("page %u, state %u: PAGES says %#llx of page %u", page,
+				     span_state(heap, page), heap_info(heap, page + i), i);
+	}
+	if (span->allocated)
+		return wrong("page %u: %u slots allocated", page, span->allocated);
+	if ((!span->slots || span_state(heap, page) != GCHEAP_SPAN_QUARANTINE) &&
+	    (page % CHUNK_PAGES || npages != CHUNK_PAGES || span->slots))
+		return wrong("page %u: a chunk of %u pages, %u slots", page, npages, span->slots);
+	return inner_wrong(heap, page, npages);
+}
+
 const char *heap_wrong(const struct test_heap *heap)
 {
 	struct gcheap_counters counters;
 	const struct gcheap_ctrl *ctrl = heap_ctrl(heap);
-	__u64 in_use = 0, spans = 0, cached = 0;
+	__u64 in_use = 0, spans = 0, cached = 0, chunks = 0, quarantined = 0;
 	__u32 page, npages;
 	int ret = cmd_stats(heap->fd, &counters);
 
@@ -353,6 +374,19 @@ const char *heap_wrong(const struct test_heap *heap)
 			in_use += npages;
 			error = inner_wrong(heap, page, npages);
 			break;
+		case GCHEAP_SPAN_CHUNK:
+			chunks++;
+			in_use += CHUNK_PAGES;
+			npages = heap_span(heap, page)->npages;
+			error = set_aside_wrong(heap, page);
+			break;
+		case GCHEAP_SPAN_QUARANTINE:
+			quarantined += heap_span(heap, page)->npages;
+			/* fallthrough */
+		case GCHEAP_SPAN_READY:
+			npages = heap_span(heap, page)->npages;
+			error = set_aside_wrong(heap, page);
+			break;
 		default:
 			return wrong("page %u: state %u", page, span_state(heap, page));
 		}
@@ -364,5 +398,8 @@ const char *heap_wrong(const struct test_heap *heap)
 		return wrong("spans, pages, cached: %llu, %llu, %llu, but %llu, %llu, %llu counted",
 			     spans, in_use, cached, counters.spans, counters.in_use_pages,
 			     counters.cached_spans);
+	if (counters.chunks != chunks || counters.quarantined_pages != quarantined)
+		return wrong("chunks, quarantine: %llu, %llu, but %llu, %llu counted", chunks,
+			     quarantined, counters.chunks, counters.quarantined_pages);
 	return NULL;
 }
