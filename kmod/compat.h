@@ -30,6 +30,45 @@ static inline void compat_vm_flags_mod(struct vm_area_struct *vma,
 #endif
 }
 
+/*
+ * Since 6.4, page faults of a mapping may hold its own lock instead of mmap_lock.
+ * With mmap_lock held for writing, waits for them; later ones want mmap_lock.
+ */
+static inline void compat_vma_start_write(struct vm_area_struct *vma)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
+	vma_start_write(vma);
+#endif
+}
+
+/* Since 6.6, pte_mkwrite() is about shadow stacks, too. */
+static inline pte_t compat_pte_mkwrite(pte_t pte)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0)
+	return pte_mkwrite_novma(pte);
+#else
+	return pte_mkwrite(pte);
+#endif
+}
+
+/*
+ * How many entries of page tables map @page, or for the first page of a compound
+ * one, pages of it; a huge page that is mapped as one does not count.
+ */
+static inline int compat_page_maps(struct page *page)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 11, 0)
+	return folio_mapcount(page_folio(page));
+#else
+	unsigned long i;
+	int maps = 0;
+
+	for (i = 0; i < compound_nr(page); i++)
+		maps += atomic_read(&page[i]._mapcount) + 1;
+	return maps;
+#endif
+}
+
 /* What the memory manager would choose without our ->get_unmapped_area(). */
 static inline unsigned long compat_get_unmapped_area(struct file *file, unsigned long addr,
 						     unsigned long len, unsigned long pgoff,

@@ -41,6 +41,33 @@ static struct file_system_type gcheap_fs = {
 static struct vfsmount *gcheap_mount;
 static int gcheap_mount_users;
 
+/**
+ * gcheap_inode_new() - make an inode whose mapping no other file has
+ *
+ * Context: may sleep.
+ * Return: the inode, or an ERR_PTR().
+ */
+struct inode *gcheap_inode_new(void)
+{
+	struct inode *inode;
+	int error;
+
+	error = simple_pin_fs(&gcheap_fs, &gcheap_mount, &gcheap_mount_users);
+	if (error)
+		return ERR_PTR(error);
+	inode = alloc_anon_inode(gcheap_mount->mnt_sb);
+	if (IS_ERR(inode))
+		simple_release_fs(&gcheap_mount, &gcheap_mount_users);
+	return inode;
+}
+
+/* Free what gcheap_inode_new() gave, and no file uses any more. */
+void gcheap_inode_free(struct inode *inode)
+{
+	iput(inode);
+	simple_release_fs(&gcheap_mount, &gcheap_mount_users);
+}
+
 static int gcheap_open(struct inode *inode, struct file *file)
 {
 	struct gcheap_heap *heap;
@@ -57,26 +84,18 @@ static int gcheap_open(struct inode *inode, struct file *file)
 	mutex_init(&heap->fault_lock);
 	tables_init(heap);
 	pages_init(heap);
-	pressure_heap_init(heap);
 
-	error = simple_pin_fs(&gcheap_fs, &gcheap_mount, &gcheap_mount_users);
-	if (error)
-		goto free_heap;
-	heap->inode = alloc_anon_inode(gcheap_mount->mnt_sb);
+	heap->inode = gcheap_inode_new();
 	if (IS_ERR(heap->inode)) {
 		error = PTR_ERR(heap->inode);
-		goto release_fs;
+		goto free_heap;
 	}
 
 	file->private_data = heap;
 	file->f_mapping = heap->inode->i_mapping;
 	atomic_long_inc(&gcheap_heaps);
-	pressure_heap_open(heap);
-	gcheap_debugfs_open(heap);
 	return nonseekable_open(inode, file);
 
-release_fs:
-	simple_release_fs(&gcheap_mount, &gcheap_mount_users);
 free_heap:
 	kvfree(heap);
 	return error;
@@ -95,7 +114,6 @@ void gcheap_heap_empty(struct gcheap_heap *heap)
 	if (!heap->live)
 		return;
 	heap->live = false;
-	pressure_heap_end(heap);
 	heap_destroy(&heap->core);
 	pages_destroy(heap);
 	tables_destroy(heap);
@@ -105,13 +123,10 @@ static int gcheap_release(struct inode *inode, struct file *file)
 {
 	struct gcheap_heap *heap = file->private_data;
 
-	gcheap_debugfs_release(heap);
-	pressure_heap_release(heap);
 	gcheap_heap_empty(heap);
 	if (heap->owner)
 		mmdrop(heap->owner);
-	iput(heap->inode);
-	simple_release_fs(&gcheap_mount, &gcheap_mount_users);
+	gcheap_inode_free(heap->inode);
 	kvfree(heap);
 	atomic_long_dec(&gcheap_heaps);
 	return 0;
@@ -126,6 +141,4 @@ const struct file_operations gcheap_fops = {
 	.uring_cmd = gcheap_uring_cmd,
 	.mmap = mapping_mmap,
 	.get_unmapped_area = mapping_get_unmapped_area,
-	.poll = pressure_poll,
-	.show_fdinfo = fdinfo_show,
 };

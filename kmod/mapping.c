@@ -20,11 +20,11 @@
  * refused: splitting and moving here, growing and fork by VM_DONTEXPAND and
  * VM_DONTCOPY.
  */
+#include <linux/pagemap.h>
 #include <linux/sched/mm.h>
 
 #include "compat.h"
 #include "module.h"
-#include "trace.h"
 
 /* Table pages that one fault maps, if they exist: an aligned 64 KiB. */
 #define TABLE_AROUND	16u
@@ -126,7 +126,6 @@ static vm_fault_t heap_fault(struct vm_fault *vmf)
 	unsigned long first = round_down(index, HEAP_AROUND);
 	struct page *page;
 	unsigned int flags;
-	u32 mapped = 0;
 	unsigned long i;
 	int error;
 
@@ -134,21 +133,18 @@ static vm_fault_t heap_fault(struct vm_fault *vmf)
 	page = pages_find(heap, index);
 	if (!page) {
 		heap_fault_unlock(heap, flags);
-		trace_gcheap_fault(heap->id, vmf, mapped);
 		return VM_FAULT_SIGBUS;
 	}
 	error = vm_insert_page(vmf->vma, vmf->address, page);
-	mapped += !error;
 
 	/* What is beside it will be touched too. The region's length is a multiple of this. */
 	for (i = first; !error && i < first + HEAP_AROUND; i++) {
 		page = i == index ? NULL : pages_find(heap, i);
 		if (page)
-			mapped += !vm_insert_page(vmf->vma,
-						  vmf->vma->vm_start + (i << PAGE_SHIFT), page);
+			(void)vm_insert_page(vmf->vma, vmf->vma->vm_start + (i << PAGE_SHIFT),
+					     page);
 	}
 	heap_fault_unlock(heap, flags);
-	trace_gcheap_fault(heap->id, vmf, mapped);
 
 	/* -EBUSY: another thread was faster. */
 	return error && error != -EBUSY ? vmf_error(error) : VM_FAULT_NOPAGE;
@@ -163,16 +159,42 @@ static const struct vm_operations_struct heap_vm_ops = {
 	.map_pages = region_map_pages,
 };
 
+/*
+ * The first write to a page that is mapped read-only. Locked, so that the memory
+ * manager does not take the page for one that has left its file.
+ */
+static vm_fault_t heap_page_mkwrite(struct vm_fault *vmf)
+{
+	lock_page(vmf->page);
+	track_written(vma_heap(vmf->vma), vmf->pgoff);
+	return VM_FAULT_LOCKED;
+}
+
+/* In a heap of GCHEAP_SETUP_SNAPSHOTS. */
+static const struct vm_operations_struct heap_snapshot_vm_ops = {
+	.open = region_open,
+	.close = region_close,
+	.may_split = region_may_split,
+	.mremap = region_mremap,
+	.fault = heap_fault,
+	.map_pages = region_map_pages,
+	.page_mkwrite = heap_page_mkwrite,
+};
+
 /* Maps pages from @addr on, except where some are mapped already. */
 static int heap_insert(struct vm_area_struct *vma, unsigned long addr, struct page **pages,
 		       unsigned long count)
 {
+	bool snapshots = vma->vm_ops == &heap_snapshot_vm_ops;
+
 	while (count) {
 		unsigned long left = count;
 		unsigned long done;
 		int error;
 
 		error = vm_insert_pages(vma, addr, pages, &left);
+		if (snapshots)
+			track_handed_out(vma, addr, count - left);
 		if (error && error != -EBUSY)
 			return error;
 		done = count - left + (error == -EBUSY);
@@ -181,6 +203,23 @@ static int heap_insert(struct vm_area_struct *vma, unsigned long addr, struct pa
 		count -= done;
 	}
 	return 0;
+}
+
+/**
+ * mapping_owner_vma() - find the owner's mapping of HEAP
+ * @heap: the heap
+ *
+ * Context: the caller is the owner, and holds its mmap_lock.
+ * Return: the mapping, or NULL when the region is not mapped.
+ */
+struct vm_area_struct *mapping_owner_vma(struct gcheap_heap *heap)
+{
+	unsigned long base = READ_ONCE(heap->base);
+	struct vm_area_struct *vma = base ? vma_lookup(current->mm, base) : NULL;
+
+	if (!vma || (vma->vm_ops != &heap_vm_ops && vma->vm_ops != &heap_snapshot_vm_ops))
+		return NULL;
+	return vma_heap(vma) == heap ? vma : NULL;
 }
 
 /**
@@ -200,15 +239,13 @@ int mapping_map_pages(struct gcheap_heap *heap, unsigned long index,
 {
 	struct mm_struct *mm = current->mm;
 	struct vm_area_struct *vma;
-	unsigned long base;
 	int error = 0;
 
 	lockdep_assert_held(&heap->lock);
 	if (mmap_read_lock_killable(mm))
 		return -EINTR;
-	base = READ_ONCE(heap->base);
-	vma = base ? vma_lookup(mm, base) : NULL;
-	if (vma && vma->vm_ops == &heap_vm_ops && vma_heap(vma) == heap)
+	vma = mapping_owner_vma(heap);
+	if (vma)
 		error = heap_insert(vma, vma->vm_start + (index << PAGE_SHIFT), pages, count);
 	mmap_read_unlock(mm);
 	return error;
@@ -337,7 +374,8 @@ static int heap_mmap(struct gcheap_heap *heap, struct vm_area_struct *vma)
 		return -EBUSY;
 	WRITE_ONCE(heap->base, vma->vm_start);
 	compat_vm_flags_mod(vma, VM_MIXEDMAP | VM_DONTEXPAND | VM_DONTCOPY, VM_MAYEXEC);
-	vma->vm_ops = &heap_vm_ops;
+	vma->vm_ops = heap->core.flags & GCHEAP_SETUP_SNAPSHOTS ? &heap_snapshot_vm_ops :
+								 &heap_vm_ops;
 	return 0;
 }
 

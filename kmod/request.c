@@ -30,7 +30,7 @@
 #define SETUP_FLAGS	GCHEAP_SETUP_FAULT_FREED
 #define SETUP_FEATURES							\
 	((IS_ENABLED(CONFIG_IO_URING) ? GCHEAP_FEATURE_URING : 0ull) |		\
-	 GCHEAP_FEATURE_FAULT_FREED | GCHEAP_FEATURE_CHUNKS | GCHEAP_FEATURE_PRESSURE)
+	 GCHEAP_FEATURE_FAULT_FREED | GCHEAP_FEATURE_CHUNKS)
 
 /*
  * How much of a long request is done before the lock is dropped, so that others
@@ -59,6 +59,10 @@ struct progress {
 	bool begun;
 };
 
+/* The same where writes can be tracked. */
+#define SETUP_TRACK_FLAGS	GCHEAP_SETUP_SNAPSHOTS
+#define SETUP_TRACK_FEATURES	GCHEAP_FEATURE_TRACK
+
 /**
  * struct request - one operation
  * @run: does it, with the heap locked; 0 or a negative errno
@@ -86,17 +90,26 @@ struct request {
  * * 0		- the caller's address space is the owner
  * * -EBUSY	- it is already
  * * -EINVAL	- bad reserve, or a reserved field is not zero
- * * -EOPNOTSUPP - unknown flag or layout
+ * * -EOPNOTSUPP - unknown flag or layout, or flags that do not go together
  * * -ENOMEM	- out of memory
  */
 static int request_setup(struct gcheap_heap *heap, union request_args *args)
 {
 	struct gcheap_setup *setup = &args->setup;
+	u64 features = SETUP_FEATURES;
+	u32 flags = SETUP_FLAGS;
 	int error;
 
 	if (heap->owner)
 		return -EBUSY;
-	error = heap_setup_check(setup, SETUP_FLAGS, SETUP_FEATURES);
+	if (track_works()) {
+		flags |= SETUP_TRACK_FLAGS;
+		features |= SETUP_TRACK_FEATURES;
+	}
+	/* Pages are write-protected one by one. */
+	if (setup->flags & GCHEAP_SETUP_SNAPSHOTS)
+		flags &= ~GCHEAP_SETUP_HUGE_PAGES;
+	error = heap_setup_check(setup, flags, features);
 	if (error)
 		return error;
 	error = heap_init(&heap->core, setup);
@@ -107,7 +120,6 @@ static int request_setup(struct gcheap_heap *heap, union request_args *args)
 	}
 	memcpy(heap->region_bytes, setup->out_region_bytes, sizeof(heap->region_bytes));
 	heap->live = true;
-	pressure_heap_start(heap);
 	mmgrab(current->mm);
 	/* Pairs with smp_load_acquire() in request_may() and mapping_mmap(). */
 	smp_store_release(&heap->owner, current->mm);
@@ -538,7 +550,6 @@ static int request_run(struct gcheap_heap *heap, u32 op, union request_args *arg
 	error = request->piece ? request->piece(heap, args, progress) : request->run(heap, args);
 	progress->generation = heap->core.generation;
 	progress->begun = true;
-	pressure_request_end(heap, op, error);
 	if (heap->live)
 		heap_publish(&heap->core);
 unlock:
@@ -563,7 +574,6 @@ int request_handle(struct gcheap_heap *heap, u32 op, void __user *user, bool now
 	const struct request *request;
 	union request_args args;
 	u32 size, known;
-	u64 begin;
 	int error;
 
 	if (op >= GCHEAP_OPS)
@@ -588,14 +598,10 @@ int request_handle(struct gcheap_heap *heap, u32 op, void __user *user, bool now
 	if (copy_to_user(user, &args, known))
 		return -EFAULT;
 
-	begin = trace_request_begin(op);
 	error = request_run(heap, op, &args, &progress, nowait);
 	while (error == REQUEST_MORE)
 		error = port_interrupted() ? -EINTR :
 					     request_run(heap, op, &args, &progress, false);
-	/* Where it was not begun, it will come again, and be reported then. */
-	if (!(nowait && error == -EAGAIN))
-		trace_request_end(heap, op, &args, error, begin);
 
 	/* What was done in pieces is done: its caller hears how much it is. */
 	if (error && !(error == -EINTR && request->piece && progress.begun))

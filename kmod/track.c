@@ -1,10 +1,429 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
  * Write tracking: which heap pages were written.
+ *
+ * A TRACK request looks at the pages of spans with pointers, in the order of their
+ * addresses, reports those that were written and makes them clean; all in one pass,
+ * after which the TLBs are flushed once (track_harvest.c). What the answer needs is
+ * had before: a request that fails has made no page clean. One that runs out of
+ * room for its answer stops before the first page that it cannot report.
+ *
+ * That the program's threads go on writing meanwhile loses nothing. A page is made
+ * clean, then the TLBs are flushed, then the owner reads the page. A write before
+ * the flush is there to be read; one after it makes the page dirty again.
+ *
+ * In a heap of GCHEAP_SETUP_SNAPSHOTS, pages can be write-protected, too. The first
+ * write to such a page is a page fault, and DIRTY has its bit before the write is
+ * done (track_written()). No page fault may be half done while a request protects
+ * pages or writes in DIRTY: it holds mmap_lock for writing, which page faults of
+ * such a heap hold for reading, or the lock of their VMA.
  */
-#include "module.h"
+#include <linux/bits.h>
+#include <linux/mmap_lock.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
 
+#include "compat.h"
+#include "track.h"
+
+#define TRACK_FLAGS	(GCHEAP_TRACK_BITMAP | GCHEAP_TRACK_PEEK | GCHEAP_TRACK_PROTECT)
+
+#define BITS_PER_TABLE	((u32)(PORT_TABLE_PAGE_BYTES * BITS_PER_BYTE))
+
+#define CHUNK_HEAP_PAGES	(1u << (GCHEAP_CHUNK_SHIFT - GCHEAP_PAGE_SHIFT))
+
+/* ---- the answer ------------------------------------------------------------- */
+
+/* The page of DIRTY that has the bit of a heap page; NULL: not made. */
+static unsigned long *bits_of(struct gcheap_heap *heap, u32 page)
+{
+	struct page *table = tables_find(heap, GCHEAP_REGION_DIRTY, page / BITS_PER_TABLE);
+
+	return table ? page_address(table) : NULL;
+}
+
+static void bits_set(struct gcheap_heap *heap, u32 page, u32 end)
+{
+	unsigned long *bits;
+
+	for (; page < end; page++) {
+		bits = bits_of(heap, page);
+		if (bits)
+			set_bit(page % BITS_PER_TABLE, bits);
+	}
+}
+
+/* Word by word: page faults set other bits meanwhile. */
+static void table_bits_clear(unsigned long *bits, u32 bit, u32 end)
+{
+	u32 next;
+
+	for (; bit < end; bit = next) {
+		unsigned long *word = bits + bit / BITS_PER_LONG;
+		unsigned long mask;
+
+		next = min(round_down(bit, BITS_PER_LONG) + BITS_PER_LONG, end);
+		mask = GENMASK((next - 1) % BITS_PER_LONG, bit % BITS_PER_LONG);
+		if (READ_ONCE(*word) & mask)
+			atomic_long_andnot(mask, (atomic_long_t *)word);
+	}
+}
+
+/* All pages of DIRTY that it needs exist. */
+static void bits_clear(struct gcheap_heap *heap, u32 page, u32 end)
+{
+	while (page < end) {
+		u32 base = round_down(page, BITS_PER_TABLE);
+		u32 next = min(base + BITS_PER_TABLE, end);
+
+		table_bits_clear(bits_of(heap, page), page - base, next - base);
+		page = next;
+	}
+}
+
+/**
+ * track_bits_add() - set the bit of a page in DIRTY, and clear those before it
+ * @answer: of which DIRTY is a part
+ * @page: the heap page, not before those added so far
+ */
+void track_bits_add(struct track_answer *answer, u32 page)
+{
+	if (page < answer->bits_done)
+		return;
+	bits_clear(answer->heap, answer->bits_done, page);
+	bits_set(answer->heap, page, page + 1);
+	answer->bits_done = page + 1;
+}
+
+/**
+ * track_answer_add() - report a page
+ * @answer: has room for it
+ * @page: the heap page, after those added so far
+ */
+void track_answer_add(struct track_answer *answer, u32 page)
+{
+	struct gcheap_range *last = track_answer_last(answer);
+
+	answer->dirty_pages++;
+	if (last && last->page + last->npages == page)
+		last->npages++;
+	else if (answer->ranges)
+		answer->ranges[answer->count++] = (struct gcheap_range) {
+			.page = page,
+			.npages = 1,
+		};
+	if (answer->bitmap)
+		track_bits_add(answer, page);
+}
+
+/* Makes DIRTY for all pages that the heap has now. */
+static int track_make_bits(struct gcheap_heap *heap)
+{
+	u32 page;
+
+	for (page = 0; page < heap->core.heap_pages; page += BITS_PER_TABLE) {
+		if (!port_table_page(&heap->core, GCHEAP_REGION_DIRTY, page / BITS_PER_BYTE))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* What could not be told has been written still. */
+static void track_take_back(struct gcheap_heap *heap, const struct track_answer *answer)
+{
+	const unsigned int shift = GCHEAP_PAGE_SHIFT - PAGE_SHIFT;
+	u32 i;
+
+	for (i = 0; i < answer->count; i++) {
+		const struct gcheap_range *range = answer->ranges + i;
+		unsigned long at = (unsigned long)range->page << shift;
+		unsigned long end = at + ((unsigned long)range->npages << shift);
+
+		for (; at < end; at++) {
+			struct page *page = pages_find(heap, at);
+
+			if (page)
+				SetPageDirty(page);
+		}
+		cond_resched();
+	}
+}
+
+/* ---- spans ------------------------------------------------------------------ */
+
+static bool span_is_tracked(const struct gcheap_span *span)
+{
+	switch (span_state(span)) {
+	case GCHEAP_SPAN_CENTRAL:
+	case GCHEAP_SPAN_CACHED:
+	case GCHEAP_SPAN_LARGE:
+		return !SPAN_CLASS_NOSCAN(span->span_class);
+	case GCHEAP_SPAN_CHUNK:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* The first page from @page on where a span with objects begins, or @end. */
+static u32 next_object_span(struct heap *core, u32 page, u32 end)
+{
+	u32 base;
+
+	while ((base = arena_next_in_use(core, round_down(page, 64u))) < end) {
+		u64 spans = heap_arena(core, base)->in_use[arena_offset(base) / 64];
+
+		if (base < page)
+			spans &= ~0ull << page % 64;
+		if (spans)
+			return min(base + (u32)__ffs64(spans), end);
+		page = base + 64;
+	}
+	return end;
+}
+
+/* The same with chunks, which are aligned, and not among the spans with objects. */
+static u32 next_span(struct heap *core, u32 page, u32 end)
+{
+	u32 at;
+
+	end = next_object_span(core, page, end);
+	if (!core->counters.chunks)
+		return end;
+	for (at = round_up(page, CHUNK_HEAP_PAGES); at < end; at += CHUNK_HEAP_PAGES) {
+		if (span_state(heap_span(core, at)) == GCHEAP_SPAN_CHUNK)
+			return at;
+	}
+	return end;
+}
+
+/* Hands the tracked part of the range to harvest_run(), in pieces as long as can be. */
+static void harvest_spans(struct harvest *harvest)
+{
+	struct heap *core = &harvest->heap->core;
+	u32 end = harvest->end;
+	u32 page = harvest->page;
+	u32 run = 0, run_end = 0;
+
+	/* The range may begin inside a span. */
+	if (page < end && span_state(heap_span(core, page)) == GCHEAP_SPAN_INNER)
+		page = heap_span(core, page)->first_page;
+
+	for (page = next_span(core, page, end); page < end;
+	     page = next_span(core, page, end)) {
+		const struct gcheap_span *span = heap_span(core, page);
+		u32 first = max(page, harvest->page);
+
+		page += span->npages;
+		if (!span_is_tracked(span))
+			continue;
+		if (first != run_end) {
+			if (!harvest_run(harvest, run, run_end))
+				return;
+			run = first;
+		}
+		run_end = min(page, end);
+	}
+	harvest_run(harvest, run, run_end);
+}
+
+/* ---- the request ------------------------------------------------------------ */
+
+static int track_check(const struct gcheap_heap *heap, const struct gcheap_track *track)
+{
+	u32 heap_pages = heap->core.heap_pages;
+
+	if (track->flags & ~TRACK_FLAGS || !track_works())
+		return -EOPNOTSUPP;
+	if (track->flags & GCHEAP_TRACK_PROTECT) {
+		if (!(heap->core.flags & GCHEAP_SETUP_SNAPSHOTS))
+			return -EOPNOTSUPP;
+		if (track->flags != GCHEAP_TRACK_PROTECT)
+			return -EINVAL;
+	} else if (!(track->flags & GCHEAP_TRACK_BITMAP) && !track->range_count) {
+		return -EINVAL;
+	}
+	if (track->range_count > GCHEAP_TRACK_RANGES_MAX)
+		return -EOVERFLOW;
+	if (track->page > heap_pages || track->npages > heap_pages - track->page)
+		return -EINVAL;
+	return 0;
+}
+
+/*
+ * Takes mmap_lock. With @exclusive, or when the region is not mapped, for writing:
+ * page faults of the region, and munmap() of it, are wholly done then or have not
+ * begun. When it is not mapped nothing can be flushed by this request, but munmap()
+ * has flushed.
+ */
+static int track_lock(struct harvest *harvest, bool exclusive)
+{
+	struct mm_struct *mm = harvest->mm;
+	struct vm_area_struct *vma;
+
+	if (!exclusive) {
+		if (mmap_read_lock_killable(mm))
+			return -EINTR;
+		vma = mapping_owner_vma(harvest->heap);
+		if (vma) {
+			harvest->base = vma->vm_start;
+			return 0;
+		}
+		mmap_read_unlock(mm);
+	}
+	if (mmap_write_lock_killable(mm))
+		return -EINTR;
+	harvest->exclusive = true;
+	vma = mapping_owner_vma(harvest->heap);
+	if (vma) {
+		compat_vma_start_write(vma);
+		harvest->base = vma->vm_start;
+	}
+	return 0;
+}
+
+static void track_unlock(struct harvest *harvest)
+{
+	if (harvest->exclusive)
+		mmap_write_unlock(harvest->mm);
+	else
+		mmap_read_unlock(harvest->mm);
+}
+
+/* Fills in the outputs of @track and @harvest->answer. */
+static int track_harvest(struct harvest *harvest, struct gcheap_track *track)
+{
+	struct gcheap_heap *heap = harvest->heap;
+	struct track_answer *answer = &harvest->answer;
+	int error;
+
+	error = track_lock(harvest, heap->core.flags & GCHEAP_SETUP_SNAPSHOTS);
+	if (error)
+		return error;
+	track_flush_begin(harvest->mm);
+	harvest_spans(harvest);
+	track_flush_end(harvest->mm, heap->inode->i_mapping, region_pgoff(GCHEAP_REGION_HEAP),
+			harvest->flush && harvest->base);
+	track->out_end = harvest->end;
+	if (harvest->stopped)
+		track->out_end = harvest->at >> (GCHEAP_PAGE_SHIFT - PAGE_SHIFT);
+	if (answer->bitmap || harvest->protect)
+		bits_clear(heap, answer->bits_done, track->out_end);
+	track_unlock(harvest);
+
+	track->out_range_count = answer->count;
+	track->out_dirty_pages = answer->dirty_pages;
+	heap->core.counters.tracks++;
+	heap->core.counters.dirty_pages += answer->dirty_pages;
+	return 0;
+}
+
+/**
+ * request_track() - GCHEAP_OP_TRACK: which pages were written, and re-arm
+ * @heap: the heap
+ * @args: struct gcheap_track
+ *
+ * Return:
+ * * 0		- done up to @out_end
+ * * -EINVAL	- a range that is not in the heap, nowhere to write the answer, or
+ *		  GCHEAP_TRACK_PROTECT with another flag
+ * * -EOPNOTSUPP - unknown flag, writes cannot be tracked on this machine, or
+ *		  GCHEAP_TRACK_PROTECT in a heap without GCHEAP_SETUP_SNAPSHOTS
+ * * -EOVERFLOW	- too long an array
+ * * -EFAULT	- @ranges cannot be written
+ * * -ENOMEM	- out of memory
+ * * -EINTR	- a fatal signal arrived
+ */
 int request_track(struct gcheap_heap *heap, union request_args *args)
 {
-	return -EOPNOTSUPP;
+	struct gcheap_track *track = &args->track;
+	void __user *user_ranges = u64_to_user_ptr(track->ranges);
+	struct harvest harvest = {
+		.heap = heap,
+		.mm = current->mm,
+		.rearm = !(track->flags & GCHEAP_TRACK_PEEK),
+		.protect = track->flags & GCHEAP_TRACK_PROTECT,
+		.answer = {
+			.heap = heap,
+			.bitmap = track->flags & GCHEAP_TRACK_BITMAP,
+			.bits_done = track->page,
+		},
+	};
+	struct track_answer *answer = &harvest.answer;
+	int error;
+
+	lockdep_assert_held(&heap->lock);
+	error = track_check(heap, track);
+	if (error)
+		return error;
+	harvest.page = track->page;
+	harvest.end = track->npages ? track->page + track->npages : heap->core.heap_pages;
+
+	if (track->range_count) {
+		/* Two ranges have a page between them. */
+		answer->max = min(track->range_count, (harvest.end - harvest.page) / 2 + 1);
+		if (clear_user(user_ranges, answer->max * sizeof(*answer->ranges)))
+			return -EFAULT;
+		answer->ranges = kvmalloc_array(answer->max, sizeof(*answer->ranges),
+						GCHEAP_GFP);
+		if (!answer->ranges)
+			return -ENOMEM;
+	}
+	if (answer->bitmap || harvest.protect) {
+		error = track_make_bits(heap);
+		if (error)
+			goto free_ranges;
+	}
+
+	error = track_harvest(&harvest, track);
+	if (!error && copy_to_user(user_ranges, answer->ranges,
+				   answer->count * sizeof(*answer->ranges))) {
+		track_take_back(heap, answer);
+		error = -EFAULT;
+	}
+free_ranges:
+	kvfree(answer->ranges);
+	return error;
+}
+
+/* ---- snapshots -------------------------------------------------------------- */
+
+/**
+ * track_written() - note the first write to a page that TRACK has protected
+ * @heap: a heap of GCHEAP_SETUP_SNAPSHOTS
+ * @index: number of the page (4 KiB) in the HEAP region
+ *
+ * Context: a page fault, before the page becomes writable.
+ */
+void track_written(struct gcheap_heap *heap, unsigned long index)
+{
+	u32 page = index >> (GCHEAP_PAGE_SHIFT - PAGE_SHIFT);
+
+	bits_set(heap, page, page + 1);
+}
+
+static int snapshot_pte(pte_t *ptep, unsigned long addr, void *data)
+{
+	struct vm_area_struct *vma = data;
+
+	set_pte_at(vma->vm_mm, addr, ptep, compat_pte_mkwrite(ptep_get(ptep)));
+	return 0;
+}
+
+/**
+ * track_handed_out() - new pages have been mapped in a heap of GCHEAP_SETUP_SNAPSHOTS
+ * @vma: the owner's mapping of HEAP; its mmap_lock is held
+ * @addr: where the pages were mapped just now; nothing was before
+ * @count: how many
+ *
+ * Such a mapping maps pages read-only. These are in no snapshot: they become
+ * writable, so that the first write is no page fault.
+ *
+ * Context: may sleep; the heap's lock is held.
+ */
+void track_handed_out(struct vm_area_struct *vma, unsigned long addr, unsigned long count)
+{
+	if (count && vma->vm_flags & VM_WRITE)
+		apply_to_existing_page_range(vma->vm_mm, addr, count << PAGE_SHIFT,
+					     snapshot_pte, vma);
 }

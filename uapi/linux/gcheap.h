@@ -24,9 +24,8 @@
  *	ENOMEM		no memory, or a memory cgroup at its limit
  *	EINTR		a fatal signal arrived; the heap is consistent
  *
- * A request that fails changes nothing but, with ENOMEM, the pressure in CTRL, and
- * but for those documented as doing part of their work: these say how much, and are
- * sent again to go on. Whether the
+ * A request that fails changes nothing, but for those documented as doing part
+ * of their work: these say how much, and are sent again to go on. Whether the
  * struct, and arrays it points to, can be written is found out before the work.
  * An owner that unmaps them in another thread while the request runs gets EFAULT
  * after it: what the request did is then to be seen in SPANS and CTRL.
@@ -347,8 +346,7 @@ struct gcheap_counters {
  *	this heap were enough
  * @GCHEAP_PRESSURE_HIGH: it has asked for more than the heap could give back
  *	without a collection
- * @GCHEAP_PRESSURE_LIMIT: a request of this heap has failed for want of memory, or
- *	of reserve: with ENOMEM
+ * @GCHEAP_PRESSURE_LIMIT: a request of this heap has failed for want of memory
  */
 enum gcheap_pressure {
 	GCHEAP_PRESSURE_NONE,
@@ -367,10 +365,9 @@ enum gcheap_pressure {
  * @heap_pages: as in @counters, for a marker's range check; only grows
  * @counters: see struct gcheap_counters; exact between requests
  * @pressure: enum gcheap_pressure. The file polls as EPOLLPRI while it is not
- *	GCHEAP_PRESSURE_NONE, which SCAVENGE and SWEEP_START make it; for every
- *	process that holds it, and as EPOLLHUP when the owner has ended
+ *	GCHEAP_PRESSURE_NONE, which SCAVENGE and SWEEP_START make it
  * @pressure_sequence: one more at each event that raised @pressure or found it
- *	raised. Load it with acquire to see @pressure of this event or a later one
+ *	raised
  */
 struct gcheap_ctrl {
 	__u32 abi;
@@ -483,7 +480,8 @@ enum gcheap_uapi_layout {
  * The caller's address space becomes the heap's owner.
  *
  * Errors: EBUSY a heap already (the outputs are not written); EOPNOTSUPP a
- * layout that the module does not have; EINVAL a bad @reserve_bytes.
+ * layout that the module does not have, GCHEAP_SETUP_SNAPSHOTS where it cannot track
+ * writes or with GCHEAP_SETUP_HUGE_PAGES; EINVAL a bad @reserve_bytes.
  */
 struct gcheap_setup {
 	__u32 size;
@@ -854,7 +852,11 @@ struct gcheap_chunk_ready {
 #define GCHEAP_TRACK_PEEK	_BITUL(1)
 /*
  * TRACK: write-protect the pages, so that the first write to each is known when it
- * happens. Only in a heap of GCHEAP_SETUP_SNAPSHOTS.
+ * happens. Clears the bits of the range in DIRTY; from then on, until the next TRACK
+ * with this flag or GCHEAP_TRACK_BITMAP, the bit of a page that was protected is set
+ * before a write to it is done. A page that is pinned has its bit set at once. Not
+ * with other flags, and only in a heap of GCHEAP_SETUP_SNAPSHOTS; @ranges may be left
+ * out.
  */
 #define GCHEAP_TRACK_PROTECT	_BITUL(2)
 
@@ -885,15 +887,17 @@ struct gcheap_range {
  *
  * A heap page is dirty when it was written since the last TRACK that re-armed it,
  * or since it was handed out; also by a system call. A page that is pinned, for
- * direct I/O for instance, is dirty as long as it is. Only pages of spans with
- * pointers are reported. A write that races with the request is in its report, and
- * then visible when it returns, or in the next one. In a heap of
- * GCHEAP_SETUP_HUGE_PAGES, all heap pages of a 2 MiB page are dirty together.
+ * direct I/O for instance, is dirty as long as it is, and once more. Only pages of
+ * spans with pointers are reported, and those of chunks. A write that races with the
+ * request is in its report, and then visible when it returns, or in the next one. In
+ * a heap of GCHEAP_SETUP_HUGE_PAGES, all heap pages of a 2 MiB page are dirty
+ * together, also while it is not mapped, and re-armed by a request whose range has
+ * all of it.
  *
  * Errors: EOPNOTSUPP the module found at load time that it cannot track writes on
  * this machine, or GCHEAP_TRACK_PROTECT without GCHEAP_SETUP_SNAPSHOTS; EINVAL a
- * range that is not in the heap, or nowhere to write the answer; EOVERFLOW
- * @range_count over the limit.
+ * range that is not in the heap, nowhere to write the answer, or
+ * GCHEAP_TRACK_PROTECT with another flag; EOVERFLOW @range_count over the limit.
  */
 struct gcheap_track {
 	__u32 size;

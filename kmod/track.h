@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * What the files of write tracking share: see track.c, track_harvest.c and
+ * track_proof.c.
+ */
+#ifndef GCHEAP_TRACK_H
+#define GCHEAP_TRACK_H
+
+#include "module.h"
+
+/**
+ * struct track_answer - where the pages go that were found written
+ * @heap: the heap
+ * @ranges: receives them in order, neighbours as one range; NULL: not wanted
+ * @count: how many ranges there are
+ * @max: length of @ranges
+ * @bitmap: whether DIRTY receives them, too
+ * @bits_done: heap pages below this have their bits in DIRTY
+ * @dirty_pages: how many pages were found written
+ */
+struct track_answer {
+	struct gcheap_heap *heap;
+	struct gcheap_range *ranges;
+	u32 count;
+	u32 max;
+	bool bitmap;
+	u32 bits_done;
+	u32 dirty_pages;
+};
+
+/* The last range, or NULL. */
+static inline struct gcheap_range *track_answer_last(const struct track_answer *answer)
+{
+	return answer->count ? answer->ranges + answer->count - 1 : NULL;
+}
+
+/* Whether a page can still be reported that comes after all others. */
+static inline bool track_answer_has_room(const struct track_answer *answer, u32 page)
+{
+	const struct gcheap_range *last;
+
+	if (!answer->ranges || answer->count < answer->max)
+		return true;
+	last = track_answer_last(answer);
+	return last->page + last->npages == page;
+}
+
+/* track.c */
+void track_answer_add(struct track_answer *answer, u32 page);
+void track_bits_add(struct track_answer *answer, u32 page);
+
+/**
+ * struct harvest - one TRACK request at work
+ * @heap: the heap
+ * @mm: the owner's address space; its mmap_lock is held
+ * @exclusive: for writing
+ * @base: address of the HEAP region; 0: it is not mapped
+ * @page: first heap page of the range that was asked for
+ * @end: its end
+ * @rearm: what is reported becomes clean
+ * @protect: and is write-protected
+ * @answer: what was found
+ *
+ * The rest is track_harvest.c's:
+ * @at: the page (4 KiB) to look at next
+ * @reported: the heap page that was reported last
+ * @all_dirty: the 2 MiB page that is being looked at is dirty as a whole
+ * @flush: something became clean whose translations may still be cached as dirty
+ * @stopped: the request ended before its time
+ * @huge: the 2 MiB page that was looked at last; NULL: none
+ * @huge_block: its number
+ * @huge_dirty: it was dirty
+ * @huge_rearmed: and is clean now
+ */
+struct harvest {
+	struct gcheap_heap *heap;
+	struct mm_struct *mm;
+	bool exclusive;
+	unsigned long base;
+	u32 page;
+	u32 end;
+	bool rearm;
+	bool protect;
+	struct track_answer answer;
+
+	unsigned long at;
+	u32 reported;
+	bool all_dirty;
+	bool flush;
+	bool stopped;
+	struct page *huge;
+	unsigned long huge_block;
+	bool huge_dirty;
+	bool huge_rearmed;
+};
+
+/*
+ * Replaces a page table entry if it is still @old, in one step even beside the
+ * processor, which sets the dirty bit; if it is not, @old becomes what it is.
+ */
+static inline bool track_pte_replace(pte_t *ptep, pte_t *old, pte_t new)
+{
+#ifdef CONFIG_X86_64
+	return try_cmpxchg(&ptep->pte, &old->pte, new.pte);
+#else
+	return false;	/* never called: track_init() has turned tracking off */
+#endif
+}
+
+/* The same for the entry of a huge page, which is to become clean. */
+static inline void track_pmd_clean(pmd_t *pmd)
+{
+#ifdef CONFIG_X86_64
+	pmd_t old = READ_ONCE(*pmd);
+
+	while (!try_cmpxchg(&pmd->pmd, &old.pmd, pmd_mkclean(old).pmd))
+		;
+#endif
+}
+
+/* track_harvest.c */
+void track_flush_begin(struct mm_struct *mm);
+void track_flush_end(struct mm_struct *mm, struct address_space *mapping, pgoff_t guard,
+		     bool flush);
+bool harvest_run(struct harvest *harvest, u32 page, u32 end);
+
+#endif /* GCHEAP_TRACK_H */

@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Write tracking in page tables: what was written, and making it clean again.
+ *
+ * A page (4 KiB) was written when one of these says so:
+ *
+ *	its page table entry	the processor sets its dirty bit at the first write
+ *	PG_dirty		the memory manager moves the dirty bit here when it
+ *				takes the entry away (munmap(), MADV_DONTNEED), and
+ *				sets it for those who write to a page of which they
+ *				hold a reference: direct I/O, process_vm_writev(),
+ *				debuggers
+ *	its reference count	somebody holds a reference besides this heap and
+ *				its mappings, and may write to it without a trace
+ *				until the reference is dropped
+ *
+ * Making a page clean clears the first two. A page that others hold a reference to
+ * is left with PG_dirty: it is found dirty as long as they hold it, and once more.
+ *
+ * The processors may have the entry in their TLBs, still with the dirty bit, and
+ * then set none at the next write. So all TLBs are flushed before the request
+ * returns: what is written through an old translation is written before that, to a
+ * page that is reported. No function that flushes is exported to modules. But when
+ * two threads change the page tables of an address space together, the memory
+ * manager flushes all of it where one of them is done, whatever that one changed;
+ * mm_struct.tlb_flush_pending counts them. Thus: count as one of them, change page
+ * table entries, and have a page unmapped that was never mapped. That it works is
+ * no promise of the memory manager: track_proof.c tries it when the module loads.
+ *
+ * A page (2 MiB) of a heap of GCHEAP_SETUP_HUGE_PAGES has one dirty bit while it is
+ * mapped as one, and one PG_dirty and one reference count always. It is dirty as a
+ * whole, and made clean only by requests whose range has all of it. The memory
+ * manager forgets the dirty bit when such a mapping is taken away. So the page is
+ * taken for dirty while it is not mapped, and mapped as dirty (mapping.c).
+ */
+#include <linux/mm.h>
+#include <linux/mm_inline.h>
+#include <linux/page_ref.h>
+
+#include "compat.h"
+#include "track.h"
+
+/* What one page table maps: the page tables' lock is held for no longer. */
+#define WINDOW_PAGES	(PMD_SIZE >> PAGE_SHIFT)
+
+/* Returned by those who look at a page when it is dirty and there is no room. */
+#define HARVEST_FULL	1
+
+#define HEAP_PAGE_SHIFT	(GCHEAP_PAGE_SHIFT - PAGE_SHIFT)
+
+/**
+ * track_flush_begin() - before entries in page tables are made clean
+ * @mm: the address space; its mmap_lock is held until track_flush_end()
+ */
+void track_flush_begin(struct mm_struct *mm)
+{
+	inc_tlb_flush_pending(mm);
+}
+
+/**
+ * track_flush_end() - after entries in page tables were made clean
+ * @mm: the address space
+ * @mapping: of a file that is mapped there
+ * @guard: number of a page of it that is never populated
+ * @flush: whether there is something to flush
+ */
+void track_flush_end(struct mm_struct *mm, struct address_space *mapping, pgoff_t guard,
+		     bool flush)
+{
+	if (flush)
+		unmap_mapping_pages(mapping, guard, 1, false);
+	dec_tlb_flush_pending(mm);
+}
+
+/* ---- one page --------------------------------------------------------------- */
+
+/* Whether others than the heap and its mappings hold references. */
+static bool page_is_held(struct page *page)
+{
+	struct page *head = compound_head(page);
+	int maps = compat_page_maps(head);
+	int refs = page_ref_count(head);
+
+	/* Another process that reads the heap may map or unmap the page just now. */
+	return refs > 1 + min(maps, compat_page_maps(head));
+}
+
+/* Whether a page was written beside its page table entry; made clean if it can be. */
+static bool page_harvest(struct harvest *harvest, struct page *page, bool held)
+{
+	if (!harvest->rearm)
+		return held || PageDirty(page);
+	if (held) {
+		SetPageDirty(page);
+		if (harvest->protect)
+			track_bits_add(&harvest->answer, harvest->at >> HEAP_PAGE_SHIFT);
+		return true;
+	}
+	if (!PageDirty(page) || !TestClearPageDirty(page))
+		return false;
+	harvest->flush = true;
+	return true;
+}
+
+/* Reports the heap page that a page is part of. */
+static int harvest_report(struct harvest *harvest, unsigned long index)
+{
+	u32 page = index >> HEAP_PAGE_SHIFT;
+
+	if (page == harvest->reported)
+		return 0;
+	if (!track_answer_has_room(&harvest->answer, page))
+		return HARVEST_FULL;
+	track_answer_add(&harvest->answer, page);
+	harvest->reported = page;
+	return 0;
+}
+
+/* A page that is not mapped, or is part of a dirty huge page. */
+static int harvest_unmapped(struct harvest *harvest)
+{
+	struct page *page = NULL;
+	bool held = false;
+	bool dirty = harvest->all_dirty;
+
+	if (!dirty) {
+		page = pages_find(harvest->heap, harvest->at);
+		if (page && !PageCompound(page)) {
+			held = page_is_held(page);
+			dirty = held || PageDirty(page);
+		}
+	}
+	if (dirty) {
+		if (harvest_report(harvest, harvest->at))
+			return HARVEST_FULL;
+		if (page)
+			page_harvest(harvest, page, held);
+	}
+	harvest->at++;
+	return 0;
+}
+
+static int harvest_mapped(struct harvest *harvest, pte_t *ptep, pte_t pte, struct page *page)
+{
+	bool huge = PageCompound(page);
+	bool held;
+
+	for (;;) {
+		pte_t new = pte_mkclean(pte);
+
+		if ((pte_dirty(pte) || harvest->all_dirty) &&
+		    harvest_report(harvest, harvest->at))
+			return HARVEST_FULL;
+		if (harvest->protect)
+			new = pte_wrprotect(new);
+		if (!harvest->rearm || pte_same(pte, new))
+			break;
+		harvest->flush = true;
+		if (track_pte_replace(ptep, &pte, new))
+			break;
+	}
+
+	/*
+	 * After the entry, so that who takes a reference through it either sees that
+	 * it cannot be written any more, or is seen here. Two references are ours and
+	 * that of this mapping.
+	 */
+	if (huge)
+		goto done;
+	held = page_ref_count(page) != 2 && page_is_held(page);
+	if (held || PageDirty(page)) {
+		if (harvest_report(harvest, harvest->at))
+			return HARVEST_FULL;
+		page_harvest(harvest, page, held);
+	}
+done:
+	harvest->at++;
+	return 0;
+}
+
+static int harvest_pte(pte_t *ptep, unsigned long addr, void *data)
+{
+	struct harvest *harvest = data;
+	unsigned long index = (addr - harvest->base) >> PAGE_SHIFT;
+	pte_t pte = ptep_get(ptep);
+
+	while (harvest->at < index) {
+		if (harvest_unmapped(harvest))
+			return HARVEST_FULL;
+	}
+	/* Poisoned, for instance: as if it were not mapped. */
+	if (!pte_present(pte) || pte_special(pte))
+		return 0;
+	return harvest_mapped(harvest, ptep, pte, pfn_to_page(pte_pfn(pte)));
+}
+
+/* ---- huge pages ------------------------------------------------------------- */
+
+/* The entry that maps the 2 MiB around @addr, or NULL where nothing is. */
+static pmd_t *pmd_of(struct mm_struct *mm, unsigned long addr)
+{
+	pgd_t *pgd = pgd_offset(mm, addr);
+	p4d_t *p4d;
+	pud_t *pud;
+
+	if (pgd_none(READ_ONCE(*pgd)))
+		return NULL;
+	p4d = p4d_offset(pgd, addr);
+	if (p4d_none(READ_ONCE(*p4d)))
+		return NULL;
+	pud = pud_offset(p4d, addr);
+	return pud_none(READ_ONCE(*pud)) ? NULL : pmd_offset(pud, addr);
+}
+
+/*
+ * Looks at the entry of the 2 MiB that begin at page @first. Return: whether it maps
+ * a huge page. @dirty is set if that was written, or may have been: nobody knows
+ * where nothing is mapped.
+ */
+static bool pmd_harvest(struct harvest *harvest, unsigned long first, bool rearm, bool *dirty)
+{
+	unsigned long addr = harvest->base + (first << PAGE_SHIFT);
+	pmd_t *pmd = harvest->base ? pmd_of(harvest->mm, addr) : NULL;
+	bool leaf = false;
+	spinlock_t *ptl;	/* the page table's */
+	pmd_t old;
+
+	*dirty = true;
+	if (!pmd)
+		return false;
+	ptl = pmd_lock(harvest->mm, pmd);
+	old = READ_ONCE(*pmd);
+	if (!pmd_none(old)) {
+		leaf = pmd_leaf(old);
+		*dirty = leaf && pmd_dirty(old);
+		if (*dirty && rearm) {
+			harvest->flush = true;
+			track_pmd_clean(pmd);
+		}
+	}
+	spin_unlock(ptl);
+	return leaf;
+}
+
+/*
+ * Before pages @first ... @end - 1 are looked at, all of one 2 MiB page: finds out
+ * whether that is dirty as a whole, and once in a request, makes it clean. Return:
+ * whether it has no page table.
+ */
+static bool huge_harvest(struct harvest *harvest, unsigned long first)
+{
+	unsigned long block = first / WINDOW_PAGES;
+	unsigned long start = block * WINDOW_PAGES;
+	struct page *page = pages_find(harvest->heap, first);
+	bool rearm, held, dirty;
+	u32 start_page, end_page;
+	bool leaf;
+
+	harvest->all_dirty = false;
+	if (!page || !PageCompound(page))
+		return false;
+	page = compound_head(page);
+	if (harvest->huge == page && harvest->huge_block == block) {
+		harvest->all_dirty = harvest->huge_dirty;
+		return pmd_harvest(harvest, start, false, &dirty);
+	}
+
+	/* All of it that exists. */
+	start_page = start >> HEAP_PAGE_SHIFT;
+	end_page = min_t(u32, (start + WINDOW_PAGES) >> HEAP_PAGE_SHIFT,
+			 harvest->heap->core.heap_pages);
+	rearm = harvest->rearm && start_page >= harvest->page && end_page <= harvest->end;
+
+	leaf = pmd_harvest(harvest, start, rearm, &dirty);
+	held = page_is_held(page);
+	if (rearm)
+		dirty |= page_harvest(harvest, page, held);
+	else
+		dirty |= held || PageDirty(page);
+	harvest->huge = page;
+	harvest->huge_block = block;
+	harvest->huge_dirty = dirty;
+	harvest->huge_rearmed = rearm;
+	harvest->all_dirty = dirty;
+	return leaf;
+}
+
+/* ---- ranges ----------------------------------------------------------------- */
+
+/* Pages @harvest->at ... @end - 1, of which one page table at most has entries. */
+static int harvest_window(struct harvest *harvest, unsigned long end)
+{
+	unsigned long bytes = (end - harvest->at) << PAGE_SHIFT;
+	unsigned int flags;
+	int ret = 0;
+
+	/* No page fault maps anything meanwhile. */
+	flags = heap_fault_lock(harvest->heap);
+	if (!huge_harvest(harvest, harvest->at) && harvest->base)
+		ret = apply_to_existing_page_range(harvest->mm, harvest->base +
+						   (harvest->at << PAGE_SHIFT),
+						   bytes, harvest_pte, harvest);
+	while (!ret && harvest->at < end)
+		ret = harvest_unmapped(harvest);
+	heap_fault_unlock(harvest->heap, flags);
+	return ret;
+}
+
+/*
+ * The request ends before its time. Where that is inside of a huge page that has
+ * been made clean, the rest of it has not been reported.
+ */
+static void harvest_stop(struct harvest *harvest)
+{
+	harvest->stopped = true;
+	if (harvest->huge_rearmed && harvest->huge_dirty &&
+	    harvest->at / WINDOW_PAGES == harvest->huge_block)
+		SetPageDirty(harvest->huge);
+}
+
+/**
+ * harvest_run() - look at heap pages that follow each other
+ * @harvest: the request
+ * @page: first heap page; after those of the last call
+ * @end: its end
+ *
+ * Context: may sleep; @harvest->heap->lock is held.
+ * Return: whether to go on. If not, all before @harvest->at is done: the page there
+ * could not be reported any more, or a fatal signal has arrived.
+ */
+bool harvest_run(struct harvest *harvest, u32 page, u32 end)
+{
+	unsigned long last = (unsigned long)end << HEAP_PAGE_SHIFT;
+
+	harvest->at = (unsigned long)page << HEAP_PAGE_SHIFT;
+	while (harvest->at < last) {
+		if (harvest_window(harvest, min(round_down(harvest->at, WINDOW_PAGES) +
+						WINDOW_PAGES, last)) ||
+		    port_interrupted()) {
+			harvest_stop(harvest);
+			return false;
+		}
+	}
+	return true;
+}
