@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "backend/backend.h"
+#include "barrier.h"
 #include "layout/layout.h"
 #include "size_classes.h"
 #include "view.h"
@@ -306,16 +307,26 @@ static size_t elements_bytes(const struct gcheap_thread *fast, gcheap_type type,
 void gcheap_copy(struct gcheap_thread *thread, gcheap_type type, void *dst, const void *src,
 		 size_t n)
 {
+	const struct thread *self = (const struct thread *)thread;
 	size_t bytes = elements_bytes(thread, type, n);
 
-	if (bytes)
-		memmove(dst, src, bytes);
+	if (!bytes)
+		return;
+	if (__builtin_expect(self->barrier != NULL, 0))
+		barrier_bulk(&self->heap->view, self->barrier, heap_type(self->heap, type), dst,
+			     src, bytes);
+	memmove(dst, src, bytes);
 }
 
 void gcheap_clear(struct gcheap_thread *thread, gcheap_type type, void *dst, size_t n)
 {
+	const struct thread *self = (const struct thread *)thread;
 	size_t bytes = elements_bytes(thread, type, n);
 
-	if (bytes)
-		memset(dst, 0, bytes);
+	if (!bytes)
+		return;
+	if (__builtin_expect(self->barrier != NULL, 0))
+		barrier_bulk(&self->heap->view, self->barrier, heap_type(self->heap, type), dst,
+			     NULL, bytes);
+	memset(dst, 0, bytes);
 }

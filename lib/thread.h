@@ -128,6 +128,8 @@ struct cache_block {
  * @buckets: the caches by key
  * @memos: see struct cache_memo
  * @blocks: memory of the caches
+ * @barrier: where copies and clears tell of pointers while a cycle marks beside
+ *	the mutators; NULL: nobody needs to know
  */
 struct thread {
 	struct gcheap_thread fast;
@@ -140,6 +142,7 @@ struct thread {
 	struct cache *buckets[THREAD_BUCKETS];
 	struct cache_memo memos[THREAD_MEMOS];
 	struct cache_block *blocks;
+	struct barrier_buffer *barrier;
 };
 
 /* ---- thread.c --------------------------------------------------------------- */
