@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "backend/backend.h"
+#include "bad_pointer.h"
 #include "inspect.h"
 #include "layout/layout.h"
 #include "mark.h"
@@ -34,21 +35,11 @@ bool inspect_slot(const struct gcheap *heap, uint64_t offset, struct slot *slot)
 static int object_find(const struct gcheap *heap, const void *p, struct slot *slot,
 		       struct object_view *object)
 {
-	static const char *const set_aside[] = {
-		[GCHEAP_SPAN_CHUNK] = "a chunk of a user arena, and the heap knows no objects "
-				      "there",
-		[GCHEAP_SPAN_QUARANTINE] = "freed memory, in quarantine: an access faults",
-		[GCHEAP_SPAN_READY] = "a freed chunk of a user arena: an access faults",
-	};
-	uint64_t page;
-	uint32_t state;
+	char where[BAD_POINTER_TEXT];
 
-	if (!inspect_slot(heap, view_offset(&heap->view, p), slot)) {
-		state = view_set_aside(&heap->view, view_offset(&heap->view, p), &page);
-		if (state != GCHEAP_SPAN_FREE)
-			return error_set(-ENOENT, "%p points into %s", p, set_aside[state]);
-		return error_set(-ENOENT, "%p does not point into an object of this heap", p);
-	}
+	if (!inspect_slot(heap, view_offset(&heap->view, p), slot))
+		return error_set(-ENOENT, "%p leads to no object, but %s", p,
+				 bad_pointer_describe(heap, p, where));
 	layout_object(&heap->view, slot, object);
 	return 0;
 }

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bad_pointer.h"
 #include "inspect.h"
 #include "layout/layout.h"
 #include "span.h"
@@ -46,22 +47,6 @@ struct verify {
 	uint64_t quarantined_pages;
 };
 
-static const char *state_name(uint32_t state)
-{
-	static const char *const names[] = {
-		[GCHEAP_SPAN_FREE] = "free",
-		[GCHEAP_SPAN_INNER] = "inner",
-		[GCHEAP_SPAN_CENTRAL] = "central",
-		[GCHEAP_SPAN_CACHED] = "cached",
-		[GCHEAP_SPAN_LARGE] = "large",
-		[GCHEAP_SPAN_CHUNK] = "chunk",
-		[GCHEAP_SPAN_QUARANTINE] = "freed, in quarantine",
-		[GCHEAP_SPAN_READY] = "ready chunk",
-	};
-
-	return state < sizeof(names) / sizeof(names[0]) ? names[state] : "unknown";
-}
-
 static uint32_t state_of(const struct gcheap_span *span)
 {
 	return span->state & GCHEAP_SPAN_STATE_MASK;
@@ -85,7 +70,7 @@ fault(struct verify *verify, uint64_t page, uint32_t slot, const char *format, .
 	if (slot != NO_SLOT)
 		snprintf(where, sizeof(where), " slot %u of %u", slot, span->slots);
 	fprintf(stderr, "gcheap: verify: span at page %llu (%s, class %u%s)%s: %s\n",
-		(unsigned long long)page, state_name(state_of(span)),
+		(unsigned long long)page, bad_pointer_state_name(state_of(span)),
 		SPAN_CLASS_SIZE(span->span_class),
 		SPAN_CLASS_NOSCAN(span->span_class) ? ", no pointers" : "", where, what);
 }
@@ -147,7 +132,7 @@ static void check_inner(struct verify *verify, uint64_t page, uint64_t npages)
 
 		if (state_of(inner) != GCHEAP_SPAN_INNER)
 			fault(verify, page, NO_SLOT, "its page %llu is the first of a %s span",
-			      (unsigned long long)i, state_name(state_of(inner)));
+			      (unsigned long long)i, bad_pointer_state_name(state_of(inner)));
 		else if (inner->first_page != page)
 			fault(verify, page, NO_SLOT, "its page %llu belongs to the span at page %u",
 			      (unsigned long long)i, inner->first_page);
@@ -398,7 +383,7 @@ static void check_pointer(struct verify *verify, const struct slot *slot, uint64
 {
 	uint64_t target = view_offset(verify->view, pointer);
 	struct slot found;
-	const char *what;
+	char where[BAD_POINTER_TEXT];
 	uint64_t page;
 
 	if (target >= verify->view->reserve_bytes || inspect_slot(verify->heap, target, &found))
@@ -409,16 +394,9 @@ static void check_pointer(struct verify *verify, const struct slot *slot, uint64
 	/* C allows a pointer to the end of an object. */
 	if (target && inspect_slot(verify->heap, target - 1, &found))
 		return;
-	if (target >= view_end(verify->view))
-		what = "beyond the heap's pages";
-	else if (view_set_aside(verify->view, target, &page) != GCHEAP_SPAN_FREE)
-		what = "into freed memory";
-	else if (view_slot(verify->view, target, &found))
-		what = "to a free slot";
-	else
-		what = "to no span's slots";
 	fault(verify, slot->page, slot->index, "the pointer %p at byte %llu leads %s", pointer,
-	      (unsigned long long)(word - slot->offset), what);
+	      (unsigned long long)(word - slot->offset),
+	      bad_pointer_describe(verify->heap, pointer, where));
 }
 
 /* Bytes at the end of a slot that no element reaches, and that must be zero. */

@@ -166,7 +166,7 @@ static void check_free_slots(enum gcheap_layout layout, size_t bytes)
 	}
 	/* The slot after the last one handed out, and a type word between. */
 	assert_refused(gcheap_find(f.heap, (char *)dropped[i - 1] + found.size + 8, &found),
-		       ENOENT, "does not point into an object");
+		       ENOENT, "which is free, of the span at page");
 	assert_int_equal(live_after_collect(&f), ARRAY_SIZE(kept));
 	for (i = 0; i < ARRAY_SIZE(kept); i++) {
 		assert_int_equal(gcheap_find(f.heap, kept[i], &found), 0);
@@ -261,14 +261,17 @@ static void test_err_find(void **state)
 	assert_non_null(object);
 	assert_refused(gcheap_find(NULL, object, &found), EINVAL, "NULL");
 	assert_refused(gcheap_find(f.heap, object, NULL), EINVAL, "NULL");
-	assert_refused(gcheap_find(f.heap, NULL, &found), ENOENT, "object");
+	assert_refused(gcheap_find(f.heap, NULL, &found), ENOENT, "out of this heap");
 	assert_refused(gcheap_find(f.heap, &f, &found), ENOENT, "object");
 	assert_refused(gcheap_find(f.heap, (void *)UINTPTR_MAX, &found), ENOENT, "object");
 	assert_refused(gcheap_find(other.heap, object, &found), ENOENT, "object");
 	/* Beyond the pages that exist, and page 0. */
-	assert_refused(gcheap_find(f.heap, object + (1u << 30), &found), ENOENT, "object");
+	assert_refused(gcheap_find(f.heap, object + (1u << 30), &found), ENOENT, "beyond the heap's pages");
 	assert_refused(gcheap_find(f.heap, (void *)((uintptr_t)object & ~(uintptr_t)0x3ffffff),
-				   &found), ENOENT, "object");
+				   &found), ENOENT, "first page");
+	/* A page behind the span, which is free. */
+	assert_refused(gcheap_find(f.heap, object + 40 * 8192, &found), ENOENT,
+		       "which is free");
 	assert_ptr_equal(found.base, &found);
 	fixture_close(&other);
 	fixture_close(&f);

@@ -176,9 +176,9 @@ static void pointers(struct fixture *f)
 		 (size_t)((uintptr_t)object & 8191) / 64);
 	assert_broken(f->heap, words);
 	assert_broken(f->heap, "cached, class 6");
-	assert_broken(f->heap, "leads to a free slot");
+	assert_broken(f->heap, ", which is free, of the span at page");
 	object[1] = (uintptr_t)base + 8;
-	assert_broken(f->heap, "leads to no span");
+	assert_broken(f->heap, "to the heap's first page");
 	object[1] = (uintptr_t)base + (1u << 30);
 	assert_broken(f->heap, "leads beyond the heap");
 	object[1] = 0;

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What to tell a person of a pointer that leads to no object: where it leads
+ * instead, with the span, its state and its class.
+ */
+#ifndef GCHEAP_LIB_BAD_POINTER_H
+#define GCHEAP_LIB_BAD_POINTER_H
+
+#include "view.h"
+
+/* Room for any description. */
+#define BAD_POINTER_TEXT	160u
+
+/* The name of a span's state, for people. */
+const char *bad_pointer_state_name(uint32_t state);
+
+/**
+ * bad_pointer_describe() - say where an address leads
+ * @heap: the heap
+ * @p: an address at which inspect_slot() finds no object
+ * @text: receives the words that follow "the pointer leads", BAD_POINTER_TEXT bytes
+ *
+ * Return: @text.
+ */
+const char *bad_pointer_describe(const struct gcheap *heap, const void *p, char *text);
+
+#endif /* GCHEAP_LIB_BAD_POINTER_H */
