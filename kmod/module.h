@@ -81,6 +81,8 @@ struct gcheap_stock {
  * struct gcheap_heap - one open file, which SETUP makes a heap
  * @core: the heap's logic; used under @lock
  * @lock: serialises requests
+ * @waiting: how many requests wait for @lock
+ * @turns: how many have had it; written under it
  * @fault_lock: see mapping.c
  * @owner: the address space that may send requests and map regions; NULL before
  *	SETUP, and never changed after. Set with release when the fields it
@@ -103,6 +105,8 @@ struct gcheap_stock {
 struct gcheap_heap {
 	struct heap core;
 	struct mutex lock;		/* level 1 */
+	atomic_t waiting;
+	unsigned int turns;
 	struct mutex fault_lock;	/* level 3 */
 	struct mm_struct *owner;
 	bool live;

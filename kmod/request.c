@@ -48,7 +48,8 @@
  * @done: spans, heap pages or bytes, as the request counts
  * @freed: SWEEP: spans freed
  * @limit: SCAVENGE: do no more than this
- * @generation: sweep generation at the first piece
+ * @generation: sweep generation at the last piece
+ * @turn: gcheap_heap.turns then
  * @begun: there has been a first piece
  */
 struct progress {
@@ -56,6 +57,7 @@ struct progress {
 	u64 freed;
 	u64 limit;
 	u32 generation;
+	unsigned int turn;
 	bool begun;
 };
 
@@ -523,6 +525,42 @@ static int request_may(struct gcheap_heap *heap, u32 op)
 	return op == GCHEAP_OP_SETUP && current->mm ? 0 : -ENXIO;
 }
 
+/* With @nowait, -EAGAIN says that somebody else has the lock. */
+static int request_lock(struct gcheap_heap *heap, bool nowait)
+{
+	int error;
+
+	if (mutex_trylock(&heap->lock))
+		goto locked;
+	if (nowait)
+		return -EAGAIN;
+	atomic_inc(&heap->waiting);
+	error = mutex_lock_killable(&heap->lock);
+	atomic_dec(&heap->waiting);
+	if (error)
+		return -EINTR;
+locked:
+	WRITE_ONCE(heap->turns, heap->turns + 1);
+	return 0;
+}
+
+/*
+ * Between pieces, once @turn has ended: who waits for the lock gets it first. A mutex
+ * alone does not see to that: its last holder, who asks again at once, is faster than
+ * any other.
+ *
+ * Return: 0, or -EINTR.
+ */
+static int request_give_way(struct gcheap_heap *heap, unsigned int turn)
+{
+	do {
+		if (port_interrupted())
+			return -EINTR;
+		cpu_relax();
+	} while (atomic_read(&heap->waiting) && READ_ONCE(heap->turns) == turn);
+	return 0;
+}
+
 /*
  * What is done with the heap locked: the whole request, or a piece of it. With
  * @nowait, -EAGAIN says that it is for somebody who may wait, and nothing was done.
@@ -533,12 +571,9 @@ static int request_run(struct gcheap_heap *heap, u32 op, union request_args *arg
 	const struct request *request = &requests[op];
 	int error;
 
-	if (nowait) {
-		if (!mutex_trylock(&heap->lock))
-			return -EAGAIN;
-	} else if (mutex_lock_killable(&heap->lock)) {
-		return -EINTR;
-	}
+	error = request_lock(heap, nowait);
+	if (error)
+		return error;
 	/* Another thread may have been faster with SETUP, or failed. */
 	error = request_may(heap, op);
 	if (error)
@@ -548,7 +583,11 @@ static int request_run(struct gcheap_heap *heap, u32 op, union request_args *arg
 		goto unlock;
 	}
 	error = request->piece ? request->piece(heap, args, progress) : request->run(heap, args);
+	/* To kmod/core, memory that was not populated is memory that is not there. */
+	if (error == -ENOMEM && port_interrupted())
+		error = -EINTR;
 	progress->generation = heap->core.generation;
+	progress->turn = heap->turns;
 	progress->begun = true;
 	if (heap->live)
 		heap_publish(&heap->core);
@@ -599,9 +638,11 @@ int request_handle(struct gcheap_heap *heap, u32 op, void __user *user, bool now
 		return -EFAULT;
 
 	error = request_run(heap, op, &args, &progress, nowait);
-	while (error == REQUEST_MORE)
-		error = port_interrupted() ? -EINTR :
-					     request_run(heap, op, &args, &progress, false);
+	while (error == REQUEST_MORE) {
+		error = request_give_way(heap, progress.turn);
+		if (!error)
+			error = request_run(heap, op, &args, &progress, false);
+	}
 
 	/* What was done in pieces is done: its caller hears how much it is. */
 	if (error && !(error == -EINTR && request->piece && progress.begun))
