@@ -227,9 +227,12 @@ static u32 take_from_pages(struct heap *heap, struct central *central,
 	bool needzero;
 	u32 count, page, i;
 
+	reclaim_for(heap, npages);
 	page = heap_pages_alloc_some(heap, npages, most, &count, grow, &needzero);
 	if (!page)
 		return 0;
+	/* For those that came with the first, too. */
+	reclaim_spend(heap, npages * count);
 	for (i = 0; i < count; i++) {
 		span_init_small(heap, page, &central->key, needzero);
 		grants[i].page = page;
@@ -318,8 +321,11 @@ u32 central_take(struct heap *heap, struct central *central, struct gcheap_grant
 	}
 	if (!count)
 		count = take_from_pages(heap, central, grants, most, true);
-	if (!count && heap_make_room(heap))
-		count = take_from_pages(heap, central, grants, most, true);
+	if (!count && heap_make_room(heap)) {
+		count = take_from_swept(heap, central, grants);
+		if (!count)
+			count = take_from_pages(heap, central, grants, most, true);
+	}
 	return count;
 }
 

@@ -38,8 +38,10 @@ static u32 chunk_make(struct heap *heap, bool *needzero)
 {
 	u32 page = heap_pages_alloc_aligned(heap, needzero);
 
-	if (page)
+	if (page) {
+		reclaim_spend(heap, CHUNK_PAGES);
 		span_init_chunk(heap, page, *needzero);
+	}
 	return page;
 }
 
@@ -51,8 +53,10 @@ int heap_chunk_new(struct heap *heap, struct gcheap_chunk_new *request)
 	if (request->flags)
 		return -EOPNOTSUPP;
 	page = chunk_take_ready(heap, &needzero);
-	if (!page)
+	if (!page) {
+		reclaim_for(heap, CHUNK_PAGES);
 		page = chunk_make(heap, &needzero);
+	}
 	if (!page && heap_make_room(heap))
 		page = chunk_make(heap, &needzero);
 	if (!page)

@@ -194,7 +194,12 @@ u32 heap_pages_alloc_aligned(struct heap *heap, bool *needzero)
 
 bool heap_make_room(struct heap *heap)
 {
-	return chunks_give_back(heap);
+	u64 swept, freed;
+	bool any;
+
+	sweep_step(heap, U64_MAX, &swept, &freed);
+	any = chunks_give_back(heap);
+	return any || swept;
 }
 
 /* ---- requests --------------------------------------------------------------- */
@@ -277,6 +282,8 @@ static u32 refill_take(struct heap *heap, struct central *central, u64 want, u32
 		while (granted < end)
 			bytes += grant_describe(heap, &grants[granted++]);
 	}
+	if (granted)
+		sweep_in_proportion(heap, bytes);
 	return granted;
 }
 
@@ -328,12 +335,15 @@ int heap_alloc_large(struct heap *heap, struct gcheap_alloc_large *alloc)
 	npages = DIV_ROUND_UP(bytes, GCHEAP_PAGE_BYTES);
 	if (npages >= heap->page_heap.reserve_pages)
 		return -ENOMEM;
+	reclaim_for(heap, (u32)npages);
 	page = heap_pages_alloc(heap, (u32)npages, &needzero);
 	if (!page && heap_make_room(heap))
 		page = heap_pages_alloc(heap, (u32)npages, &needzero);
 	if (!page)
 		return -ENOMEM;
+	reclaim_spend(heap, (u32)npages);
 	span_init_large(heap, page, (u32)npages, alloc->type, bytes, needzero);
+	sweep_in_proportion(heap, bytes);
 	alloc->out_page = page;
 	alloc->out_npages = (u32)npages;
 	alloc->out_flags = needzero ? GCHEAP_GRANT_NEEDZERO : 0;
@@ -350,7 +360,7 @@ int heap_mark_start(struct heap *heap, struct gcheap_mark_start *start)
 		return -EOPNOTSUPP;
 	if (heap->phase != GCHEAP_PHASE_IDLE)
 		return -EBUSY;
-	error = sweep_some(heap, U64_MAX, &start->out_swept_spans, &freed);
+	error = sweep_step(heap, U64_MAX, &start->out_swept_spans, &freed);
 	if (error)
 		return error;
 	sweep_clear_marks(heap);
@@ -361,9 +371,17 @@ int heap_mark_start(struct heap *heap, struct gcheap_mark_start *start)
 	return 0;
 }
 
+/* Spans that are still to be looked at: while the reclaimer walks, large ones too. */
+static u64 spans_left(const struct heap *heap)
+{
+	u64 large = reclaim_is_done(heap) ? 0 : heap->large_spans;
+
+	return heap->counters.unswept_spans + large;
+}
+
 int heap_sweep_start(struct heap *heap, struct gcheap_sweep_start *start)
 {
-	if (start->flags)
+	if (start->flags & ~GCHEAP_SWEEP_START_LAZY)
 		return -EOPNOTSUPP;
 	if (heap->phase != GCHEAP_PHASE_MARK)
 		return -EINVAL;
@@ -377,11 +395,17 @@ int heap_sweep_start(struct heap *heap, struct gcheap_sweep_start *start)
 	heap->counters.unswept_spans = heap->counters.spans - heap->large_spans;
 	/* What is dead goes into the quarantine after the old ones have left it. */
 	quarantine_release(heap);
-	sweep_unmarked(heap, &start->out_freed_spans, &start->out_freed_pages);
-	heap->counters.freed_unread_spans += start->out_freed_spans;
+	reclaim_begin(heap);
+	start->out_freed_spans = 0;
+	start->out_freed_pages = 0;
+	if (!(start->flags & GCHEAP_SWEEP_START_LAZY))
+		start->out_freed_pages = reclaim_walk(heap, U64_MAX, U64_MAX,
+						      &start->out_freed_spans);
+	if (start->goal_bytes && !reclaim_is_done(heap))
+		reclaim_estimate(heap);
 	start->out_generation = heap->generation;
 	start->out_mark_table = heap->mark_table;
-	start->out_unswept_spans = heap->counters.unswept_spans;
+	start->out_unswept_spans = spans_left(heap);
 	return 0;
 }
 
@@ -393,9 +417,9 @@ int heap_sweep(struct heap *heap, struct gcheap_sweep *sweep)
 		return -EOPNOTSUPP;
 	if (!sweep->max_spans)
 		return -EINVAL;
-	error = sweep_some(heap, sweep->max_spans, &sweep->out_swept_spans,
+	error = sweep_step(heap, sweep->max_spans, &sweep->out_swept_spans,
 			   &sweep->out_freed_spans);
-	sweep->out_unswept_spans = heap->counters.unswept_spans;
+	sweep->out_unswept_spans = spans_left(heap);
 	return error;
 }
 

@@ -16,6 +16,7 @@
  *	span		spans from pages
  *	quarantine	freed spans whose addresses are not used again yet
  *	central		lists of spans by class
+ *	reclaim		dead spans by the page marks
  *	sweep		from mark bits to free slots and pages
  *	chunk		chunks of user arenas
  *	heap		this: life of a heap, requests
@@ -30,6 +31,7 @@
 #include "page_heap.h"
 #include "port.h"
 #include "quarantine.h"
+#include "reclaim.h"
 #include "span.h"
 #include "sweep.h"
 #include "type.h"
@@ -57,6 +59,7 @@
  *	whose descriptor's @next leads on; 0: none
  * @ready_pages: how many pages these have
  * @quarantine: freed spans
+ * @reclaim: how far dead spans have been looked for
  * @counters: figures; copied to @ctrl by heap_publish()
  * @ctrl: the CTRL region's page
  *
@@ -86,6 +89,7 @@ struct heap {
 	u32 ready_chunks;
 	u32 ready_pages;
 	struct quarantine quarantine;
+	struct reclaim reclaim;
 	struct gcheap_counters counters;
 	struct gcheap_ctrl *ctrl;
 };
@@ -205,10 +209,10 @@ u32 heap_pages_alloc_some(struct heap *heap, u32 npages, u32 most, u32 *count, b
 u32 heap_pages_alloc_aligned(struct heap *heap, bool *needzero);
 
 /**
- * heap_make_room() - turn into free pages what can be
+ * heap_make_room() - finish the sweep, and make ready chunks free pages
  * @heap: the heap; a request was about to fail for want of pages
  *
- * Return: whether it is worth to try again.
+ * Return: whether it did any of it, so that it is worth to try again.
  */
 bool heap_make_room(struct heap *heap);
 
@@ -242,6 +246,12 @@ static inline u64 *heap_marks(struct heap *heap, u32 table, u32 page)
 
 	return heap_arena(heap, page)->marks[table][offset >> MARK_TABLE_SHIFT] +
 	       (offset & ((1u << MARK_TABLE_SHIFT) - 1)) * MARK_WORDS_PER_PAGE;
+}
+
+/* Heap pages of spans in use: of objects, not of chunks. */
+static inline u64 heap_span_pages(const struct heap *heap)
+{
+	return heap->counters.in_use_pages - heap->counters.chunks * CHUNK_PAGES;
 }
 
 static inline u32 heap_alloc_table(const struct heap *heap)

@@ -7,21 +7,35 @@
 /* So many spans in 64 pages, and their marks are better cleared all at once. */
 #define SWEEP_DENSE_SPANS	8u
 
+static bool page_is_marked(struct heap *heap, u32 page)
+{
+	const struct arena *arena = heap_arena(heap, page);
+
+	return READ_ONCE(arena->page_marks[arena_offset(page) / 64]) >> page % 64 & 1;
+}
+
 bool sweep_span(struct heap *heap, u32 page)
 {
 	struct gcheap_span *span = heap_span(heap, page);
 
 	heap->counters.swept_spans++;
 	heap->counters.unswept_spans--;
+	if (!page_is_marked(heap, page)) {
+		heap->counters.freed_unread_spans++;
+		goto free_span;
+	}
 	/* The mark bits of the last cycle are the alloc bits of this one. */
 	span->allocated = (u16)span_count(heap, page, heap_alloc_table(heap));
+	if (!span->allocated)
+		goto free_span;
 	span->generation = heap_generation16(heap);
-	if (!span->allocated) {
-		span_free(heap, page);
-		return false;
-	}
 	span->state |= GCHEAP_SPAN_NEEDZERO;
 	return true;
+
+free_span:
+	reclaim_add_credit(heap, span->npages);
+	span_free(heap, page);
+	return false;
 }
 
 /* An unswept span of a central, or 0. */
@@ -63,39 +77,51 @@ int sweep_some(struct heap *heap, u64 max_spans, u64 *swept, u64 *freed)
 	return 0;
 }
 
-/* Ends a span without a page mark. Return: how many pages it had. */
-static u32 sweep_dead(struct heap *heap, struct span_run *run, u32 page)
+int sweep_step(struct heap *heap, u64 max_spans, u64 *swept, u64 *freed)
 {
-	if (span_state(heap_span(heap, page)) == GCHEAP_SPAN_CENTRAL) {
-		central_remove(heap, page);
-		heap->counters.unswept_spans--;
-	}
-	return span_run_add(heap, run, page);
+	u64 dead;
+	int error;
+
+	reclaim_add_credit(heap, reclaim_walk(heap, max_spans, U64_MAX, &dead));
+	*swept = dead;
+	*freed = dead;
+	if (dead == max_spans)
+		return 0;
+	if (!reclaim_is_done(heap))
+		return -EINTR;
+	error = sweep_some(heap, max_spans - dead, swept, freed);
+	*swept += dead;
+	*freed += dead;
+	return error;
 }
 
-void sweep_unmarked(struct heap *heap, u64 *freed_spans, u64 *freed_pages)
+/* Granules of 16 bytes: with them no product below is longer than 64 bits. */
+static u64 granules(u64 bytes)
 {
-	struct span_run run = { 0 };
-	u32 words = 0;
-	u32 page;
+	return DIV_ROUND_UP(bytes, BIT(GCHEAP_GRANULE_SHIFT));
+}
 
-	*freed_spans = 0;
-	*freed_pages = 0;
-	for (page = arena_next_in_use(heap, 0); page != BIT_INDEX_NONE;
-	     page = arena_next_in_use(heap, page + 64)) {
-		struct arena *arena = heap_arena(heap, page);
-		u32 word = arena_offset(page) / 64;
-		u64 dead = arena->in_use[word] & ~READ_ONCE(arena->page_marks[word]);
+void sweep_in_proportion(struct heap *heap, u64 bytes)
+{
+	u64 unswept = heap->counters.unswept_spans;
+	u64 size = heap_span_pages(heap) << GCHEAP_PAGE_SHIFT;
+	u64 share = U64_MAX;
+	u64 swept, freed;
 
-		/* A word has at most 64 spans to free. */
-		if (words++ % 16 == 0 && port_interrupted())
-			break;
-		for (; dead; dead &= dead - 1) {
-			*freed_pages += sweep_dead(heap, &run, page + (u32)__ffs64(dead));
-			(*freed_spans)++;
-		}
+	if (!heap->goal_bytes || (!unswept && reclaim_is_done(heap)))
+		return;
+	size -= min_t(u64, size, heap->reclaim.dead_pages << GCHEAP_PAGE_SHIFT);
+	if (heap->goal_bytes > size) {
+		u64 left = granules(min_t(u64, heap->goal_bytes - size, GCHEAP_RESERVE_MAX));
+
+		bytes = granules(min_t(u64, bytes, GCHEAP_RESERVE_MAX));
+		static_assert(GCHEAP_RESERVE_MAX >> GCHEAP_GRANULE_SHIFT <= BIT_ULL(36));
+		static_assert(GCHEAP_RESERVE_MAX >> GCHEAP_PAGE_SHIFT <= BIT_ULL(27));
+		share = DIV_ROUND_UP(unswept * bytes, left + bytes);
 	}
-	span_run_end(heap, &run);
+	/* A fatal signal ends it early. The caller's work is done all the same. */
+	if (share)
+		sweep_step(heap, share, &swept, &freed);
 }
 
 /* The marks of the spans that begin in the 64 pages from @page on. */

@@ -4,10 +4,11 @@
  * the others learn how many of their slots are free.
  *
  * SWEEP_START swaps the roles of the two bit tables, so that the mark bits are
- * the alloc bits from then on: nothing is copied. It frees wholly dead spans by
- * the page marks, 64 heap pages a word, without reading a mark bit. What is left
- * is counted span by span when REFILL needs it, by SWEEP, or at last by the next
- * MARK_START.
+ * the alloc bits from then on: nothing is copied. The page reclaimer (reclaim.h)
+ * frees wholly dead spans without reading a mark bit, at once or, after a lazy
+ * SWEEP_START, as pages are needed. What is left is counted span by span when
+ * REFILL needs it, in proportion to what is allocated, by SWEEP, or at last by the
+ * next MARK_START. A span without a page mark is dead to all of these.
  */
 #ifndef GCHEAP_CORE_SWEEP_H
 #define GCHEAP_CORE_SWEEP_H
@@ -36,14 +37,36 @@ bool sweep_span(struct heap *heap, u32 page);
 int sweep_some(struct heap *heap, u64 max_spans, u64 *swept, u64 *freed);
 
 /**
- * sweep_unmarked() - free the spans that have no page mark
- * @heap: the heap, its generation just stepped
- * @freed_spans: how many
- * @freed_pages: their length
+ * sweep_step() - sweep spans, those first that the reclaimer finds
+ * @heap: the heap
+ * @max_spans: stop after this many
+ * @swept: how many were swept, or freed without being read
+ * @freed: how many of these were freed
  *
- * A fatal signal ends it early; the rest are then found by their mark bits.
+ * Return: 0: @max_spans are done, or all; -EINTR when a fatal signal ended the work
+ * early.
  */
-void sweep_unmarked(struct heap *heap, u64 *freed_spans, u64 *freed_pages);
+int sweep_step(struct heap *heap, u64 max_spans, u64 *swept, u64 *freed);
+
+/**
+ * sweep_in_proportion() - sweep for what has just been handed out
+ * @heap: the heap
+ * @bytes: of free slots, or of a large object
+ *
+ * Does nothing when SWEEP_START named no goal. Else, with U spans unswept, and L
+ * bytes left until the heap has the size of the goal, now that @bytes are gone,
+ *
+ *	U * @bytes / (L + @bytes), rounded up,
+ *
+ * spans are swept: as large a part of the unswept ones as @bytes is of the bytes
+ * that were left before it. With L = 0 that is all: nothing is unswept when the
+ * heap reaches its goal. L is taken from the heap's size each time, so that
+ * neither allocation in the holes of old spans, nor spans that were freed, nor
+ * rounding can add up to a backlog. Dead spans that the reclaimer has still to
+ * find do not count in the heap's size, as far as they are known: it cannot grow
+ * while there are any.
+ */
+void sweep_in_proportion(struct heap *heap, u64 bytes);
 
 /*
  * Clear the mark bits and page marks of all spans. Other pages have no mark bits;

@@ -420,8 +420,12 @@ void core_check(struct test_heap *th)
 	check_set_aside_lists(th, &census);
 	check_centrals(th, census.spans - census.cached - census.large);
 	check_types(th);
-	if (heap->phase == GCHEAP_PHASE_MARK)
+	if (heap->phase == GCHEAP_PHASE_MARK) {
 		assert_int_equal(counters->unswept_spans, 0);
+		assert_true(reclaim_is_done(heap));
+	}
+	if (reclaim_is_done(heap))
+		assert_int_equal(heap->reclaim.dead_pages, 0);
 
 	heap_publish(heap);
 	assert_int_equal(heap->ctrl->heap_pages, heap->heap_pages);

@@ -145,15 +145,31 @@ int request_mark_start(struct test_heap *th)
 	return error;
 }
 
+static u64 spans_left(struct test_heap *th)
+{
+	const struct heap *heap = &th->heap;
+
+	return heap->counters.unswept_spans + (reclaim_is_done(heap) ? 0 : heap->large_spans);
+}
+
 int request_sweep_start(struct test_heap *th, u64 *freed_spans)
 {
-	struct gcheap_sweep_start start = { .size = sizeof(start) };
+	return request_sweep_start_flags(th, 0, 0, freed_spans);
+}
+
+int request_sweep_start_flags(struct test_heap *th, u32 flags, u64 goal_bytes, u64 *freed_spans)
+{
+	struct gcheap_sweep_start start = {
+		.size = sizeof(start),
+		.flags = flags,
+		.goal_bytes = goal_bytes,
+	};
 	int error = heap_sweep_start(&th->heap, &start);
 
 	if (!error) {
 		assert_int_equal(start.out_generation, th->heap.generation);
 		assert_int_equal(start.out_mark_table, th->heap.mark_table);
-		assert_int_equal(start.out_unswept_spans, th->heap.counters.unswept_spans);
+		assert_int_equal(start.out_unswept_spans, spans_left(th));
 	}
 	if (freed_spans)
 		*freed_spans = start.out_freed_spans;
@@ -166,7 +182,7 @@ int request_sweep(struct test_heap *th, u64 max_spans, u64 *swept, u64 *freed)
 	int error = heap_sweep(&th->heap, &sweep);
 
 	if (!error)
-		assert_int_equal(sweep.out_unswept_spans, th->heap.counters.unswept_spans);
+		assert_int_equal(sweep.out_unswept_spans, spans_left(th));
 	if (swept)
 		*swept = sweep.out_swept_spans;
 	if (freed)

@@ -45,6 +45,8 @@ u32 request_large(struct test_heap *th, u32 type, u64 count);
 
 int request_mark_start(struct test_heap *th);
 int request_sweep_start(struct test_heap *th, u64 *freed_spans);
+int request_sweep_start_flags(struct test_heap *th, u32 flags, u64 goal_bytes,
+			      u64 *freed_spans);
 int request_sweep(struct test_heap *th, u64 max_spans, u64 *swept, u64 *freed);
 
 int request_free_large(struct test_heap *th, u32 page);

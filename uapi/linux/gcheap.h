@@ -302,7 +302,8 @@ enum gcheap_phase {
  * @huge_bytes: of @resident_bytes, what is in whole 2 MiB pages
  * @zeroed_bytes: memory that was zeroed ahead of demand since SETUP
  * @released_bytes: memory given back to the system since SETUP
- * @reclaimed_pages: heap pages of dead spans freed by allocations and RECLAIM
+ * @reclaimed_pages: heap pages of dead spans that allocations and RECLAIM have
+ *	freed by page marks
  * @chunks: chunks of user arenas in use
  * @quarantined_pages: heap pages in GCHEAP_SPAN_QUARANTINE
  * @faults: page faults in HEAP that found memory, since SETUP
@@ -680,9 +681,10 @@ struct gcheap_mark_start {
  * @out_mark_table: which bit table will hold the next cycle's mark bits
  * @out_freed_spans: spans freed because no page mark was set for them
  * @out_freed_pages: their length in heap pages
- * @out_unswept_spans: spans left to sweep, by REFILL as it needs them or SWEEP
- * @goal_bytes: the heap's size, in bytes of spans in use, at which the owner means
- *	to start the next cycle; 0: not known. REFILL and ALLOC_LARGE sweep in
+ * @out_unswept_spans: spans left to sweep, by REFILL as it needs them or SWEEP;
+ *	after a lazy one all spans
+ * @goal_bytes: the heap's size, in bytes of spans in use without chunks, at which
+ *	the owner means to start the next cycle; 0: not known. REFILL and ALLOC_LARGE sweep in
  *	proportion to what they hand out, so that all is swept by then; and of free
  *	memory, what makes the heap larger than this and a tenth goes back to the
  *	system in time
@@ -710,7 +712,10 @@ struct gcheap_sweep_start {
  * @max_spans: stop after this many
  * @out_swept_spans: how many were swept
  * @out_freed_spans: how many of these had no object left and were freed
- * @out_unswept_spans: how many are left
+ * @out_unswept_spans: how many are left; with those of large objects, dead or not,
+ *	as long as not all of what a lazy SWEEP_START has left was looked at
+ *
+ * Dead spans that need no look at their mark bits come first.
  *
  * Errors: EINVAL @max_spans is 0. EINTR part of the work is done.
  */
@@ -759,7 +764,8 @@ struct gcheap_free_large {
  * @out_pages: how many were
  * @out_left: heap pages that are still to be looked at, 0: there is no dead span
  *
- * What a lazy SWEEP_START has left.
+ * What a lazy SWEEP_START has left. Goes on where the last one, or an allocation,
+ * has stopped.
  *
  * Errors: EINVAL @max_pages is 0. EINTR part of the work is done.
  */

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * The page reclaimer: finds dead spans by the page marks alone, 64 heap pages a
+ * word, without reading a mark bit, and frees them.
+ *
+ * SWEEP_START sets it to the heap's start. An eager one walks the whole heap at
+ * once; a lazy one leaves that to those who need pages. As in Go, an allocation of
+ * n pages does not make the heap larger before n pages of dead spans have been
+ * freed for it, or the walk has come to its end: so the heap grows by what is
+ * allocated less what has died, and no allocation pays for more than it takes.
+ * What a word had more than was needed, and what the sweep of single spans has
+ * freed meanwhile, is credit for the allocations after it.
+ *
+ * A span that was made since SWEEP_START has no page mark, nor has one that was
+ * made where a marked one has been. Both have the current sweep generation in
+ * their descriptors, and so has every span that was swept since: whoever has it
+ * is not dead. As descriptors have only 16 bits of the generation, reclaim_begin()
+ * keeps large spans, which are not swept, from growing as old as that.
+ *
+ * The page marks are the process's to write, also between two steps of the walk.
+ * What it can reach by that is the end of spans of its own that are not cached.
+ */
+#ifndef GCHEAP_CORE_RECLAIM_H
+#define GCHEAP_CORE_RECLAIM_H
+
+#include "port.h"
+
+/**
+ * struct reclaim - the walk over one heap
+ * @page: where it goes on, a multiple of 64
+ * @end: where it ends; at @page or below it when it is done
+ * @credit: pages of dead spans that were freed and not yet allocated against
+ * @dead_pages: an estimate of how many the walk has still to find; 0: none known
+ */
+struct reclaim {
+	u32 page;
+	u32 end;
+	u64 credit;
+	u64 dead_pages;
+};
+
+/* At SWEEP_START, the generation just stepped: begin at the heap's start. */
+void reclaim_begin(struct heap *heap);
+
+/* Set @dead_pages, by the page marks and the average length of a span. */
+void reclaim_estimate(struct heap *heap);
+
+/* Whether there can be no dead span any more but those with a page mark. */
+bool reclaim_is_done(const struct heap *heap);
+
+/**
+ * reclaim_walk() - free dead spans
+ * @heap: the heap
+ * @max_spans: stop after so many
+ * @max_pages: stop when so many pages were freed
+ * @spans: how many spans were freed
+ *
+ * Ends before that at the heap's end, where reclaim_is_done(), or with a fatal
+ * signal.
+ *
+ * Return: how many pages were freed.
+ */
+u64 reclaim_walk(struct heap *heap, u64 max_spans, u64 max_pages, u64 *spans);
+
+/* The sweep of single spans has freed one: credit, while the walk is not done. */
+void reclaim_add_credit(struct heap *heap, u64 pages);
+
+/* Before @npages are allocated: walk until there is credit for them. */
+void reclaim_for(struct heap *heap, u32 npages);
+
+/* They have been: take them from the credit, after walking for what it lacks. */
+void reclaim_spend(struct heap *heap, u32 npages);
+
+#endif /* GCHEAP_CORE_RECLAIM_H */
