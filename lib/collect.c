@@ -125,9 +125,14 @@ static int mark_start(struct gcheap *heap)
 	return 0;
 }
 
-static int sweep_start(struct gcheap *heap, struct cycle *cycle)
+static int sweep_start(struct gcheap *heap, struct cycle *cycle,
+		       const struct mark_result *result)
 {
-	struct gcheap_sweep_start start = { .size = sizeof(start) };
+	struct gcheap_sweep_start start = {
+		.size = sizeof(start),
+		.goal_bytes = pacer_goal(&heap->pacer, result->bytes, cycle->root_bytes,
+					 result->span_bytes),
+	};
 	int error = backend_request(heap->backend, GCHEAP_OP_SWEEP_START, &start);
 
 	if (error)
@@ -198,9 +203,7 @@ static __attribute__((noinline)) int collect_below(struct thread *thread)
 	marked = collect_clock_ns();
 	cycle.mark_ns = marked - flushed;
 
-	error = sweep_start(heap, &cycle);
-	if (error)
-		return error;
+	error = sweep_start(heap, &cycle, &result);
 	cycle.sweep_ns = collect_clock_ns() - marked;
 
 	cycle_count(heap, &cycle, &result);

@@ -191,6 +191,13 @@ void *error_null(int error, const char *format, ...) __attribute__((format(print
 void pacer_init(struct pacer *pacer, int32_t gc_percent, uint64_t memory_limit);
 /* Whether a cycle should run before @bytes more are taken. */
 bool pacer_is_due(const struct pacer *pacer, uint64_t bytes);
+/*
+ * The size that the heap will have when the next cycle starts, if this one goes
+ * through @root_bytes and finds @live_bytes, in spans of @span_bytes: that is what
+ * SWEEP_START wants to know. 0: no cycle starts by growth or by a limit.
+ */
+uint64_t pacer_goal(const struct pacer *pacer, uint64_t live_bytes, uint64_t root_bytes,
+		    uint64_t span_bytes);
 /* A cycle went through @root_bytes and found @live_bytes: sets the next trigger. */
 void pacer_cycle_ended(struct pacer *pacer, uint64_t live_bytes, uint64_t root_bytes);
 

@@ -73,6 +73,19 @@ bool pacer_is_due(const struct pacer *pacer, uint64_t bytes)
 	return taken && (taken >= pacer->trigger_bytes || bytes > pacer->trigger_bytes - taken);
 }
 
+uint64_t pacer_goal(const struct pacer *pacer, uint64_t live_bytes, uint64_t root_bytes,
+		    uint64_t span_bytes)
+{
+	struct pacer next = *pacer;
+	uint64_t trigger, goal;
+
+	next.live_bytes = live_bytes;
+	trigger = pacer_trigger(&next, root_bytes);
+	if (trigger == UINT64_MAX || __builtin_add_overflow(span_bytes, trigger, &goal))
+		return 0;
+	return goal;
+}
+
 void pacer_cycle_ended(struct pacer *pacer, uint64_t live_bytes, uint64_t root_bytes)
 {
 	pacer->live_bytes = live_bytes;
