@@ -352,6 +352,23 @@ __u32 request_bytes(unsigned int op)
 	return bytes[op];
 }
 
+__u32 request_flags(unsigned int op)
+{
+	switch (op) {
+	case GCHEAP_OP_SETUP:
+		return GCHEAP_SETUP_HUGE_PAGES | GCHEAP_SETUP_FAULT_FREED |
+		       GCHEAP_SETUP_SHARE_READ | GCHEAP_SETUP_SNAPSHOTS;
+	case GCHEAP_OP_ALLOC_LARGE:
+		return GCHEAP_ALLOC_LAZY;
+	case GCHEAP_OP_SWEEP_START:
+		return GCHEAP_SWEEP_START_LAZY;
+	case GCHEAP_OP_TRACK:
+		return GCHEAP_TRACK_BITMAP | GCHEAP_TRACK_PEEK | GCHEAP_TRACK_PROTECT;
+	default:
+		return 0;
+	}
+}
+
 void request_valid(unsigned int op, union any_request *request,
 		   struct gcheap_grant *grant)
 {

@@ -288,6 +288,8 @@ union any_request {
 };
 
 __u32 request_bytes(unsigned int op);
+/* Flags that <linux/gcheap.h> names for a request. */
+__u32 request_flags(unsigned int op);
 /* Fill in a request that works on any heap, SWEEP_START's after a MARK_START. */
 void request_valid(unsigned int op, union any_request *request,
 		   struct gcheap_grant *grant);

@@ -369,7 +369,8 @@ TEST_F(request, test_err_unknown_flags)
 {
 	for (int bit = 0; bit < 32; bit++) {
 		self->valid.flags = 1u << bit;
-		test_err_send(EOPNOTSUPP, variant->op, &self->valid);
+		if (!(self->valid.flags & request_flags(variant->op)))
+			test_err_send(EOPNOTSUPP, variant->op, &self->valid);
 	}
 	self->valid.flags = ~0u;
 	test_err_send(EOPNOTSUPP, variant->op, &self->valid);
