@@ -84,6 +84,7 @@ static int gcheap_open(struct inode *inode, struct file *file)
 	mutex_init(&heap->fault_lock);
 	tables_init(heap);
 	pages_init(heap);
+	pressure_heap_init(heap);
 
 	heap->inode = gcheap_inode_new();
 	if (IS_ERR(heap->inode)) {
@@ -94,6 +95,8 @@ static int gcheap_open(struct inode *inode, struct file *file)
 	file->private_data = heap;
 	file->f_mapping = heap->inode->i_mapping;
 	atomic_long_inc(&gcheap_heaps);
+	pressure_heap_open(heap);
+	gcheap_debugfs_open(heap);
 	return nonseekable_open(inode, file);
 
 free_heap:
@@ -114,6 +117,7 @@ void gcheap_heap_empty(struct gcheap_heap *heap)
 	if (!heap->live)
 		return;
 	heap->live = false;
+	pressure_heap_end(heap);
 	heap_destroy(&heap->core);
 	pages_destroy(heap);
 	tables_destroy(heap);
@@ -123,6 +127,8 @@ static int gcheap_release(struct inode *inode, struct file *file)
 {
 	struct gcheap_heap *heap = file->private_data;
 
+	gcheap_debugfs_release(heap);
+	pressure_heap_release(heap);
 	gcheap_heap_empty(heap);
 	if (heap->owner)
 		mmdrop(heap->owner);
@@ -141,4 +147,6 @@ const struct file_operations gcheap_fops = {
 	.uring_cmd = gcheap_uring_cmd,
 	.mmap = mapping_mmap,
 	.get_unmapped_area = mapping_get_unmapped_area,
+	.poll = pressure_poll,
+	.show_fdinfo = fdinfo_show,
 };

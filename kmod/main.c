@@ -77,9 +77,11 @@ static int __init gcheap_init(void)
 
 	BUILD_BUG_ON(PAGE_SIZE != PORT_TABLE_PAGE_BYTES);
 
+	gcheap_debugfs_init();
 	error = misc_register(&gcheap_device);
 	if (error) {
 		pr_err("cannot register the device: error %d\n", error);
+		gcheap_debugfs_exit();
 		return error;
 	}
 	/* Last: what it uses of the module is put when the caller leaves the kernel. */
@@ -90,6 +92,7 @@ static int __init gcheap_init(void)
 static void __exit gcheap_exit(void)
 {
 	misc_deregister(&gcheap_device);
+	gcheap_debugfs_exit();
 	WARN_ON_ONCE(atomic64_read(&gcheap_object_bytes));
 	WARN_ON_ONCE(atomic64_read(&gcheap_stock_bytes));
 	WARN_ON_ONCE(atomic64_read(&gcheap_table_bytes));

@@ -25,6 +25,7 @@
 
 #include "compat.h"
 #include "module.h"
+#include "trace.h"
 
 /* Table pages that one fault maps, if they exist: an aligned 64 KiB. */
 #define TABLE_AROUND	16u
@@ -126,6 +127,7 @@ static vm_fault_t heap_fault(struct vm_fault *vmf)
 	unsigned long first = round_down(index, HEAP_AROUND);
 	struct page *page;
 	unsigned int flags;
+	u32 mapped = 0;
 	unsigned long i;
 	int error;
 
@@ -133,18 +135,21 @@ static vm_fault_t heap_fault(struct vm_fault *vmf)
 	page = pages_find(heap, index);
 	if (!page) {
 		heap_fault_unlock(heap, flags);
+		trace_gcheap_fault(heap->id, vmf, mapped);
 		return VM_FAULT_SIGBUS;
 	}
 	error = vm_insert_page(vmf->vma, vmf->address, page);
+	mapped += !error;
 
 	/* What is beside it will be touched too. The region's length is a multiple of this. */
 	for (i = first; !error && i < first + HEAP_AROUND; i++) {
 		page = i == index ? NULL : pages_find(heap, i);
 		if (page)
-			(void)vm_insert_page(vmf->vma, vmf->vma->vm_start + (i << PAGE_SHIFT),
-					     page);
+			mapped += !vm_insert_page(vmf->vma,
+						  vmf->vma->vm_start + (i << PAGE_SHIFT), page);
 	}
 	heap_fault_unlock(heap, flags);
+	trace_gcheap_fault(heap->id, vmf, mapped);
 
 	/* -EBUSY: another thread was faster. */
 	return error && error != -EBUSY ? vmf_error(error) : VM_FAULT_NOPAGE;

@@ -15,6 +15,10 @@
  *	tables.c	physical pages of the mapped tables
  *	pages.c		which page of object memory is where
  *	supply.c	where these pages come from; the stock; limits
+ *	pressure.c	shortage of memory: the list of heaps, poll()
+ *	fdinfo.c	a heap's figures in /proc/PID/fdinfo
+ *	debugfs.c	what a heap consists of, in debugfs
+ *	trace.c		tracepoints
  *	port.c		what kmod/core asks of the kernel
  *	compat.h	differences between kernel versions
  *
@@ -31,11 +35,14 @@
  *	3. gcheap_heap.fault_lock	page faults, and whoever takes a page away
  *					from them
  *	4. i_mmap_rwsem			taken inside unmap_mapping_pages()
- *	5. gcheap_stock.lock		a spinlock
+ *	5. gcheap_stock.lock, heap_pressure.lock	spinlocks
  *
  * Memory reclaim, which any allocation may turn to, takes fault_lock to release
  * pages. So whoever holds it must not reclaim: heap_fault_lock() sees to that.
  * gcheap_heap.lock is only tried there.
+ *
+ * The list of all heaps has a mutex of its own, see pressure.c; nothing else is
+ * locked when it is taken.
  *
  * So ->mmap(), ->close() and ->fault() must never wait for gcheap_heap.lock.
  * What they look up is found without it: the two kinds of pages in xarrays, the
@@ -47,10 +54,14 @@
 #include <linux/atomic.h>
 #include <linux/fs.h>
 #include <linux/gfp.h>
+#include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
+#include <linux/poll.h>
 #include <linux/sched/mm.h>
+#include <linux/seq_file.h>
 #include <linux/spinlock.h>
+#include <linux/wait.h>
 #include <linux/xarray.h>
 
 #include "heap.h"
@@ -78,6 +89,24 @@ struct gcheap_stock {
 };
 
 /**
+ * struct heap_pressure - what the owner of a heap is told about memory; pressure.c
+ * @lock: guards the rest, but for @wait; level 5
+ * @level: enum gcheap_pressure
+ * @sequence: as in struct gcheap_ctrl
+ * @ctrl: where both are published; NULL before SETUP, and when the heap has ended
+ * @ended: there was a SETUP, and the heap is gone
+ * @wait: who polls the file
+ */
+struct heap_pressure {
+	spinlock_t lock;		/* level 5 */
+	u32 level;
+	u32 sequence;
+	struct gcheap_ctrl *ctrl;
+	bool ended;
+	wait_queue_head_t wait;
+};
+
+/**
  * struct gcheap_heap - one open file, which SETUP makes a heap
  * @core: the heap's logic; used under @lock
  * @lock: serialises requests
@@ -88,6 +117,10 @@ struct gcheap_stock {
  *	SETUP, and never changed after. Set with release when the fields it
  *	makes valid (@region_bytes, @core) are
  * @live: @core has been initialised and not been destroyed
+ * @id: number of the heap since the module was loaded: what people know it by
+ * @all: place in the list of all heaps; see pressure.c
+ * @pressure: shortage of memory
+ * @debugfs: its folder; NULL or an error: there is none
  * @inode: its mapping has all mappings of the regions, and those of no other heap
  * @region_bytes: length of each region
  * @tables: pages of each mapped table, by page index in the region
@@ -110,6 +143,10 @@ struct gcheap_heap {
 	struct mutex fault_lock;	/* level 3 */
 	struct mm_struct *owner;
 	bool live;
+	u32 id;
+	struct list_head all;
+	struct heap_pressure pressure;
+	struct dentry *debugfs;
 	struct inode *inode;
 	u64 region_bytes[GCHEAP_REGIONS];
 	struct xarray tables[GCHEAP_REGIONS];
@@ -275,5 +312,28 @@ unsigned long supply_release(struct gcheap_heap *heap, struct list_head *pages);
 unsigned long supply_trim(struct gcheap_heap *heap, unsigned long most);
 unsigned long supply_stock_pages(const struct gcheap_heap *heap);
 void supply_destroy(struct gcheap_heap *heap);
+
+/* pressure.c */
+void pressure_heap_init(struct gcheap_heap *heap);
+void pressure_heap_open(struct gcheap_heap *heap);
+void pressure_heap_start(struct gcheap_heap *heap);
+void pressure_heap_end(struct gcheap_heap *heap);
+void pressure_heap_release(struct gcheap_heap *heap);
+void pressure_request_end(struct gcheap_heap *heap, u32 op, int error);
+__poll_t pressure_poll(struct file *file, struct poll_table_struct *wait);
+
+/* fdinfo.c */
+void fdinfo_show(struct seq_file *seq, struct file *file);
+
+/* debugfs.c */
+void gcheap_debugfs_init(void);
+void gcheap_debugfs_exit(void);
+void gcheap_debugfs_open(struct gcheap_heap *heap);
+void gcheap_debugfs_release(struct gcheap_heap *heap);
+
+/* trace.c */
+u64 trace_request_begin(u32 op);
+void trace_request_end(struct gcheap_heap *heap, u32 op, const union request_args *args,
+		       int error, u64 begin);
 
 #endif /* GCHEAP_MODULE_H */

@@ -30,7 +30,7 @@
 #define SETUP_FLAGS	GCHEAP_SETUP_FAULT_FREED
 #define SETUP_FEATURES							\
 	((IS_ENABLED(CONFIG_IO_URING) ? GCHEAP_FEATURE_URING : 0ull) |		\
-	 GCHEAP_FEATURE_FAULT_FREED | GCHEAP_FEATURE_CHUNKS)
+	 GCHEAP_FEATURE_FAULT_FREED | GCHEAP_FEATURE_CHUNKS | GCHEAP_FEATURE_PRESSURE)
 
 /*
  * How much of a long request is done before the lock is dropped, so that others
@@ -122,6 +122,7 @@ static int request_setup(struct gcheap_heap *heap, union request_args *args)
 	}
 	memcpy(heap->region_bytes, setup->out_region_bytes, sizeof(heap->region_bytes));
 	heap->live = true;
+	pressure_heap_start(heap);
 	mmgrab(current->mm);
 	/* Pairs with smp_load_acquire() in request_may() and mapping_mmap(). */
 	smp_store_release(&heap->owner, current->mm);
@@ -589,6 +590,7 @@ static int request_run(struct gcheap_heap *heap, u32 op, union request_args *arg
 	progress->generation = heap->core.generation;
 	progress->turn = heap->turns;
 	progress->begun = true;
+	pressure_request_end(heap, op, error);
 	if (heap->live)
 		heap_publish(&heap->core);
 unlock:
@@ -613,6 +615,7 @@ int request_handle(struct gcheap_heap *heap, u32 op, void __user *user, bool now
 	const struct request *request;
 	union request_args args;
 	u32 size, known;
+	u64 begin;
 	int error;
 
 	if (op >= GCHEAP_OPS)
@@ -637,12 +640,16 @@ int request_handle(struct gcheap_heap *heap, u32 op, void __user *user, bool now
 	if (copy_to_user(user, &args, known))
 		return -EFAULT;
 
+	begin = trace_request_begin(op);
 	error = request_run(heap, op, &args, &progress, nowait);
 	while (error == REQUEST_MORE) {
 		error = request_give_way(heap, progress.turn);
 		if (!error)
 			error = request_run(heap, op, &args, &progress, false);
 	}
+	/* Where it was not begun, it will come again, and be reported then. */
+	if (!(nowait && error == -EAGAIN))
+		trace_request_end(heap, op, &args, error, begin);
 
 	/* What was done in pieces is done: its caller hears how much it is. */
 	if (error && !(error == -EINTR && request->piece && progress.begun))

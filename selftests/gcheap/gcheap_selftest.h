@@ -365,6 +365,30 @@ int machine_take(struct machine *machine);
 /* Wait for the totals to be these again, for some seconds; whether they are. */
 bool machine_back_to(const struct machine *machine);
 
+/* ---- files in which the kernel tells of itself; gcheap_files.c --------------------- */
+
+#define CGROUP	"/sys/fs/cgroup"
+
+/* 0 or a negative errno; the second reads all of a file, ended by a zero byte. */
+int text_write(const char *path, const char *text);
+int text_read(const char *path, char *text, size_t size);
+/* The number after @name and white space at the start of a line; -errno. */
+long long text_number(const char *path, const char *name);
+
+/* A line of a heap's fdinfo, without "gcheap-": its number, or its word. -errno. */
+long long fdinfo_number(int fd, const char *name);
+int fdinfo_word(int fd, const char *name, char *word, size_t size);
+
+/*
+ * Make a memory cgroup below the root with this limit, and remove it; -errno:
+ * there are no memory cgroups. Run @body(@arg) in a child of it: child_wait()'s.
+ */
+int cgroup_make(const char *name, const char *max);
+int cgroup_remove(const char *name);
+int cgroup_run(const char *name, int (*body)(void *arg), void *arg);
+/* A number of memory.events: "oom_kill". */
+long long cgroup_event(const char *name, const char *event);
+
 /* Pseudo-random numbers; the seed is printed, and GCHEAP_SEED overrides it. */
 struct rng {
 	__u64 state;

@@ -127,6 +127,9 @@ void state_take(const struct test_heap *heap, struct test_state *state)
 		return;
 	state->ctrl = *heap_ctrl(heap);
 	counters_forget_stock(&state->ctrl.counters);
+	/* The one thing that a request changes when it fails for want of memory. */
+	state->ctrl.pressure = 0;
+	state->ctrl.pressure_sequence = 0;
 	pages = state->ctrl.heap_pages;
 	state->pages_sum = sum(heap->region[GCHEAP_REGION_PAGES], pages * sizeof(__u64));
 	state->spans_sum = sum(heap->region[GCHEAP_REGION_SPANS],

@@ -494,7 +494,6 @@ TEST_F(life, goes_on_when_the_owner_drops_its_privileges)
 	EXPECT_HEAP_WORKS();
 }
 
-#define CGROUP	"/sys/fs/cgroup"
 
 static int file_write(const char *path, const char *text)
 {

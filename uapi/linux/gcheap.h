@@ -24,8 +24,9 @@
  *	ENOMEM		no memory, or a memory cgroup at its limit
  *	EINTR		a fatal signal arrived; the heap is consistent
  *
- * A request that fails changes nothing, but for those documented as doing part
- * of their work: these say how much, and are sent again to go on. Whether the
+ * A request that fails changes nothing but, with ENOMEM, the pressure in CTRL, and
+ * but for those documented as doing part of their work: these say how much, and are
+ * sent again to go on. Whether the
  * struct, and arrays it points to, can be written is found out before the work.
  * An owner that unmaps them in another thread while the request runs gets EFAULT
  * after it: what the request did is then to be seen in SPANS and CTRL.
@@ -347,7 +348,8 @@ struct gcheap_counters {
  *	this heap were enough
  * @GCHEAP_PRESSURE_HIGH: it has asked for more than the heap could give back
  *	without a collection
- * @GCHEAP_PRESSURE_LIMIT: a request of this heap has failed for want of memory
+ * @GCHEAP_PRESSURE_LIMIT: a request of this heap has failed for want of memory, or
+ *	of reserve: with ENOMEM
  */
 enum gcheap_pressure {
 	GCHEAP_PRESSURE_NONE,
@@ -366,9 +368,10 @@ enum gcheap_pressure {
  * @heap_pages: as in @counters, for a marker's range check; only grows
  * @counters: see struct gcheap_counters; exact between requests
  * @pressure: enum gcheap_pressure. The file polls as EPOLLPRI while it is not
- *	GCHEAP_PRESSURE_NONE, which SCAVENGE and SWEEP_START make it
+ *	GCHEAP_PRESSURE_NONE, which SCAVENGE and SWEEP_START make it; for every
+ *	process that holds it, and as EPOLLHUP when the owner has ended
  * @pressure_sequence: one more at each event that raised @pressure or found it
- *	raised
+ *	raised. Load it with acquire to see @pressure of this event or a later one
  */
 struct gcheap_ctrl {
 	__u32 abi;
