@@ -6,7 +6,8 @@
  *	SETUP		a heap, owned by the caller's address space (request.c)
  *	the owner ends	its memory is freed when the address space goes, by exit,
  *			exec or a signal, though another process may still have
- *			the file open; all requests get -EPERM from then on
+ *			the file open or mapped: its mappings fault from then on,
+ *			and its requests get -EPERM as before
  *	release		the last descriptor and mapping are gone: all is freed
  *
  * Each heap has an inode of its own, so that its mappings can be found without
@@ -15,11 +16,14 @@
  * nobody can mount.
  */
 #include <linux/fs_context.h>
+#include <linux/jiffies.h>
 #include <linux/mount.h>
 #include <linux/module.h>
 #include <linux/pseudo_fs.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
+#include <linux/timer.h>
+#include <linux/workqueue.h>
 
 #include "module.h"
 
@@ -68,6 +72,43 @@ void gcheap_inode_free(struct inode *inode)
 	simple_release_fs(&gcheap_mount, &gcheap_mount_users);
 }
 
+/* ---- the owner's end ------------------------------------------------------- */
+
+/*
+ * When an address space ends that has regions mapped, region_close() of mapping.c
+ * is told. One that has unmapped them all, and has passed the file on, is looked
+ * at once a second until it ends or maps a region again. An mmu_notifier would be
+ * told at once, but all page table changes of the process would have to ask it;
+ * and to register it fails while a signal is pending.
+ */
+static void owner_watch(struct work_struct *work)
+{
+	struct gcheap_heap *heap = container_of(to_delayed_work(work), struct gcheap_heap,
+						owner_watch);
+
+	if (!atomic_read(&heap->owner->mm_users)) {
+		mutex_lock(&heap->lock);
+		gcheap_heap_empty(heap);
+		mutex_unlock(&heap->lock);
+	} else if (!atomic_read(&heap->owner_maps)) {
+		gcheap_watch_owner(heap, HZ);
+	}
+}
+
+/**
+ * gcheap_watch_owner() - look later whether a heap's owner has ended
+ * @heap: the heap, which has no region mapped by its owner, or could not be emptied
+ * @delay: in jiffies
+ *
+ * Context: any that does not hold the last reference to the file.
+ */
+void gcheap_watch_owner(struct gcheap_heap *heap, unsigned long delay)
+{
+	if (delay)
+		delay = round_jiffies_relative(delay);
+	mod_delayed_work(system_unbound_wq, &heap->owner_watch, delay);
+}
+
 static int gcheap_open(struct inode *inode, struct file *file)
 {
 	struct gcheap_heap *heap;
@@ -82,6 +123,7 @@ static int gcheap_open(struct inode *inode, struct file *file)
 		return -ENOMEM;
 	mutex_init(&heap->lock);
 	mutex_init(&heap->fault_lock);
+	INIT_DELAYED_WORK(&heap->owner_watch, owner_watch);
 	tables_init(heap);
 	pages_init(heap);
 	pressure_heap_init(heap);
@@ -106,7 +148,7 @@ free_heap:
 
 /**
  * gcheap_heap_empty() - free a heap's memory and tables
- * @heap: the heap; nobody can use it any more, and no page of it is mapped
+ * @heap: the heap, whose owner has ended; others may have mapped it
  *
  * Does nothing when that was done before, or when there was no SETUP.
  *
@@ -117,6 +159,7 @@ void gcheap_heap_empty(struct gcheap_heap *heap)
 	if (!heap->live)
 		return;
 	heap->live = false;
+	mapping_end(heap);
 	pressure_heap_end(heap);
 	heap_destroy(&heap->core);
 	pages_destroy(heap);
@@ -129,6 +172,7 @@ static int gcheap_release(struct inode *inode, struct file *file)
 
 	gcheap_debugfs_release(heap);
 	pressure_heap_release(heap);
+	cancel_delayed_work_sync(&heap->owner_watch);
 	gcheap_heap_empty(heap);
 	if (heap->owner)
 		mmdrop(heap->owner);

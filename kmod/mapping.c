@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * The six regions in the owner's address space.
+ * The regions in address spaces: the owner's, and those of processes that look.
  *
  * HEAP is a VM_MIXEDMAP mapping of ordinary, reference-counted pages: direct I/O,
  * debuggers and core dumps find them there, and they count in the process's RSS.
@@ -19,7 +19,14 @@
  * What the process could do to a mapping that the module does not expect is
  * refused: splitting and moving here, growing and fork by VM_DONTEXPAND and
  * VM_DONTCOPY.
+ *
+ * A process that holds the file and is not the owner may look: its mappings are
+ * read-only for ever, it may have several of each region, and no request looks at
+ * them. They outlive the owner, whose memory goes when its address space goes. So
+ * their faults look at gcheap_heap.ended, under fault_lock: once mapping_end()
+ * has set it and zapped all mappings, no page comes back to one.
  */
+#include <linux/jiffies.h>
 #include <linux/pagemap.h>
 #include <linux/sched/mm.h>
 
@@ -49,56 +56,67 @@ static struct gcheap_heap *vma_heap(const struct vm_area_struct *vma)
 
 /* ---- all regions ------------------------------------------------------------ */
 
-/* What a mapping becomes in an address space that is not the owner's. */
-static vm_fault_t foreign_fault(struct vm_fault *vmf)
+/* What a copy of a mapping is that fork() has made. */
+static vm_fault_t dead_fault(struct vm_fault *vmf)
 {
 	return VM_FAULT_SIGSEGV;
 }
 
-static const struct vm_operations_struct foreign_vm_ops = {
-	.fault = foreign_fault,
+static const struct vm_operations_struct dead_vm_ops = {
+	.fault = dead_fault,
 };
 
 /*
- * Called by mremap(), for the short life of a mapping that it cannot keep; and by
- * fork(), when the process has undone VM_DONTCOPY by MADV_DOFORK. The child's copy
- * is made one where nothing can be reached. Its page tables are copied before or
- * after this, depending on the kernel: with all of the region's emptied there is
- * nothing to copy, and nothing was. The owner faults in again what it needs; it
- * cannot do so now, as fork() holds its mmap_lock.
+ * Makes a copy one where nothing can be reached: by fork(), when the process has
+ * undone VM_DONTCOPY by MADV_DOFORK. The page tables are copied before or after
+ * this, depending on the kernel: with all of the region's emptied there is nothing
+ * to copy, and nothing was. The original faults in again what it needs; that cannot
+ * be done now, as fork() holds its mmap_lock.
  */
+static void region_kill(struct vm_area_struct *vma)
+{
+	vma->vm_ops = &dead_vm_ops;
+	unmap_mapping_pages(vma_heap(vma)->inode->i_mapping, vma->vm_pgoff, vma_pages(vma),
+			    false);
+}
+
+/* Called by fork(), and by mremap() for the short life of a copy that it cannot keep. */
 static void region_open(struct vm_area_struct *vma)
 {
 	struct gcheap_heap *heap = vma_heap(vma);
 
 	if (vma->vm_mm != heap->owner) {
-		vma->vm_ops = &foreign_vm_ops;
-		unmap_mapping_pages(heap->inode->i_mapping, vma->vm_pgoff, vma_pages(vma),
-				    false);
+		region_kill(vma);
 		return;
 	}
+	atomic_inc(&heap->owner_maps);
 	if (vma_region(vma) == GCHEAP_REGION_HEAP)
 		atomic_inc(&heap->heap_maps);
 }
 
 /*
  * With no user left the address space itself ends: the owner has exited or
- * executed another program. It has no page tables any more, and nobody can fault
- * or send a request. That is also why the lock, which comes before mmap_lock, is
- * free; if it should not be, the memory goes at release.
+ * executed another program. It has no page tables any more, and cannot fault or
+ * send a request. That is also why the lock, which comes before mmap_lock, is free
+ * as a rule. Who else may hold it, as one that reads statistics, does not wait for
+ * this address space.
  */
 static void region_close(struct vm_area_struct *vma)
 {
 	struct gcheap_heap *heap = vma_heap(vma);
+	bool last = atomic_dec_and_test(&heap->owner_maps);
 
 	if (vma_region(vma) == GCHEAP_REGION_HEAP && atomic_dec_and_test(&heap->heap_maps))
 		WRITE_ONCE(heap->base, 0);
 
-	if (atomic_read(&vma->vm_mm->mm_users))
-		return;
-	if (mutex_trylock(&heap->lock)) {
+	if (atomic_read(&vma->vm_mm->mm_users)) {
+		if (last)
+			gcheap_watch_owner(heap, HZ);
+	} else if (mutex_trylock(&heap->lock)) {
 		gcheap_heap_empty(heap);
 		mutex_unlock(&heap->lock);
+	} else {
+		gcheap_watch_owner(heap, 0);
 	}
 }
 
@@ -132,10 +150,11 @@ static vm_fault_t heap_fault(struct vm_fault *vmf)
 	int error;
 
 	flags = heap_fault_lock(heap);
-	page = pages_find(heap, index);
+	page = heap->ended ? NULL : pages_find(heap, index);
 	if (!page) {
 		heap_fault_unlock(heap, flags);
 		trace_gcheap_fault(heap->id, vmf, mapped);
+		atomic64_inc(&heap->bad_faults);
 		return VM_FAULT_SIGBUS;
 	}
 	error = vm_insert_page(vmf->vma, vmf->address, page);
@@ -150,6 +169,7 @@ static vm_fault_t heap_fault(struct vm_fault *vmf)
 	}
 	heap_fault_unlock(heap, flags);
 	trace_gcheap_fault(heap->id, vmf, mapped);
+	atomic64_inc(&heap->faults);
 
 	/* -EBUSY: another thread was faster. */
 	return error && error != -EBUSY ? vmf_error(error) : VM_FAULT_NOPAGE;
@@ -186,6 +206,14 @@ static const struct vm_operations_struct heap_snapshot_vm_ops = {
 	.page_mkwrite = heap_page_mkwrite,
 };
 
+static const struct vm_operations_struct foreign_heap_vm_ops = {
+	.open = region_kill,
+	.may_split = region_may_split,
+	.mremap = region_mremap,
+	.fault = heap_fault,
+	.map_pages = region_map_pages,
+};
+
 /* Maps pages from @addr on, except where some are mapped already. */
 static int heap_insert(struct vm_area_struct *vma, unsigned long addr, struct page **pages,
 		       unsigned long count)
@@ -208,6 +236,19 @@ static int heap_insert(struct vm_area_struct *vma, unsigned long addr, struct pa
 		count -= done;
 	}
 	return 0;
+}
+
+/**
+ * mapping_count() - bring the figures about page faults up to date
+ * @heap: the heap
+ *
+ * Context: @heap->lock is held.
+ */
+void mapping_count(struct gcheap_heap *heap)
+{
+	lockdep_assert_held(&heap->lock);
+	heap->core.counters.faults = atomic64_read(&heap->faults);
+	heap->core.counters.bad_faults = atomic64_read(&heap->bad_faults);
 }
 
 /**
@@ -338,7 +379,10 @@ static vm_fault_t table_pfn_mkwrite(struct vm_fault *vmf)
 	return 0;
 }
 
-/* For debuggers, which cannot reach the pages of such a mapping by themselves. */
+/*
+ * For debuggers, which cannot reach the pages of such a mapping by themselves. They
+ * keep the mapping's address space alive.
+ */
 static int table_access(struct vm_area_struct *vma, unsigned long addr, void *buf, int len,
 			int write)
 {
@@ -369,22 +413,69 @@ static const struct vm_operations_struct table_vm_ops = {
 	.access = table_access,
 };
 
+/* A process that looks: its tables end with the owner, its address space does not. */
+static vm_fault_t foreign_table_fault(struct vm_fault *vmf)
+{
+	struct gcheap_heap *heap = vma_heap(vmf->vma);
+	unsigned int flags = heap_fault_lock(heap);
+	vm_fault_t ret = heap->ended ? VM_FAULT_SIGBUS : table_fault(vmf);
+
+	heap_fault_unlock(heap, flags);
+	return ret;
+}
+
+static int foreign_table_access(struct vm_area_struct *vma, unsigned long addr, void *buf,
+				int len, int write)
+{
+	struct gcheap_heap *heap = vma_heap(vma);
+	unsigned int flags = heap_fault_lock(heap);
+	int ret = heap->ended ? -EIO : table_access(vma, addr, buf, len, write);
+
+	heap_fault_unlock(heap, flags);
+	return ret;
+}
+
+static const struct vm_operations_struct foreign_table_vm_ops = {
+	.open = region_kill,
+	.may_split = region_may_split,
+	.mremap = region_mremap,
+	.fault = foreign_table_fault,
+	.map_pages = region_map_pages,
+	.access = foreign_table_access,
+};
+
+/**
+ * mapping_end() - take all pages of a heap from all address spaces, for ever
+ * @heap: the heap, whose owner has ended
+ *
+ * Context: may sleep; @heap->lock is held, or @heap is known to nobody else.
+ */
+void mapping_end(struct gcheap_heap *heap)
+{
+	unsigned int flags = heap_fault_lock(heap);
+
+	WRITE_ONCE(heap->ended, true);
+	heap_fault_unlock(heap, flags);
+	/* No fault maps a page any more; some have. */
+	unmap_mapping_range(heap->inode->i_mapping, 0, 0, 1);
+}
+
 /* ---- mmap() ----------------------------------------------------------------- */
 
 static int heap_mmap(struct gcheap_heap *heap, struct vm_area_struct *vma)
 {
-	if (vma->vm_start & (GCHEAP_ARENA_BYTES - 1))
-		return -EINVAL;
 	if (atomic_cmpxchg(&heap->heap_maps, 0, 1))
 		return -EBUSY;
 	WRITE_ONCE(heap->base, vma->vm_start);
 	compat_vm_flags_mod(vma, VM_MIXEDMAP | VM_DONTEXPAND | VM_DONTCOPY, VM_MAYEXEC);
 	vma->vm_ops = heap->core.flags & GCHEAP_SETUP_SNAPSHOTS ? &heap_snapshot_vm_ops :
 								 &heap_vm_ops;
+	atomic_inc(&heap->owner_maps);
 	return 0;
 }
 
-static int table_mmap(enum gcheap_region region, struct vm_area_struct *vma)
+static int table_mmap(struct gcheap_heap *heap, enum gcheap_region region,
+		      struct vm_area_struct *vma)
 {
 	unsigned long clear = VM_MAYEXEC;
 
@@ -395,7 +486,35 @@ static int table_mmap(enum gcheap_region region, struct vm_area_struct *vma)
 	}
 	compat_vm_flags_mod(vma, VM_PFNMAP | VM_DONTEXPAND | VM_DONTCOPY | VM_DONTDUMP, clear);
 	vma->vm_ops = &table_vm_ops;
+	atomic_inc(&heap->owner_maps);
 	return 0;
+}
+
+/* A mapping of a process that is not the owner. */
+static int foreign_mmap(enum gcheap_region region, struct vm_area_struct *vma)
+{
+	const unsigned long clear = VM_MAYWRITE | VM_MAYEXEC;
+	const unsigned long set = VM_DONTEXPAND | VM_DONTCOPY | VM_DONTDUMP;
+
+	if (region == GCHEAP_REGION_HEAP) {
+		compat_vm_flags_mod(vma, set | VM_MIXEDMAP, clear);
+		vma->vm_ops = &foreign_heap_vm_ops;
+	} else {
+		compat_vm_flags_mod(vma, set | VM_PFNMAP, clear);
+		vma->vm_ops = &foreign_table_vm_ops;
+	}
+	return 0;
+}
+
+/* Whether a process that is not the owner may map a region, and map it so. */
+static bool foreign_may(const struct gcheap_heap *heap, enum gcheap_region region,
+			const struct vm_area_struct *vma)
+{
+	if (vma->vm_flags & (VM_WRITE | VM_EXEC))
+		return false;
+	if (region == GCHEAP_REGION_HEAP)
+		return heap->core.flags & GCHEAP_SETUP_SHARE_READ;
+	return region != GCHEAP_REGION_MARKS;
 }
 
 /**
@@ -405,8 +524,9 @@ static int table_mmap(enum gcheap_region region, struct vm_area_struct *vma)
  *
  * Return:
  * * 0		- mapped
- * * -ENXIO	- there was no SETUP yet
- * * -EPERM	- the caller is not the heap's owner, or asks for PROT_EXEC
+ * * -ENXIO	- there was no SETUP yet, or the owner has ended
+ * * -EPERM	- the caller is not the heap's owner and asks for what only that may
+ *		  map, or asks for PROT_EXEC
  * * -EINVAL	- not shared, no region's offset or not its whole length, or an
  *		  address of HEAP that is not aligned to an arena
  * * -EACCES	- asks for PROT_WRITE on a region that can only be read
@@ -418,19 +538,26 @@ int mapping_mmap(struct file *file, struct vm_area_struct *vma)
 	/* Pairs with smp_store_release() in request_setup(). */
 	struct mm_struct *owner = smp_load_acquire(&heap->owner);
 	unsigned long region = vma->vm_pgoff >> (GCHEAP_REGION_SHIFT - PAGE_SHIFT);
+	bool foreign = owner != vma->vm_mm;
 
-	if (!owner)
+	/* When it ends after this, faults find it out. */
+	if (!owner || READ_ONCE(heap->ended))
 		return -ENXIO;
-	if (owner != vma->vm_mm)
-		return -EPERM;
 	if (region >= GCHEAP_REGIONS || vma->vm_pgoff != region_pgoff(region))
 		return -EINVAL;
+	if (foreign && !foreign_may(heap, region, vma))
+		return -EPERM;
 	if (!(vma->vm_flags & VM_SHARED) ||
 	    vma->vm_end - vma->vm_start != region_length(heap, region))
 		return -EINVAL;
 	if (vma->vm_flags & VM_EXEC)
 		return -EPERM;
-	return region == GCHEAP_REGION_HEAP ? heap_mmap(heap, vma) : table_mmap(region, vma);
+	if (region == GCHEAP_REGION_HEAP && !IS_ALIGNED(vma->vm_start, GCHEAP_ARENA_BYTES))
+		return -EINVAL;
+	if (foreign)
+		return foreign_mmap(region, vma);
+	return region == GCHEAP_REGION_HEAP ? heap_mmap(heap, vma) :
+					      table_mmap(heap, region, vma);
 }
 
 /**

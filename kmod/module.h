@@ -11,7 +11,7 @@
  *	track.c		which pages were written: requests, what they answer
  *	track_harvest.c	the same in page tables
  *	track_proof.c	whether this machine does what track_harvest.c relies on
- *	mapping.c	the six regions in the owner's address space, page faults
+ *	mapping.c	the regions in address spaces, page faults
  *	tables.c	physical pages of the mapped tables
  *	pages.c		which page of object memory is where
  *	supply.c	where these pages come from; the stock; limits
@@ -62,6 +62,7 @@
 #include <linux/seq_file.h>
 #include <linux/spinlock.h>
 #include <linux/wait.h>
+#include <linux/workqueue.h>
 #include <linux/xarray.h>
 
 #include "heap.h"
@@ -129,11 +130,16 @@ struct heap_pressure {
  * @resident_pages: how many pages the leaves have
  * @released_pages: how many were given to the system
  * @held_pages: all that counts for the limits: leaves, stock and tables
- * @heap_maps: mappings of the HEAP region; more than one only inside mremap()
+ * @ended: @owner has ended: nobody may map a page; set under @fault_lock
+ * @owner_watch: see file.c
+ * @owner_maps: mappings of regions in @owner
+ * @heap_maps: of these, of HEAP; more than one only inside mremap()
  * @base: address of the HEAP region in @owner; 0: not mapped
  * @holes_mapped: a hole of MARKS was read; under @fault_lock
  * @slack_credit: how many pages may be made without looking again whether the
  *	memory cgroup has some slack left; see supply_check_slack()
+ * @faults: page faults in HEAP that found memory
+ * @bad_faults: page faults in HEAP where there was none
  */
 struct gcheap_heap {
 	struct heap core;
@@ -155,10 +161,15 @@ struct gcheap_heap {
 	atomic_long_t resident_pages;
 	atomic_long_t released_pages;
 	atomic_long_t held_pages;
+	bool ended;
+	struct delayed_work owner_watch;
+	atomic_t owner_maps;
 	atomic_t heap_maps;
 	unsigned long base;
 	bool holes_mapped;
 	atomic_t slack_credit;
+	atomic64_t faults;
+	atomic64_t bad_faults;
 };
 
 static inline struct gcheap_heap *gcheap_heap_of(struct heap *core)
@@ -196,6 +207,7 @@ extern const struct file_operations gcheap_fops;
 void gcheap_heap_empty(struct gcheap_heap *heap);
 struct inode *gcheap_inode_new(void);
 void gcheap_inode_free(struct inode *inode);
+void gcheap_watch_owner(struct gcheap_heap *heap, unsigned long delay);
 
 /* request.c */
 
@@ -235,6 +247,8 @@ unsigned long mapping_get_unmapped_area(struct file *file, unsigned long addr,
 					unsigned long len, unsigned long pgoff,
 					unsigned long flags);
 struct vm_area_struct *mapping_owner_vma(struct gcheap_heap *heap);
+void mapping_end(struct gcheap_heap *heap);
+void mapping_count(struct gcheap_heap *heap);
 int mapping_map_pages(struct gcheap_heap *heap, unsigned long index,
 		      struct page **pages, unsigned long count);
 

@@ -27,7 +27,7 @@
 #include "module.h"
 
 /* What this module has beside what every port of kmod/core has. */
-#define SETUP_FLAGS	GCHEAP_SETUP_FAULT_FREED
+#define SETUP_FLAGS	(GCHEAP_SETUP_FAULT_FREED | GCHEAP_SETUP_SHARE_READ)
 #define SETUP_FEATURES							\
 	((IS_ENABLED(CONFIG_IO_URING) ? GCHEAP_FEATURE_URING : 0ull) |		\
 	 GCHEAP_FEATURE_FAULT_FREED | GCHEAP_FEATURE_CHUNKS | GCHEAP_FEATURE_PRESSURE)
@@ -126,6 +126,7 @@ static int request_setup(struct gcheap_heap *heap, union request_args *args)
 	mmgrab(current->mm);
 	/* Pairs with smp_load_acquire() in request_may() and mapping_mmap(). */
 	smp_store_release(&heap->owner, current->mm);
+	gcheap_watch_owner(heap, HZ);
 	return 0;
 }
 
@@ -583,6 +584,7 @@ static int request_run(struct gcheap_heap *heap, u32 op, union request_args *arg
 		error = -EAGAIN;
 		goto unlock;
 	}
+	mapping_count(heap);
 	error = request->piece ? request->piece(heap, args, progress) : request->run(heap, args);
 	/* To kmod/core, memory that was not populated is memory that is not there. */
 	if (error == -ENOMEM && port_interrupted())

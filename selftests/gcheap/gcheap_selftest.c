@@ -39,10 +39,11 @@ int map_errno(int fd, size_t bytes, int prot, int flags, __u64 offset)
 	return 0;
 }
 
-int heap_setup(struct test_heap *heap, __u32 layout, __u64 reserve)
+int heap_setup_flags(struct test_heap *heap, __u32 layout, __u64 reserve, __u32 flags)
 {
 	struct gcheap_setup setup = {
 		.size = sizeof(setup),
+		.flags = flags,
 		.layout = layout,
 		.reserve_bytes = reserve,
 	};
@@ -54,6 +55,11 @@ int heap_setup(struct test_heap *heap, __u32 layout, __u64 reserve)
 	heap->layout = layout;
 	heap->reserve = heap->region_bytes[GCHEAP_REGION_HEAP];
 	return 0;
+}
+
+int heap_setup(struct test_heap *heap, __u32 layout, __u64 reserve)
+{
+	return heap_setup_flags(heap, layout, reserve, 0);
 }
 
 int heap_map(struct test_heap *heap)
@@ -79,7 +85,7 @@ void heap_unmap(struct test_heap *heap)
 	}
 }
 
-int heap_open(struct test_heap *heap, __u32 layout, __u64 reserve)
+int heap_open_flags(struct test_heap *heap, __u32 layout, __u64 reserve, __u32 flags)
 {
 	int ret;
 
@@ -87,12 +93,17 @@ int heap_open(struct test_heap *heap, __u32 layout, __u64 reserve)
 	heap->fd = device_open();
 	if (heap->fd < 0)
 		return heap->fd;
-	ret = heap_setup(heap, layout, reserve);
+	ret = heap_setup_flags(heap, layout, reserve, flags);
 	if (!ret)
 		ret = heap_map(heap);
 	if (ret)
 		heap_close(heap);
 	return ret;
+}
+
+int heap_open(struct test_heap *heap, __u32 layout, __u64 reserve)
+{
+	return heap_open_flags(heap, layout, reserve, 0);
 }
 
 void heap_close(struct test_heap *heap)
@@ -503,6 +514,43 @@ void *memory_readonly(const void *content, size_t bytes)
 		return NULL;
 	memcpy(p, content, bytes);
 	return mprotect(p, bytes, PROT_READ) ? NULL : p;
+}
+
+int fd_send(int sock, int fd)
+{
+	char byte = 0, space[CMSG_SPACE(sizeof(int))] = { 0 };
+	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = space,
+		.msg_controllen = sizeof(space),
+	};
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
+
+	cmsg->cmsg_level = SOL_SOCKET;
+	cmsg->cmsg_type = SCM_RIGHTS;
+	cmsg->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
+	return sendmsg(sock, &msg, 0) == 1 ? 0 : -errno;
+}
+
+int fd_receive(int sock)
+{
+	char byte, space[CMSG_SPACE(sizeof(int))];
+	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = space,
+		.msg_controllen = sizeof(space),
+	};
+	int fd;
+
+	if (recvmsg(sock, &msg, 0) != 1 || !CMSG_FIRSTHDR(&msg))
+		return -1;
+	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(fd));
+	return fd;
 }
 
 /* ---- the machine ------------------------------------------------------------ */

@@ -89,9 +89,11 @@ void *region_map(const struct test_heap *heap, enum gcheap_region region, int pr
 /* Try to map, and unmap: 0, or the errno. */
 int map_errno(int fd, size_t bytes, int prot, int flags, __u64 offset);
 int heap_setup(struct test_heap *heap, __u32 layout, __u64 reserve);
+int heap_setup_flags(struct test_heap *heap, __u32 layout, __u64 reserve, __u32 flags);
 int heap_map(struct test_heap *heap);
 void heap_unmap(struct test_heap *heap);
 int heap_open(struct test_heap *heap, __u32 layout, __u64 reserve);
+int heap_open_flags(struct test_heap *heap, __u32 layout, __u64 reserve, __u32 flags);
 void heap_close(struct test_heap *heap);
 
 static inline char *heap_mem(const struct test_heap *heap, __u32 page)
@@ -348,6 +350,11 @@ void *memory_readonly(const void *content, size_t bytes);
 
 /* waitpid(): the exit status, or minus the signal. */
 int child_wait(pid_t child);
+
+/* ---- descriptors over a socket ------------------------------------------------ */
+
+int fd_send(int sock, int fd);
+int fd_receive(int sock);
 
 /* ---- the machine ------------------------------------------------------------ */
 

@@ -35,8 +35,11 @@ FIXTURE_TEARDOWN(life)
 	EXPECT_TRUE(machine_back_to(&self->before));
 }
 
-/* Whether no request and no mapping works: 0, or the number of one that does. */
-static int all_refused(const struct test_heap *heap, int fd)
+/*
+ * Whether no request works, and no mapping but, while the owner lives, those that
+ * anyone may have: 0, or the number of one that does.
+ */
+static int all_refused(const struct test_heap *heap, int fd, bool ended)
 {
 	union any_request request;
 	struct gcheap_grant grant;
@@ -47,10 +50,11 @@ static int all_refused(const struct test_heap *heap, int fd)
 			return 100 + (int)op;
 	}
 	for (int r = 0; r < GCHEAP_REGIONS; r++) {
-		int prot = r == GCHEAP_REGION_HEAP ? PROT_READ | PROT_WRITE : PROT_READ;
+		bool owners = r == GCHEAP_REGION_HEAP || r == GCHEAP_REGION_MARKS;
+		int err = map_errno(fd, heap->region_bytes[r], PROT_READ, MAP_SHARED,
+				    GCHEAP_REGION_OFFSET(r));
 
-		if (map_errno(fd, heap->region_bytes[r], prot, MAP_SHARED,
-			      GCHEAP_REGION_OFFSET(r)) != EPERM)
+		if (err != (ended ? ENXIO : owners ? EPERM : 0))
 			return 200 + r;
 	}
 	return 0;
@@ -171,7 +175,7 @@ TEST_F(life, test_err_requests_of_a_forked_child)
 
 	ASSERT_LE(0, child);
 	if (!child)
-		_exit(all_refused(&self->heap, self->heap.fd));
+		_exit(all_refused(&self->heap, self->heap.fd, false));
 	EXPECT_EQ(0, child_wait(child));
 	EXPECT_HEAP_WORKS();
 }
@@ -199,7 +203,7 @@ TEST_F(life, is_over_when_the_owner_ends_though_a_child_has_the_file)
 			/* The parent ends now; wait until it is looked at. */
 			if (read(done[0], &byte, 1) < 0)
 				_exit(1);
-			status = all_refused(&heap, heap.fd);
+			status = all_refused(&heap, heap.fd, true);
 			if (write(ready[1], &status, sizeof(status)) < 0)
 				_exit(1);
 			_exit(0);
@@ -218,43 +222,6 @@ TEST_F(life, is_over_when_the_owner_ends_though_a_child_has_the_file)
 	EXPECT_EQ(0, status);
 }
 
-static int fd_send(int sock, int fd)
-{
-	char byte = 0, space[CMSG_SPACE(sizeof(int))] = { 0 };
-	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = space,
-		.msg_controllen = sizeof(space),
-	};
-	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
-
-	cmsg->cmsg_level = SOL_SOCKET;
-	cmsg->cmsg_type = SCM_RIGHTS;
-	cmsg->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
-	return sendmsg(sock, &msg, 0) == 1 ? 0 : -errno;
-}
-
-static int fd_receive(int sock)
-{
-	char byte, space[CMSG_SPACE(sizeof(int))];
-	struct iovec iov = { .iov_base = &byte, .iov_len = 1 };
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = space,
-		.msg_controllen = sizeof(space),
-	};
-	int fd;
-
-	if (recvmsg(sock, &msg, 0) != 1 || !CMSG_FIRSTHDR(&msg))
-		return -1;
-	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(fd));
-	return fd;
-}
-
 TEST_F(life, test_err_requests_with_a_received_descriptor)
 {
 	struct test_heap late;
@@ -267,7 +234,7 @@ TEST_F(life, test_err_requests_with_a_received_descriptor)
 	if (!child) {
 		int fd = fd_receive(sv[1]);
 
-		_exit(fd < 0 ? 99 : all_refused(&self->heap, fd));
+		_exit(fd < 0 ? 99 : all_refused(&self->heap, fd, false));
 	}
 	/* A heap that the child cannot have inherited. */
 	ASSERT_OK(heap_open(&late, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE));
@@ -330,7 +297,7 @@ static int after_exec(char **argv)
 
 	for (int r = 0; r < GCHEAP_REGIONS; r++)
 		heap.region_bytes[r] = strtoull(argv[6 + r], NULL, 10);
-	ret = all_refused(&heap, heap.fd);
+	ret = all_refused(&heap, heap.fd, true);
 	if (ret)
 		return ret;
 	/* The file is still open, but the memory went with the old program. */

@@ -527,6 +527,7 @@ TEST_F(threads, of_32_bit_programs_can_send_all_requests)
 	union any_request *request;
 	struct gcheap_grant *grant;
 	__u32 at;	/* a 32-bit address */
+	__u32 page = 0;
 
 	if (!has_32bit())
 		SKIP(return, "the kernel runs no 32-bit programs");
@@ -540,10 +541,23 @@ TEST_F(threads, of_32_bit_programs_can_send_all_requests)
 	ASSERT_LE(0, self->heap.fd);
 
 	for (unsigned int op = 0; op < GCHEAP_OPS; op++) {
+		if (op == GCHEAP_OP_FREE_LARGE) {
+			request_valid(GCHEAP_OP_ALLOC_LARGE, request, grant);
+			ASSERT_EQ(0, ioctl32(self->heap.fd, GCHEAP_OP_ALLOC_LARGE, at));
+			page = request->alloc_large.out_page;
+		}
 		request_valid(op, request, grant);
+		if (op == GCHEAP_OP_FREE_LARGE)
+			request->free_large.page = page;
+		if (op == GCHEAP_OP_CHUNK_FREE)
+			request->chunk_free.page = page;
+		if (op == GCHEAP_OP_CHUNK_READY)
+			request->chunk_ready.page = page;
 		ASSERT_EQ(0, ioctl32(self->heap.fd, op, at)) {
 			TH_LOG("request %u", op);
 		}
+		if (op == GCHEAP_OP_CHUNK_NEW)
+			page = request->chunk_new.out_page;
 		if (op == GCHEAP_OP_SETUP) {
 			self->heap.layout = request->setup.layout;
 			self->heap.reserve = request->setup.reserve_bytes;
@@ -563,6 +577,49 @@ TEST_F(threads, of_32_bit_programs_can_send_all_requests)
 	EXPECT_EQ(-EINVAL, ioctl32(self->heap.fd, GCHEAP_OP_SWEEP_START, at));
 	EXPECT_EQ(-EFAULT, ioctl32(self->heap.fd, GCHEAP_OP_STATS, 0));
 	EXPECT_EQ(-ENOTTY, ioctl32(self->heap.fd, GCHEAP_OPS, at));
+}
+
+/* A mmap2() as a 32-bit program sends it: the address or a negative errno. */
+static long mmap32(size_t bytes, int prot, int fd, __u64 offset)
+{
+	long ret = 192;	/* mmap2's number there */
+	long pages = (long)(offset / 4096);
+
+	/* The last argument goes in a register that the compiler does not give. */
+	asm volatile("xchg %%rbp, %[pages]\n\t"
+		     "int $0x80\n\t"
+		     "xchg %%rbp, %[pages]"
+		     : "+a"(ret), [pages] "+r"(pages)
+		     : "b"(0l), "c"((long)bytes), "d"((long)prot), "S"((long)MAP_SHARED),
+		       "D"((long)fd)
+		     : "memory", "r8", "r9", "r10", "r11");
+	/* An address has 32 bits, an errno its sign in all 64. */
+	return ret;
+}
+
+TEST_F(threads, of_32_bit_programs_can_map_all_regions)
+{
+	if (!has_32bit())
+		SKIP(return, "the kernel runs no 32-bit programs");
+	heap_close(&self->heap);
+	self->heap.fd = device_open();
+	ASSERT_LE(0, self->heap.fd);
+	ASSERT_OK(heap_setup(&self->heap, variant->layout, SMALL_RESERVE));
+	for (int r = 0; r < GCHEAP_REGIONS; r++) {
+		bool writable = r == GCHEAP_REGION_HEAP || r == GCHEAP_REGION_MARKS;
+		long at = mmap32(self->heap.region_bytes[r],
+				 writable ? PROT_READ | PROT_WRITE : PROT_READ, self->heap.fd,
+				 GCHEAP_REGION_OFFSET(r));
+
+		ASSERT_LT(0, at) {
+			TH_LOG("region %d: %s", r, strerror((int)-at));
+		}
+		ASSERT_GT(1l << 32, at);
+		self->heap.region[r] = (void *)at;
+	}
+	EXPECT_EQ(0, (uintptr_t)self->heap.region[GCHEAP_REGION_HEAP] % GCHEAP_ARENA_BYTES);
+	test_cmd_alloc_large(0, 1 << 20, NULL);
+	EXPECT_EQ(0, probe(heap_mem(&self->heap, 1), true, NULL));
 }
 #endif /* __x86_64__ */
 

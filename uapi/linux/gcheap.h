@@ -79,10 +79,11 @@
  *
  * Another process that holds the file may look: it may map PAGES, SPANS, TYPES,
  * CTRL and DIRTY read-only, and HEAP read-only in a heap of
- * GCHEAP_SETUP_SHARE_READ. When the owner has ended, its mappings fault.
+ * GCHEAP_SETUP_SHARE_READ, each as often as it likes. When the owner has ended, its
+ * mappings get SIGBUS.
  *
- * Errors of mmap(): ENXIO before GCHEAP_IOC_SETUP; EPERM what only the owner may
- * map, or PROT_EXEC; EINVAL not MAP_SHARED, not a region's offset or length, or an address
+ * Errors of mmap(): ENXIO before GCHEAP_IOC_SETUP or when the owner has ended; EPERM
+ * what only the owner may map, or PROT_EXEC; EINVAL not MAP_SHARED, not a region's offset or length, or an address
  * of HEAP that is not a multiple of the arena size; EACCES PROT_WRITE of a
  * read-only region; EBUSY HEAP is mapped already.
  */
@@ -307,8 +308,8 @@ enum gcheap_phase {
  *	freed by page marks
  * @chunks: chunks of user arenas in use
  * @quarantined_pages: heap pages in GCHEAP_SPAN_QUARANTINE
- * @faults: page faults in HEAP that found memory, since SETUP
- * @bad_faults: accesses to HEAP where no memory is, since SETUP
+ * @faults: page faults in HEAP that found memory, since SETUP, as of the last request
+ * @bad_faults: the same, where no memory is
  * @tracks: TRACK requests
  * @dirty_pages: heap pages that they found written
  */
