@@ -4,6 +4,7 @@
  */
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/smp.h>
 
 #include "module.h"
 
@@ -66,6 +67,16 @@ u64 port_trim(struct heap *core, u64 max_bytes)
 void port_counters(struct heap *core)
 {
 	pages_counters(gcheap_heap_of(core));
+}
+
+u32 port_cpus(void)
+{
+	return nr_cpu_ids;
+}
+
+u32 port_cpu(void)
+{
+	return raw_smp_processor_id();
 }
 
 /*

@@ -70,12 +70,19 @@ int heap_init(struct heap *heap, const struct gcheap_setup *setup)
 	if (error)
 		goto free_arenas;
 	error = page_heap_init(&heap->page_heap,
-			       (u32)(heap->reserve_bytes >> GCHEAP_PAGE_SHIFT));
+			       (u32)(heap->reserve_bytes >> GCHEAP_PAGE_SHIFT), port_cpus());
 	if (error)
 		goto destroy_in_use;
+	heap->scavenge_ranges = port_zalloc(SCAVENGE_RANGES * sizeof(*heap->scavenge_ranges));
+	if (!heap->scavenge_ranges) {
+		error = -ENOMEM;
+		goto destroy_page_heap;
+	}
 	heap_publish(heap);
 	return 0;
 
+destroy_page_heap:
+	page_heap_destroy(&heap->page_heap);
 destroy_in_use:
 	bit_index_destroy(&heap->in_use_arenas);
 free_arenas:
@@ -89,17 +96,24 @@ destroy_centrals:
 void heap_destroy(struct heap *heap)
 {
 	central_table_destroy(&heap->centrals);
+	port_free(heap->scavenge_ranges);
 	page_heap_destroy(&heap->page_heap);
 	arenas_destroy(heap);
 	heap->ctrl = NULL;
+}
+
+void heap_update_counters(struct heap *heap)
+{
+	port_counters(heap);
+	heap->counters.heap_pages = heap->heap_pages;
+	heap->counters.free_bytes = (u64)heap->page_heap.backed_pages << GCHEAP_PAGE_SHIFT;
 }
 
 void heap_publish(struct heap *heap)
 {
 	struct gcheap_ctrl *ctrl = heap->ctrl;
 
-	port_counters(heap);
-	heap->counters.heap_pages = heap->heap_pages;
+	heap_update_counters(heap);
 	ctrl->abi = GCHEAP_ABI;
 	ctrl->layout = heap->layout;
 	ctrl->counters = heap->counters;
@@ -112,10 +126,44 @@ void heap_publish(struct heap *heap)
 /* ---- pages ------------------------------------------------------------------ */
 
 /*
+ * Backs pages that are not, by memory of other free pages when there is no more.
+ * @old_data: set to true when it may be memory that this heap had before.
+ */
+static int pages_back(struct heap *heap, u32 page, u32 npages, bool *old_data)
+{
+	int error;
+
+	do {
+		error = port_populate(heap, page, npages, old_data);
+	} while (error == -ENOMEM && heap_scavenge_some(heap, (u64)npages << GCHEAP_PAGE_SHIFT));
+	return error;
+}
+
+/*
+ * Ends the backing of pages that do not count as backed: heap_grow() has passed
+ * them, but the request fails all the same.
+ */
+static void pages_unback(struct heap *heap, u32 page, u32 npages)
+{
+	struct page_heap *ph = &heap->page_heap;
+	u32 end = page + npages;
+
+	while (page < end) {
+		u32 next = page;
+
+		while (next < end && (next >= ph->end || !page_heap_count_backed(ph, next, 1)))
+			next++;
+		if (next > page)
+			port_depopulate(heap, page, next - page);
+		page = next + 1;
+	}
+}
+
+/*
  * Grows the heap so that it has a run of @npages, aligned to @align pages, of
  * which there is none now.
  * The run's memory comes before its tables, so that a request for more than there
- * is leaves no large tables behind.
+ * is leaves no large tables behind; its pages still count as not backed.
  */
 static int heap_grow(struct heap *heap, u32 npages, u32 align, bool *old_data)
 {
@@ -129,7 +177,7 @@ static int heap_grow(struct heap *heap, u32 npages, u32 align, bool *old_data)
 	grow = round_up(grow, (u64)HEAP_GROW_PAGES);
 	if (grow > ph->reserve_pages - ph->end)
 		return -ENOSPC;
-	error = port_populate(heap, first, npages, old_data);
+	error = pages_back(heap, first, npages, old_data);
 	if (error)
 		return error;
 	error = arena_tables_ensure(heap, ph->end, (u32)grow);
@@ -142,8 +190,32 @@ static int heap_grow(struct heap *heap, u32 npages, u32 align, bool *old_data)
 	return 0;
 
 depopulate:
-	port_depopulate(heap, first, npages);
+	pages_unback(heap, first, npages);
 	return error;
+}
+
+/*
+ * Backs those pages of a run that are not.
+ * @needzero: told whether those that are may hold old data; receives it for all.
+ */
+static int run_back(struct heap *heap, u32 page, u32 npages, bool *needzero)
+{
+	u32 backed = page_heap_count_backed(&heap->page_heap, page, npages);
+	bool old_data = false;
+	int error;
+
+	/* Most runs are backed, and nobody has to be asked. */
+	if (backed == npages)
+		return 0;
+	error = pages_back(heap, page, npages, &old_data);
+	if (error)
+		return error;
+	page_heap_set_backed(&heap->page_heap, page, npages, true);
+	if (!backed)
+		*needzero = false;
+	if (old_data)
+		*needzero = true;
+	return 0;
 }
 
 u32 heap_pages_alloc_some(struct heap *heap, u32 npages, u32 most, u32 *count, bool grow,
@@ -155,9 +227,11 @@ u32 heap_pages_alloc_some(struct heap *heap, u32 npages, u32 most, u32 *count, b
 
 	if (!page && grow && !heap_grow(heap, npages, 1, &old_data))
 		page = page_heap_alloc_some(ph, npages, most, count, needzero);
-	while (page && port_populate(heap, page, npages * *count, &old_data)) {
-		page_heap_free(ph, page, npages * *count);
+	while (page && run_back(heap, page, npages * *count, needzero)) {
 		/* Where memory is short, there may still be some for one. */
+		if (*count == 1)
+			pages_unback(heap, page, npages);
+		page_heap_free(ph, page, npages * *count);
 		if (*count == 1)
 			return 0;
 		page = page_heap_alloc_some(ph, npages, 1, count, needzero);
@@ -183,7 +257,8 @@ u32 heap_pages_alloc_aligned(struct heap *heap, bool *needzero)
 	static_assert(PAGE_HEAP_ALIGNED == CHUNK_PAGES);
 	if (!page && !heap_grow(heap, CHUNK_PAGES, CHUNK_PAGES, &old_data))
 		page = page_heap_alloc_aligned(ph, needzero);
-	if (page && port_populate(heap, page, CHUNK_PAGES, &old_data)) {
+	if (page && run_back(heap, page, CHUNK_PAGES, needzero)) {
+		pages_unback(heap, page, CHUNK_PAGES);
 		page_heap_free(ph, page, CHUNK_PAGES);
 		return 0;
 	}
@@ -200,6 +275,17 @@ bool heap_make_room(struct heap *heap)
 	sweep_step(heap, U64_MAX, &swept, &freed);
 	any = chunks_give_back(heap);
 	return any || swept;
+}
+
+int heap_pages_populate(struct heap *heap, u32 page, u32 npages, bool *needzero)
+{
+	return run_back(heap, page, npages, needzero);
+}
+
+void heap_pages_depopulate(struct heap *heap, u32 page, u32 npages)
+{
+	port_depopulate(heap, page, npages);
+	page_heap_set_backed(&heap->page_heap, page, npages, false);
 }
 
 /* ---- requests --------------------------------------------------------------- */
@@ -363,6 +449,7 @@ int heap_mark_start(struct heap *heap, struct gcheap_mark_start *start)
 	error = sweep_step(heap, U64_MAX, &start->out_swept_spans, &freed);
 	if (error)
 		return error;
+	page_heap_empty_caches(&heap->page_heap);
 	sweep_clear_marks(heap);
 	quarantine_clear_marks(heap);
 	heap->phase = GCHEAP_PHASE_MARK;
@@ -395,6 +482,7 @@ int heap_sweep_start(struct heap *heap, struct gcheap_sweep_start *start)
 	heap->counters.unswept_spans = heap->counters.spans - heap->large_spans;
 	/* What is dead goes into the quarantine after the old ones have left it. */
 	quarantine_release(heap);
+	page_heap_empty_caches(&heap->page_heap);
 	reclaim_begin(heap);
 	start->out_freed_spans = 0;
 	start->out_freed_pages = 0;
@@ -427,8 +515,7 @@ int heap_stats(struct heap *heap, struct gcheap_heap_stats *stats)
 {
 	if (stats->flags)
 		return -EOPNOTSUPP;
-	port_counters(heap);
-	heap->counters.heap_pages = heap->heap_pages;
+	heap_update_counters(heap);
 	stats->out_counters = heap->counters;
 	return 0;
 }

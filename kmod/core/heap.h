@@ -10,7 +10,7 @@
  * Files beside this one, each on those above it in the list:
  *	port.h		the door to kernel or user space
  *	bit_index	sets of small numbers
- *	page_heap	free page runs
+ *	page_heap	free page runs; page_backed, page_cache: parts of it
  *	arena		from a page number to its tables
  *	type		the type table
  *	span		spans from pages
@@ -18,6 +18,7 @@
  *	central		lists of spans by class
  *	reclaim		dead spans by the page marks
  *	sweep		from mark bits to free slots and pages
+ *	scavenge	from free pages to the system
  *	chunk		chunks of user arenas
  *	heap		this: life of a heap, requests
  */
@@ -30,6 +31,7 @@
 #include "chunk.h"
 #include "page_heap.h"
 #include "port.h"
+#include "scavenge.h"
 #include "quarantine.h"
 #include "reclaim.h"
 #include "span.h"
@@ -52,6 +54,8 @@
  * @arenas: by arena index; NULL: not there yet
  * @in_use_arenas: indices of those in which a span in use begins
  * @page_heap: free pages
+ * @scavenge_ranges: room for SCAVENGE_RANGES; there may be no memory when it is
+ *	needed
  * @types: the type table
  * @centrals: the central lists
  * @large_spans: how many of the spans in use are large
@@ -66,6 +70,7 @@
  * Invariants, between requests:
  *	counters.in_use_pages + counters.quarantined_pages + ready_pages +
  *		page_heap.free_pages + 1 == page_heap.end
+ *	pages of spans in use are backed
  *	every span in use has its bit in arena.in_use, and no other page has
  *	spans on central lists: counters.spans - counters.cached_spans - large_spans
  *	alloc bits and mark bits of pages without a span are clear, unless the
@@ -83,6 +88,7 @@ struct heap {
 	struct arena **arenas;
 	struct bit_index in_use_arenas;
 	struct page_heap page_heap;
+	struct gcheap_range *scavenge_ranges;
 	struct type_table types;
 	struct central_table centrals;
 	u64 large_spans;
@@ -120,6 +126,9 @@ int heap_init(struct heap *heap, const struct gcheap_setup *setup);
 
 /* Frees all of a heap but its table pages and memory, which are the port's. */
 void heap_destroy(struct heap *heap);
+
+/* Brings those of the counters up to date that are kept elsewhere. */
+void heap_update_counters(struct heap *heap);
 
 /* Copies the heap's state to the CTRL region. */
 void heap_publish(struct heap *heap);
@@ -172,9 +181,10 @@ int heap_chunk_ready(struct heap *heap, struct gcheap_chunk_ready *request);
  * heap_pages_alloc() - take a run of pages
  * @heap: the heap
  * @npages: its length
- * @needzero: set to whether its memory was used before
+ * @needzero: set to whether its memory may hold old data
  *
- * The heap grows where it must. The run is backed by memory.
+ * The heap grows where it must. The run is backed by memory: where there is no
+ * more for the heap, by that of its other free pages.
  *
  * Return: its first page; 0: no reserve is left, or no memory.
  */
@@ -187,7 +197,7 @@ u32 heap_pages_alloc(struct heap *heap, u32 npages, bool *needzero);
  * @most: take no more than this
  * @count: set to how many were taken
  * @grow: whether the heap may grow for them
- * @needzero: set to whether their memory was used before
+ * @needzero: set to whether their memory may hold old data
  *
  * The runs are backed by memory.
  *
@@ -215,6 +225,25 @@ u32 heap_pages_alloc_aligned(struct heap *heap, bool *needzero);
  * Return: whether it did any of it, so that it is worth to try again.
  */
 bool heap_make_room(struct heap *heap);
+
+/**
+ * heap_pages_populate() - back pages that are not free, and have no memory
+ * @heap: the heap
+ * @page: first page
+ * @npages: how many
+ * @needzero: set to whether their memory may hold old data
+ *
+ * Return: 0; -ENOMEM; -EINTR. After an error none is backed.
+ */
+int heap_pages_populate(struct heap *heap, u32 page, u32 npages, bool *needzero);
+
+/**
+ * heap_pages_depopulate() - end the backing of pages that are not free
+ * @heap: the heap
+ * @page: first page
+ * @npages: how many
+ */
+void heap_pages_depopulate(struct heap *heap, u32 page, u32 npages);
 
 /* ---- from page numbers to tables; @page is below @heap->heap_pages ----------- */
 

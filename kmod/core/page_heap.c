@@ -1,47 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * The page-run allocator.
+ * The page-run allocator: the tree.
  */
-#include "page_heap.h"
-
-#define FANOUT_SHIFT	3
-#define FANOUT		((u32)BIT(FANOUT_SHIFT))
-
-#define ARENA_SHIFT	(GCHEAP_ARENA_SHIFT - GCHEAP_PAGE_SHIFT)
-#define ARENA_PAGES	((u32)BIT(ARENA_SHIFT))
-#define LEAF_SHIFT	(ARENA_SHIFT - FANOUT_SHIFT)
-#define LEAF_PAGES	((u32)BIT(LEAF_SHIFT))
-#define LEAF_WORDS	(LEAF_PAGES / 64)
+#include "page_heap_internal.h"
 
 /* The tree must reach over the largest reserve, with at most FANOUT summaries on top. */
 static_assert(GCHEAP_RESERVE_MAX >> GCHEAP_ARENA_SHIFT <=
 	      1ull << FANOUT_SHIFT * PAGE_HEAP_UPPER_LEVELS);
 static_assert(GCHEAP_RESERVE_MAX >> GCHEAP_PAGE_SHIFT < U32_MAX);
 static_assert(LEAF_PAGES == PAGE_HEAP_ALIGNED);
-
-/**
- * struct page_heap_summary - the free pages of a range
- * @start: how many there are at its start
- * @max: length of the longest run
- * @end: how many there are at its end
- */
-struct page_heap_summary {
-	u32 start;
-	u32 max;
-	u32 end;
-};
-
-/**
- * struct page_heap_arena - the free pages of an arena
- * @free: one bit a page: it exists and is free
- * @leaves: summaries of @free
- * @used: pages of the arena below this may have been handed out, none above was
- */
-struct page_heap_arena {
-	u64 free[FANOUT * LEAF_WORDS];
-	struct page_heap_summary leaves[FANOUT];
-	u32 used;
-};
 
 /* ---- the tree's shape ------------------------------------------------------- */
 
@@ -64,21 +31,6 @@ static u64 *leaf_words(const struct page_heap *ph, u32 leaf)
 }
 
 /* ---- bits ------------------------------------------------------------------- */
-
-/* Bit i of the result: bits i ... i + @length - 1 of @word are set. */
-static u64 word_runs(u64 word, u32 length)
-{
-	u32 done = 1;
-
-	/* @word now tells where @done set bits begin. */
-	while (word && done < length) {
-		u32 step = min_t(u32, done, length - done);
-
-		word &= word >> step;
-		done += step;
-	}
-	return word;
-}
 
 /* Set bits at the start and at the end of a word that has a clear one. */
 static u32 word_start(u64 word)
@@ -212,27 +164,22 @@ static void range_set_bits(struct page_heap *ph, u32 page, u32 npages, bool free
 	u32 end = page + npages;
 
 	while (page < end) {
-		u64 *word = &leaf_words(ph, page >> LEAF_SHIFT)[page % LEAF_PAGES / 64];
-		u32 count = min_t(u32, 64 - page % 64, end - page);
-		u64 mask = U64_MAX >> (64 - count) << page % 64;
+		struct page_word at = page_word(ph, page, end);
+		u64 *word = &at.arena->free[at.index];
 
-		WARN_ON_ONCE((free ? *word : ~*word) & mask);
-		*word ^= mask;
-		page += count;
+		WARN_ON_ONCE((free ? *word : ~*word) & at.mask);
+		*word ^= at.mask;
+		page += hweight64(at.mask);
 		if (!(page & (ARENA_PAGES - 1)))
 			port_interrupted();
 	}
 }
 
-/* Make a whole range free or not: its bits, and the summaries above them. */
-static void range_set(struct page_heap *ph, u32 page, u32 npages, bool free)
+/* Make the summaries right above the pages @page ... @last, which were all set alike. */
+static void summaries_update(struct page_heap *ph, u32 page, u32 last, bool free)
 {
-	u32 last = page + npages - 1;
 	u32 level, i;
 
-	if (!npages)
-		return;
-	range_set_bits(ph, page, npages, free);
 	for (level = 0; level < ph->levels; level++) {
 		u32 shift = level_shift(level);
 		bool changed = false;
@@ -254,15 +201,28 @@ static void range_set(struct page_heap *ph, u32 page, u32 npages, bool free)
 		if (!changed)
 			break;
 	}
-	if (free)
-		ph->free_pages += npages;
-	else
-		ph->free_pages -= npages;
+}
+
+/* Make a whole range free or not: its bits, and the summaries above them. */
+static void tree_set(struct page_heap *ph, u32 page, u32 npages, bool free)
+{
+	range_set_bits(ph, page, npages, free);
+	summaries_update(ph, page, page + npages - 1, free);
+}
+
+void tree_set_word(struct page_heap *ph, u32 page, u64 bits, bool free)
+{
+	struct page_word at = page_word(ph, page, page + 64);
+
+	WARN_ON_ONCE((free ? at.arena->free[at.index] : ~at.arena->free[at.index]) & bits);
+	at.arena->free[at.index] ^= bits;
+	/* A word is less than a leaf, so that no summary is taken to be all alike. */
+	summaries_update(ph, page, page, free);
 }
 
 /* ---- life ------------------------------------------------------------------- */
 
-int page_heap_init(struct page_heap *ph, u32 reserve_pages)
+int page_heap_init(struct page_heap *ph, u32 reserve_pages, u32 cpus)
 {
 	u32 arenas = DIV_ROUND_UP(reserve_pages, ARENA_PAGES);
 	u32 count = arenas;
@@ -286,17 +246,23 @@ int page_heap_init(struct page_heap *ph, u32 reserve_pages)
 
 	ph->arenas = port_zalloc(arenas * sizeof(*ph->arenas));
 	upper = port_zalloc(total * sizeof(*upper));
-	if (!ph->arenas || !upper) {
-		port_free(upper);
-		port_free(ph->arenas);
-		memset(ph, 0, sizeof(*ph));
-		return -ENOMEM;
-	}
+	if (!ph->arenas || !upper || bit_index_init(&ph->backed_arenas, arenas))
+		goto no_memory;
+	if (page_caches_init(ph, cpus))
+		goto destroy_index;
 	for (i = 0; i < ph->levels - 1; i++) {
 		ph->upper[i] = upper;
 		upper += lengths[i];
 	}
 	return 0;
+
+destroy_index:
+	bit_index_destroy(&ph->backed_arenas);
+no_memory:
+	port_free(upper);
+	port_free(ph->arenas);
+	memset(ph, 0, sizeof(*ph));
+	return -ENOMEM;
 }
 
 /* Frees the arenas from @first on. */
@@ -312,6 +278,8 @@ void page_heap_destroy(struct page_heap *ph)
 {
 	if (ph->arenas)
 		arenas_free(ph, 0, DIV_ROUND_UP(ph->end, ARENA_PAGES));
+	page_caches_destroy(ph);
+	bit_index_destroy(&ph->backed_arenas);
 	port_free(ph->arenas);
 	port_free(ph->upper[0]);
 	memset(ph, 0, sizeof(*ph));
@@ -329,24 +297,29 @@ int page_heap_grow(struct page_heap *ph, u32 npages)
 		return 0;
 	arenas = DIV_ROUND_UP(page + npages, ARENA_PAGES) - first;
 	for (i = 0; i < arenas; i++) {
-		ph->arenas[first + i] = port_zalloc(sizeof(struct page_heap_arena));
-		if (!ph->arenas[first + i]) {
+		struct page_heap_arena *arena = port_zalloc(sizeof(*arena));
+
+		ph->arenas[first + i] = arena;
+		if (!arena) {
 			arenas_free(ph, first, i);
 			return -ENOMEM;
 		}
+		memset(arena->unbacked, 0xff, sizeof(arena->unbacked));
 	}
 	ph->end = page + npages;
-	if (!page)
-		range_set(ph, 1, npages - 1, true);
-	else
-		range_set(ph, page, npages, true);
+	if (!page) {
+		page++;
+		npages--;
+	}
+	if (npages)
+		tree_set(ph, page, npages, true);
+	ph->free_pages += npages;
 	return 0;
 }
 
 /* ---- pages ------------------------------------------------------------------ */
 
-/* First page of the lowest run of @npages; 0: there is none. */
-static u32 run_find(const struct page_heap *ph, u32 npages)
+u32 tree_find(const struct page_heap *ph, u32 npages)
 {
 	u32 level = ph->levels;
 	u32 index = 0;	/* of the summary, of the level above, that has the run */
@@ -385,12 +358,20 @@ static bool range_use(struct page_heap *ph, u32 page, u32 npages)
 		u32 offset = page & (ARENA_PAGES - 1);
 		u32 count = min_t(u32, ARENA_PAGES - offset, end - page);
 
-		if (offset < arena->used)
+		if (offset < arena->zeroed_base)
 			used_before = true;
-		arena->used = max_t(u32, arena->used, offset + count);
+		arena->zeroed_base = max_t(u32, arena->zeroed_base, offset + count);
 		page += count;
 	}
 	return used_before;
+}
+
+/* Pages are free no more, in the tree or in a cache. Return: as range_use(). */
+static bool pages_take(struct page_heap *ph, u32 page, u32 npages)
+{
+	ph->free_pages -= npages;
+	ph->backed_pages -= page_heap_count_backed(ph, page, npages);
+	return range_use(ph, page, npages);
 }
 
 /* How many pages from @page on are free, at most @most. */
@@ -413,18 +394,26 @@ static u32 run_length(const struct page_heap *ph, u32 page, u32 most)
 u32 page_heap_alloc_some(struct page_heap *ph, u32 npages, u32 most, u32 *count,
 			 bool *used_before)
 {
-	u32 page;
+	u32 page = 0;
 
 	if (!npages || npages > ph->free_pages)
 		return 0;
-	page = run_find(ph, npages);
-	if (!page)
-		return 0;
 	*count = 1;
-	if (most > 1)
-		*count = run_length(ph, page, npages * most) / npages;
-	range_set(ph, page, npages * *count, false);
-	*used_before = range_use(ph, page, npages * *count);
+	if (npages * most < PAGE_CACHE_RUN && ph->caches)
+		page = page_cache_alloc(ph, npages, most, count);
+	if (!page) {
+		page = tree_find(ph, npages);
+		if (!page && ph->cached_pages) {
+			page_heap_empty_caches(ph);
+			page = tree_find(ph, npages);
+		}
+		if (!page)
+			return 0;
+		if (most > 1)
+			*count = run_length(ph, page, npages * most) / npages;
+		tree_set(ph, page, npages * *count, false);
+	}
+	*used_before = pages_take(ph, page, npages * *count);
 	return page;
 }
 
@@ -457,12 +446,17 @@ static u32 leaf_find_whole(const struct page_heap *ph)
 u32 page_heap_alloc_aligned(struct page_heap *ph, bool *used_before)
 {
 	u32 leaf = leaf_find_whole(ph);
-	u32 page = leaf << LEAF_SHIFT;
+	u32 page;
 
+	if (leaf << LEAF_SHIFT >= ph->end && ph->cached_pages) {
+		page_heap_empty_caches(ph);
+		leaf = leaf_find_whole(ph);
+	}
+	page = leaf << LEAF_SHIFT;
 	if (page >= ph->end)
 		return 0;
-	range_set(ph, page, LEAF_PAGES, false);
-	*used_before = range_use(ph, page, LEAF_PAGES);
+	tree_set(ph, page, LEAF_PAGES, false);
+	*used_before = pages_take(ph, page, LEAF_PAGES);
 	return page;
 }
 
@@ -475,32 +469,58 @@ u32 page_heap_alloc(struct page_heap *ph, u32 npages, bool *used_before)
 
 void page_heap_free(struct page_heap *ph, u32 page, u32 npages)
 {
-	if (WARN_ON_ONCE(!page || page >= ph->end || npages > ph->end - page))
+	if (!npages || WARN_ON_ONCE(!page || page >= ph->end || npages > ph->end - page))
 		return;
-	range_set(ph, page, npages, true);
+	if (npages >= PAGE_CACHE_RUN || !ph->caches || !page_cache_free(ph, page, npages))
+		tree_set(ph, page, npages, true);
+	backed_note_free(ph, page, npages);
+	ph->free_pages += npages;
 }
 
 bool page_heap_is_free(const struct page_heap *ph, u32 page)
 {
 	if (page >= ph->end)
 		return false;
-	return leaf_words(ph, page >> LEAF_SHIFT)[page % LEAF_PAGES / 64] >> page % 64 & 1;
+	return (leaf_words(ph, page >> LEAF_SHIFT)[page % LEAF_PAGES / 64] >> page % 64 & 1) ||
+	       page_cache_has(ph, page);
 }
 
-u32 page_heap_tail(const struct page_heap *ph)
+/* How many pages at the end of a leaf's first @npages are free. */
+static u32 leaf_tail(const u64 *words, u32 npages)
 {
-	u32 page = ph->end;
+	u32 page = npages;
 
 	while (page) {
 		u32 count = (page - 1) % 64 + 1;
-		u64 word = leaf_words(ph, (page - 1) >> LEAF_SHIFT)[(page - 1) % LEAF_PAGES / 64];
-		u64 taken = ~word << (64 - count);
+		u64 taken = ~words[(page - 1) / 64] << (64 - count);
 
 		if (taken) {
 			page -= 64 - (u32)fls64(taken);
 			break;
 		}
 		page -= count;
+	}
+	return npages - page;
+}
+
+u32 page_heap_tail(const struct page_heap *ph)
+{
+	u32 level = 0;
+	u32 page, count;
+
+	if (!ph->end)
+		return 0;
+	/* The last leaf may exist in part only, which its summary does not tell. */
+	count = (ph->end - 1) % LEAF_PAGES + 1;
+	page = ph->end - leaf_tail(leaf_words(ph, (ph->end - 1) >> LEAF_SHIFT), count);
+	/* Down over ranges that are wholly free, ever larger ones, until one is not. */
+	while (page && page % LEAF_PAGES == 0) {
+		while (level + 1 < ph->levels && page % (1u << level_shift(level + 1)) == 0)
+			level++;
+		count = summary_at(ph, level, (page - 1) >> level_shift(level))->end;
+		page -= count;
+		if (count != 1u << level_shift(level))
+			break;
 	}
 	return ph->end - page;
 }

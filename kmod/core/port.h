@@ -127,6 +127,22 @@ u64 port_trim(struct heap *heap, u64 max_bytes);
 void port_counters(struct heap *heap);
 
 /**
+ * port_cpus() - how many CPUs there may ever be
+ *
+ * Return: the number, at most BIT_INDEX_MAX; 0: keep no caches by CPU.
+ */
+u32 port_cpus(void);
+
+/**
+ * port_cpu() - the CPU that this runs on
+ *
+ * A hint: it may be another one by the time that the caller looks.
+ *
+ * Return: a number below port_cpus().
+ */
+u32 port_cpu(void);
+
+/**
  * port_interrupted() - called in long loops: let others run
  *
  * Context: may sleep.

@@ -207,7 +207,7 @@ void span_run_end(struct heap *heap, struct span_run *run)
 	if (!run->npages)
 		return;
 	if (heap->flags & GCHEAP_SETUP_FAULT_FREED)
-		port_depopulate(heap, run->page, run->npages);
+		heap_pages_depopulate(heap, run->page, run->npages);
 	else
 		page_heap_free(&heap->page_heap, run->page, run->npages);
 	run->npages = 0;

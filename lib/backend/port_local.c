@@ -2,10 +2,13 @@
 /*
  * The functions of port.h over the memory of a local backend.
  */
+#define _GNU_SOURCE
 #include "local.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 void *port_zalloc(size_t bytes)
 {
@@ -134,6 +137,27 @@ u64 port_trim(struct heap *heap, u64 max_bytes)
 void port_counters(struct heap *heap)
 {
 	(void)heap;
+}
+
+u32 port_cpus(void)
+{
+	static u32 cpus;
+	long count = __atomic_load_n(&cpus, __ATOMIC_RELAXED);
+
+	if (!count) {
+		count = sysconf(_SC_NPROCESSORS_CONF);
+		if (count < 1 || count > (long)BIT_INDEX_MAX)
+			count = 1;
+		__atomic_store_n(&cpus, (u32)count, __ATOMIC_RELAXED);
+	}
+	return (u32)count;
+}
+
+u32 port_cpu(void)
+{
+	int cpu = sched_getcpu();
+
+	return cpu < 0 ? 0 : (u32)cpu % port_cpus();
 }
 
 bool port_interrupted(void)

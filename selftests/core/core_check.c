@@ -18,6 +18,7 @@
  * @quarantined: pages in quarantine
  * @quarantine_spans: spans there, not chunks
  * @ready: pages of ready chunks
+ * @free_backed: of these, pages with memory
  */
 struct census {
 	u64 spans;
@@ -30,6 +31,7 @@ struct census {
 	u64 quarantined;
 	u64 quarantine_spans;
 	u64 ready;
+	u64 free_backed;
 };
 
 static const struct gcheap_span *span_at(struct test_heap *th, u32 page)
@@ -276,8 +278,11 @@ static void check_pages(struct test_heap *th, struct census *census)
 		return;
 	check_no_span(th, 0);
 	assert_false(page_heap_is_free(&heap->page_heap, 0));
-	for (page = 0; page < heap->heap_pages; page++)
+	for (page = 0; page < heap->heap_pages; page++) {
 		check_tables(th, page);
+		assert_int_equal(page_heap_count_backed(&heap->page_heap, page, 1),
+				 test_heap_backed(th, page, 1));
+	}
 	page = 1;
 	while (page < heap->heap_pages) {
 		if (in_use_at(th, page)) {
@@ -293,6 +298,7 @@ static void check_pages(struct test_heap *th, struct census *census)
 		check_no_span(th, page);
 		assert_true(page_heap_is_free(&heap->page_heap, page));
 		census->free++;
+		census->free_backed += test_heap_backed(th, page, 1);
 		page++;
 	}
 }
@@ -414,6 +420,7 @@ void core_check(struct test_heap *th)
 	assert_int_equal(census.large, heap->large_spans);
 	assert_int_equal(census.pages, counters->in_use_pages);
 	assert_int_equal(census.free, heap->page_heap.free_pages);
+	assert_int_equal(census.free_backed, heap->page_heap.backed_pages);
 	if (heap->heap_pages)
 		assert_int_equal(census.pages + census.free + census.quarantined + census.ready + 1,
 				 heap->heap_pages);
@@ -428,6 +435,7 @@ void core_check(struct test_heap *th)
 		assert_int_equal(heap->reclaim.dead_pages, 0);
 
 	heap_publish(heap);
+	assert_int_equal(counters->free_bytes, census.free_backed << GCHEAP_PAGE_SHIFT);
 	assert_int_equal(heap->ctrl->heap_pages, heap->heap_pages);
 	assert_int_equal(heap->ctrl->generation, heap->generation);
 	assert_int_equal(heap->ctrl->mark_table, heap->mark_table);
@@ -482,6 +490,9 @@ void core_state_save(struct test_heap *th, struct core_state *state)
 	state->counters.heap_pages = 0;
 	state->counters.table_bytes = 0;
 	state->counters.resident_bytes = 0;
+	/* Or have released free pages in search of memory. */
+	state->counters.free_bytes = 0;
+	state->counters.released_bytes = 0;
 	state->generation = th->heap.generation;
 	state->phase = th->heap.phase;
 	state->mark_table = th->heap.mark_table;

@@ -87,16 +87,19 @@ void *port_table_page(struct heap *heap, enum gcheap_region region, u64 offset)
 int port_populate(struct heap *heap, u32 page, u32 npages, bool *needzero)
 {
 	struct test_heap *th = (struct test_heap *)heap;
-	bool fails = false;
-	u32 i;
+	u32 missing;
 
 	assert(page && npages && page + npages <= heap->page_heap.reserve_pages);
-	if (!test_heap_backed(th, page, npages))
-		fails = call_fails();
-	if (fails)
+	missing = npages - test_heap_count_backed(th, page, npages);
+	if (!missing)
+		return 0;
+	if (call_fails())
 		return -ENOMEM;
-	for (i = page; i < page + npages; i++)
+	if (port_test.page_limit && th->backed_pages + missing > port_test.page_limit)
+		return -ENOMEM;
+	for (u32 i = page; i < page + npages; i++)
 		th->backed[i / 64] |= 1ull << i % 64;
+	th->backed_pages += missing;
 	*needzero |= port_test.old_data;
 	return 0;
 }
@@ -106,22 +109,22 @@ static bool may_depopulate(struct heap *heap, u32 page)
 {
 	const struct gcheap_span *span;
 
-	if (page >= heap->heap_pages || page_heap_is_free(&heap->page_heap, page))
+	if (page >= heap->heap_pages)
 		return true;
 	span = heap_span(heap, page);
 	if (span_state(span) == GCHEAP_SPAN_INNER)
 		span = heap_span(heap, span->first_page);
-	return span_state(span) == GCHEAP_SPAN_QUARANTINE;
+	return span_state(span) == GCHEAP_SPAN_FREE || span_state(span) == GCHEAP_SPAN_QUARANTINE;
 }
 
 void port_depopulate(struct heap *heap, u32 page, u32 npages)
 {
 	struct test_heap *th = (struct test_heap *)heap;
-	u32 i;
 
 	assert(page && npages && page + npages <= heap->page_heap.reserve_pages);
 	th->depopulates++;
-	for (i = page; i < page + npages; i++) {
+	th->backed_pages -= test_heap_count_backed(th, page, npages);
+	for (u32 i = page; i < page + npages; i++) {
 		assert(may_depopulate(heap, i));
 		th->backed[i / 64] &= ~(1ull << i % 64);
 	}
@@ -130,26 +133,43 @@ void port_depopulate(struct heap *heap, u32 page, u32 npages)
 u64 port_release(struct heap *heap, const struct gcheap_range *ranges, u32 count)
 {
 	struct test_heap *th = (struct test_heap *)heap;
-	u64 bytes = 0;
+	u32 before = th->backed_pages;
 
 	for (u32 i = 0; i < count; i++) {
-		for (u32 page = ranges[i].page; page < ranges[i].page + ranges[i].npages; page++)
-			bytes += (th->backed[page / 64] >> page % 64 & 1) << GCHEAP_PAGE_SHIFT;
+		/* From the highest down, none of them next to another. */
+		if (i)
+			assert(ranges[i].page + ranges[i].npages < ranges[i - 1].page);
+		assert(test_heap_backed(th, ranges[i].page, ranges[i].npages));
 		port_depopulate(heap, ranges[i].page, ranges[i].npages);
 	}
-	return bytes;
+	port_test.releases++;
+	port_test.release_ranges += count;
+	return (u64)(before - th->backed_pages) << GCHEAP_PAGE_SHIFT;
 }
 
 u64 port_trim(struct heap *heap, u64 max_bytes)
 {
+	u64 bytes = min_t(u64, port_test.stock_bytes, max_bytes);
+
 	(void)heap;
-	(void)max_bytes;
-	return 0;
+	port_test.stock_bytes -= bytes;
+	return bytes;
 }
 
 void port_counters(struct heap *heap)
 {
 	(void)heap;
+}
+
+u32 port_cpus(void)
+{
+	return port_test.cpus;
+}
+
+u32 port_cpu(void)
+{
+	assert(port_test.cpu < port_test.cpus);
+	return port_test.cpu;
 }
 
 bool port_interrupted(void)
@@ -216,15 +236,18 @@ void test_heap_destroy(struct test_heap *th)
 	test_heap_free(th);
 }
 
+u32 test_heap_count_backed(const struct test_heap *th, u32 page, u32 npages)
+{
+	u32 count = 0;
+
+	for (u32 i = page; i < page + npages; i++)
+		count += th->backed[i / 64] >> i % 64 & 1;
+	return count;
+}
+
 bool test_heap_backed(const struct test_heap *th, u32 page, u32 npages)
 {
-	u32 i;
-
-	for (i = page; i < page + npages; i++) {
-		if (!(th->backed[i / 64] >> i % 64 & 1))
-			return false;
-	}
-	return true;
+	return test_heap_count_backed(th, page, npages) == npages;
 }
 
 void *test_heap_table(struct test_heap *th, enum gcheap_region region, u64 offset)

@@ -19,6 +19,13 @@
  *	signal, counted from 1; 0: never
  * @interrupt_calls: its calls so far
  * @blocks: blocks of port_zalloc() that have not been freed
+ * @cpus: how many CPUs there are; 0: heaps have no page caches, and take the lowest
+ *	pages always
+ * @cpu: the one that the test runs on
+ * @page_limit: how many heap pages can be backed at a time; 0: any number
+ * @stock_bytes: what port_trim() can still give
+ * @releases: calls of port_release()
+ * @release_ranges: ranges of all of them together
  * @old_data: memory from port_populate() is not zero
  */
 struct port_test {
@@ -29,6 +36,12 @@ struct port_test {
 	u64 interrupt_at;
 	u64 interrupt_calls;
 	u64 blocks;
+	u32 cpus;
+	u32 cpu;
+	u32 page_limit;
+	u64 stock_bytes;
+	u64 releases;
+	u64 release_ranges;
 	bool old_data;
 };
 
@@ -51,6 +64,7 @@ void port_test_interrupt(u64 n);
  * @tables_made: table pages that exist
  * @backed: one bit a heap page: port_populate() has been asked for it
  * @depopulates: calls of port_depopulate()
+ * @backed_pages: how many of them are set
  */
 struct test_heap {
 	struct heap heap;
@@ -59,6 +73,7 @@ struct test_heap {
 	u64 tables_made;
 	u64 *backed;
 	u64 depopulates;
+	u32 backed_pages;
 };
 
 /**
@@ -76,6 +91,9 @@ void test_heap_destroy(struct test_heap *th);
 
 /* Whether all heap pages of a range have been backed with memory. */
 bool test_heap_backed(const struct test_heap *th, u32 page, u32 npages);
+
+/* How many of them have. */
+u32 test_heap_count_backed(const struct test_heap *th, u32 page, u32 npages);
 
 /* The word of a mapped table at a byte offset, as the process sees it, or NULL. */
 void *test_heap_table(struct test_heap *th, enum gcheap_region region, u64 offset);

@@ -234,6 +234,18 @@ int request_chunk_ready(struct test_heap *th, u32 page)
 	return heap_chunk_ready(&th->heap, &request);
 }
 
+int request_scavenge(struct test_heap *th, u64 max_bytes, u64 *bytes, u64 *free_bytes)
+{
+	struct gcheap_scavenge request = { .size = sizeof(request), .max_bytes = max_bytes };
+	int error = heap_scavenge(&th->heap, &request);
+
+	if (bytes)
+		*bytes = request.out_bytes;
+	if (free_bytes)
+		*free_bytes = request.out_free_bytes;
+	return error;
+}
+
 /* ---- mark state -------------------------------------------------------------- */
 
 #define PAGE_GRANULES	(1u << (GCHEAP_PAGE_SHIFT - GCHEAP_GRANULE_SHIFT))

@@ -57,6 +57,9 @@ u32 request_chunk(struct test_heap *th);
 int request_chunk_free(struct test_heap *th, u32 page);
 int request_chunk_ready(struct test_heap *th, u32 page);
 
+/* SCAVENGE; @bytes and @free_bytes may be NULL. */
+int request_scavenge(struct test_heap *th, u64 max_bytes, u64 *bytes, u64 *free_bytes);
+
 /* ---- mark state: the bits of slot @slot of the span at @page ----------------- */
 
 bool slot_is_allocated(struct test_heap *th, u32 page, u32 slot);

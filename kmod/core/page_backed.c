@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Which heap pages have memory.
+ *
+ * A page has none when the heap has just grown over it, and when its memory was
+ * released. The bits are those of free pages and of others alike, so that they
+ * stay right when pages are taken before they have memory, or given back without.
+ *
+ * To find the highest free page with memory, words and arenas that may have one
+ * are in an index, as in Go: giving pages back puts them there, and a search that
+ * finds none in a word takes it out. Thus each word is looked at in vain at most
+ * once after a page of it was freed, and the search never walks over the heap.
+ */
+#include "page_heap_internal.h"
+
+u32 page_heap_count_backed(const struct page_heap *ph, u32 page, u32 npages)
+{
+	u32 end = page + npages;
+	u32 count = 0;
+
+	while (page < end) {
+		struct page_word at = page_word(ph, page, end);
+
+		count += hweight64(~at.arena->unbacked[at.index] & at.mask);
+		page += hweight64(at.mask);
+	}
+	return count;
+}
+
+void page_heap_set_backed(struct page_heap *ph, u32 page, u32 npages, bool backed)
+{
+	u32 end = page + npages;
+
+	while (page < end) {
+		struct page_word at = page_word(ph, page, end);
+
+		if (backed)
+			at.arena->unbacked[at.index] &= ~at.mask;
+		else
+			at.arena->unbacked[at.index] |= at.mask;
+		page += hweight64(at.mask);
+	}
+}
+
+void backed_note_free(struct page_heap *ph, u32 page, u32 npages)
+{
+	u32 end = page + npages;
+
+	while (page < end) {
+		struct page_word at = page_word(ph, page, end);
+		u64 backed = ~at.arena->unbacked[at.index] & at.mask;
+
+		if (backed) {
+			ph->backed_pages += hweight64(backed);
+			at.arena->backed_words[at.index / 64] |= BIT_ULL(at.index % 64);
+			bit_index_add(&ph->backed_arenas, page >> ARENA_SHIFT);
+		}
+		page += hweight64(at.mask);
+	}
+}
+
+/* The highest word of an arena that may have a free page with memory, or ARENA_WORDS. */
+static u32 backed_last_word(const struct page_heap_arena *arena)
+{
+	u32 i = ARRAY_SIZE(arena->backed_words);
+
+	while (i--) {
+		if (arena->backed_words[i])
+			return i * 64 + (u32)fls64(arena->backed_words[i]) - 1;
+	}
+	return ARENA_WORDS;
+}
+
+/* One more than the number of the highest free page with memory; 0: there is none. */
+static u32 backed_end(struct page_heap *ph)
+{
+	u32 index;
+
+	while ((index = bit_index_last(&ph->backed_arenas)) != BIT_INDEX_NONE) {
+		struct page_heap_arena *arena = ph->arenas[index];
+		u32 word = backed_last_word(arena);
+		u64 backed;
+
+		if (word == ARENA_WORDS) {
+			bit_index_remove(&ph->backed_arenas, index);
+			continue;
+		}
+		backed = arena->free[word] & ~arena->unbacked[word];
+		if (backed)
+			return (index << ARENA_SHIFT) + word * 64 + (u32)fls64(backed);
+		arena->backed_words[word / 64] &= ~BIT_ULL(word % 64);
+	}
+	return 0;
+}
+
+u32 page_heap_release(struct page_heap *ph, u32 most, u32 *npages)
+{
+	u32 end = backed_end(ph);
+	u32 page = end;
+
+	/* Down from there, until a page is taken or has no memory. */
+	while (end - page < most && page) {
+		struct page_word at = page_word(ph, (page - 1) & ~63u, page);
+		u64 backed = at.arena->free[at.index] & ~at.arena->unbacked[at.index] & at.mask;
+		u32 count = hweight64(at.mask);
+		u64 ends = ~backed << (64 - count);
+		u32 run = ends ? 64 - (u32)fls64(ends) : count;
+
+		page -= min_t(u32, run, most - (end - page));
+		if (run < count)
+			break;
+	}
+	*npages = end - page;
+	page_heap_set_backed(ph, page, end - page, false);
+	ph->backed_pages -= end - page;
+	return page;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * Scavenging: giving the memory of free pages back to the system.
+ *
+ * A free page keeps its memory, so that it can be used again without a fault and
+ * without zeroing. It is given back when the owner asks (SCAVENGE), when the
+ * system asks, when memory is short for a request of this very heap, and in the
+ * background when the heap is larger than what its next cycle will need.
+ *
+ * Pages are released from the highest address down, as in Go: allocation takes
+ * the lowest, so that those at the top will be needed last. They are collected
+ * in batches of ranges, as long as they can be, for one port_release() each.
+ */
+#ifndef GCHEAP_CORE_SCAVENGE_H
+#define GCHEAP_CORE_SCAVENGE_H
+
+#include "port.h"
+
+/* Ranges for one port_release(), and pages in them: between two, a signal is looked for. */
+#define SCAVENGE_RANGES	1024u
+#define SCAVENGE_PAGES	16384u		/* 128 MiB */
+
+/**
+ * heap_scavenge_some() - give free memory back
+ * @heap: the heap
+ * @max_bytes: stop when so much was given back
+ *
+ * What the port keeps for the heap goes first, then memory of free pages. A fatal
+ * signal ends it early.
+ *
+ * Context: may sleep; the heap's lock is held. Allocates no memory.
+ * Return: how many bytes were given back.
+ */
+u64 heap_scavenge_some(struct heap *heap, u64 max_bytes);
+
+/**
+ * heap_scavenge_excess() - how much free memory the heap should give back in time
+ * @heap: the heap
+ *
+ * Go's rule: retained is the goal of the next cycle and a tenth; what spans in use
+ * and free pages have above that is more than the heap will need.
+ *
+ * Context: the heap's lock is held.
+ * Return: bytes; 0 as long as the owner has not told its goal.
+ */
+u64 heap_scavenge_excess(const struct heap *heap);
+
+#endif /* GCHEAP_CORE_SCAVENGE_H */
