@@ -5,6 +5,9 @@
 #include "heap.h"
 
 static_assert(sizeof(struct gcheap_ctrl) <= PORT_TABLE_PAGE_BYTES);
+/* What is given back at a time when there is no memory for tables. */
+#define GROW_TABLE_BYTES	(256u << 10)
+
 static_assert(HEAP_GROW_PAGES % (1u << SPAN_TABLE_SHIFT) == 0);
 
 /* ---- life ------------------------------------------------------------------- */
@@ -180,7 +183,10 @@ static int heap_grow(struct heap *heap, u32 npages, u32 align, bool *old_data)
 	error = pages_back(heap, first, npages, old_data);
 	if (error)
 		return error;
-	error = arena_tables_ensure(heap, ph->end, (u32)grow);
+	/* Tables are memory too, for which that of free pages may have to go. */
+	do {
+		error = arena_tables_ensure(heap, ph->end, (u32)grow);
+	} while (error == -ENOMEM && heap_scavenge_some(heap, GROW_TABLE_BYTES));
 	if (error)
 		goto depopulate;
 	error = page_heap_grow(ph, (u32)grow);
