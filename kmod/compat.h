@@ -12,6 +12,8 @@
 #include <linux/mman.h>
 #include <linux/page_counter.h>
 #include <linux/sched.h>
+#include <linux/list_lru.h>
+#include <linux/shrinker.h>
 #include <linux/version.h>
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0)
 #include <linux/io_uring/cmd.h>
@@ -117,6 +119,77 @@ static inline const void *compat_uring_payload(const struct io_uring_cmd *cmd)
 	return io_uring_sqe_cmd(cmd->sqe);
 #else
 	return cmd->cmd;
+#endif
+}
+
+/* Since 6.7, the kernel allocates shrinkers. */
+struct compat_shrinker {
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0)
+	struct shrinker *shrinker;
+#else
+	struct shrinker shrinker;
+#endif
+};
+
+/* 0 or a negative errno. */
+static inline int compat_shrinker_register(struct compat_shrinker *compat, const char *name,
+					   unsigned int flags,
+					   unsigned long (*count)(struct shrinker *shrinker,
+								  struct shrink_control *control),
+					   unsigned long (*scan)(struct shrinker *shrinker,
+								 struct shrink_control *control))
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0)
+	compat->shrinker = shrinker_alloc(flags, "%s", name);
+	if (!compat->shrinker)
+		return -ENOMEM;
+	compat->shrinker->count_objects = count;
+	compat->shrinker->scan_objects = scan;
+	shrinker_register(compat->shrinker);
+	return 0;
+#else
+	compat->shrinker.count_objects = count;
+	compat->shrinker.scan_objects = scan;
+	compat->shrinker.seeks = DEFAULT_SEEKS;
+	compat->shrinker.flags = flags;
+	return register_shrinker(&compat->shrinker, "%s", name);
+#endif
+}
+
+static inline void compat_shrinker_unregister(struct compat_shrinker *compat)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0)
+	shrinker_free(compat->shrinker);
+#else
+	unregister_shrinker(&compat->shrinker);
+#endif
+}
+
+static inline struct shrinker *compat_shrinker(struct compat_shrinker *compat)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0)
+	return compat->shrinker;
+#else
+	return &compat->shrinker;
+#endif
+}
+
+/* Since 6.8, those that find node and memory cgroup of an object have another name. */
+static inline bool compat_list_lru_add(struct list_lru *lru, struct list_head *item)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 8, 0)
+	return list_lru_add_obj(lru, item);
+#else
+	return list_lru_add(lru, item);
+#endif
+}
+
+static inline bool compat_list_lru_del(struct list_lru *lru, struct list_head *item)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 8, 0)
+	return list_lru_del_obj(lru, item);
+#else
+	return list_lru_del(lru, item);
 #endif
 }
 

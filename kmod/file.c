@@ -134,13 +134,18 @@ static int gcheap_open(struct inode *inode, struct file *file)
 		goto free_heap;
 	}
 
+	error = pressure_heap_open(heap);
+	if (error)
+		goto free_inode;
+
 	file->private_data = heap;
 	file->f_mapping = heap->inode->i_mapping;
 	atomic_long_inc(&gcheap_heaps);
-	pressure_heap_open(heap);
 	gcheap_debugfs_open(heap);
 	return nonseekable_open(inode, file);
 
+free_inode:
+	gcheap_inode_free(heap->inode);
 free_heap:
 	kvfree(heap);
 	return error;

@@ -78,20 +78,29 @@ static int __init gcheap_init(void)
 	BUILD_BUG_ON(PAGE_SIZE != PORT_TABLE_PAGE_BYTES);
 
 	gcheap_debugfs_init();
+	error = pressure_init();
+	if (error)
+		goto exit_debugfs;
 	error = misc_register(&gcheap_device);
 	if (error) {
 		pr_err("cannot register the device: error %d\n", error);
-		gcheap_debugfs_exit();
-		return error;
+		goto exit_pressure;
 	}
 	/* Last: what it uses of the module is put when the caller leaves the kernel. */
 	track_init();
 	return 0;
+
+exit_pressure:
+	pressure_exit();
+exit_debugfs:
+	gcheap_debugfs_exit();
+	return error;
 }
 
 static void __exit gcheap_exit(void)
 {
 	misc_deregister(&gcheap_device);
+	pressure_exit();
 	gcheap_debugfs_exit();
 	WARN_ON_ONCE(atomic64_read(&gcheap_object_bytes));
 	WARN_ON_ONCE(atomic64_read(&gcheap_stock_bytes));

@@ -97,6 +97,9 @@ struct gcheap_stock {
  * @ctrl: where both are published; NULL before SETUP, and when the heap has ended
  * @ended: there was a SETUP, and the heap is gone
  * @wait: who polls the file
+ * @scavenger: gives back what the heap has above its goal
+ * @member: how reclaim finds the heap
+ * @chosen: by the shrinker, while it runs
  */
 struct heap_pressure {
 	spinlock_t lock;		/* level 5 */
@@ -105,6 +108,9 @@ struct heap_pressure {
 	struct gcheap_ctrl *ctrl;
 	bool ended;
 	wait_queue_head_t wait;
+	struct delayed_work scavenger;
+	struct heap_member *member;
+	bool chosen;
 };
 
 /**
@@ -328,8 +334,10 @@ unsigned long supply_stock_pages(const struct gcheap_heap *heap);
 void supply_destroy(struct gcheap_heap *heap);
 
 /* pressure.c */
+int pressure_init(void);
+void pressure_exit(void);
 void pressure_heap_init(struct gcheap_heap *heap);
-void pressure_heap_open(struct gcheap_heap *heap);
+int pressure_heap_open(struct gcheap_heap *heap);
 void pressure_heap_start(struct gcheap_heap *heap);
 void pressure_heap_end(struct gcheap_heap *heap);
 void pressure_heap_release(struct gcheap_heap *heap);

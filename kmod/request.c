@@ -592,9 +592,9 @@ static int request_run(struct gcheap_heap *heap, u32 op, union request_args *arg
 	progress->generation = heap->core.generation;
 	progress->turn = heap->turns;
 	progress->begun = true;
-	pressure_request_end(heap, op, error);
 	if (heap->live)
 		heap_publish(&heap->core);
+	pressure_request_end(heap, op, error);
 unlock:
 	mutex_unlock(&heap->lock);
 	return error;
