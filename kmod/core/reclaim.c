@@ -100,7 +100,6 @@ u64 reclaim_walk(struct heap *heap, u64 max_spans, u64 max_pages, u64 *spans)
 
 		if (page >= reclaim->end) {
 			reclaim->page = reclaim->end;
-			reclaim->dead_pages = 0;
 			break;
 		}
 		/* A word has at most 64 spans to free. */
@@ -116,6 +115,9 @@ u64 reclaim_walk(struct heap *heap, u64 max_spans, u64 max_pages, u64 *spans)
 	span_run_end(heap, &run);
 	heap->counters.freed_unread_spans += *spans;
 	reclaim->dead_pages -= min_t(u64, reclaim->dead_pages, pages);
+	/* It was an estimate. */
+	if (reclaim_is_done(heap))
+		reclaim->dead_pages = 0;
 	return pages;
 }
 
