@@ -242,6 +242,7 @@ FIXTURE(request) {
 	struct test_heap heap;
 	union any_request valid;
 	struct gcheap_grant grant;
+	struct gcheap_range range;
 };
 
 FIXTURE_VARIANT(request) {
@@ -280,9 +281,40 @@ FIXTURE_VARIANT_ADD(request, stats) {
 	.op = GCHEAP_OP_STATS,
 };
 
+FIXTURE_VARIANT_ADD(request, free_large) {
+	.op = GCHEAP_OP_FREE_LARGE,
+};
+
+FIXTURE_VARIANT_ADD(request, reclaim) {
+	.op = GCHEAP_OP_RECLAIM,
+};
+
+FIXTURE_VARIANT_ADD(request, scavenge) {
+	.op = GCHEAP_OP_SCAVENGE,
+};
+
+FIXTURE_VARIANT_ADD(request, chunk_new) {
+	.op = GCHEAP_OP_CHUNK_NEW,
+};
+
+FIXTURE_VARIANT_ADD(request, chunk_free) {
+	.op = GCHEAP_OP_CHUNK_FREE,
+};
+
+FIXTURE_VARIANT_ADD(request, chunk_ready) {
+	.op = GCHEAP_OP_CHUNK_READY,
+};
+
+FIXTURE_VARIANT_ADD(request, track) {
+	.op = GCHEAP_OP_TRACK,
+};
+
 /* A heap with some objects, on which the request would work. */
 FIXTURE_SETUP(request)
 {
+	struct gcheap_alloc_large large;
+	struct gcheap_chunk_new chunk;
+
 	self->heap.fd = device_open();
 	ASSERT_LE(0, self->heap.fd);
 	request_valid(variant->op, &self->valid, &self->grant);
@@ -290,9 +322,36 @@ FIXTURE_SETUP(request)
 		return;
 	test_cmd_setup(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE);
 	ASSERT_OK(heap_map(&self->heap));
-	test_cmd_alloc_large(0, 50000, NULL);
-	if (variant->op == GCHEAP_OP_SWEEP_START)
+	test_cmd_alloc_large(0, 50000, &large);
+	switch (variant->op) {
+	case GCHEAP_OP_SWEEP_START:
 		test_cmd_mark_start(NULL);
+		break;
+	case GCHEAP_OP_FREE_LARGE:
+		self->valid.free_large.page = large.out_page;
+		break;
+	case GCHEAP_OP_CHUNK_FREE:
+	case GCHEAP_OP_CHUNK_READY:
+		test_cmd_chunk_new(&chunk);
+		self->valid.chunk_free.page = chunk.out_page;
+		if (variant->op == GCHEAP_OP_CHUNK_READY)
+			test_cmd_chunk_free(chunk.out_page);
+		break;
+	case GCHEAP_OP_TRACK:
+		/* Where the answer goes: there are no flags then. */
+		self->valid.track.flags = 0;
+		self->valid.track.ranges = (uintptr_t)&self->range;
+		self->valid.track.range_count = 1;
+		if (cmd_track(self->heap.fd, &(struct gcheap_track){
+				.flags = GCHEAP_TRACK_BITMAP }) == -EOPNOTSUPP)
+			SKIP(return, "no write tracking");
+		break;
+	case GCHEAP_OP_RECLAIM:
+	case GCHEAP_OP_SCAVENGE:
+		if (cmd_send(self->heap.fd, variant->op, &self->valid) == -EOPNOTSUPP)
+			SKIP(return, "the module cannot do it yet");
+		break;
+	}
 }
 
 FIXTURE_TEARDOWN(request)

@@ -57,8 +57,52 @@ struct member {
 	struct crowd *crowd;
 	pthread_t thread;
 	int number;
+	__u32 quarantined;		/* its chunk, when it was freed; or 0 */
 	__u64 refills, spans, large, types;
 };
+
+/* What keeps a heap in order: any thread may, at any time. */
+static int member_maintain(const struct test_heap *heap, struct rng *rng)
+{
+	struct gcheap_track track = { .flags = GCHEAP_TRACK_BITMAP };
+	int ret = 0;
+
+	switch (rng_below(rng, 6)) {
+	case 0:
+		ret = cmd_reclaim(heap->fd, 1 + rng_below(rng, 100), NULL);
+		break;
+	case 1:
+		ret = cmd_scavenge(heap->fd, 1 + rng_below(rng, 1 << 20), NULL);
+		break;
+	case 2:
+		ret = cmd_track(heap->fd, &track);
+		break;
+	}
+	return ret == -EOPNOTSUPP ? 0 : ret;
+}
+
+/* A chunk from its beginning to its end, which has to wait when a cycle marks. */
+static int member_chunk(struct member *member)
+{
+	const struct test_heap *heap = member->crowd->heap;
+	struct gcheap_chunk_new chunk;
+	int ret;
+
+	if (!member->quarantined) {
+		ret = cmd_chunk_new(heap->fd, &chunk);
+		if (ret)
+			return ret == -EOPNOTSUPP ? 0 : ret;
+		*heap_mem(heap, chunk.out_page) = 1;
+		ret = cmd_chunk_free(heap->fd, chunk.out_page);
+		if (ret)
+			return ret;
+		member->quarantined = chunk.out_page;
+	}
+	ret = cmd_chunk_ready(heap->fd, member->quarantined);
+	if (!ret)
+		member->quarantined = 0;
+	return ret == -EBUSY ? 0 : ret;
+}
 
 /* One thread's work; all that it takes it gives back. Returns what is wrong, or NULL. */
 static const char *member_work(struct member *member, struct rng *rng)
@@ -100,6 +144,10 @@ static const char *member_work(struct member *member, struct rng *rng)
 		memset(heap_mem(heap, large.out_page), 0xdd, 40000);
 		member->large++;
 	}
+	if (member_maintain(heap, rng))
+		return "RECLAIM, SCAVENGE or TRACK";
+	if (rng_below(rng, 8) == 0 && member_chunk(member))
+		return "a chunk";
 	for (__u32 i = 0; i < granted; i++) {
 		if (*(__u64 *)heap_mem(heap, pages[i]) != (stamp | pages[i]))
 			return "memory that another thread was given too";
@@ -190,11 +238,16 @@ TEST_F_TIMEOUT(threads, may_send_requests_at_the_same_time, 60)
 	EXPECT_EQ(large, counters.large_objects);
 	EXPECT_EQ(types, counters.types);
 	EXPECT_EQ(0, counters.cached_spans);
+	for (int i = 0; i < THREADS; i++) {
+		if (members[i].quarantined)
+			EXPECT_OK(cmd_chunk_ready(self->heap.fd, members[i].quarantined));
+	}
 	test_cmd_mark_start(NULL);
 	test_cmd_sweep_start(NULL);
 	test_cmd_stats(&counters);
 	EXPECT_EQ(0, counters.spans);
 	EXPECT_EQ(0, counters.in_use_pages);
+	EXPECT_EQ(0, counters.quarantined_pages);
 }
 
 /* ---- races for one thing ----------------------------------------------------------------- */
