@@ -50,7 +50,8 @@ static int leave_spans(struct heap_state *state, __u32 type, __u32 size_class, _
 {
 	struct gcheap_grant grants[32];
 	__u32 pages[32], granted = 0;
-	int ret = cmd_refill(state->heap.fd, type, size_class, ~0u, NULL, 0, grants, count, &granted);
+	int ret = cmd_refill(state->heap.fd, type, size_class, ~0u, NULL, 0, grants, count,
+			     &granted);
 
 	for (__u32 i = 0; !ret && i < granted; i++) {
 		pages[i] = grants[i].page;
