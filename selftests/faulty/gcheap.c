@@ -5,6 +5,8 @@
  */
 
 #include <linux/bug.h>
+#include <linux/delay.h>
+#include <linux/kthread.h>
 #include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/module.h>
@@ -115,6 +117,57 @@ static void object(void)
 	kfree(delayed);
 }
 
+/* No mistake, but what fail-nth is for: it has to reach a module's allocations. */
+static void failed_allocation(void)
+{
+#ifdef CONFIG_FAULT_INJECTION
+	void *p = NULL;
+	int n;
+
+	/* Which of the allocations below is ours, debugging decides, which allocates too. */
+	for (n = 1; n < 100 && (n == 1 || p); n++) {
+		kfree(p);
+		current->fail_nth = n;
+		/* Those that may sleep do not fail unless debugfs says so. */
+		p = kmalloc(100, GFP_NOWAIT);
+		current->fail_nth = 0;
+	}
+	if (!p)
+		pr_info("faulty: an allocation failed\n");
+	kfree(p);
+#endif
+}
+
+static long shared;
+
+static noinline void race_write(void)
+{
+	shared++;
+}
+
+static int race(void *unused)
+{
+	while (!kthread_should_stop()) {
+		race_write();
+		cond_resched();
+	}
+	return 0;
+}
+
+static void racing_writes(void)
+{
+	struct task_struct *thread = kthread_run(race, NULL, "race");
+	int i;
+
+	if (IS_ERR(thread))
+		return;
+	for (i = 0; i < 100000; i++) {
+		race_write();
+		cond_resched();
+	}
+	kthread_stop(thread);
+}
+
 static const struct {
 	const char *name;
 	void (*make)(void);
@@ -122,7 +175,8 @@ static const struct {
 	{ "use_after_free", use_after_free }, { "vmalloc_overflow", vmalloc_overflow },
 	{ "page_after_free", page_after_free }, { "sleep_in_atomic", sleep_in_atomic },
 	{ "rcu_unlocked", rcu_unlocked }, { "shift", shift }, { "leak", leak }, { "list_corruption", list_corruption },
-	{ "object", object }, { "lock_order", lock_order },
+	{ "object", object }, { "lock_order", lock_order }, { "failed_allocation", failed_allocation },
+	{ "racing_writes", racing_writes },
 };
 
 static int __init faulty_init(void)
