@@ -37,14 +37,15 @@ Q := @
 say = @printf '  %-7s %s\n' $(1) $(patsubst $(B)/%,%,$(2))
 endif
 
-.PHONY: all help lib module tools examples bench-programs device-bench-programs tests kselftests sparse run check check-debug bench install clean
+.PHONY: all help lib module tools examples bench-programs device-bench-programs tests kselftests sparse run check check-debug check-kcsan bench install clean
 all: lib module tools examples
 
 help:
 	@echo 'make                 library, modules for the installed kernel headers, tools, examples'
 	@echo 'make run             installs what is missing, builds, runs the examples on /dev/gcheap in a VM'
 	@echo 'make check           installs what is missing, builds, runs every test; ends with the count'
-	@echo 'make check-debug     the tests that need /dev/gcheap on a kernel with KASAN, lockdep, kmemleak; builds that first'
+	@echo 'make check-debug     of these, what needs /dev/gcheap, on a kernel with KASAN, lockdep, kmemleak; builds that first'
+	@echo 'make check-kcsan     what runs in several threads, on a kernel with KCSAN; builds that first'
 	@echo 'make bench           benchmarks beside the peers'
 	@echo 'make lib | module [KDIR=...] | tools | examples | sparse'
 	@echo 'make install         [DESTDIR=] [PREFIX=/usr/local]'
@@ -260,13 +261,12 @@ run:
 	$(Q)scripts/run-examples
 
 check:
-	$(Q)scripts/setup check bench
+	$(Q)scripts/setup check bench debug
 	$(Q)$(PYTHON) selftests/run
 
-check-debug:
-	$(Q)scripts/setup check bench
-	$(Q)scripts/build-debug-kernel
-	$(Q)$(PYTHON) selftests/run --kernel debug
+check-debug check-kcsan:
+	$(Q)scripts/setup check bench debug
+	$(Q)$(PYTHON) selftests/run --kernel $(@:check-%=%)
 
 bench:
 	$(Q)scripts/setup build bench
