@@ -233,6 +233,9 @@ static const char *walk_request(struct walk *walk)
 	bool built = false, done = false;
 	unsigned int n;
 
+	/* What SETUP finds is the same in all states. */
+	if (walk->op == GCHEAP_OP_SETUP && walk->kind != HEAP_STATE_NEW)
+		return NULL;
 	/* Each single one; where all after it fail too, the tenth is much like the ninth. */
 	for (n = 1; n <= WALK_MOST && !done; n += failure <= FAIL_COPY || n < 10 ? 1 : 1 + n / 8) {
 		struct known before, after;
@@ -333,16 +336,45 @@ FIXTURE_VARIANT(fail_nth) {
 	enum heap_state_kind kind;
 };
 
-FIXTURE_VARIANT_ADD(fail_nth, new_heap) { .kind = HEAP_STATE_NEW, };
-FIXTURE_VARIANT_ADD(fail_nth, used_heap) { .kind = HEAP_STATE_USED, };
-FIXTURE_VARIANT_ADD(fail_nth, marking) { .kind = HEAP_STATE_MARKING, };
-FIXTURE_VARIANT_ADD(fail_nth, unswept) { .kind = HEAP_STATE_UNSWEPT, };
-FIXTURE_VARIANT_ADD(fail_nth, end_of_an_arena) { .kind = HEAP_STATE_ARENA_END, };
-FIXTURE_VARIANT_ADD(fail_nth, not_mapped) { .kind = HEAP_STATE_UNMAPPED, };
-FIXTURE_VARIANT_ADD(fail_nth, chunks) { .kind = HEAP_STATE_CHUNKS, };
-FIXTURE_VARIANT_ADD(fail_nth, tracked) { .kind = HEAP_STATE_TRACKED, };
-FIXTURE_VARIANT_ADD(fail_nth, huge_pages) { .kind = HEAP_STATE_HUGE, };
-FIXTURE_VARIANT_ADD(fail_nth, freed_spans_fault) { .kind = HEAP_STATE_FAULT_FREED, };
+FIXTURE_VARIANT_ADD(fail_nth, new_heap) {
+	.kind = HEAP_STATE_NEW,
+};
+
+FIXTURE_VARIANT_ADD(fail_nth, used_heap) {
+	.kind = HEAP_STATE_USED,
+};
+
+FIXTURE_VARIANT_ADD(fail_nth, marking) {
+	.kind = HEAP_STATE_MARKING,
+};
+
+FIXTURE_VARIANT_ADD(fail_nth, unswept) {
+	.kind = HEAP_STATE_UNSWEPT,
+};
+
+FIXTURE_VARIANT_ADD(fail_nth, end_of_an_arena) {
+	.kind = HEAP_STATE_ARENA_END,
+};
+
+FIXTURE_VARIANT_ADD(fail_nth, not_mapped) {
+	.kind = HEAP_STATE_UNMAPPED,
+};
+
+FIXTURE_VARIANT_ADD(fail_nth, chunks) {
+	.kind = HEAP_STATE_CHUNKS,
+};
+
+FIXTURE_VARIANT_ADD(fail_nth, tracked) {
+	.kind = HEAP_STATE_TRACKED,
+};
+
+FIXTURE_VARIANT_ADD(fail_nth, huge_pages) {
+	.kind = HEAP_STATE_HUGE,
+};
+
+FIXTURE_VARIANT_ADD(fail_nth, freed_spans_fault) {
+	.kind = HEAP_STATE_FAULT_FREED,
+};
 
 FIXTURE_SETUP(fail_nth)
 {

@@ -175,6 +175,9 @@ int heap_state_build(enum heap_state_kind kind, struct heap_state *state)
 		switch (kind) {
 		case HEAP_STATE_MARKING:
 			ret = cmd_mark_start(state->heap.fd, NULL);
+			if (!ret)
+				ret = cmd_give(state->heap.fd, state->cached, state->cached_count);
+			state->cached_count = 0;
 			break;
 		case HEAP_STATE_UNSWEPT:
 		case HEAP_STATE_FAULT_FREED:

@@ -12,7 +12,7 @@
  * enum heap_state_kind - what a heap has seen
  * @HEAP_STATE_NEW: SETUP and mmap, no request
  * @HEAP_STATE_USED: types, cached and returned spans, large objects, holes
- * @HEAP_STATE_MARKING: as USED, in a cycle
+ * @HEAP_STATE_MARKING: as USED, in a cycle, and no span is cached
  * @HEAP_STATE_UNSWEPT: as USED, after a SWEEP_START that has left much to sweep
  * @HEAP_STATE_ARENA_END: as USED, and what comes next is in another arena
  * @HEAP_STATE_UNMAPPED: as USED, with HEAP not mapped
