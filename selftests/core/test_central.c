@@ -198,8 +198,9 @@ static void test_all_types_share_spans_in_the_footer_layout(void **state)
 
 static void test_a_central_is_found_again_among_thousands(void **state)
 {
-	struct central_key keys[3000];
-	struct central *centrals[3000];
+	/* Too much for a stack of the kernel's. */
+	static struct central_key keys[3000];
+	static struct central *centrals[3000];
 
 	(void)state;
 	random_seed();
