@@ -42,19 +42,25 @@ void page_heap_set_backed(struct page_heap *ph, u32 page, u32 npages, bool backe
 	}
 }
 
+void backed_note_word(struct page_heap *ph, u32 page, u64 bits)
+{
+	struct page_word at = page_word(ph, page, page + 64);
+
+	if (!(bits & ~at.arena->unbacked[at.index]))
+		return;
+	at.arena->backed_words[at.index / 64] |= BIT_ULL(at.index % 64);
+	bit_index_add(&ph->backed_arenas, page >> ARENA_SHIFT);
+}
+
 void backed_note_free(struct page_heap *ph, u32 page, u32 npages)
 {
 	u32 end = page + npages;
 
 	while (page < end) {
 		struct page_word at = page_word(ph, page, end);
-		u64 backed = ~at.arena->unbacked[at.index] & at.mask;
 
-		if (backed) {
-			ph->backed_pages += hweight64(backed);
-			at.arena->backed_words[at.index / 64] |= BIT_ULL(at.index % 64);
-			bit_index_add(&ph->backed_arenas, page >> ARENA_SHIFT);
-		}
+		ph->backed_pages += hweight64(~at.arena->unbacked[at.index] & at.mask);
+		backed_note_word(ph, round_down(page, 64u), at.mask);
 		page += hweight64(at.mask);
 	}
 }

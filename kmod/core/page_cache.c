@@ -60,6 +60,7 @@ static void cache_empty(struct page_heap *ph, u32 cpu)
 
 	if (cache->free) {
 		tree_set_word(ph, cache->page, cache->free, true);
+		backed_note_word(ph, cache->page, cache->free);
 		ph->cached_pages -= hweight64(cache->free);
 		cache->free = 0;
 		bit_index_remove(&ph->filled_caches, cpu);
@@ -68,14 +69,13 @@ static void cache_empty(struct page_heap *ph, u32 cpu)
 }
 
 /*
- * Fills the cache from the word with the lowest run of @npages. False when that
+ * Fills the cache from the word with the run of @npages at @page. False when that
  * is not worth it: the run crosses into the next word, or there is no room for
  * two like it.
  */
-static bool cache_fill(struct page_heap *ph, u32 cpu, u32 npages)
+static bool cache_fill(struct page_heap *ph, u32 cpu, u32 page, u32 npages)
 {
 	struct page_cache *cache = &ph->caches[cpu];
-	u32 page = tree_find(ph, npages);
 	struct page_word at;
 	u64 bits;
 
@@ -97,7 +97,7 @@ static bool cache_fill(struct page_heap *ph, u32 cpu, u32 npages)
 	return true;
 }
 
-u32 page_cache_alloc(struct page_heap *ph, u32 npages, u32 most, u32 *count)
+u32 page_cache_alloc(struct page_heap *ph, u32 npages, u32 most, u32 *count, u32 *lowest)
 {
 	u32 cpu = port_cpu();
 	struct page_cache *cache = &ph->caches[cpu];
@@ -106,7 +106,8 @@ u32 page_cache_alloc(struct page_heap *ph, u32 npages, u32 most, u32 *count)
 	u64 taken;
 
 	if (!runs) {
-		if (!cache_fill(ph, cpu, npages))
+		*lowest = tree_find(ph, npages);
+		if (!cache_fill(ph, cpu, *lowest, npages))
 			return 0;
 		runs = word_runs(cache->free, npages);
 	}

@@ -394,15 +394,16 @@ static u32 run_length(const struct page_heap *ph, u32 page, u32 most)
 u32 page_heap_alloc_some(struct page_heap *ph, u32 npages, u32 most, u32 *count,
 			 bool *used_before)
 {
+	u32 lowest = 0;
 	u32 page = 0;
 
 	if (!npages || npages > ph->free_pages)
 		return 0;
 	*count = 1;
 	if (npages * most < PAGE_CACHE_RUN && ph->caches)
-		page = page_cache_alloc(ph, npages, most, count);
+		page = page_cache_alloc(ph, npages, most, count, &lowest);
 	if (!page) {
-		page = tree_find(ph, npages);
+		page = lowest ? lowest : tree_find(ph, npages);
 		if (!page && ph->cached_pages) {
 			page_heap_empty_caches(ph);
 			page = tree_find(ph, npages);

@@ -99,13 +99,19 @@ void tree_set_word(struct page_heap *ph, u32 page, u64 bits, bool free);
 /* Pages become free: those with memory can be found by page_heap_release(). */
 void backed_note_free(struct page_heap *ph, u32 page, u32 npages);
 
+/* The same for pages of one word that leave a cache: they were free, and are counted. */
+void backed_note_word(struct page_heap *ph, u32 page, u64 bits);
+
 /* page_cache.c */
 
 int page_caches_init(struct page_heap *ph, u32 cpus);
 void page_caches_destroy(struct page_heap *ph);
 
-/* As page_heap_alloc_some(), from this CPU's cache; 0: have the tree asked. */
-u32 page_cache_alloc(struct page_heap *ph, u32 npages, u32 most, u32 *count);
+/*
+ * As page_heap_alloc_some(), from this CPU's cache; 0: the run is the tree's to give,
+ * and @lowest is where it has one, or 0.
+ */
+u32 page_cache_alloc(struct page_heap *ph, u32 npages, u32 most, u32 *count, u32 *lowest);
 
 /* Give less than PAGE_CACHE_RUN pages to this CPU's cache; false: they are the tree's. */
 bool page_cache_free(struct page_heap *ph, u32 page, u32 npages);
