@@ -363,6 +363,12 @@ GCHEAP_API void gcheap_clear(struct gcheap_thread *thread, gcheap_type type, voi
  */
 GCHEAP_API int gcheap_collect(struct gcheap_thread *thread);
 
+/*
+ * Give free memory back to the system now: that of pages without an object on
+ * them, as the last cycle has left it. Any thread may call it, attached or not.
+ */
+GCHEAP_API int gcheap_trim(struct gcheap *heap);
+
 /* ---- looking inside --------------------------------------------------------- */
 
 /**

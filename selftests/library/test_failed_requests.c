@@ -153,6 +153,26 @@ static void test_a_failed_sweep_start_costs_a_cycle(void **state)
 	all_failures_of(GCHEAP_OP_SWEEP_START);
 }
 
+static void test_err_trim_says_why_it_failed(void **state)
+{
+	struct backend_ops ops;
+	struct fixture f;
+
+	(void)state;
+	fixture_open(&f);
+	real_ops = f.heap->backend->ops;
+	ops = *real_ops;
+	ops.request = failing_request;
+	f.heap->backend->ops = &ops;
+	fail_op = GCHEAP_OP_SCAVENGE;
+	fail_error = -EINTR;
+	fail_countdown = 1;
+	assert_refused(gcheap_trim(f.heap), EINTR, "did not give memory back");
+	assert_int_equal(gcheap_trim(f.heap), 0);
+	f.heap->backend->ops = real_ops;
+	fixture_close(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -160,6 +180,7 @@ int main(void)
 		cmocka_unit_test(test_a_failed_large_allocation_costs_one_object),
 		cmocka_unit_test(test_a_failed_mark_start_costs_a_cycle),
 		cmocka_unit_test(test_a_failed_sweep_start_costs_a_cycle),
+		cmocka_unit_test(test_err_trim_says_why_it_failed),
 	};
 
 	return run_in_all_layouts("failed requests", tests);

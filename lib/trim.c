@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Giving free memory back.
+ */
+#include <stdint.h>
+#include <string.h>
+
+#include "backend/backend.h"
+#include "heap.h"
+
+int gcheap_trim(struct gcheap *heap)
+{
+	struct gcheap_scavenge request = {
+		.size = sizeof(request),
+		.max_bytes = UINT64_MAX,
+	};
+	int error = heap_check(heap);
+
+	if (error)
+		return error;
+	error = backend_request(heap->backend, GCHEAP_OP_SCAVENGE, &request);
+	if (error)
+		return error_set(error, "the backend did not give memory back: %s",
+				 strerror(-error));
+	return 0;
+}
