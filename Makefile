@@ -189,7 +189,8 @@ extra_libraries = $(shell sed -n 's|^/\* link: \(.*\) \*/$$|\1|p' $(1))
 
 tool_programs := $(call programs,tools)
 example_programs := $(call programs,examples)
-bench_names := $(filter-out device,$(call programs,bench))
+bench_names := $(filter-out core device,$(call programs,bench))
+core_bench_names := $(basename $(notdir $(wildcard bench/core/*.c)))
 device_bench_names := $(basename $(notdir $(filter-out bench/device/device_bench.c,$(wildcard bench/device/*.c))))
 
 $(foreach folder,tools examples bench,$(foreach name,$(call programs,$(folder)),$(eval $(call program,\
@@ -201,9 +202,13 @@ $(foreach name,$(device_bench_names),$(eval $(call program,$(B)/bench/device/$(n
 	$(call objects,normal,core,bench/device/$(name).c bench/device/device_bench.c),\
 	$(call extra_libraries,bench/device/$(name).c) -lm)))
 
+# The core alone, with the port of its tests.
+$(foreach name,$(core_bench_names),$(eval $(call program,$(B)/bench/core/$(name),normal,\
+	$(call objects,normal,core,bench/core/$(name).c selftests/core/port_test.c $(core_sources)),)))
+
 tools: $(tool_programs:%=$(B)/tools/%)
 examples: $(example_programs:%=$(B)/examples/%)
-bench-programs: $(bench_names:%=$(B)/bench/%)
+bench-programs: $(bench_names:%=$(B)/bench/%) $(core_bench_names:%=$(B)/bench/core/%)
 device-bench-programs: $(device_bench_names:%=$(B)/bench/device/%)
 
 # ---- tests ---------------------------------------------------------------------------------------------------
