@@ -335,7 +335,7 @@ const char *heap_wrong(const struct test_heap *heap)
 {
 	struct gcheap_counters counters;
 	const struct gcheap_ctrl *ctrl = heap_ctrl(heap);
-	__u64 in_use = 0, spans = 0, cached = 0, chunks = 0, quarantined = 0;
+	__u64 in_use = 0, spans = 0, cached = 0, chunks = 0, quarantined = 0, unswept = 0;
 	__u32 page, npages;
 	int ret = cmd_stats(heap->fd, &counters);
 
@@ -363,6 +363,8 @@ const char *heap_wrong(const struct test_heap *heap)
 			cached++;
 			/* fallthrough */
 		case GCHEAP_SPAN_CENTRAL:
+			unswept += heap_span(heap, page)->generation != (__u16)ctrl->generation;
+			/* fallthrough */
 		case GCHEAP_SPAN_LARGE:
 			spans++;
 			npages = heap_span(heap, page)->npages;
@@ -401,6 +403,9 @@ const char *heap_wrong(const struct test_heap *heap)
 		return wrong("spans, pages, cached: %llu, %llu, %llu, but %llu, %llu, %llu counted",
 			     spans, in_use, cached, counters.spans, counters.in_use_pages,
 			     counters.cached_spans);
+	if (counters.unswept_spans != unswept)
+		return wrong("%llu unswept spans, but %llu counted", unswept,
+			     counters.unswept_spans);
 	if (counters.chunks != chunks || counters.quarantined_pages != quarantined)
 		return wrong("chunks, quarantine: %llu, %llu, but %llu, %llu counted", chunks,
 			     quarantined, counters.chunks, counters.quarantined_pages);
