@@ -37,6 +37,7 @@ struct crowd {
 	struct test_heap *heap;
 	pthread_rwlock_t cycle;		/* held to read with spans in the cache */
 	bool stop;
+	__u64 seed;
 	struct member members[THREADS];
 };
 
@@ -214,8 +215,7 @@ static void *member_main(void *arg)
 	struct crowd *crowd = member->crowd;
 	struct rng rng;
 
-	rng_init_printed(&rng, "a thread");
-	rng.state += member->number;
+	rng_init(&rng, crowd->seed + member->number);
 	while (!__atomic_load_n(&crowd->stop, __ATOMIC_RELAXED) && !member->error) {
 		pthread_rwlock_rdlock(&crowd->cycle);
 		for (int i = 0; i < 10 && !member->error; i++)
@@ -257,6 +257,7 @@ TEST_F_TIMEOUT(race, of_requests_loses_no_object, 600)
 	struct gcheap_counters counters;
 	pthread_rwlockattr_t attr;
 	__u64 requests = 0;
+	struct rng rng;
 	time_t end = time(NULL) + test_seconds();
 	int cycles = 0;
 
@@ -265,6 +266,8 @@ TEST_F_TIMEOUT(race, of_requests_loses_no_object, 600)
 	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
 	ASSERT_EQ(0, pthread_rwlock_init(&crowd->cycle, &attr));
 	crowd->heap = &self->heap;
+	rng_init_printed(&rng, "all threads");
+	crowd->seed = rng_next(&rng);
 	for (int i = 0; i < THREADS; i++) {
 		crowd->members[i].crowd = crowd;
 		crowd->members[i].number = (__u64)i + 1;

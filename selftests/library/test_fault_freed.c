@@ -4,7 +4,10 @@
  */
 #include <setjmp.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
+
+#include <linux/gcheap.h>
 
 #include "library_test.h"
 
@@ -133,6 +136,41 @@ static void test_find_says_that_the_memory_was_freed(void **state)
 	fixture_close(&f);
 }
 
+/* The library makes no chunks yet: the device's interface does. */
+static void test_find_knows_chunks(void **state)
+{
+	struct gcheap_chunk_new chunk = { .size = sizeof(chunk) };
+	struct gcheap_chunk_free end = { .size = sizeof(end) };
+	struct gcheap_chunk_ready ready = { .size = sizeof(ready) };
+	struct gcheap_object found;
+	struct fixture f;
+	char *p;
+
+	(void)state;
+	fixture_open_fault_freed(&f);
+	if (gcheap_backend(f.heap) != GCHEAP_BACKEND_DEVICE) {
+		fixture_close(&f);
+		skip();
+	}
+	/* The heap starts at a multiple of an arena, and this is in its first. */
+	p = gcheap_new_leaf(f.thread, 100000);
+	p -= (uintptr_t)p % (64 << 20);
+	assert_int_equal(ioctl(gcheap_fd(f.heap), GCHEAP_IOC_CHUNK_NEW, &chunk), 0);
+	p += (size_t)chunk.out_page << GCHEAP_PAGE_SHIFT;
+	assert_refused(gcheap_find(f.heap, p + 12345, &found), ENOENT, "user arena");
+	assert_int_equal(gcheap_verify(f.heap), 0);
+	end.page = chunk.out_page;
+	assert_int_equal(ioctl(gcheap_fd(f.heap), GCHEAP_IOC_CHUNK_FREE, &end), 0);
+	assert_refused(gcheap_find(f.heap, p + 12345, &found), ENOENT, "freed memory");
+	assert_faults(&f, p + 12345);
+	assert_int_equal(gcheap_verify(f.heap), 0);
+	ready.page = chunk.out_page;
+	assert_int_equal(ioctl(gcheap_fd(f.heap), GCHEAP_IOC_CHUNK_READY, &ready), 0);
+	assert_refused(gcheap_find(f.heap, p + 12345, &found), ENOENT, "freed memory");
+	assert_int_equal(gcheap_verify(f.heap), 0);
+	fixture_close(&f);
+}
+
 static void test_addresses_come_back_after_a_cycle_that_finds_no_pointer(void **state)
 {
 	static void *dangling;
@@ -195,6 +233,7 @@ int main(void)
 		cmocka_unit_test(test_a_dangling_pointer_faults_at_its_address),
 		cmocka_unit_test(test_live_objects_do_not_fault),
 		cmocka_unit_test(test_find_says_that_the_memory_was_freed),
+		cmocka_unit_test(test_find_knows_chunks),
 		cmocka_unit_test(test_addresses_come_back_after_a_cycle_that_finds_no_pointer),
 		cmocka_unit_test(test_a_program_of_much_garbage_goes_on),
 	};
