@@ -112,6 +112,7 @@ static void spans_print(struct seq_file *seq, const struct span_table *table)
 		[GCHEAP_SPAN_LARGE] = "large",
 		[GCHEAP_SPAN_CHUNK] = "chunk",
 		[GCHEAP_SPAN_QUARANTINE] = "quarantine",
+		[GCHEAP_SPAN_READY] = "ready",
 	};
 	u32 class, kind, state;
 

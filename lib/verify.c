@@ -275,8 +275,8 @@ static uint64_t check_set_aside(struct verify *verify, uint64_t page)
 	uint64_t i;
 
 	if (!npages || page + npages > verify->pages) {
-		fault(verify, page, NO_SLOT, "it is %llu pages long, and the heap ends at page %llu",
-		      (unsigned long long)npages, (unsigned long long)verify->pages);
+		fault(verify, page, NO_SLOT, "it is %u pages long, and the heap ends at page %llu",
+		      span->npages, (unsigned long long)verify->pages);
 		return 0;
 	}
 	/* Only a freed span has slots. */
