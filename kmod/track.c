@@ -42,17 +42,6 @@ static unsigned long *bits_of(struct gcheap_heap *heap, u32 page)
 	return table ? page_address(table) : NULL;
 }
 
-static void bits_set(struct gcheap_heap *heap, u32 page, u32 end)
-{
-	unsigned long *bits;
-
-	for (; page < end; page++) {
-		bits = bits_of(heap, page);
-		if (bits)
-			set_bit(page % BITS_PER_TABLE, bits);
-	}
-}
-
 /* Word by word: page faults set other bits meanwhile. */
 static void table_bits_clear(unsigned long *bits, u32 bit, u32 end)
 {
@@ -90,8 +79,13 @@ void track_bits_add(struct track_answer *answer, u32 page)
 {
 	if (page < answer->bits_done)
 		return;
-	bits_clear(answer->heap, answer->bits_done, page);
-	bits_set(answer->heap, page, page + 1);
+	if (answer->bits_done < page)
+		bits_clear(answer->heap, answer->bits_done, page);
+	if (!answer->bits || page - answer->bits_page >= BITS_PER_TABLE) {
+		answer->bits_page = round_down(page, BITS_PER_TABLE);
+		answer->bits = bits_of(answer->heap, page);
+	}
+	set_bit(page - answer->bits_page, answer->bits);
 	answer->bits_done = page + 1;
 }
 
@@ -398,8 +392,10 @@ free_ranges:
 void track_written(struct gcheap_heap *heap, unsigned long index)
 {
 	u32 page = index >> (GCHEAP_PAGE_SHIFT - PAGE_SHIFT);
+	unsigned long *bits = bits_of(heap, page);
 
-	bits_set(heap, page, page + 1);
+	if (bits)
+		set_bit(page % BITS_PER_TABLE, bits);
 }
 
 static int snapshot_pte(pte_t *ptep, unsigned long addr, void *data)

@@ -15,6 +15,8 @@
  * @count: how many ranges there are
  * @max: length of @ranges
  * @bitmap: whether DIRTY receives them, too
+ * @bits: the page of DIRTY that was used last, or NULL
+ * @bits_page: first heap page that it is about
  * @bits_done: heap pages below this have their bits in DIRTY
  * @dirty_pages: how many pages were found written
  */
@@ -24,6 +26,8 @@ struct track_answer {
 	u32 count;
 	u32 max;
 	bool bitmap;
+	unsigned long *bits;
+	u32 bits_page;
 	u32 bits_done;
 	u32 dirty_pages;
 };
@@ -63,6 +67,7 @@ void track_bits_add(struct track_answer *answer, u32 page);
  *
  * The rest is track_harvest.c's:
  * @at: the page (4 KiB) to look at next
+ * @window_end: up to which page harvest_window() looks
  * @reported: the heap page that was reported last
  * @all_dirty: the 2 MiB page that is being looked at is dirty as a whole
  * @flush: something became clean whose translations may still be cached as dirty
@@ -84,6 +89,7 @@ struct harvest {
 	struct track_answer answer;
 
 	unsigned long at;
+	unsigned long window_end;
 	u32 reported;
 	bool all_dirty;
 	bool flush;

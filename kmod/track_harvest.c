@@ -45,6 +45,8 @@
 
 /* Returned by those who look at a page when it is dirty and there is no room. */
 #define HARVEST_FULL	1
+/* A page table has been looked at. */
+#define HARVEST_DONE	2
 
 #define HEAP_PAGE_SHIFT	(GCHEAP_PAGE_SHIFT - PAGE_SHIFT)
 
@@ -140,9 +142,16 @@ static int harvest_unmapped(struct harvest *harvest)
 	return 0;
 }
 
+/* Whether nothing but page table entries can tell of writes to a mapped page. */
+static bool page_is_plain(struct page *page)
+{
+	/* Two references are ours and that of the mapping; parts of huge pages have none. */
+	return page_ref_count(page) == 2 &&
+	       !(READ_ONCE(page->flags) & (BIT(PG_dirty) | BIT(PG_head)));
+}
+
 static int harvest_mapped(struct harvest *harvest, pte_t *ptep, pte_t pte, struct page *page)
 {
-	bool huge = PageCompound(page);
 	bool held;
 
 	for (;;) {
@@ -162,36 +171,77 @@ static int harvest_mapped(struct harvest *harvest, pte_t *ptep, pte_t pte, struc
 
 	/*
 	 * After the entry, so that who takes a reference through it either sees that
-	 * it cannot be written any more, or is seen here. Two references are ours and
-	 * that of this mapping.
+	 * it cannot be written any more, or is seen here. Of a huge page, all that is
+	 * to know has been found out before.
 	 */
-	if (huge)
-		goto done;
-	held = page_ref_count(page) != 2 && page_is_held(page);
-	if (held || PageDirty(page)) {
-		if (harvest_report(harvest, harvest->at))
-			return HARVEST_FULL;
-		page_harvest(harvest, page, held);
+	if (!page_is_plain(page) && !PageCompound(page)) {
+		held = page_is_held(page);
+		if (held || PageDirty(page)) {
+			if (harvest_report(harvest, harvest->at))
+				return HARVEST_FULL;
+			page_harvest(harvest, page, held);
+		}
 	}
-done:
 	harvest->at++;
 	return 0;
 }
 
-static int harvest_pte(pte_t *ptep, unsigned long addr, void *data)
+/*
+ * How many of @count entries are those of pages that were not written, up to the first
+ * that may have been.
+ */
+static unsigned long count_clean(const pte_t *ptep, unsigned long count)
+{
+	unsigned long i;
+
+	for (i = 0; i < count; i++) {
+		pte_t pte = READ_ONCE(ptep[i]);
+
+		if (!pte_present(pte) || pte_special(pte) || pte_dirty(pte) ||
+		    !page_is_plain(pfn_to_page(pte_pfn(pte))))
+			break;
+	}
+	return i;
+}
+
+/*
+ * Called with the page table locked, for the first entry that is not empty: looks at
+ * it and all that follow in the window. They are neighbours in the one page table.
+ */
+static int harvest_ptes(pte_t *first, unsigned long addr, void *data)
 {
 	struct harvest *harvest = data;
 	unsigned long index = (addr - harvest->base) >> PAGE_SHIFT;
-	pte_t pte = ptep_get(ptep);
+	bool quick = !harvest->all_dirty && !harvest->protect;
 
-	while (harvest->at < index) {
-		if (harvest_unmapped(harvest))
+	while (harvest->at < harvest->window_end) {
+		struct page *page;
+		pte_t *ptep, pte;
+
+		if (harvest->at < index) {
+			if (harvest_unmapped(harvest))
+				return HARVEST_FULL;
+			continue;
+		}
+		ptep = first + (harvest->at - index);
+		if (quick) {
+			harvest->at += count_clean(ptep, harvest->window_end - harvest->at);
+			if (harvest->at == harvest->window_end)
+				break;
+			ptep = first + (harvest->at - index);
+		}
+		pte = ptep_get(ptep);
+		/* Poisoned, for instance: as if it were not mapped. */
+		if (!pte_present(pte) || pte_special(pte)) {
+			if (harvest_unmapped(harvest))
+				return HARVEST_FULL;
+			continue;
+		}
+		page = pfn_to_page(pte_pfn(pte));
+		if (harvest_mapped(harvest, ptep, pte, page))
 			return HARVEST_FULL;
 	}
-	/* Poisoned, for instance: as if it were not mapped. */
-	if (!pte_present(pte) || pte_special(pte))
-		return 0;
-	return harvest_mapped(harvest, ptep, pte, pfn_to_page(pte_pfn(pte)));
+	return HARVEST_DONE;
 }
 
 /* ---- huge pages ------------------------------------------------------------- */
@@ -287,23 +337,28 @@ static bool huge_harvest(struct harvest *harvest, unsigned long first)
 
 /* ---- ranges ----------------------------------------------------------------- */
 
-/* Pages @harvest->at ... @end - 1, of which one page table at most has entries. */
-static int harvest_window(struct harvest *harvest, unsigned long end)
+/*
+ * Pages @harvest->at ... @end - 1, of which one page table at most has entries. Return:
+ * whether there was no room for one.
+ */
+static bool harvest_window(struct harvest *harvest, unsigned long end)
 {
 	unsigned long bytes = (end - harvest->at) << PAGE_SHIFT;
 	unsigned int flags;
 	int ret = 0;
 
+	harvest->window_end = end;
 	/* No page fault maps anything meanwhile. */
 	flags = heap_fault_lock(harvest->heap);
 	if (!huge_harvest(harvest, harvest->at) && harvest->base)
 		ret = apply_to_existing_page_range(harvest->mm, harvest->base +
 						   (harvest->at << PAGE_SHIFT),
-						   bytes, harvest_pte, harvest);
-	while (!ret && harvest->at < end)
+						   bytes, harvest_ptes, harvest);
+	/* What is left has no page table, or an empty one. */
+	while (ret != HARVEST_FULL && harvest->at < end)
 		ret = harvest_unmapped(harvest);
 	heap_fault_unlock(harvest->heap, flags);
-	return ret;
+	return ret == HARVEST_FULL;
 }
 
 /*
