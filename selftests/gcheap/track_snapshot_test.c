@@ -53,9 +53,12 @@ FIXTURE_TEARDOWN(snapshot)
 /* Whether DIRTY has the bit of page @n alone, or with ~0, none. */
 static bool only_bit(const struct test_heap *heap, __u32 page)
 {
-	for (__u32 p = 0; p < heap_ctrl(heap)->heap_pages; p++)
-		if (dirty_bit(heap, p) != (p == page))
+	for (__u32 p = 0; p < heap_ctrl(heap)->heap_pages; p++) {
+		bool expected = p == page;
+
+		if (dirty_bit(heap, p) != expected)
 			return false;
+	}
 	return true;
 }
 

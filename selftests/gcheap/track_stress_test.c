@@ -184,8 +184,8 @@ FIXTURE(stress) {
 };
 
 FIXTURE_VARIANT(stress) {
-	__u32 flags;
 	void *(*writers[3])(void *data);
+	__u32 flags;
 };
 
 FIXTURE_VARIANT_ADD(stress, one_thread) {
