@@ -167,6 +167,7 @@ void gcheap_heap_empty(struct gcheap_heap *heap)
 	mapping_end(heap);
 	pressure_heap_end(heap);
 	heap_destroy(&heap->core);
+	lazy_destroy(heap);
 	pages_destroy(heap);
 	tables_destroy(heap);
 }

@@ -36,8 +36,6 @@
 
 /* Table pages that one fault maps, if they exist: an aligned 64 KiB. */
 #define TABLE_AROUND	16u
-/* Pages of object memory that one fault maps, if they exist. */
-#define HEAP_AROUND	16u
 
 static unsigned long region_length(const struct gcheap_heap *heap, enum gcheap_region region)
 {
@@ -138,19 +136,46 @@ static vm_fault_t region_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_t 
 
 /* ---- HEAP ------------------------------------------------------------------- */
 
+/*
+ * Finds the page of a fault, and makes it in a lazy object, but not for one who looks:
+ * that is charged to whoever touches. @flags: of heap_fault_lock(), which is held and
+ * is dropped meanwhile. Return: NULL: there is no memory.
+ */
+static struct page *heap_fault_page(struct gcheap_heap *heap, struct vm_fault *vmf,
+				    unsigned int *flags)
+{
+	bool may_make = vmf->vma->vm_mm == heap->owner;
+	unsigned long first, end;
+	struct page *page;
+	int error;
+
+	for (;;) {
+		if (heap->ended)
+			return NULL;
+		page = pages_find(heap, vmf->pgoff);
+		if (page || !may_make || !lazy_find(heap, vmf->pgoff, &first, &end))
+			return page;
+		if (!pages_fault_in(heap, vmf->pgoff, first, end))
+			continue;
+		heap_fault_unlock(heap, *flags);
+		error = pages_fault_prepare(heap, vmf->pgoff, first, end);
+		*flags = heap_fault_lock(heap);
+		if (error)
+			return NULL;
+	}
+}
+
 static vm_fault_t heap_fault(struct vm_fault *vmf)
 {
 	struct gcheap_heap *heap = vma_heap(vmf->vma);
 	unsigned long index = vmf->pgoff;	/* the region is the file's first */
-	unsigned long first = round_down(index, HEAP_AROUND);
-	struct page *page;
-	unsigned int flags;
+	unsigned long first = round_down(index, PAGES_AROUND);
+	unsigned int flags = heap_fault_lock(heap);
+	struct page *page = heap_fault_page(heap, vmf, &flags);
 	u32 mapped = 0;
 	unsigned long i;
 	int error;
 
-	flags = heap_fault_lock(heap);
-	page = heap->ended ? NULL : pages_find(heap, index);
 	if (!page) {
 		heap_fault_unlock(heap, flags);
 		trace_gcheap_fault(heap->id, vmf, mapped);
@@ -161,7 +186,7 @@ static vm_fault_t heap_fault(struct vm_fault *vmf)
 	mapped += !error;
 
 	/* What is beside it will be touched too. The region's length is a multiple of this. */
-	for (i = first; !error && i < first + HEAP_AROUND; i++) {
+	for (i = first; !error && i < first + PAGES_AROUND; i++) {
 		page = i == index ? NULL : pages_find(heap, i);
 		if (page)
 			mapped += !vm_insert_page(vmf->vma,

@@ -13,6 +13,7 @@
  *	track_proof.c	whether this machine does what track_harvest.c relies on
  *	mapping.c	the regions in address spaces, page faults
  *	tables.c	physical pages of the mapped tables
+ *	lazy.c		which parts of object memory get pages as they are touched
  *	pages.c		which page of object memory is where
  *	supply.c	where these pages come from; the stock; limits
  *	pressure.c	shortage of memory: the list of heaps, poll()
@@ -58,6 +59,7 @@
 #include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/poll.h>
+#include <linux/rbtree.h>
 #include <linux/sched/mm.h>
 #include <linux/seq_file.h>
 #include <linux/spinlock.h>
@@ -132,6 +134,7 @@ struct heap_pressure {
  * @region_bytes: length of each region
  * @tables: pages of each mapped table, by page index in the region
  * @leaves: object memory, by leaf number; see pages.c
+ * @lazy: see lazy.c; under @fault_lock
  * @stock: pages beside those
  * @resident_pages: how many pages the leaves have
  * @released_pages: how many were given to the system
@@ -163,6 +166,7 @@ struct gcheap_heap {
 	u64 region_bytes[GCHEAP_REGIONS];
 	struct xarray tables[GCHEAP_REGIONS];
 	struct xarray leaves;
+	struct rb_root lazy;
 	struct gcheap_stock stock;
 	atomic_long_t resident_pages;
 	atomic_long_t released_pages;
@@ -267,6 +271,13 @@ void track_handed_out(struct vm_area_struct *vma, unsigned long addr, unsigned l
 void track_init(void);
 bool track_works(void);
 
+/* lazy.c */
+int lazy_begin(struct gcheap_heap *heap, unsigned long first, unsigned long count);
+void lazy_end(struct gcheap_heap *heap, unsigned long first);
+bool lazy_find(struct gcheap_heap *heap, unsigned long index, unsigned long *first,
+	       unsigned long *end);
+void lazy_destroy(struct gcheap_heap *heap);
+
 /* tables.c */
 void tables_init(struct gcheap_heap *heap);
 struct page *tables_find(struct gcheap_heap *heap, enum gcheap_region region,
@@ -276,7 +287,7 @@ struct page *tables_make(struct gcheap_heap *heap, enum gcheap_region region,
 void tables_destroy(struct gcheap_heap *heap);
 
 /* pages.c */
-#define PAGES_AROUND	16u	/* pages that a fault in a lazy object makes: 64 KiB */
+#define PAGES_AROUND	16u	/* pages that a fault maps, or in a lazy object makes: 64 KiB */
 
 void pages_init(struct gcheap_heap *heap);
 struct page *pages_find(struct gcheap_heap *heap, unsigned long index);

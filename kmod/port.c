@@ -45,6 +45,17 @@ void port_depopulate(struct heap *core, u32 page, u32 npages)
 			 (unsigned long)npages << HEAP_PAGE_SHIFT);
 }
 
+int port_lazy(struct heap *core, u32 page, u32 npages, bool lazy)
+{
+	struct gcheap_heap *heap = gcheap_heap_of(core);
+	unsigned long first = (unsigned long)page << HEAP_PAGE_SHIFT;
+
+	if (lazy)
+		return lazy_begin(heap, first, (unsigned long)npages << HEAP_PAGE_SHIFT);
+	lazy_end(heap, first);
+	return 0;
+}
+
 u64 port_release(struct heap *core, const struct gcheap_range *ranges, u32 count)
 {
 	struct gcheap_heap *heap = gcheap_heap_of(core);

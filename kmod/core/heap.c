@@ -166,7 +166,8 @@ static void pages_unback(struct heap *heap, u32 page, u32 npages)
  * Grows the heap so that it has a run of @npages, aligned to @align pages, of
  * which there is none now.
  * The run's memory comes before its tables, so that a request for more than there
- * is leaves no large tables behind; its pages still count as not backed.
+ * is leaves no large tables behind; its pages still count as not backed. With
+ * @old_data being NULL they get none.
  */
 static int heap_grow(struct heap *heap, u32 npages, u32 align, bool *old_data)
 {
@@ -180,7 +181,7 @@ static int heap_grow(struct heap *heap, u32 npages, u32 align, bool *old_data)
 	grow = round_up(grow, (u64)HEAP_GROW_PAGES);
 	if (grow > ph->reserve_pages - ph->end)
 		return -ENOSPC;
-	error = pages_back(heap, first, npages, old_data);
+	error = old_data ? pages_back(heap, first, npages, old_data) : 0;
 	if (error)
 		return error;
 	/* Tables are memory too, for which that of free pages may have to go. */
@@ -196,7 +197,8 @@ static int heap_grow(struct heap *heap, u32 npages, u32 align, bool *old_data)
 	return 0;
 
 depopulate:
-	pages_unback(heap, first, npages);
+	if (old_data)
+		pages_unback(heap, first, npages);
 	return error;
 }
 
@@ -271,6 +273,32 @@ u32 heap_pages_alloc_aligned(struct heap *heap, bool *needzero)
 	if (old_data)
 		*needzero = true;
 	return page;
+}
+
+u32 heap_pages_alloc_lazy(struct heap *heap, u32 npages)
+{
+	struct page_heap *ph = &heap->page_heap;
+	bool used_before;
+	u32 page = page_heap_alloc(ph, npages, &used_before);
+
+	if (!page && !heap_grow(heap, npages, 1, NULL))
+		page = page_heap_alloc(ph, npages, &used_before);
+	if (!page)
+		return 0;
+	/* Some of it may have old data, and the rest will be zero. */
+	if (page_heap_count_backed(ph, page, npages))
+		heap_pages_depopulate(heap, page, npages);
+	if (port_lazy(heap, page, npages, true)) {
+		page_heap_free(ph, page, npages);
+		return 0;
+	}
+	return page;
+}
+
+void heap_pages_end_lazy(struct heap *heap, u32 page, u32 npages)
+{
+	port_lazy(heap, page, npages, false);
+	heap_pages_depopulate(heap, page, npages);
 }
 
 bool heap_make_room(struct heap *heap)
@@ -403,14 +431,23 @@ int heap_refill(struct heap *heap, struct gcheap_refill *refill,
 	return 0;
 }
 
+/* The pages of a large object; 0: there are none. */
+static u32 large_alloc(struct heap *heap, u32 npages, bool lazy, bool *needzero)
+{
+	*needzero = false;
+	return lazy ? heap_pages_alloc_lazy(heap, npages) :
+		      heap_pages_alloc(heap, npages, needzero);
+}
+
 int heap_alloc_large(struct heap *heap, struct gcheap_alloc_large *alloc)
 {
+	bool lazy = alloc->flags & GCHEAP_ALLOC_LAZY;
 	u64 bytes = alloc->count;
 	bool needzero;
 	u64 npages;
 	u32 page;
 
-	if (alloc->flags)
+	if (alloc->flags & ~GCHEAP_ALLOC_LAZY)
 		return -EOPNOTSUPP;
 	if (alloc->reserved || !alloc->count)
 		return -EINVAL;
@@ -428,13 +465,15 @@ int heap_alloc_large(struct heap *heap, struct gcheap_alloc_large *alloc)
 	if (npages >= heap->page_heap.reserve_pages)
 		return -ENOMEM;
 	reclaim_for(heap, (u32)npages);
-	page = heap_pages_alloc(heap, (u32)npages, &needzero);
+	page = large_alloc(heap, (u32)npages, lazy, &needzero);
 	if (!page && heap_make_room(heap))
-		page = heap_pages_alloc(heap, (u32)npages, &needzero);
+		page = large_alloc(heap, (u32)npages, lazy, &needzero);
 	if (!page)
 		return -ENOMEM;
 	reclaim_spend(heap, (u32)npages);
 	span_init_large(heap, page, (u32)npages, alloc->type, bytes, needzero);
+	if (lazy)
+		heap_span(heap, page)->state |= GCHEAP_SPAN_LAZY;
 	sweep_in_proportion(heap, bytes);
 	alloc->out_page = page;
 	alloc->out_npages = (u32)npages;

@@ -207,6 +207,25 @@ u32 heap_pages_alloc_some(struct heap *heap, u32 npages, u32 most, u32 *count, b
 			  bool *needzero);
 
 /**
+ * heap_pages_alloc_lazy() - take a run of pages that get memory as they are touched
+ * @heap: the heap
+ * @npages: its length
+ *
+ * The memory is zero. The heap grows where it must.
+ *
+ * Return: its first page; 0: no reserve is left, or no memory for tables.
+ */
+u32 heap_pages_alloc_lazy(struct heap *heap, u32 npages);
+
+/**
+ * heap_pages_end_lazy() - take the memory of such a run away
+ * @heap: the heap
+ * @page: its first page; it is still taken, and its span no more in use
+ * @npages: its length
+ */
+void heap_pages_end_lazy(struct heap *heap, u32 page, u32 npages);
+
+/**
  * heap_pages_alloc_aligned() - take the pages of a chunk
  * @heap: the heap
  * @needzero: set to whether its memory was used before

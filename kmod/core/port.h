@@ -95,6 +95,22 @@ int port_populate(struct heap *heap, u32 page, u32 npages, bool *needzero);
 void port_depopulate(struct heap *heap, u32 page, u32 npages);
 
 /**
+ * port_lazy() - begin or end to back heap pages as they are touched
+ * @heap: the heap
+ * @page: first heap page
+ * @npages: how many; to end, all that it began with
+ * @lazy: begin or end
+ *
+ * When it begins, the pages have no memory; what they get is zero. When it has
+ * ended, a touch gets none any more, but what has come stays, until
+ * port_depopulate().
+ *
+ * Context: may sleep; the heap's lock is held.
+ * Return: 0; -ENOMEM, which only a begin can return.
+ */
+int port_lazy(struct heap *heap, u32 page, u32 npages, bool lazy);
+
+/**
  * port_release() - give the memory of heap pages to the system
  * @heap: the heap
  * @ranges: heap pages, none of which belongs to a span; in any order, but ranges

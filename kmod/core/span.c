@@ -176,6 +176,7 @@ void span_clear_pages(struct heap *heap, u32 page, u32 npages)
 u32 span_run_add(struct heap *heap, struct span_run *run, u32 page)
 {
 	struct gcheap_span *span = heap_span(heap, page);
+	bool lazy = span->state & GCHEAP_SPAN_LAZY;
 	u32 npages = span->npages;
 
 	/*
@@ -192,6 +193,8 @@ u32 span_run_add(struct heap *heap, struct span_run *run, u32 page)
 		quarantine_add(heap, page);
 	else
 		span_clear_pages(heap, page, npages);
+	if (lazy)
+		heap_pages_end_lazy(heap, page, npages);
 	heap->counters.freed_spans++;
 
 	if (page != run->page + run->npages)

@@ -53,17 +53,12 @@ static char *heap_memory(const struct local_backend *local, u32 page)
 	       ((size_t)page << GCHEAP_PAGE_SHIFT);
 }
 
-/*
- * Memory comes with the first touch: this counts, and makes accessible again what
- * port_depopulate() made inaccessible.
- */
-int port_populate(struct heap *heap, u32 page, u32 npages, bool *needzero)
+/* Makes accessible what port_depopulate() made inaccessible. */
+static int memory_open(struct local_backend *local, u32 page, u32 npages)
 {
-	struct local_backend *local = local_of_heap(heap);
 	u32 end = page + npages;
 	u32 at = page;
 
-	(void)needzero;		/* what was given back comes back as zeros */
 	while (at < end) {
 		u32 first = at;
 
@@ -81,6 +76,19 @@ int port_populate(struct heap *heap, u32 page, u32 npages, bool *needzero)
 			return -ENOMEM;
 		}
 	}
+	return 0;
+}
+
+/* Memory comes with the first touch: this counts. */
+int port_populate(struct heap *heap, u32 page, u32 npages, bool *needzero)
+{
+	struct local_backend *local = local_of_heap(heap);
+	u32 end = page + npages;
+	u32 at;
+
+	(void)needzero;		/* what was given back comes back as zeros */
+	if (memory_open(local, page, npages))
+		return -ENOMEM;
 	for (at = page; at < end; at++) {
 		if (bit_set_first(local->populated, at))
 			heap->counters.resident_bytes += GCHEAP_PAGE_BYTES;
@@ -111,6 +119,12 @@ void port_depopulate(struct heap *heap, u32 page, u32 npages)
 		return;
 	for (; page < end; page++)
 		bit_set_first(local->closed, page);
+}
+
+/* What is touched is not counted: nobody is told. */
+int port_lazy(struct heap *heap, u32 page, u32 npages, bool lazy)
+{
+	return lazy ? memory_open(local_of_heap(heap), page, npages) : 0;
 }
 
 /* Free pages stay accessible: thousands of them would each take a mapping. */

@@ -182,9 +182,18 @@ static void check_span(struct test_heap *th, u32 page, struct census *census)
 	u32 state = span->state & GCHEAP_SPAN_STATE_MASK;
 	u16 age = (u16)((u16)th->heap.generation - span->generation);
 
-	assert_int_equal(span->state & ~(GCHEAP_SPAN_STATE_MASK | GCHEAP_SPAN_NEEDZERO), 0);
+	assert_int_equal(span->state & ~(GCHEAP_SPAN_STATE_MASK | GCHEAP_SPAN_NEEDZERO |
+					 GCHEAP_SPAN_LAZY), 0);
 	assert_in_range(span->npages, 1, th->heap.heap_pages - page);
-	assert_true(test_heap_backed(th, page, span->npages));
+	if (span->state & GCHEAP_SPAN_LAZY) {
+		assert_int_equal(state, GCHEAP_SPAN_LARGE);
+		assert_false(span->state & GCHEAP_SPAN_NEEDZERO);
+	} else {
+		assert_true(test_heap_backed(th, page, span->npages));
+	}
+	for (u32 i = 0; i < span->npages; i++)
+		assert_int_equal(test_heap_is_lazy(th, page + i),
+				 !!(span->state & GCHEAP_SPAN_LAZY));
 	census->spans++;
 	census->pages += span->npages;
 
@@ -280,8 +289,10 @@ static void check_pages(struct test_heap *th, struct census *census)
 	assert_false(page_heap_is_free(&heap->page_heap, 0));
 	for (page = 0; page < heap->heap_pages; page++) {
 		check_tables(th, page);
+		/* What comes by a touch, nobody tells the heap of. */
 		assert_int_equal(page_heap_count_backed(&heap->page_heap, page, 1),
-				 test_heap_backed(th, page, 1));
+				 test_heap_backed(th, page, 1) &&
+				 !test_heap_is_lazy(th, page));
 	}
 	page = 1;
 	while (page < heap->heap_pages) {
@@ -296,6 +307,7 @@ static void check_pages(struct test_heap *th, struct census *census)
 			continue;
 		}
 		check_no_span(th, page);
+		assert_false(test_heap_is_lazy(th, page));
 		assert_true(page_heap_is_free(&heap->page_heap, page));
 		census->free++;
 		census->free_backed += test_heap_backed(th, page, 1);

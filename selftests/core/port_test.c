@@ -130,6 +130,40 @@ void port_depopulate(struct heap *heap, u32 page, u32 npages)
 	}
 }
 
+int port_lazy(struct heap *heap, u32 page, u32 npages, bool lazy)
+{
+	struct test_heap *th = (struct test_heap *)heap;
+	u32 i;
+
+	assert(page && npages && page + npages <= heap->page_heap.end);
+	for (i = page; i < page + npages; i++)
+		assert((th->lazy[i / 64] >> i % 64 & 1) != lazy);
+	if (lazy) {
+		assert(!test_heap_count_backed(th, page, npages));
+		if (call_fails())
+			return -ENOMEM;
+	}
+	for (i = page; i < page + npages; i++)
+		th->lazy[i / 64] ^= 1ull << i % 64;
+	return 0;
+}
+
+bool test_heap_is_lazy(const struct test_heap *th, u32 page)
+{
+	return th->lazy[page / 64] >> page % 64 & 1;
+}
+
+bool test_heap_touch(struct test_heap *th, u32 page)
+{
+	if (!test_heap_is_lazy(th, page))
+		return test_heap_backed(th, page, 1);
+	if (!test_heap_backed(th, page, 1)) {
+		th->backed[page / 64] |= 1ull << page % 64;
+		th->backed_pages++;
+	}
+	return true;
+}
+
 u64 port_release(struct heap *heap, const struct gcheap_range *ranges, u32 count)
 {
 	struct test_heap *th = (struct test_heap *)heap;
@@ -193,6 +227,7 @@ static void test_heap_free(struct test_heap *th)
 		free(th->tables[region]);
 	}
 	free(th->backed);
+	free(th->lazy);
 	free(th);
 }
 
@@ -222,6 +257,7 @@ struct test_heap *test_heap_new_flags(u32 layout, u64 reserve_bytes, u32 flags, 
 		th->tables[region] = zalloc_or_abort(th->table_pages[region], sizeof(void *));
 	}
 	th->backed = zalloc_or_abort(setup.reserve_bytes >> GCHEAP_PAGE_SHIFT >> 6, sizeof(u64));
+	th->lazy = zalloc_or_abort(setup.reserve_bytes >> GCHEAP_PAGE_SHIFT >> 6, sizeof(u64));
 	*error = heap_init(&th->heap, &setup);
 	if (*error) {
 		test_heap_free(th);

@@ -65,6 +65,7 @@ void port_test_interrupt(u64 n);
  * @backed: one bit a heap page: port_populate() has been asked for it
  * @depopulates: calls of port_depopulate()
  * @backed_pages: how many of them are set
+ * @lazy: one bit a heap page: between the two calls of port_lazy()
  */
 struct test_heap {
 	struct heap heap;
@@ -74,6 +75,7 @@ struct test_heap {
 	u64 *backed;
 	u64 depopulates;
 	u32 backed_pages;
+	u64 *lazy;
 };
 
 /**
@@ -91,6 +93,12 @@ void test_heap_destroy(struct test_heap *th);
 
 /* Whether all heap pages of a range have been backed with memory. */
 bool test_heap_backed(const struct test_heap *th, u32 page, u32 npages);
+
+/* Whether a page gets memory when it is touched. */
+bool test_heap_is_lazy(const struct test_heap *th, u32 page);
+
+/* What an access does; whether it finds memory. */
+bool test_heap_touch(struct test_heap *th, u32 page);
 
 /* How many of them have. */
 u32 test_heap_count_backed(const struct test_heap *th, u32 page, u32 npages);

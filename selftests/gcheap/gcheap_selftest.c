@@ -217,10 +217,12 @@ int cmd_give(int fd, const __u32 *pages, __u32 count)
 	return cmd_refill(fd, 0, 0, 0, pages, count, NULL, 0, NULL);
 }
 
-int cmd_alloc_large(int fd, __u32 type, __u64 count, struct gcheap_alloc_large *out)
+int cmd_alloc_large_flags(int fd, __u32 flags, __u32 type, __u64 count,
+			  struct gcheap_alloc_large *out)
 {
 	struct gcheap_alloc_large alloc = {
 		.size = sizeof(alloc),
+		.flags = flags,
 		.type = type,
 		.count = count,
 	};
@@ -229,6 +231,11 @@ int cmd_alloc_large(int fd, __u32 type, __u64 count, struct gcheap_alloc_large *
 	if (!ret && out)
 		*out = alloc;
 	return ret;
+}
+
+int cmd_alloc_large(int fd, __u32 type, __u64 count, struct gcheap_alloc_large *out)
+{
+	return cmd_alloc_large_flags(fd, 0, type, count, out);
 }
 
 int cmd_mark_start(int fd, struct gcheap_mark_start *out)

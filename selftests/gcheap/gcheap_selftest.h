@@ -200,6 +200,8 @@ int cmd_refill(int fd, __u32 type, __u32 size_class, __u32 want_bytes,
 	       const __u32 *returns, __u32 return_count,
 	       struct gcheap_grant *grants, __u32 grant_count, __u32 *granted);
 int cmd_alloc_large(int fd, __u32 type, __u64 count, struct gcheap_alloc_large *out);
+int cmd_alloc_large_flags(int fd, __u32 flags, __u32 type, __u64 count,
+			  struct gcheap_alloc_large *out);
 int cmd_mark_start(int fd, struct gcheap_mark_start *out);
 int cmd_sweep_start(int fd, struct gcheap_sweep_start *out);
 int cmd_sweep(int fd, __u64 max_spans, struct gcheap_sweep *out);
@@ -225,6 +227,8 @@ int cmd_give(int fd, const __u32 *pages, __u32 count);
 #define test_cmd_take(...)	 ASSERT_OK(cmd_take(self->heap.fd, __VA_ARGS__))
 #define test_cmd_give(...)	 ASSERT_OK(cmd_give(self->heap.fd, __VA_ARGS__))
 #define test_cmd_alloc_large(...) ASSERT_OK(cmd_alloc_large(self->heap.fd, __VA_ARGS__))
+#define test_cmd_alloc_large_flags(...) \
+	ASSERT_OK(cmd_alloc_large_flags(self->heap.fd, __VA_ARGS__))
 #define test_cmd_mark_start(...) ASSERT_OK(cmd_mark_start(self->heap.fd, __VA_ARGS__))
 #define test_cmd_sweep_start(...) ASSERT_OK(cmd_sweep_start(self->heap.fd, __VA_ARGS__))
 #define test_cmd_sweep(...)	 ASSERT_OK(cmd_sweep(self->heap.fd, __VA_ARGS__))

@@ -176,6 +176,7 @@ enum gcheap_span_state {
 
 #define GCHEAP_SPAN_STATE_MASK	0x0f
 #define GCHEAP_SPAN_NEEDZERO	0x10	/* free slots may hold old data */
+#define GCHEAP_SPAN_LAZY	0x20	/* memory comes as it is touched: GCHEAP_ALLOC_LAZY */
 
 /**
  * struct gcheap_span - the descriptor of the span that starts at a heap page
@@ -617,8 +618,9 @@ struct gcheap_refill {
 };
 
 /*
- * ALLOC_LARGE: back the object by memory as it is touched. A touch that finds none
- * gets SIGBUS, a system call EFAULT: for objects of which most will never be used.
+ * ALLOC_LARGE: back the object by memory as it is touched by its owner. A touch that
+ * finds none gets SIGBUS, a system call EFAULT: for objects of which most will never
+ * be used. The memory is zero.
  */
 #define GCHEAP_ALLOC_LAZY	_BITUL(0)
 
