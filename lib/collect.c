@@ -183,6 +183,7 @@ static __attribute__((noinline)) int collect_below(struct thread *thread)
 	struct mark_result result = { 0 };
 	struct cycle cycle = { 0 };
 	uint64_t flushed, marked;
+	uint32_t pressure;
 	int error;
 
 	if (heap->flags & GCHEAP_CONSERVATIVE_STACKS && !thread_holds_stack(thread, sp))
@@ -190,6 +191,7 @@ static __attribute__((noinline)) int collect_below(struct thread *thread)
 				 "was attached on: use frames and ambiguous roots, and open the "
 				 "heap without GCHEAP_CONSERVATIVE_STACKS");
 	cycle.start_ns = collect_clock_ns();
+	pressure = pressure_cycle_begins(heap);
 	error = cache_flush_all(thread);
 	cycle.before_bytes = heap->pacer.live_bytes + heap->pacer.taken_bytes;
 	if (!error)
@@ -204,6 +206,9 @@ static __attribute__((noinline)) int collect_below(struct thread *thread)
 	cycle.mark_ns = marked - flushed;
 
 	error = sweep_start(heap, &cycle, &result);
+	if (error)
+		return error;
+	pressure_cycle_ended(heap, pressure);
 	cycle.sweep_ns = collect_clock_ns() - marked;
 
 	cycle_count(heap, &cycle, &result);
@@ -228,7 +233,7 @@ int __attribute__((noinline)) collect_now(struct thread *thread)
 
 void collect_before_alloc(struct thread *thread, uint64_t bytes)
 {
-	if (pacer_is_due(&thread->heap->pacer, bytes))
+	if (pacer_is_due(&thread->heap->pacer, bytes) || pressure_is_due(thread->heap))
 		collect_now(thread);
 }
 

@@ -13,6 +13,7 @@
  *	cache		thread caches of slots
  *	mark		the marker
  *	pacer		when to collect
+ *	pressure	what to do when the system is short of memory
  *	collect, trace	a cycle: flush, mark, sweep; its line on stderr
  *	thread, alloc	attached threads; allocation
  *	inspect		find, pointer masks, stats
@@ -127,6 +128,7 @@ struct pacer {
  * @lock: guards @roots
  * @roots: registered roots
  * @pacer: when to collect
+ * @pressure_seen: the number of events in CTRL that was acted on
  * @thread: the attached mutator, or NULL
  * @marker: kept between cycles
  * @owner_mark: private memory (private.h): not 0 in the process that opened the
@@ -147,6 +149,7 @@ struct gcheap {
 	pthread_mutex_t lock;
 	struct roots roots;
 	struct pacer pacer;
+	uint32_t pressure_seen;
 	struct thread *thread;
 	struct marker *marker;
 	const uint32_t *owner_mark;
@@ -200,6 +203,15 @@ uint64_t pacer_goal(const struct pacer *pacer, uint64_t live_bytes, uint64_t roo
 		    uint64_t span_bytes);
 /* A cycle went through @root_bytes and found @live_bytes: sets the next trigger. */
 void pacer_cycle_ended(struct pacer *pacer, uint64_t live_bytes, uint64_t root_bytes);
+
+/* ---- pressure.c ------------------------------------------------------------- */
+
+/* Whether a cycle should run because the kernel wants memory. */
+bool pressure_is_due(struct gcheap *heap);
+/* A cycle begins: the level of pressure that it answers to. */
+uint32_t pressure_cycle_begins(struct gcheap *heap);
+/* It has freed what was dead: gives memory back if that was the wish. */
+void pressure_cycle_ended(struct gcheap *heap, uint32_t level);
 
 /* ---- collect.c -------------------------------------------------------------- */
 

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What the library does when the system is short of memory.
+ *
+ * The kernel counts in CTRL how often it wanted memory of the heap. One look at that
+ * number before each refill is all it costs. When the kernel wanted more than the heap
+ * had free (GCHEAP_PRESSURE_HIGH), a cycle is run, and all memory that is free after
+ * it is given back.
+ *
+ * A cycle that finds nothing helps nobody: it waits until the program has taken an
+ * eighth of what the last one found live, and PRESSURE_LEAST. Nothing of this happens
+ * with the local backend, which no kernel knows of: its number never changes.
+ */
+#include "heap.h"
+
+#include "backend/backend.h"
+
+#define PRESSURE_LEAST	((uint64_t)256 << 10)
+
+static uint32_t pressure_sequence(const struct gcheap *heap)
+{
+	/* Pairs with the kernel's release: the level is of this event or a later one. */
+	return __atomic_load_n(&heap->view.ctrl->pressure_sequence, __ATOMIC_ACQUIRE);
+}
+
+static uint32_t pressure_level(const struct gcheap *heap)
+{
+	return __atomic_load_n(&heap->view.ctrl->pressure, __ATOMIC_RELAXED);
+}
+
+bool pressure_is_due(struct gcheap *heap)
+{
+	uint32_t sequence = pressure_sequence(heap);
+	uint64_t taken = heap->pacer.taken_bytes;
+
+	if (sequence == heap->pressure_seen)
+		return false;
+	if (pressure_level(heap) < GCHEAP_PRESSURE_HIGH) {
+		heap->pressure_seen = sequence;
+		return false;
+	}
+	return taken >= PRESSURE_LEAST && taken >= heap->pacer.live_bytes / 8;
+}
+
+uint32_t pressure_cycle_begins(struct gcheap *heap)
+{
+	/* What comes after this is about what the cycle leaves. */
+	heap->pressure_seen = pressure_sequence(heap);
+	return pressure_level(heap);
+}
+
+void pressure_cycle_ended(struct gcheap *heap, uint32_t level)
+{
+	struct gcheap_scavenge scavenge = { .size = sizeof(scavenge), .max_bytes = UINT64_MAX };
+
+	/* After LIMIT the memory is wanted here: whoever failed tries again. */
+	if (level == GCHEAP_PRESSURE_HIGH)
+		backend_request(heap->backend, GCHEAP_OP_SCAVENGE, &scavenge);
+}
