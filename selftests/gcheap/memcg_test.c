@@ -9,6 +9,7 @@
 #define NAME	"gcheap_memcg_test"
 #define MIB	((__u64)1 << 20)
 #define OBJECTS	200
+#define SLOW	300	/* seconds; debug kernels need them */
 
 FIXTURE(memcg) {
 	struct machine before;
@@ -107,7 +108,7 @@ static int limit_of_large_objects(void *arg)
 	return 0;
 }
 
-TEST_F(memcg, limit_of_large_objects_fails_requests_and_kills_nobody)
+TEST_F_TIMEOUT(memcg, limit_of_large_objects_fails_requests_and_kills_nobody, SLOW)
 {
 	EXPECT_IN_CGROUP(limit_of_large_objects);
 }
@@ -163,7 +164,7 @@ static int limit_of_small_objects(void *arg)
 	return 0;
 }
 
-TEST_F(memcg, limit_of_small_objects_fails_requests_and_kills_nobody)
+TEST_F_TIMEOUT(memcg, limit_of_small_objects_fails_requests_and_kills_nobody, SLOW)
 {
 	EXPECT_IN_CGROUP(limit_of_small_objects);
 }
@@ -199,7 +200,7 @@ static int other_sizes(void *arg)
 	return cmd_alloc_large(heap.fd, 0, 32 * MIB, &large) == -ENOMEM ? 0 : 6;
 }
 
-TEST_F(memcg, limit_lets_free_pages_be_used_for_other_sizes)
+TEST_F_TIMEOUT(memcg, limit_lets_free_pages_be_used_for_other_sizes, SLOW)
 {
 	EXPECT_IN_CGROUP(other_sizes);
 }
@@ -233,7 +234,7 @@ static int stock(void *arg)
 	return heap_wrong(&heap) ? 5 : 0;
 }
 
-TEST_F(memcg, limit_lets_the_stock_be_used)
+TEST_F_TIMEOUT(memcg, limit_lets_the_stock_be_used, SLOW)
 {
 	EXPECT_IN_CGROUP(stock);
 }
@@ -278,7 +279,7 @@ static int neighbours(void *arg)
 	return status ? 20 + status : 0;
 }
 
-TEST_F(memcg, limit_does_not_kill_who_has_free_memory)
+TEST_F_TIMEOUT(memcg, limit_does_not_kill_who_has_free_memory, SLOW)
 {
 	EXPECT_IN_CGROUP(neighbours);
 }
@@ -305,7 +306,7 @@ static int ordinary_memory(void *arg)
 	return 0;
 }
 
-TEST_F(memcg, limit_takes_free_memory_of_heaps_for_ordinary_memory)
+TEST_F_TIMEOUT(memcg, limit_takes_free_memory_of_heaps_for_ordinary_memory, SLOW)
 {
 	EXPECT_IN_CGROUP(ordinary_memory);
 }
