@@ -416,6 +416,60 @@ TEST_F(watched, heap_that_has_ended_is_empty_in_debugfs)
 	close(heap.fd);
 }
 
+/* ---- huge pages ---------------------------------------------------------------------- */
+
+/* The lines of smaps about the mapping that begins at @addr, in @text; 0 or -errno. */
+static int smaps_of(const void *addr, char *lines, size_t size)
+{
+	FILE *file = fopen("/proc/self/smaps", "r");
+	char line[512], start[32];
+	bool inside = false;
+	size_t length = 0;
+
+	if (!file)
+		return -errno;
+	snprintf(start, sizeof(start), "%lx-", (unsigned long)(uintptr_t)addr);
+	lines[0] = 0;
+	while (fgets(line, sizeof(line), file)) {
+		/* Names of figures begin with a capital letter, mappings with a number. */
+		if (line[0] < 'A' || line[0] > 'Z')
+			inside = !strncmp(line, start, strlen(start));
+		if (inside && length + strlen(line) < size) {
+			strcpy(lines + length, line);
+			length += strlen(line);
+		}
+	}
+	fclose(file);
+	return length ? 0 : -ENOENT;
+}
+
+/* Whoever did not ask for huge pages gets none, and is not a candidate for them. */
+TEST_F(watched, heap_that_did_not_ask_for_huge_pages_has_none)
+{
+	static const char *const none[] = {
+		"AnonHugePages:", "ShmemPmdMapped:", "FilePmdMapped:", "THPeligible:",
+	};
+	char *flags;
+
+	test_cmd_alloc_large(0, 32 << 20, NULL);
+	ASSERT_OK(smaps_of(heap_mem(&self->heap, 0), text, sizeof(text)));
+	for (size_t i = 0; i < ARRAY_SIZE(none); i++) {
+		const char *line = strstr(text, none[i]);
+
+		/* Not all kernels are built with all of them. */
+		if (line)
+			EXPECT_EQ(0, strtol(line + strlen(none[i]), NULL, 10));
+	}
+	flags = strstr(text, "VmFlags:");
+	ASSERT_NE(NULL, flags);
+	/* It is a special mapping, of which no copy is made in a child. */
+	EXPECT_NE(NULL, strstr(flags, " mm"));
+	EXPECT_NE(NULL, strstr(flags, " dc"));
+	EXPECT_EQ(NULL, strstr(flags, " hg"));
+	test_cmd_stats(&self->counters);
+	EXPECT_EQ(0, self->counters.huge_bytes);
+}
+
 /* ---- while it is busy ---------------------------------------------------------------- */
 
 static volatile bool stop;
