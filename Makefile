@@ -37,7 +37,7 @@ Q := @
 say = @printf '  %-7s %s\n' $(1) $(patsubst $(B)/%,%,$(2))
 endif
 
-.PHONY: all help lib module tools examples bench-programs device-bench-programs tests kselftests sparse run check check-debug check-kcsan bench install clean
+.PHONY: all help lib module tools examples bench-programs device-bench-programs tests kselftests sparse run check check-debug check-kcsan soak bench install clean
 all: lib module tools examples
 
 help:
@@ -46,6 +46,7 @@ help:
 	@echo 'make check           installs what is missing, builds, runs every test; ends with the count'
 	@echo 'make check-debug     of these, what needs /dev/gcheap, on a kernel with KASAN, lockdep, kmemleak; builds that first'
 	@echo 'make check-kcsan     what runs in several threads, on a kernel with KCSAN; builds that first'
+	@echo 'make soak            heaps at work in a full memory cgroup: [SOAK_MINUTES=30] [SOAK_SEED=] [SOAK_LIMIT=192]'
 	@echo 'make bench           benchmarks beside the peers'
 	@echo 'make lib | module [KDIR=...] | tools | examples | sparse'
 	@echo 'make install         [DESTDIR=] [PREFIX=/usr/local]'
@@ -240,7 +241,11 @@ fuzz_sources_fuzz_type_add := selftests/core/port_test.c $(core_sources)
 $(foreach target,$(fuzz_targets),$(eval $(call program,$(B)/fuzz/$(target),fuzz,\
 	$(call objects,fuzz,core,selftests/fuzz/$(target).c $(fuzz_sources_$(target))),-fsanitize=fuzzer)))
 
-tests: $(core_tests:%=$(B)/asan/selftests/core/%) $(library_tests:%=$(B)/asan/selftests/library/%) \
+# Heaps with a model of what is in them, in a full memory cgroup: for a moment in `make check`, for long in `make soak`.
+$(eval $(call program,$(B)/selftests/soak/soak,normal,\
+	$(call objects,normal,internal,$(wildcard selftests/soak/*.c)),$(static_lib)))
+
+tests: $(B)/selftests/soak/soak $(core_tests:%=$(B)/asan/selftests/core/%) $(library_tests:%=$(B)/asan/selftests/library/%) \
 	$(library_tests:%=$(B)/selftests/library/%) $(library_tests:%=$(B)/selftests/library-shared/%) kselftests \
 	$(fuzz_targets:%=$(B)/fuzz/%)
 
@@ -272,6 +277,16 @@ check:
 check-debug check-kcsan:
 	$(Q)scripts/setup check bench debug
 	$(Q)$(PYTHON) selftests/run --kernel $(@:check-%=%)
+
+SOAK_MINUTES ?= 30
+SOAK_SEED ?=
+SOAK_LIMIT ?= 192
+SOAK_KERNEL ?= 6.12
+soak:
+	$(Q)scripts/setup run
+	$(Q)$(MAKE) $(jobs) module $(B)/selftests/soak/soak
+	$(Q)vm/run --kernel $(SOAK_KERNEL) --time $$(($(SOAK_MINUTES) * 60 + 600)) --env GCHEAP_BACKEND=device -- \
+		$(B)/selftests/soak/soak $$(($(SOAK_MINUTES) * 60)) $(or $(SOAK_SEED),$$(date +%s)) $(SOAK_LIMIT)
 
 bench:
 	$(Q)scripts/setup build bench
