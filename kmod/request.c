@@ -9,7 +9,7 @@
  *
  *	1. the caller must be the heap's owner
  *	2. the struct is copied in; its size decides what it holds
- *	3. it is copied out again unchanged: the answer will find room
+ *	3. its ends are written back unchanged: the answer will find room
  *	4. the heap is locked, and kmod/core validates and does the work
  *	5. the figures in CTRL are brought up to date, the answer copied out
  *
@@ -71,6 +71,7 @@ struct progress {
  * @piece: instead of @run: does a part of it, with the heap locked. Between the
  *	parts anybody may have done anything. 0, a negative errno, or REQUEST_MORE
  * @is_long: whether it is for a worker when it comes from a ring; NULL: never
+ * @pure: it changes nothing, so that it does no harm when its answer finds no room
  * @size: of its struct, in this version of the interface
  * @required: up to the last field that a caller must have
  */
@@ -79,9 +80,60 @@ struct request {
 	int (*piece)(struct gcheap_heap *heap, union request_args *args,
 		     struct progress *progress);
 	bool (*is_long)(struct gcheap_heap *heap, const union request_args *args);
+	bool pure;
 	u32 size;
 	u32 required;
 };
+
+/*
+ * Whether an answer will find room: memory of a page at most, so that it lies in two
+ * at most. @first and @last are what is written to its ends.
+ */
+static bool user_is_writable(void __user *user, u32 first, size_t bytes, u8 last)
+{
+	return !put_user(first, (u32 __user *)user) &&
+	       !put_user(last, (u8 __user *)user + bytes - 1);
+}
+
+/*
+ * Requests are short: words one by one are faster than a call that is made for pages,
+ * and the door to user memory is opened once.
+ */
+static bool user_read(void *to, const void __user *user, size_t bytes)
+{
+	size_t at;
+
+	if (!user_read_access_begin(user, bytes))
+		return false;
+	for (at = 0; bytes - at >= sizeof(u64); at += sizeof(u64))
+		unsafe_get_user(*(u64 *)(to + at), (const u64 __user *)(user + at), fault);
+	for (; at < bytes; at += sizeof(u32))
+		unsafe_get_user(*(u32 *)(to + at), (const u32 __user *)(user + at), fault);
+	user_read_access_end();
+	return true;
+
+fault:
+	user_read_access_end();
+	return false;
+}
+
+static bool user_write(void __user *user, const void *from, size_t bytes)
+{
+	size_t at;
+
+	if (!user_write_access_begin(user, bytes))
+		return false;
+	for (at = 0; bytes - at >= sizeof(u64); at += sizeof(u64))
+		unsafe_put_user(*(const u64 *)(from + at), (u64 __user *)(user + at), fault);
+	for (; at < bytes; at++)
+		unsafe_put_user(*(const u8 *)(from + at), (u8 __user *)(user + at), fault);
+	user_write_access_end();
+	return true;
+
+fault:
+	user_write_access_end();
+	return false;
+}
 
 /**
  * request_setup() - GCHEAP_OP_SETUP: make an open file a heap
@@ -172,6 +224,11 @@ free_copy:
 	return error;
 }
 
+/* Arrays of a REFILL that need no memory of their own. */
+#define REFILL_SMALL_BYTES	512u
+
+static_assert(GCHEAP_REFILL_MAX * sizeof(struct gcheap_grant) <= PAGE_SIZE);
+
 /**
  * request_refill() - GCHEAP_OP_REFILL: return spans and take others
  * @heap: the heap
@@ -193,6 +250,8 @@ static int request_refill(struct gcheap_heap *heap, union request_args *args)
 	size_t returns_bytes, grants_bytes;
 	struct gcheap_grant *grants;
 	struct central_key key = {};
+	u64 small[REFILL_SMALL_BYTES / sizeof(u64)];
+	void *arrays = small;
 	u32 *returns;
 	int error;
 
@@ -202,15 +261,18 @@ static int request_refill(struct gcheap_heap *heap, union request_args *args)
 		return error;
 	returns_bytes = refill->return_count * sizeof(*returns);
 	grants_bytes = refill->want_bytes ? refill->grant_count * sizeof(*grants) : 0;
-	grants = kmalloc(grants_bytes + returns_bytes, GCHEAP_GFP);
-	if (!grants)
-		return -ENOMEM;
-	returns = (void *)grants + grants_bytes;
+	if (grants_bytes + returns_bytes > sizeof(small)) {
+		arrays = kmalloc(grants_bytes + returns_bytes, GCHEAP_GFP);
+		if (!arrays)
+			return -ENOMEM;
+	}
+	grants = arrays;
+	returns = arrays + grants_bytes;
 
 	error = -EFAULT;
-	if (copy_from_user(returns, user_returns, returns_bytes))
+	if (!user_read(returns, user_returns, returns_bytes))
 		goto free_arrays;
-	if (clear_user(user_grants, grants_bytes))
+	if (grants_bytes && !user_is_writable(user_grants, 0, grants_bytes, 0))
 		goto free_arrays;
 	error = heap_refill_check(&heap->core, refill, returns, &key);
 	if (error)
@@ -218,10 +280,11 @@ static int request_refill(struct gcheap_heap *heap, union request_args *args)
 	error = heap_refill(&heap->core, refill, returns, grants, &key);
 	if (error)
 		goto free_arrays;
-	if (copy_to_user(user_grants, grants, refill->out_granted * sizeof(*grants)))
+	if (!user_write(user_grants, grants, refill->out_granted * sizeof(*grants)))
 		error = -EFAULT;
 free_arrays:
-	kfree(grants);
+	if (arrays != small)
+		kfree(arrays);
 	return error;
 }
 
@@ -478,10 +541,14 @@ static bool always_is_long(struct gcheap_heap *heap, const union request_args *a
 
 #define REQUEST(op, type, last_required, ...)				\
 	[op] = {							\
-		.size = sizeof(type),					\
+		.size = sizeof(type) +					\
+			BUILD_BUG_ON_ZERO(sizeof(type) % sizeof(u64)),	\
 		.required = offsetofend(type, last_required),		\
 		__VA_ARGS__						\
 	}
+
+/* user_read() knows whole words only. */
+static_assert(sizeof(union request_args) % sizeof(u64) == 0);
 
 static const struct request requests[GCHEAP_OPS] = {
 	REQUEST(GCHEAP_OP_SETUP, struct gcheap_setup, out_region_bytes,
@@ -499,7 +566,7 @@ static const struct request requests[GCHEAP_OPS] = {
 	REQUEST(GCHEAP_OP_SWEEP, struct gcheap_sweep, out_unswept_spans,
 		.piece = request_sweep, .is_long = sweep_is_long),
 	REQUEST(GCHEAP_OP_STATS, struct gcheap_heap_stats, flags,
-		.run = request_stats),
+		.run = request_stats, .pure = true),
 	REQUEST(GCHEAP_OP_FREE_LARGE, struct gcheap_free_large, page,
 		.run = request_free_large),
 	REQUEST(GCHEAP_OP_RECLAIM, struct gcheap_reclaim, out_left,
@@ -634,12 +701,16 @@ int request_handle(struct gcheap_heap *heap, u32 op, void __user *user, bool now
 		return -EINVAL;
 	if (size > PAGE_SIZE)
 		return -E2BIG;
-	error = copy_struct_from_user(&args, request->size, user, size);
+	if (size == request->size)
+		error = user_read(&args, user, size) ? 0 : -EFAULT;
+	else
+		error = copy_struct_from_user(&args, request->size, user, size);
 	if (error)
 		return error;
 	args.size = size;	/* it may have been changed in between */
 	known = min(size, request->size);
-	if (copy_to_user(user, &args, known))
+	if (!request->pure &&
+	    !user_is_writable(user, size, known, ((const u8 *)&args)[known - 1]))
 		return -EFAULT;
 
 	begin = trace_request_begin(op);
@@ -656,5 +727,5 @@ int request_handle(struct gcheap_heap *heap, u32 op, void __user *user, bool now
 	/* What was done in pieces is done: its caller hears how much it is. */
 	if (error && !(error == -EINTR && request->piece && progress.begun))
 		return error;
-	return copy_to_user(user, &args, known) ? -EFAULT : error;
+	return user_write(user, &args, known) ? error : -EFAULT;
 }

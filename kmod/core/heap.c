@@ -112,6 +112,17 @@ void heap_update_counters(struct heap *heap)
 	heap->counters.free_bytes = (u64)heap->page_heap.backed_pages << GCHEAP_PAGE_SHIFT;
 }
 
+/* Word by word: a reader beside this sees each figure whole. */
+static void counters_copy(struct gcheap_counters *to, const struct gcheap_counters *from)
+{
+	const u64 *words = (const u64 *)from;
+	u64 *copy = (u64 *)to;
+	size_t i;
+
+	for (i = 0; i < sizeof(*to) / sizeof(*words); i++)
+		WRITE_ONCE(copy[i], words[i]);
+}
+
 void heap_publish(struct heap *heap)
 {
 	struct gcheap_ctrl *ctrl = heap->ctrl;
@@ -119,7 +130,7 @@ void heap_publish(struct heap *heap)
 	heap_update_counters(heap);
 	ctrl->abi = GCHEAP_ABI;
 	ctrl->layout = heap->layout;
-	ctrl->counters = heap->counters;
+	counters_copy(&ctrl->counters, &heap->counters);
 	WRITE_ONCE(ctrl->heap_pages, heap->heap_pages);
 	WRITE_ONCE(ctrl->mark_table, heap->mark_table);
 	WRITE_ONCE(ctrl->generation, heap->generation);
@@ -561,7 +572,7 @@ int heap_stats(struct heap *heap, struct gcheap_heap_stats *stats)
 	if (stats->flags)
 		return -EOPNOTSUPP;
 	heap_update_counters(heap);
-	stats->out_counters = heap->counters;
+	counters_copy(&stats->out_counters, &heap->counters);
 	return 0;
 }
 
