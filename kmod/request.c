@@ -480,9 +480,9 @@ static int request_chunk_ready(struct gcheap_heap *heap, union request_args *arg
 
 /*
  * Which requests are for a worker when they come from a ring, so that what is
- * submitted behind them need not wait. Within these bounds a request takes about
- * as long as it takes to hand it to a worker and hear of it; see
- * Documentation/io-uring.md. The heap is locked.
+ * submitted behind them need not wait. The bounds are chosen so that what stays below
+ * them is no more work than a large REFILL; see Documentation/io-uring.md. The heap is
+ * locked.
  */
 #define SHORT_BYTES	(256u << 10)	/* of object memory populated */
 #define SHORT_HEAP	4096u		/* heap pages walked: 32 MiB */
