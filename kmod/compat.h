@@ -84,23 +84,24 @@ static inline unsigned long compat_get_unmapped_area(struct file *file, unsigned
 }
 
 /**
- * compat_memcg_margin() - pages that the caller's memory cgroup still lacks to
- *	its limit, or that of the ancestor which is nearest to its own
+ * compat_memcg_margin() - pages that a memory cgroup still lacks to its limit, or
+ *	that of the ancestor which is nearest to its own
+ * @memcg: the cgroup; NULL: the caller's
  *
  * No function that tells this is exported, so the counters are read, which the
  * kernel's headers declare.
  *
- * Return: the number of pages; ULONG_MAX where nothing limits the caller.
+ * Return: the number of pages; ULONG_MAX where nothing limits the cgroup.
  */
-static inline unsigned long compat_memcg_margin(void)
+static inline unsigned long compat_memcg_margin(struct mem_cgroup *memcg)
 {
 	unsigned long margin = ULONG_MAX;
 #ifdef CONFIG_MEMCG
 	struct page_counter *counter;
-	struct mem_cgroup *memcg;
 
 	rcu_read_lock();
-	memcg = mem_cgroup_from_task(current);
+	if (!memcg)
+		memcg = mem_cgroup_from_task(current);
 	for (counter = memcg ? &memcg->memory : NULL; counter; counter = counter->parent) {
 		unsigned long max = READ_ONCE(counter->max);
 		unsigned long used = page_counter_read(counter);
@@ -110,6 +111,39 @@ static inline unsigned long compat_memcg_margin(void)
 	rcu_read_unlock();
 #endif
 	return margin;
+}
+
+/* The caller's memory cgroup, with a reference; NULL when it is @known, or none. */
+static inline struct mem_cgroup *compat_memcg_get_other(struct mem_cgroup *known)
+{
+#ifdef CONFIG_MEMCG
+	bool same;
+
+	rcu_read_lock();
+	same = mem_cgroup_from_task(current) == known;
+	rcu_read_unlock();
+	return same || !current->mm ? NULL : get_mem_cgroup_from_mm(current->mm);
+#else
+	return NULL;
+#endif
+}
+
+/* One more reference to what may be NULL. */
+static inline struct mem_cgroup *compat_memcg_get(struct mem_cgroup *memcg)
+{
+#ifdef CONFIG_MEMCG
+	if (memcg)
+		css_get(&memcg->css);
+#endif
+	return memcg;
+}
+
+static inline void compat_memcg_put(struct mem_cgroup *memcg)
+{
+#ifdef CONFIG_MEMCG
+	if (memcg)
+		css_put(&memcg->css);
+#endif
 }
 
 /* The bytes of a submission queue entry that are the command's own. */

@@ -77,6 +77,11 @@ static int __init gcheap_init(void)
 
 	BUILD_BUG_ON(PAGE_SIZE != PORT_TABLE_PAGE_BYTES);
 
+	error = zero_start();
+	if (error) {
+		pr_err("cannot start the worker: error %d\n", error);
+		return error;
+	}
 	gcheap_debugfs_init();
 	error = pressure_init();
 	if (error)
@@ -94,6 +99,7 @@ exit_pressure:
 	pressure_exit();
 exit_debugfs:
 	gcheap_debugfs_exit();
+	zero_stop();
 	return error;
 }
 
@@ -102,6 +108,7 @@ static void __exit gcheap_exit(void)
 	misc_deregister(&gcheap_device);
 	pressure_exit();
 	gcheap_debugfs_exit();
+	zero_stop();
 	WARN_ON_ONCE(atomic64_read(&gcheap_object_bytes));
 	WARN_ON_ONCE(atomic64_read(&gcheap_stock_bytes));
 	WARN_ON_ONCE(atomic64_read(&gcheap_table_bytes));

@@ -15,7 +15,9 @@
  *	tables.c	physical pages of the mapped tables
  *	lazy.c		which parts of object memory get pages as they are touched
  *	pages.c		which page of object memory is where
- *	supply.c	where these pages come from; the stock; limits
+ *	supply.c	where these pages come from; limits
+ *	stock.c		pages that belong to a heap and are mapped nowhere
+ *	zero.c		the worker that zeroes pages of the stock
  *	pressure.c	shortage of memory: the list of heaps, poll()
  *	fdinfo.c	a heap's figures in /proc/PID/fdinfo
  *	debugfs.c	what a heap consists of, in debugfs
@@ -37,6 +39,7 @@
  *					from them
  *	4. i_mmap_rwsem			taken inside unmap_mapping_pages()
  *	5. gcheap_stock.lock, heap_pressure.lock	spinlocks
+ *	6. the worker's list		a spinlock, in zero.c
  *
  * Memory reclaim, which any allocation may turn to, takes fault_lock to release
  * pages. So whoever holds it must not reclaim: heap_fault_lock() sees to that.
@@ -77,11 +80,16 @@
 
 /**
  * struct gcheap_stock - pages that belong to a heap and are mapped nowhere
- * @lock: of the lists and their lengths
+ * @lock: of all but @zero_node and @zero_ended, which are zero.c's
  * @zeroed: pages that are zero
  * @dirty: pages with old data of the heap
  * @zeroed_pages: length of @zeroed
  * @dirty_pages: length of @dirty
+ * @demand: pages to have ahead at most, for as many were needed
+ * @trims: how often the stock was given back
+ * @memcg: what pages ahead are charged to, with a reference; may be NULL
+ * @zero_node: in the worker's list; empty: not there
+ * @zero_ended: the heap is going away
  */
 struct gcheap_stock {
 	spinlock_t lock;		/* level 5 */
@@ -89,6 +97,11 @@ struct gcheap_stock {
 	struct list_head dirty;
 	unsigned long zeroed_pages;
 	unsigned long dirty_pages;
+	unsigned long demand;
+	unsigned long trims;
+	struct mem_cgroup *memcg;
+	struct list_head zero_node;
+	bool zero_ended;
 };
 
 /**
@@ -138,6 +151,7 @@ struct heap_pressure {
  * @stock: pages beside those
  * @resident_pages: how many pages the leaves have
  * @released_pages: how many were given to the system
+ * @zeroed_pages: how many were zeroed ahead of demand
  * @held_pages: all that counts for the limits: leaves, stock and tables
  * @ended: @owner has ended: nobody may map a page; set under @fault_lock
  * @owner_watch: see file.c
@@ -170,6 +184,7 @@ struct gcheap_heap {
 	struct gcheap_stock stock;
 	atomic_long_t resident_pages;
 	atomic_long_t released_pages;
+	atomic_long_t zeroed_pages;
 	atomic_long_t held_pages;
 	bool ended;
 	struct delayed_work owner_watch;
@@ -303,6 +318,9 @@ void pages_counters(struct gcheap_heap *heap);
 void pages_destroy(struct gcheap_heap *heap);
 
 /* supply.c */
+#define SUPPLY_LARGE_ORDER	9u	/* 2 MiB */
+#define SUPPLY_SMALL_ORDER	4u	/* 64 KiB */
+#define SUPPLY_SLACK		512u	/* pages that a memory cgroup shall have left */
 
 /**
  * struct supply - pages for one request
@@ -328,21 +346,37 @@ struct supply {
 	bool old_data;
 };
 
-void supply_init(struct gcheap_heap *heap);
 bool supply_charge(struct gcheap_heap *heap, unsigned int count);
 void supply_uncharge(struct gcheap_heap *heap, unsigned long count);
 int supply_check_slack(struct gcheap_heap *heap, unsigned int count);
+int supply_block(struct gcheap_heap *heap, unsigned int order, gfp_t gfp,
+		 struct list_head *pages);
 void supply_begin(struct supply *supply, struct gcheap_heap *heap, unsigned long count);
 int supply_ensure(struct supply *supply, unsigned long count);
 struct page *supply_next(struct supply *supply);
 void supply_end(struct supply *supply);
 void supply_undo(struct supply *supply, struct list_head *taken);
-struct page *supply_one_zeroed(struct gcheap_heap *heap);
-unsigned long supply_keep(struct gcheap_heap *heap, struct list_head *pages, unsigned long most);
 unsigned long supply_release(struct gcheap_heap *heap, struct list_head *pages);
-unsigned long supply_trim(struct gcheap_heap *heap, unsigned long most);
+
+/* stock.c */
+void stock_init(struct gcheap_heap *heap);
+void pages_move(struct list_head *from, struct list_head *to, unsigned long count);
+void stock_take(struct supply *supply, unsigned long count);
+struct page *stock_one_zeroed(struct gcheap_heap *heap);
+void stock_put(struct gcheap_heap *heap, struct list_head *pages, unsigned long count,
+	       bool zeroed);
+unsigned long stock_keep(struct gcheap_heap *heap, struct list_head *pages, unsigned long most);
+unsigned long stock_trim(struct gcheap_heap *heap, unsigned long most);
 unsigned long supply_stock_pages(const struct gcheap_heap *heap);
-void supply_destroy(struct gcheap_heap *heap);
+void stock_demand(struct gcheap_heap *heap);
+bool stock_zero_some(struct gcheap_heap *heap);
+void stock_destroy(struct gcheap_heap *heap);
+
+/* zero.c */
+int zero_start(void);
+void zero_stop(void);
+void zero_kick(struct gcheap_heap *heap);
+void zero_forget(struct gcheap_heap *heap);
 
 /* pressure.c */
 int pressure_init(void);

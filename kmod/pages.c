@@ -366,7 +366,7 @@ int pages_fault_in(struct gcheap_heap *heap, unsigned long index, unsigned long 
 		struct page *page;
 
 		if (!*slot) {
-			page = supply_one_zeroed(heap);
+			page = stock_one_zeroed(heap);
 			if (!page)
 				break;
 			WRITE_ONCE(*slot, page);
@@ -396,7 +396,7 @@ void pages_depopulate(struct gcheap_heap *heap, unsigned long first, unsigned lo
 	LIST_HEAD(pages);
 
 	pages_remove(heap, first, first + count, false, &pages);
-	supply_keep(heap, &pages, ULONG_MAX);
+	stock_keep(heap, &pages, ULONG_MAX);
 }
 
 /**
@@ -425,7 +425,7 @@ unsigned long pages_release(struct gcheap_heap *heap, unsigned long first, unsig
 void pages_init(struct gcheap_heap *heap)
 {
 	xa_init_flags(&heap->leaves, XA_FLAGS_ACCOUNT);
-	supply_init(heap);
+	stock_init(heap);
 }
 
 /**
@@ -440,6 +440,7 @@ void pages_counters(struct gcheap_heap *heap)
 
 	counters->resident_bytes = (u64)atomic_long_read(&heap->resident_pages) << PAGE_SHIFT;
 	counters->stock_bytes = (u64)supply_stock_pages(heap) << PAGE_SHIFT;
+	counters->zeroed_bytes = (u64)atomic_long_read(&heap->zeroed_pages) << PAGE_SHIFT;
 	counters->released_bytes = (u64)atomic_long_read(&heap->released_pages) << PAGE_SHIFT;
 }
 
@@ -468,5 +469,5 @@ void pages_destroy(struct gcheap_heap *heap)
 		cond_resched();
 	}
 	xa_destroy(&heap->leaves);
-	supply_destroy(heap);
+	stock_destroy(heap);
 }

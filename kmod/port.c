@@ -72,7 +72,7 @@ u64 port_trim(struct heap *core, u64 max_bytes)
 {
 	u64 pages = min_t(u64, DIV_ROUND_UP_ULL(max_bytes, PAGE_SIZE), ULONG_MAX);
 
-	return (u64)supply_trim(gcheap_heap_of(core), pages) << PAGE_SHIFT;
+	return (u64)stock_trim(gcheap_heap_of(core), pages) << PAGE_SHIFT;
 }
 
 void port_counters(struct heap *core)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Where the pages of object memory come from, and what a heap keeps of them.
+ * Where the pages of object memory come from.
  *
  * Pages come in blocks of 2 MiB or 64 KiB that are split at once, so that each page
  * lives on its own, or singly: the largest block that a request can use, or that is
@@ -8,15 +8,8 @@
  * a large one is spared most of the work of the page allocator. Where memory is
  * fragmented, smaller blocks do.
  *
- * What a block has too much, and what a heap has taken out of use (pages.c), is the
- * heap's stock: pages that belong to it and are mapped nowhere, in two lists. Those
- * of one list are zero; those of the other have old data of the same heap, and go
- * back to it without being zeroed. A page leaves the heap only for the system, which
- * zeroes it for whoever gets it next. A page that others hold a reference to (direct
- * I/O that is under way) never enters the stock.
- *
- * The stock is bounded, by STOCK_PAGES and a share of the heap, and there is none
- * near the limit of a memory cgroup.
+ * What a heap has in stock (stock.c) comes before that, and what a block has too much
+ * goes there.
  *
  * Pages are charged to the memory cgroup of whoever asks. At its limit a request
  * must fail with -ENOMEM; but a cgroup that is full of heap pages to the last
@@ -37,15 +30,8 @@
 
 #define SUPPLY_GFP	(GFP_HIGHUSER | __GFP_ZERO | __GFP_ACCOUNT | __GFP_NOWARN)
 
-#define LARGE_ORDER	9u		/* 2 MiB */
-#define SMALL_ORDER	4u		/* 64 KiB */
-#define HEAP_SHARE	16u		/* a block is this part of the heap at most */
-
-#define STOCK_PAGES	2048u		/* 8 MiB: a chunk of a user arena */
-#define STOCK_SHARE	8u		/* and this part of the heap */
-
-#define SLACK		512u		/* pages, 2 MiB */
-#define SLACK_CREDIT	256u		/* half of the slack is left at worst */
+#define HEAP_SHARE	16u	/* a block is this part of the heap at most */
+#define SLACK_CREDIT	256u	/* pages: half of the slack is left at worst */
 
 static unsigned long max_bytes;
 module_param(max_bytes, ulong, 0644);
@@ -111,13 +97,13 @@ int supply_check_slack(struct gcheap_heap *heap, unsigned int count)
 	unsigned int probed;
 	LIST_HEAD(slack);
 
-	if (compat_memcg_margin() >= SLACK + count)
+	if (compat_memcg_margin(NULL) >= SUPPLY_SLACK + count)
 		return 0;
 	if (count > SLACK_CREDIT)
 		return -ENOMEM;
 	if (atomic_sub_return(count, &heap->slack_credit) >= 0)
 		return 0;
-	for (probed = 0; probed < SLACK; probed++) {
+	for (probed = 0; probed < SUPPLY_SLACK; probed++) {
 		page = alloc_page(GCHEAP_GFP);
 		if (!page)
 			break;
@@ -128,84 +114,13 @@ int supply_check_slack(struct gcheap_heap *heap, unsigned int count)
 		__free_page(page);
 	}
 	atomic_set(&heap->slack_credit, 0);
-	if (probed < SLACK)
+	if (probed < SUPPLY_SLACK)
 		return -ENOMEM;
 	atomic_set(&heap->slack_credit, SLACK_CREDIT - count);
 	return 0;
 }
 
-/* ---- the stock -------------------------------------------------------------- */
-
-static unsigned long stock_pages(const struct gcheap_stock *stock)
-{
-	return stock->zeroed_pages + stock->dirty_pages;
-}
-
-static void stock_account(struct gcheap_heap *heap, long count)
-{
-	atomic64_add(count * (long)PAGE_SIZE, &gcheap_stock_bytes);
-}
-
-/* How many pages the stock may have. */
-static unsigned long stock_limit(const struct gcheap_heap *heap)
-{
-	if (compat_memcg_margin() < 4 * SLACK)
-		return 0;
-	return STOCK_PAGES + atomic_long_read(&heap->resident_pages) / STOCK_SHARE;
-}
-
-/* Moves the first @count pages of a list to the end of another. */
-static void pages_move(struct list_head *from, struct list_head *to, unsigned long count)
-{
-	while (count--)
-		list_move_tail(from->next, to);
-}
-
-/* Takes up to @count pages of each list of the stock. */
-static void stock_take(struct supply *supply, unsigned long count)
-{
-	struct gcheap_stock *stock = &supply->heap->stock;
-	unsigned long zeroed = 0, dirty = 0;
-
-	spin_lock(&stock->lock);
-	if (stock->zeroed_pages >= count) {
-		zeroed = count;
-	} else {
-		/* Zeroed pages would be wasted beside others. */
-		dirty = min(stock->dirty_pages, count);
-		zeroed = min(stock->zeroed_pages, count - dirty);
-	}
-	pages_move(&stock->zeroed, &supply->zeroed, zeroed);
-	pages_move(&stock->dirty, &supply->dirty, dirty);
-	stock->zeroed_pages -= zeroed;
-	stock->dirty_pages -= dirty;
-	spin_unlock(&stock->lock);
-	supply->zeroed_pages += zeroed;
-	supply->dirty_pages += dirty;
-	supply->recycled += zeroed + dirty;
-	stock_account(supply->heap, -(long)(zeroed + dirty));
-}
-
-/* Puts all pages of a list, @count, into the stock, which has room for them. */
-static void stock_put(struct gcheap_heap *heap, struct list_head *pages, unsigned long count,
-		      bool zeroed)
-{
-	struct gcheap_stock *stock = &heap->stock;
-
-	if (!count)
-		return;
-	spin_lock(&stock->lock);
-	if (zeroed) {
-		list_splice_tail_init(pages, &stock->zeroed);
-		stock->zeroed_pages += count;
-	} else {
-		/* What was used last is the likeliest to be in a cache. */
-		list_splice_init(pages, &stock->dirty);
-		stock->dirty_pages += count;
-	}
-	spin_unlock(&stock->lock);
-	stock_account(heap, (long)count);
-}
+/* ---- to the system --------------------------------------------------------- */
 
 /* Gives pages, all of a list, to the system. Others may still hold references. */
 static unsigned long pages_put(struct gcheap_heap *heap, struct list_head *pages)
@@ -231,38 +146,6 @@ static unsigned long pages_put(struct gcheap_heap *heap, struct list_head *pages
 }
 
 /**
- * supply_keep() - take pages out of use, but keep them for the heap
- * @heap: the heap
- * @pages: list of pages, which nobody has mapped any more; it is emptied
- * @most: keep no more than this
- *
- * Context: may sleep.
- * Return: how many were kept; the system has got the others.
- */
-unsigned long supply_keep(struct gcheap_heap *heap, struct list_head *pages, unsigned long most)
-{
-	unsigned long limit = stock_limit(heap);
-	unsigned long have = stock_pages(&heap->stock);
-	struct page *page, *next;
-	unsigned long kept = 0;
-	LIST_HEAD(dirty);
-
-	most = min(most, limit - min(limit, have));
-	list_for_each_entry_safe(page, next, pages, lru) {
-		if (kept == most)
-			break;
-		/* Also one that is pinned. */
-		if (page_ref_count(page) != 1)
-			continue;
-		list_move(&page->lru, &dirty);
-		kept++;
-	}
-	stock_put(heap, &dirty, kept, false);
-	pages_put(heap, pages);
-	return kept;
-}
-
-/**
  * supply_release() - give pages to the system
  * @heap: the heap
  * @pages: list of pages, which nobody has mapped any more; it is emptied
@@ -278,78 +161,6 @@ unsigned long supply_release(struct gcheap_heap *heap, struct list_head *pages)
 	return count;
 }
 
-/**
- * supply_trim() - give pages of the stock to the system
- * @heap: the heap
- * @most: how many at most
- *
- * Context: may sleep; works also while memory is being reclaimed.
- * Return: how many were given.
- */
-unsigned long supply_trim(struct gcheap_heap *heap, unsigned long most)
-{
-	struct gcheap_stock *stock = &heap->stock;
-	unsigned long zeroed, dirty;
-	LIST_HEAD(pages);
-
-	spin_lock(&stock->lock);
-	dirty = min(stock->dirty_pages, most);
-	zeroed = min(stock->zeroed_pages, most - dirty);
-	pages_move(&stock->dirty, &pages, dirty);
-	pages_move(&stock->zeroed, &pages, zeroed);
-	stock->dirty_pages -= dirty;
-	stock->zeroed_pages -= zeroed;
-	spin_unlock(&stock->lock);
-	stock_account(heap, -(long)(dirty + zeroed));
-	return supply_release(heap, &pages);
-}
-
-/**
- * supply_stock_pages() - how many pages are in a heap's stock
- * @heap: the heap
- *
- * Context: any; the number may change at any time.
- */
-unsigned long supply_stock_pages(const struct gcheap_heap *heap)
-{
-	return READ_ONCE(heap->stock.zeroed_pages) + READ_ONCE(heap->stock.dirty_pages);
-}
-
-/**
- * supply_one_zeroed() - take a zeroed page from the stock
- * @heap: the heap
- *
- * Zeroes one when there are only others.
- *
- * Context: may sleep, but allocates nothing.
- * Return: the page, or NULL when there is none.
- */
-struct page *supply_one_zeroed(struct gcheap_heap *heap)
-{
-	struct gcheap_stock *stock = &heap->stock;
-	struct page *page = NULL;
-	bool zeroed = false;
-
-	spin_lock(&stock->lock);
-	if (stock->zeroed_pages) {
-		page = list_first_entry(&stock->zeroed, struct page, lru);
-		stock->zeroed_pages--;
-		zeroed = true;
-	} else if (stock->dirty_pages) {
-		page = list_first_entry(&stock->dirty, struct page, lru);
-		stock->dirty_pages--;
-	}
-	if (page)
-		list_del(&page->lru);
-	spin_unlock(&stock->lock);
-	if (!page)
-		return NULL;
-	stock_account(heap, -1);
-	if (!zeroed)
-		clear_highpage(page);
-	return page;
-}
-
 /* ---- pages for one request -------------------------------------------------- */
 
 /* The largest block that suits a need of @count pages. */
@@ -358,40 +169,56 @@ static unsigned int block_order(const struct gcheap_heap *heap, unsigned long co
 	unsigned long most = max_t(unsigned long, count,
 				   atomic_long_read(&heap->resident_pages) / HEAP_SHARE);
 
-	if (most >= BIT(LARGE_ORDER))
-		return LARGE_ORDER;
-	return most >= BIT(SMALL_ORDER) ? SMALL_ORDER : 0;
+	if (most >= BIT(SUPPLY_LARGE_ORDER))
+		return SUPPLY_LARGE_ORDER;
+	return most >= BIT(SUPPLY_SMALL_ORDER) ? SUPPLY_SMALL_ORDER : 0;
 }
 
-/* Allocates a block and splits it. */
-static int block_alloc(struct supply *supply, unsigned int order)
+/**
+ * supply_block() - allocate a block and split it
+ * @heap: the heap
+ * @order: of the block
+ * @gfp: how hard to try, beside what is done without reclaiming memory
+ * @pages: list, at whose end the pages are put, zeroed
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int supply_block(struct gcheap_heap *heap, unsigned int order, gfp_t gfp,
+		 struct list_head *pages)
 {
 	const unsigned int count = 1u << order;
-	gfp_t gfp = SUPPLY_GFP;
 	struct page *page;
 	unsigned int i;
 
-	if (!supply_charge(supply->heap, count))
+	if (!supply_charge(heap, count))
 		return -ENOMEM;
-	if (supply_check_slack(supply->heap, count))
-		goto uncharge;
-	if (order == LARGE_ORDER)
-		gfp &= ~__GFP_RECLAIM;	/* it is not worth much trouble */
-	else
-		gfp |= order ? __GFP_NORETRY : __GFP_RETRY_MAYFAIL;
-	page = alloc_pages(gfp, order);
-	if (!page)
-		goto uncharge;
+	page = alloc_pages((SUPPLY_GFP & ~__GFP_RECLAIM) | gfp, order);
+	if (!page) {
+		supply_uncharge(heap, count);
+		return -ENOMEM;
+	}
 	if (order)
 		split_page(page, order);
 	for (i = 0; i < count; i++)
-		list_add_tail(&page[i].lru, &supply->zeroed);
-	supply->zeroed_pages += count;
+		list_add_tail(&page[i].lru, pages);
 	return 0;
+}
 
-uncharge:
-	supply_uncharge(supply->heap, count);
-	return -ENOMEM;
+/* A block for a request. */
+static int supply_more(struct supply *supply, unsigned int order)
+{
+	gfp_t gfp = 0;
+
+	/* A large one is not worth much trouble. */
+	if (order == SUPPLY_SMALL_ORDER)
+		gfp = __GFP_RECLAIM | __GFP_NORETRY;
+	else if (!order)
+		gfp = __GFP_RECLAIM | __GFP_RETRY_MAYFAIL;
+	if (supply_check_slack(supply->heap, 1u << order) ||
+	    supply_block(supply->heap, order, gfp, &supply->zeroed))
+		return -ENOMEM;
+	supply->zeroed_pages += 1u << order;
+	return 0;
 }
 
 /**
@@ -404,7 +231,7 @@ uncharge:
  */
 void supply_begin(struct supply *supply, struct gcheap_heap *heap, unsigned long count)
 {
-	*supply = (struct supply){ .heap = heap, .order = LARGE_ORDER, .wanted = count };
+	*supply = (struct supply){ .heap = heap, .order = SUPPLY_LARGE_ORDER, .wanted = count };
 	INIT_LIST_HEAD(&supply->zeroed);
 	INIT_LIST_HEAD(&supply->dirty);
 	stock_take(supply, count);
@@ -424,12 +251,12 @@ int supply_ensure(struct supply *supply, unsigned long count)
 		unsigned long need = supply->wanted - supply->zeroed_pages - supply->dirty_pages;
 		unsigned int order = min(supply->order, block_order(supply->heap, need));
 
-		if (!block_alloc(supply, order))
+		if (!supply_more(supply, order))
 			continue;
 		if (!order)
 			return -ENOMEM;
 		/* Smaller blocks from now on. */
-		supply->order = order == LARGE_ORDER ? SMALL_ORDER : 0;
+		supply->order = order == SUPPLY_LARGE_ORDER ? SUPPLY_SMALL_ORDER : 0;
 	}
 	return 0;
 }
@@ -469,6 +296,7 @@ void supply_end(struct supply *supply)
 {
 	stock_put(supply->heap, &supply->zeroed, supply->zeroed_pages, true);
 	stock_put(supply->heap, &supply->dirty, supply->dirty_pages, false);
+	stock_demand(supply->heap);
 }
 
 /**
@@ -494,29 +322,5 @@ void supply_undo(struct supply *supply, struct list_head *taken)
 	stock_put(supply->heap, &pages, zeroed, true);
 	recycled -= zeroed;
 	pages_put(supply->heap, &supply->zeroed);
-	supply_keep(supply->heap, taken, recycled);
-}
-
-/* ---- life ------------------------------------------------------------------- */
-
-/**
- * supply_init() - prepare a heap to have a stock
- * @heap: the heap, new
- */
-void supply_init(struct gcheap_heap *heap)
-{
-	spin_lock_init(&heap->stock.lock);
-	INIT_LIST_HEAD(&heap->stock.zeroed);
-	INIT_LIST_HEAD(&heap->stock.dirty);
-}
-
-/**
- * supply_destroy() - free the stock
- * @heap: the heap
- *
- * Context: may sleep.
- */
-void supply_destroy(struct gcheap_heap *heap)
-{
-	supply_trim(heap, ULONG_MAX);
+	stock_keep(supply->heap, taken, recycled);
 }

@@ -54,10 +54,10 @@ struct page *tables_make(struct gcheap_heap *heap, enum gcheap_region region,
 
 	lockdep_assert_held(&heap->lock);
 	/* Memory of the stock is better used here. */
-	if (!supply_charge(heap, 1) && (!supply_trim(heap, 1) || !supply_charge(heap, 1)))
+	if (!supply_charge(heap, 1) && (!stock_trim(heap, 1) || !supply_charge(heap, 1)))
 		return NULL;
 	if (supply_check_slack(heap, 1) &&
-	    (!supply_trim(heap, ULONG_MAX) || supply_check_slack(heap, 1)))
+	    (!stock_trim(heap, ULONG_MAX) || supply_check_slack(heap, 1)))
 		goto uncharge;
 	page = alloc_page(GCHEAP_GFP | __GFP_ZERO);
 	if (!page)

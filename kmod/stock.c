@@ -1,0 +1,400 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * A heap's stock: pages that belong to it and are mapped nowhere.
+ *
+ * They are in two lists. Those of one are zero: what a block had too much
+ * (supply.c), and what was zeroed ahead of demand. Those of the other have old data:
+ * they were taken out of use by this heap, and go back to it without being zeroed. A
+ * page leaves the heap only for the system, which zeroes it for whoever gets it next.
+ * A page that others hold a reference to (direct I/O that is under way) never enters
+ * the stock.
+ *
+ * What is taken out of use is kept up to STOCK_PAGES and a share of the heap, and not
+ * at all near the limit of a memory cgroup.
+ *
+ * Ahead of demand, the worker (zero.c) zeroes old pages, and allocates and zeroes
+ * others: for each page that requests have needed one at most, so that it stops when
+ * they do; up to the parameter zero_ahead_bytes, and a share of the heap; on behalf of
+ * the memory cgroup that made the last request, and never near its limit; and without
+ * reclaiming memory from anybody.
+ */
+#include <linux/highmem.h>
+#include <linux/list.h>
+#include <linux/moduleparam.h>
+
+#include "compat.h"
+#include "module.h"
+
+#define STOCK_PAGES	2048u		/* 8 MiB: a chunk of a user arena */
+#define STOCK_SHARE	8u		/* of the heap; also of what is zeroed ahead */
+
+#define ZERO_BATCH	16u		/* pages that are zeroed before others may wait */
+
+static unsigned long zero_ahead_bytes = 4ul << 20;
+module_param(zero_ahead_bytes, ulong, 0644);
+MODULE_PARM_DESC(zero_ahead_bytes,
+		 "Most memory to zero for a heap ahead of demand, in bytes; 0: zero none");
+
+static void stock_account(struct gcheap_heap *heap, long count)
+{
+	atomic64_add(count * (long)PAGE_SIZE, &gcheap_stock_bytes);
+}
+
+/* How many pages the stock may have. */
+static unsigned long stock_limit(const struct gcheap_heap *heap)
+{
+	if (compat_memcg_margin(NULL) < 4 * SUPPLY_SLACK)
+		return 0;
+	return STOCK_PAGES + atomic_long_read(&heap->resident_pages) / STOCK_SHARE;
+}
+
+/**
+ * pages_move() - move pages from one list to the end of another
+ * @from: the list; it is long enough
+ * @to: the other
+ * @count: how many
+ */
+void pages_move(struct list_head *from, struct list_head *to, unsigned long count)
+{
+	while (count--)
+		list_move_tail(from->next, to);
+}
+
+/**
+ * stock_take() - take pages for a request
+ * @supply: the request's, whose lists get them
+ * @count: how many at most
+ *
+ * Context: any.
+ */
+void stock_take(struct supply *supply, unsigned long count)
+{
+	struct gcheap_stock *stock = &supply->heap->stock;
+	unsigned long zeroed = 0, dirty = 0;
+
+	spin_lock(&stock->lock);
+	if (stock->zeroed_pages >= count) {
+		zeroed = count;
+	} else {
+		/* Zeroed pages would be wasted beside others. */
+		dirty = min(stock->dirty_pages, count);
+		zeroed = min(stock->zeroed_pages, count - dirty);
+	}
+	pages_move(&stock->zeroed, &supply->zeroed, zeroed);
+	pages_move(&stock->dirty, &supply->dirty, dirty);
+	stock->zeroed_pages -= zeroed;
+	stock->dirty_pages -= dirty;
+	/* What the stock could not give without old data. */
+	stock->demand += count - dirty;
+	spin_unlock(&stock->lock);
+	supply->zeroed_pages += zeroed;
+	supply->dirty_pages += dirty;
+	supply->recycled += zeroed + dirty;
+	stock_account(supply->heap, -(long)(zeroed + dirty));
+}
+
+/**
+ * stock_one_zeroed() - take a zeroed page
+ * @heap: the heap
+ *
+ * Zeroes one when there are only others.
+ *
+ * Context: may sleep, but allocates nothing.
+ * Return: the page, or NULL when there is none.
+ */
+struct page *stock_one_zeroed(struct gcheap_heap *heap)
+{
+	struct gcheap_stock *stock = &heap->stock;
+	struct page *page = NULL;
+	bool zeroed = false;
+
+	spin_lock(&stock->lock);
+	if (stock->zeroed_pages) {
+		page = list_first_entry(&stock->zeroed, struct page, lru);
+		stock->zeroed_pages--;
+		zeroed = true;
+	} else if (stock->dirty_pages) {
+		page = list_first_entry(&stock->dirty, struct page, lru);
+		stock->dirty_pages--;
+	}
+	if (page)
+		list_del(&page->lru);
+	spin_unlock(&stock->lock);
+	if (!page)
+		return NULL;
+	stock_account(heap, -1);
+	if (!zeroed)
+		clear_highpage(page);
+	return page;
+}
+
+/**
+ * stock_put() - put pages into the stock
+ * @heap: the heap
+ * @pages: list of pages, which nobody else knows; it is emptied
+ * @count: how many they are
+ * @zeroed: whether they are zero
+ *
+ * Context: any.
+ */
+void stock_put(struct gcheap_heap *heap, struct list_head *pages, unsigned long count,
+	       bool zeroed)
+{
+	struct gcheap_stock *stock = &heap->stock;
+
+	if (!count)
+		return;
+	spin_lock(&stock->lock);
+	if (zeroed) {
+		list_splice_tail_init(pages, &stock->zeroed);
+		stock->zeroed_pages += count;
+	} else {
+		/* What was used last is the likeliest to be in a cache. */
+		list_splice_init(pages, &stock->dirty);
+		stock->dirty_pages += count;
+	}
+	spin_unlock(&stock->lock);
+	stock_account(heap, (long)count);
+}
+
+/**
+ * stock_keep() - take pages out of use, but keep them for the heap
+ * @heap: the heap
+ * @pages: list of pages, which nobody has mapped any more; it is emptied
+ * @most: keep no more than this
+ *
+ * Context: may sleep.
+ * Return: how many were kept; the system has got the others.
+ */
+unsigned long stock_keep(struct gcheap_heap *heap, struct list_head *pages, unsigned long most)
+{
+	unsigned long limit = stock_limit(heap);
+	struct page *page, *next;
+	unsigned long kept = 0;
+	LIST_HEAD(dirty);
+
+	most = min(most, limit - min(limit, supply_stock_pages(heap)));
+	list_for_each_entry_safe(page, next, pages, lru) {
+		if (kept == most)
+			break;
+		/* Also one that is pinned. */
+		if (page_ref_count(page) != 1)
+			continue;
+		list_move(&page->lru, &dirty);
+		kept++;
+	}
+	stock_put(heap, &dirty, kept, false);
+	if (kept)
+		zero_kick(heap);
+	supply_release(heap, pages);
+	return kept;
+}
+
+/**
+ * stock_trim() - give pages of the stock to the system
+ * @heap: the heap
+ * @most: how many at most
+ *
+ * Context: may sleep; works also while memory is being reclaimed.
+ * Return: how many were given.
+ */
+unsigned long stock_trim(struct gcheap_heap *heap, unsigned long most)
+{
+	struct gcheap_stock *stock = &heap->stock;
+	unsigned long zeroed, dirty;
+	LIST_HEAD(pages);
+
+	spin_lock(&stock->lock);
+	dirty = min(stock->dirty_pages, most);
+	zeroed = min(stock->zeroed_pages, most - dirty);
+	pages_move(&stock->dirty, &pages, dirty);
+	pages_move(&stock->zeroed, &pages, zeroed);
+	stock->dirty_pages -= dirty;
+	stock->zeroed_pages -= zeroed;
+	stock->demand = 0;
+	stock->trims++;
+	spin_unlock(&stock->lock);
+	stock_account(heap, -(long)(dirty + zeroed));
+	return supply_release(heap, &pages);
+}
+
+/**
+ * supply_stock_pages() - how many pages are in a heap's stock
+ * @heap: the heap
+ *
+ * Context: any; the number may change at any time.
+ */
+unsigned long supply_stock_pages(const struct gcheap_heap *heap)
+{
+	return READ_ONCE(heap->stock.zeroed_pages) + READ_ONCE(heap->stock.dirty_pages);
+}
+
+/* ---- ahead of demand -------------------------------------------------------- */
+
+/* How many zeroed pages a heap should have in stock. */
+static unsigned long ahead_limit(const struct gcheap_heap *heap)
+{
+	return min_t(unsigned long, READ_ONCE(zero_ahead_bytes) >> PAGE_SHIFT,
+		     atomic_long_read(&heap->resident_pages) / STOCK_SHARE);
+}
+
+/* How many pages to allocate ahead now; @stock->lock is held. */
+static unsigned long ahead_pages(const struct gcheap_heap *heap)
+{
+	const struct gcheap_stock *stock = &heap->stock;
+	unsigned long limit = ahead_limit(heap);
+	unsigned long have = stock->zeroed_pages + stock->dirty_pages;
+
+	return min(stock->demand, limit - min(limit, have));
+}
+
+/**
+ * stock_demand() - a request has been served: have pages for the next one
+ * @heap: the heap
+ *
+ * Context: may sleep; called by the task whose memory cgroup pays.
+ */
+void stock_demand(struct gcheap_heap *heap)
+{
+	struct gcheap_stock *stock = &heap->stock;
+	struct mem_cgroup *memcg;
+	bool kick;
+
+	if (!READ_ONCE(zero_ahead_bytes))
+		return;
+	memcg = compat_memcg_get_other(READ_ONCE(stock->memcg));
+	spin_lock(&stock->lock);
+	if (memcg)
+		swap(memcg, stock->memcg);
+	/* What is too much is forgotten: the demand was long ago, or cannot be met. */
+	stock->demand = min(stock->demand, ahead_limit(heap));
+	/* Not for each of a few pages: to wake the worker costs as much as some of them. */
+	kick = ahead_pages(heap) >= max(BIT(SUPPLY_SMALL_ORDER), ahead_limit(heap) / 2);
+	spin_unlock(&stock->lock);
+	compat_memcg_put(memcg);
+	if (kick)
+		zero_kick(heap);
+}
+
+/* Puts zeroed pages into the stock, unless it was trimmed meanwhile. */
+static void stock_put_ahead(struct gcheap_heap *heap, struct list_head *pages,
+			    unsigned long count, unsigned long trims)
+{
+	struct gcheap_stock *stock = &heap->stock;
+
+	atomic_long_add(count, &heap->zeroed_pages);
+	spin_lock(&stock->lock);
+	if (stock->trims == trims) {
+		list_splice_tail_init(pages, &stock->zeroed);
+		stock->zeroed_pages += count;
+	}
+	spin_unlock(&stock->lock);
+	if (list_empty(pages))
+		stock_account(heap, (long)count);
+	else
+		supply_release(heap, pages);
+}
+
+/* Zeroes old pages. Return: whether there were any. */
+static bool stock_zero_old(struct gcheap_heap *heap)
+{
+	struct gcheap_stock *stock = &heap->stock;
+	unsigned long count, trims, i;
+	struct page *page;
+	LIST_HEAD(pages);
+
+	/* From the end: those that would be used last. */
+	spin_lock(&stock->lock);
+	count = min_t(unsigned long, stock->dirty_pages, ZERO_BATCH);
+	stock->dirty_pages -= count;
+	for (i = 0; i < count; i++)
+		list_move(stock->dirty.prev, &pages);
+	trims = stock->trims;
+	spin_unlock(&stock->lock);
+	if (!count)
+		return false;
+	stock_account(heap, -(long)count);
+	list_for_each_entry(page, &pages, lru)
+		clear_highpage(page);
+	stock_put_ahead(heap, &pages, count, trims);
+	return true;
+}
+
+/*
+ * Allocates a block ahead. A small one: as many pages of a large one would be zeroed
+ * in one go, while others may wait for this CPU. Return: whether there was need, and
+ * memory.
+ */
+static bool stock_zero_new(struct gcheap_heap *heap)
+{
+	const unsigned long count = BIT(SUPPLY_SMALL_ORDER);
+	struct gcheap_stock *stock = &heap->stock;
+	struct mem_cgroup *memcg;
+	unsigned long trims;
+	LIST_HEAD(pages);
+	bool made;
+
+	spin_lock(&stock->lock);
+	made = ahead_pages(heap) >= count;
+	trims = stock->trims;
+	memcg = compat_memcg_get(stock->memcg);
+	spin_unlock(&stock->lock);
+
+	made = made && compat_memcg_margin(memcg) >= 4 * SUPPLY_SLACK;
+	if (made) {
+		struct mem_cgroup *old = set_active_memcg(memcg);
+
+		made = !supply_block(heap, SUPPLY_SMALL_ORDER, 0, &pages);
+		set_active_memcg(old);
+	}
+	compat_memcg_put(memcg);
+	spin_lock(&stock->lock);
+	/* Where there is no memory now, wait for the next request. */
+	stock->demand = made ? stock->demand - min(stock->demand, count) : 0;
+	spin_unlock(&stock->lock);
+	if (made)
+		stock_put_ahead(heap, &pages, count, trims);
+	return made;
+}
+
+/**
+ * stock_zero_some() - work ahead of demand, for a short while
+ * @heap: the heap
+ *
+ * Context: the worker.
+ * Return: whether there may be more to do.
+ */
+bool stock_zero_some(struct gcheap_heap *heap)
+{
+	if (!READ_ONCE(zero_ahead_bytes))
+		return false;
+	return stock_zero_old(heap) || stock_zero_new(heap);
+}
+
+/* ---- life ------------------------------------------------------------------- */
+
+/**
+ * stock_init() - prepare a heap to have a stock
+ * @heap: the heap, new
+ */
+void stock_init(struct gcheap_heap *heap)
+{
+	spin_lock_init(&heap->stock.lock);
+	INIT_LIST_HEAD(&heap->stock.zeroed);
+	INIT_LIST_HEAD(&heap->stock.dirty);
+	INIT_LIST_HEAD(&heap->stock.zero_node);
+}
+
+/**
+ * stock_destroy() - free the stock
+ * @heap: the heap; it will not be used any more
+ *
+ * Context: may sleep.
+ */
+void stock_destroy(struct gcheap_heap *heap)
+{
+	zero_forget(heap);
+	stock_trim(heap, ULONG_MAX);
+	compat_memcg_put(heap->stock.memcg);
+	heap->stock.memcg = NULL;
+}
