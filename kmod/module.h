@@ -302,6 +302,7 @@ struct page *tables_make(struct gcheap_heap *heap, enum gcheap_region region,
 void tables_destroy(struct gcheap_heap *heap);
 
 /* pages.c */
+#define HEAP_PAGE_SHIFT	(GCHEAP_PAGE_SHIFT - PAGE_SHIFT) /* pages in a heap page */
 #define PAGES_AROUND	16u	/* pages that a fault maps, or in a lazy object makes: 64 KiB */
 
 void pages_init(struct gcheap_heap *heap);
@@ -313,7 +314,8 @@ int pages_fault_prepare(struct gcheap_heap *heap, unsigned long index, unsigned 
 int pages_fault_in(struct gcheap_heap *heap, unsigned long index, unsigned long first,
 		   unsigned long end);
 void pages_depopulate(struct gcheap_heap *heap, unsigned long first, unsigned long count);
-unsigned long pages_release(struct gcheap_heap *heap, unsigned long first, unsigned long count);
+unsigned long pages_release(struct gcheap_heap *heap, const struct gcheap_range *ranges,
+			    u32 count);
 void pages_counters(struct gcheap_heap *heap);
 void pages_destroy(struct gcheap_heap *heap);
 

@@ -29,11 +29,13 @@
  * struct pages_leaf - pages of 2 MiB of the heap
  * @pages: LEAF_PAGES of them, NULL: not there
  * @present: how many are there
+ * @next_empty: in a list of leaves that are about to be freed
  * @made: those made by the request that is running
  */
 struct pages_leaf {
 	struct page **pages;
 	unsigned int present;
+	struct pages_leaf *next_empty;
 	DECLARE_BITMAP(made, LEAF_PAGES);
 };
 
@@ -44,10 +46,18 @@ static struct pages_leaf *leaf_find(struct gcheap_heap *heap, unsigned long inde
 
 static void leaf_free(struct pages_leaf *leaf)
 {
-	if (!leaf)
-		return;
 	kfree(leaf->pages);
 	kfree(leaf);
+}
+
+static void leaves_free(struct pages_leaf *leaf)
+{
+	while (leaf) {
+		struct pages_leaf *next = leaf->next_empty;
+
+		leaf_free(leaf);
+		leaf = next;
+	}
 }
 
 /* The leaf of page @index, which may be new; NULL: out of memory. Needs no lock. */
@@ -84,13 +94,21 @@ static void pages_account(struct gcheap_heap *heap, long count)
 
 /* ---- taking pages away ------------------------------------------------------ */
 
-/*
- * Takes the pages @first ... @end - 1 of one leaf away from page faults, or only
- * those just made. The caller unmaps them and disposes of the list. Return: the
- * leaf, when it is empty now and the caller should free it.
+/**
+ * struct removal - pages on their way out
+ * @only_made: take away only those just made
+ * @pages: the pages, not yet unmapped
+ * @empty: leaves that have no page any more, to be freed without fault_lock
  */
-static struct pages_leaf *leaf_remove(struct gcheap_heap *heap, unsigned long first,
-				      unsigned long end, bool only_made, struct list_head *list)
+struct removal {
+	bool only_made;
+	struct list_head pages;
+	struct pages_leaf *empty;
+};
+
+/* Takes the pages @first ... @end - 1 of one leaf away from page faults; how many. */
+static unsigned int leaf_remove(struct gcheap_heap *heap, unsigned long first,
+				unsigned long end, struct removal *removal)
 {
 	struct pages_leaf *leaf = leaf_find(heap, first);
 	unsigned int i = first % LEAF_PAGES;
@@ -100,45 +118,52 @@ static struct pages_leaf *leaf_remove(struct gcheap_heap *heap, unsigned long fi
 	lockdep_assert_held(&heap->lock);
 	lockdep_assert_held(&heap->fault_lock);
 	if (!leaf)
-		return NULL;
+		return 0;
 	for (; i <= last; i++) {
 		struct page *page = leaf->pages[i];
 
-		if (!page || (only_made && !test_bit(i, leaf->made)))
+		if (!page || (removal->only_made && !test_bit(i, leaf->made)))
 			continue;
 		leaf->pages[i] = NULL;
-		list_add_tail(&page->lru, list);
+		list_add_tail(&page->lru, &removal->pages);
 		count++;
 	}
 	leaf->present -= count;
 	pages_account(heap, -(long)count);
-	if (leaf->present)
-		return NULL;
-	xa_erase(&heap->leaves, first >> LEAF_SHIFT);
-	return leaf;
+	if (!leaf->present) {
+		xa_erase(&heap->leaves, first >> LEAF_SHIFT);
+		leaf->next_empty = removal->empty;
+		removal->empty = leaf;
+	}
+	return count;
 }
 
-/* Takes pages away, and unmaps them. They are in @list then. */
+/* No fault finds the pages any more; one may have before. */
+static void pages_unmap(struct gcheap_heap *heap, unsigned long first, unsigned long end)
+{
+	unmap_mapping_pages(heap->inode->i_mapping, region_pgoff(GCHEAP_REGION_HEAP) + first,
+			    end - first, false);
+}
+
+/* Takes pages away, and unmaps them. They are in @pages then. */
 static void pages_remove(struct gcheap_heap *heap, unsigned long first, unsigned long end,
-			 bool only_made, struct list_head *list)
+			 bool only_made, struct list_head *pages)
 {
 	unsigned long at, next;
 
 	for (at = first; at < end; at = next) {
-		struct list_head *last = list->prev;
-		struct pages_leaf *empty;
-		unsigned int flags;
+		struct removal removal = { .only_made = only_made };
+		unsigned int flags, count;
 
+		INIT_LIST_HEAD(&removal.pages);
 		next = min(round_down(at, LEAF_PAGES) + LEAF_PAGES, end);
 		flags = heap_fault_lock(heap);
-		empty = leaf_remove(heap, at, next, only_made, list);
+		count = leaf_remove(heap, at, next, &removal);
 		heap_fault_unlock(heap, flags);
-		leaf_free(empty);
-		/* No fault finds the pages any more; one may have before. */
-		if (list->prev != last)
-			unmap_mapping_pages(heap->inode->i_mapping,
-					    region_pgoff(GCHEAP_REGION_HEAP) + at, next - at,
-					    false);
+		leaves_free(removal.empty);
+		if (count)
+			pages_unmap(heap, at, next);
+		list_splice_tail(&removal.pages, pages);
 		cond_resched();
 	}
 }
@@ -399,21 +424,87 @@ void pages_depopulate(struct gcheap_heap *heap, unsigned long first, unsigned lo
 	stock_keep(heap, &pages, ULONG_MAX);
 }
 
+/* An extent of the heap in one or two leaves, and how many pages were there. */
+struct extent {
+	unsigned long first;
+	unsigned long end;
+	unsigned int count;
+};
+
+#define EXTENTS	32u	/* that are taken away under one fault_lock */
+
+static unsigned long extents_release(struct gcheap_heap *heap, struct extent *extents,
+				     unsigned int count)
+{
+	struct removal removal = { };
+	unsigned int flags, i;
+
+	INIT_LIST_HEAD(&removal.pages);
+	flags = heap_fault_lock(heap);
+	for (i = 0; i < count; i++) {
+		struct extent *extent = &extents[i];
+		unsigned long middle = min(round_up(extent->first + 1, LEAF_PAGES), extent->end);
+
+		extent->count = leaf_remove(heap, extent->first, middle, &removal);
+		if (middle < extent->end)
+			extent->count += leaf_remove(heap, middle, extent->end, &removal);
+	}
+	heap_fault_unlock(heap, flags);
+	leaves_free(removal.empty);
+	for (i = 0; i < count; i++) {
+		if (extents[i].count)
+			pages_unmap(heap, extents[i].first, extents[i].end);
+	}
+	cond_resched();
+	return supply_release(heap, &removal.pages);
+}
+
 /**
- * pages_release() - give the memory of a part of the heap to the system
+ * pages_release() - give the memory of parts of the heap to the system
  * @heap: the heap
- * @first: number of the first page in the HEAP region
+ * @ranges: which, in heap pages
  * @count: how many
  *
- * Context: may sleep; @heap->lock is held.
+ * Each part that is unmapped costs a walk of the page tables and a flush of the TLBs,
+ * so that ranges that follow each other are one. No function that is exported would
+ * do several parts with one flush. (To unmap all from the first range to the last, and
+ * to map again what should have stayed, is cheaper only where that is less than five
+ * pages a range, and would make page faults of it meanwhile.)
+ *
+ * Context: may sleep; @heap->lock is held. Allocates nothing.
  * Return: how many pages were given.
  */
-unsigned long pages_release(struct gcheap_heap *heap, unsigned long first, unsigned long count)
+unsigned long pages_release(struct gcheap_heap *heap, const struct gcheap_range *ranges,
+			    u32 count)
 {
-	LIST_HEAD(pages);
+	struct extent extents[EXTENTS];
+	unsigned long released = 0;
+	unsigned int filled = 0;
+	u32 i;
 
-	pages_remove(heap, first, first + count, false, &pages);
-	return supply_release(heap, &pages);
+	for (i = 0; i < count; i++) {
+		unsigned long at = (unsigned long)ranges[i].page << HEAP_PAGE_SHIFT;
+		unsigned long end = at + ((unsigned long)ranges[i].npages << HEAP_PAGE_SHIFT);
+
+		while (at < end) {
+			struct extent *last = filled ? &extents[filled - 1] : NULL;
+			unsigned long next = min(at + LEAF_PAGES, end);
+
+			if (last && at == last->end && next - last->first <= LEAF_PAGES) {
+				last->end = next;
+			} else if (last && next == last->first && last->end - at <= LEAF_PAGES) {
+				last->first = at;
+			} else {
+				if (filled == EXTENTS) {
+					released += extents_release(heap, extents, filled);
+					filled = 0;
+				}
+				extents[filled++] = (struct extent){ .first = at, .end = next };
+			}
+			at = next;
+		}
+	}
+	return filled ? released + extents_release(heap, extents, filled) : released;
 }
 
 /* ---- life ------------------------------------------------------------------- */

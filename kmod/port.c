@@ -30,9 +30,6 @@ void *port_table_page(struct heap *core, enum gcheap_region region, u64 offset)
 	return page ? page_address(page) : NULL;
 }
 
-/* Pages of the system in a heap page. */
-#define HEAP_PAGE_SHIFT	(GCHEAP_PAGE_SHIFT - PAGE_SHIFT)
-
 int port_populate(struct heap *core, u32 page, u32 npages, bool *needzero)
 {
 	return pages_populate(gcheap_heap_of(core), (unsigned long)page << HEAP_PAGE_SHIFT,
@@ -58,14 +55,7 @@ int port_lazy(struct heap *core, u32 page, u32 npages, bool lazy)
 
 u64 port_release(struct heap *core, const struct gcheap_range *ranges, u32 count)
 {
-	struct gcheap_heap *heap = gcheap_heap_of(core);
-	u64 pages = 0;
-	u32 i;
-
-	for (i = 0; i < count; i++)
-		pages += pages_release(heap, (unsigned long)ranges[i].page << HEAP_PAGE_SHIFT,
-				       (unsigned long)ranges[i].npages << HEAP_PAGE_SHIFT);
-	return pages << PAGE_SHIFT;
+	return (u64)pages_release(gcheap_heap_of(core), ranges, count) << PAGE_SHIFT;
 }
 
 u64 port_trim(struct heap *core, u64 max_bytes)

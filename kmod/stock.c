@@ -180,6 +180,8 @@ unsigned long stock_keep(struct gcheap_heap *heap, struct list_head *pages, unsi
 		/* Also one that is pinned. */
 		if (page_ref_count(page) != 1)
 			continue;
+		/* What it was set for is over; write tracking shall not find it. */
+		ClearPageDirty(page);
 		list_move(&page->lru, &dirty);
 		kept++;
 	}
