@@ -515,13 +515,13 @@ TEST(charge_and_rss_agree_with_the_counters)
 
 /* ---- fragmented memory ------------------------------------------------------- */
 
-/* On kernels that can make allocations fail: all of more than one page do. */
+/* On kernels that can make allocations fail: all of 64 KiB and more do. */
 TEST_F(supply, goes_on_with_single_pages_when_memory_is_fragmented)
 {
 	struct gcheap_alloc_large large;
 	int ret;
 
-	if (file_write(FAIL_PAGES "min-order", "1") ||
+	if (file_write(FAIL_PAGES "min-order", "4") ||
 	    file_write("/proc/self/make-it-fail", "1"))
 		SKIP(return, "this kernel has no fail_page_alloc");
 	file_write(FAIL_PAGES "verbose", "0");
