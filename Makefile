@@ -238,8 +238,13 @@ fuzz_targets := $(basename $(notdir $(wildcard selftests/fuzz/fuzz_*.c)))
 fuzz_sources_fuzz_gc_program := kmod/core/gc_program.c
 fuzz_sources_fuzz_type_add := selftests/core/port_test.c $(core_sources)
 
+# What sees the library is linked with it.
+fuzz_view_fuzz_typed_pointers := internal
+fuzz_libraries_fuzz_typed_pointers := $(B)/fuzz/libgcheap.a
+
 $(foreach target,$(fuzz_targets),$(eval $(call program,$(B)/fuzz/$(target),fuzz,\
-	$(call objects,fuzz,core,selftests/fuzz/$(target).c $(fuzz_sources_$(target))),-fsanitize=fuzzer)))
+	$(call objects,fuzz,$(or $(fuzz_view_$(target)),core),selftests/fuzz/$(target).c $(fuzz_sources_$(target))),\
+	$(fuzz_libraries_$(target)) -fsanitize=fuzzer)))
 
 # Heaps with a model of what is in them, in a full memory cgroup: for a moment in `make check`, for long in `make soak`.
 $(eval $(call program,$(B)/selftests/soak/soak,normal,\
