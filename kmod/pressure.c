@@ -34,6 +34,7 @@
  * charged to the memory cgroup of who opened it, which says no more than which heap.
  */
 #include <linux/ktime.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/workqueue.h>
 
@@ -47,8 +48,8 @@
  * memory became free, which may soon be wanted again, and leaves alone what is not
  * worth it.
  */
-#define SCAVENGE_PIECE		(1u << 20)	/* bytes */
-#define SCAVENGE_LEAST		(64u << 10)	/* bytes */
+#define SCAVENGE_PIECE		((u32)SZ_1M)
+#define SCAVENGE_LEAST		((u32)SZ_64K)
 #define SCAVENGE_REST		99u		/* times the work */
 #define SCAVENGE_DELAY		(HZ / 10)
 #define SCAVENGE_BUSY_DELAY	(HZ / 50)	/* when the heap is locked */

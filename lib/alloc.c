@@ -312,7 +312,7 @@ void gcheap_copy(struct gcheap_thread *thread, gcheap_type type, void *dst, cons
 
 	if (!bytes)
 		return;
-	if (__builtin_expect(self->barrier != NULL, 0))
+	if (__builtin_expect(!!self->barrier, 0))
 		barrier_bulk(&self->heap->view, self->barrier, heap_type(self->heap, type), dst,
 			     src, bytes);
 	memmove(dst, src, bytes);
@@ -325,7 +325,7 @@ void gcheap_clear(struct gcheap_thread *thread, gcheap_type type, void *dst, siz
 
 	if (!bytes)
 		return;
-	if (__builtin_expect(self->barrier != NULL, 0))
+	if (__builtin_expect(!!self->barrier, 0))
 		barrier_bulk(&self->heap->view, self->barrier, heap_type(self->heap, type), dst,
 			     NULL, bytes);
 	memset(dst, 0, bytes);

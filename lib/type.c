@@ -113,13 +113,15 @@ static int type_failed(int error, const struct gcheap_type_desc *desc)
 	case -EINVAL:
 		if (desc->gc_prog && program_failed(desc))
 			return error;
-		return error_set(error, "type %s: a value that the backend does not take", desc->name);
+		return error_set(error, "type %s: a value that the backend does not take",
+				 desc->name);
 	case -EILSEQ:
-		return error_set(error, "a type's name is not UTF-8: give one that people can read");
+		return error_set(error, "a type's name is not UTF-8: give one that people can "
+				 "read");
 	case -EFBIG:
-		return error_set(error, "type %s: ptr_bytes, %llu, is more than a mask can describe: "
-				 "register an element, and allocate an array of it", desc->name,
-				 ull(desc->ptr_bytes));
+		return error_set(error, "type %s: ptr_bytes, %llu, is more than a mask can "
+				 "describe: register an element, and allocate an array of it",
+				 desc->name, ull(desc->ptr_bytes));
 	case -ENOSPC:
 		return error_set(error, "type %s: no room for more types, masks and names in this "
 				 "heap", desc->name);
@@ -147,8 +149,8 @@ int gcheap_type_register(struct gcheap *heap, const struct gcheap_type_desc *des
 		return error_set(-EINVAL, "a type's name is NULL: people need one");
 	name_bytes = strlen(desc->name);
 	if (name_bytes > GCHEAP_TYPE_NAME_MAX)
-		return error_set(-ENAMETOOLONG, "type %.60s...: the name has %llu bytes, %u at most",
-				 desc->name, ull(name_bytes), GCHEAP_TYPE_NAME_MAX);
+		return error_set(-ENAMETOOLONG, "type %.60s...: the name has %llu bytes, %u at "
+				 "most", desc->name, ull(name_bytes), GCHEAP_TYPE_NAME_MAX);
 	error = check_shape(desc);
 	if (!error)
 		error = check_pointers(desc);

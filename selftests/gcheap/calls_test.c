@@ -215,7 +215,7 @@ TEST_F(calls, do_what_is_documented)
 	const bool heap = variant->region == GCHEAP_REGION_HEAP;
 	const bool marks = variant->region == GCHEAP_REGION_MARKS;
 
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		const struct row *row = &rows[i];
 		int expect = heap ? row->heap : row->tables;
 

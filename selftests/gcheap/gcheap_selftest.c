@@ -6,6 +6,46 @@
 #include "gcheap_ring.h"
 #include "gcheap_selftest.h"
 
+/* ---- the module's worker ------------------------------------------------------ */
+
+#define ZERO_AHEAD	"/sys/module/gcheap/parameters/zero_ahead_bytes"
+
+static char zero_ahead[32];
+static pid_t zero_ahead_pid;
+
+static void zero_ahead_write(const char *text)
+{
+	int fd = open(ZERO_AHEAD, O_WRONLY | O_CLOEXEC);
+
+	if (fd >= 0 && write(fd, text, strlen(text)) < 0)
+		fprintf(stderr, "# cannot write to " ZERO_AHEAD ": %s\n", strerror(errno));
+	if (fd >= 0)
+		close(fd);
+}
+
+/*
+ * Tests count pages to the last, and the worker that zeroes some ahead of demand would
+ * add to them at any time: it rests while a program runs that does not ask for it.
+ */
+static void __attribute__((constructor)) zero_ahead_stop(void)
+{
+	int fd = open(ZERO_AHEAD, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	if (read(fd, zero_ahead, sizeof(zero_ahead) - 1) > 0) {
+		zero_ahead_pid = getpid();
+		zero_ahead_write("0");
+	}
+	close(fd);
+}
+
+static void __attribute__((destructor)) zero_ahead_restore(void)
+{
+	if (zero_ahead_pid == getpid())
+		zero_ahead_write(zero_ahead);
+}
+
 /* ---- a heap ----------------------------------------------------------------- */
 
 int device_open(void)

@@ -313,6 +313,8 @@ struct test_state {
 	__u64 types_sum;
 };
 
+/* Leave out what changes without the heap, or with a request that fails. */
+void counters_steady(struct gcheap_counters *counters);
 void state_take(const struct test_heap *heap, struct test_state *state);
 /* The name of the part that differs, or NULL. */
 const char *state_differs(const struct test_state *a, const struct test_state *b);

@@ -461,7 +461,6 @@ TEST_F(life, goes_on_when_the_owner_drops_its_privileges)
 	EXPECT_HEAP_WORKS();
 }
 
-
 static int file_write(const char *path, const char *text)
 {
 	int fd = open(path, O_WRONLY);

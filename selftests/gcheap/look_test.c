@@ -218,7 +218,8 @@ TEST_F(look, sees_what_the_owner_does_later)
 	ASSERT_OK(owner_does(&self->owner, 'w'));
 	EXPECT_TRUE(memory_is(heap_mem(&self->view, 1), PATTERN + 1, OBJECT_BYTES));
 	ASSERT_OK(owner_does(&self->owner, 'a'));
-	EXPECT_EQ(spans + 1, ((volatile struct gcheap_ctrl *)heap_ctrl(&self->view))->counters.spans);
+	EXPECT_EQ(spans + 1,
+		  ((volatile struct gcheap_ctrl *)heap_ctrl(&self->view))->counters.spans);
 	/* Also into mappings of the owner's that are new. */
 	ASSERT_OK(owner_does(&self->owner, 'm'));
 	ASSERT_OK(owner_end(&self->owner, 'q'));

@@ -40,6 +40,8 @@ static long long file_number(const char *path)
 	return got ? strtoll(text, NULL, 10) : -EIO;
 }
 
+#define ZERO_AHEAD_DEFAULT	(4ull << 20)
+
 static int parameter_set(const char *name, unsigned long long value)
 {
 	char path[128], text[32];
@@ -85,7 +87,8 @@ FIXTURE(supply) {
 
 FIXTURE_SETUP(supply)
 {
-	self->ahead = file_number("/sys/module/gcheap/parameters/zero_ahead_bytes");
+	self->ahead = ZERO_AHEAD_DEFAULT;
+	ASSERT_OK(parameter_set("zero_ahead_bytes", ZERO_AHEAD_DEFAULT));
 	ASSERT_OK(heap_open(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, GCHEAP_RESERVE_DEFAULT));
 }
 

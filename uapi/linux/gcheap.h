@@ -83,9 +83,9 @@
  * mappings get SIGBUS.
  *
  * Errors of mmap(): ENXIO before GCHEAP_IOC_SETUP or when the owner has ended; EPERM
- * what only the owner may map, or PROT_EXEC; EINVAL not MAP_SHARED, not a region's offset or length, or an address
- * of HEAP that is not a multiple of the arena size; EACCES PROT_WRITE of a
- * read-only region; EBUSY HEAP is mapped already.
+ * what only the owner may map, or PROT_EXEC; EINVAL not MAP_SHARED, not a region's
+ * offset or length, or an address of HEAP that is not a multiple of the arena size;
+ * EACCES PROT_WRITE of a read-only region; EBUSY HEAP is mapped already.
  */
 enum gcheap_region {
 	GCHEAP_REGION_HEAP,
