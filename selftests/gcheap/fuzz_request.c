@@ -558,6 +558,12 @@ void fuzz_request_mutated(struct fuzz_heap *fh, struct rng *rng)
 	ret = send_request(fh, op, at);
 	if ((ret && ret != -EFAULT) || op == GCHEAP_OP_STATS)
 		return;
+	/* One that was lazy has left what died in it: nobody had marked what lives. */
+	if (op == GCHEAP_OP_SWEEP_START) {
+		struct gcheap_reclaim all = { .size = sizeof(all), .max_pages = ~0ull };
+
+		send_request(fh, GCHEAP_OP_RECLAIM, &all);
+	}
 	if (fuzz_alone)
 		fuzz_heap_resync(fh);
 }
