@@ -347,11 +347,6 @@ FIXTURE_SETUP(request)
 		if (ret == -EOPNOTSUPP)
 			SKIP(return, "no write tracking");
 		break;
-	case GCHEAP_OP_SCAVENGE:
-		ret = cmd_send(self->heap.fd, variant->op, &self->valid);
-		if (ret == -EOPNOTSUPP)
-			SKIP(return, "the module cannot do it yet");
-		break;
 	}
 }
 
