@@ -5,7 +5,8 @@
  *
  *	main.c		the module, its device node, its figures in sysfs
  *	file.c		open and close; the life of a struct gcheap_heap
- *	request.c	requests: from a user's struct to kmod/core and back
+ * *	request.c	the door that all requests come by
+ *	operations.c	what each of them does, between its struct and kmod/core
  *	ioctl.c		their door by ioctl()
  *	uring.c		their door by io_uring
  *	track.c		which pages were written: requests, what they answer

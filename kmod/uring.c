@@ -8,7 +8,7 @@
  * the completion of one that ends with a positive result in a worker.
  *
  * io_uring first asks to have a command done at once, in the task that submits it
- * or in the thread that polls the ring (IO_URING_F_NONBLOCK). request.c knows which
+ * or in the thread that polls the ring (IO_URING_F_NONBLOCK). operations.c knows which
  * are short enough. For the others the answer is -EAGAIN, io_uring copies the
  * submission queue entry, and a worker of the same process comes here again.
  */
