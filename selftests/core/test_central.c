@@ -4,38 +4,22 @@
  */
 #include "core_check.h"
 #include "core_test.h"
+#include "fixture.h"
 #include "request.h"
 
 #define CLASS_64	6u	/* 128 slots of 64 bytes, one page */
 #define CLASS_4096	44u	/* 2 slots */
 #define CLASS_8192	51u	/* 1 slot */
 
-static struct test_heap *th;
-
 static void heap_of(u32 layout)
 {
-	int error;
-
-	if (th)
-		test_heap_destroy(th);
-	th = test_heap_new(layout, GCHEAP_RESERVE_MIN, &error);
-	assert_non_null(th);
+	fixture_heap(layout, GCHEAP_RESERVE_MIN, 0);
 }
 
 static int setup(void **state)
 {
 	(void)state;
-	port_test_reset();
-	heap_of(GCHEAP_UAPI_LAYOUT_SPAN);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	test_heap_destroy(th);
-	th = NULL;
-	return port_test.blocks ? -1 : 0;
+	return fixture_begin(GCHEAP_UAPI_LAYOUT_SPAN, GCHEAP_RESERVE_MIN, 0);
 }
 
 static struct gcheap_span *span_at(u32 page)
@@ -562,7 +546,7 @@ static void test_pages_that_cannot_be_backed_are_free_again(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST(name)	cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name)	cmocka_unit_test_setup_teardown(name, setup, fixture_end)
 		TEST(test_err_size_class_that_does_not_exist),
 		TEST(test_err_type_that_does_not_exist),
 		TEST(test_err_slots_too_small_for_the_type),

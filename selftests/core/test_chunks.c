@@ -4,29 +4,16 @@
  */
 #include "core_check.h"
 #include "core_test.h"
+#include "fixture.h"
 #include "request.h"
 
 #define RESERVE		(2 * GCHEAP_RESERVE_MIN)
 #define CLASS_64	6u
 
-static struct test_heap *th;
-
 static int setup(void **state)
 {
-	int error;
-
 	(void)state;
-	port_test_reset();
-	th = test_heap_new(GCHEAP_UAPI_LAYOUT_SPAN, RESERVE, &error);
-	return error;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	port_test_reset();
-	test_heap_destroy(th);
-	return port_test.blocks ? -1 : 0;
+	return fixture_begin(GCHEAP_UAPI_LAYOUT_SPAN, RESERVE, 0);
 }
 
 static u32 state_at(u32 page)
@@ -374,7 +361,7 @@ static void test_chunks_at_random(void **state)
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, fixture_end)
 	const struct CMUnitTest tests[] = {
 		T(test_a_new_chunk_is_aligned_backed_and_nobody_elses),
 		T(test_the_lowest_aligned_run_is_taken),

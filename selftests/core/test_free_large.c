@@ -4,27 +4,15 @@
  */
 #include "core_check.h"
 #include "core_test.h"
+#include "fixture.h"
 #include "request.h"
 
 #define CLASS_64	6u
 
-static struct test_heap *th;
-
 static int setup(void **state)
 {
-	int error;
-
 	(void)state;
-	port_test_reset();
-	th = test_heap_new(GCHEAP_UAPI_LAYOUT_SPAN, 2 * GCHEAP_RESERVE_MIN, &error);
-	return error;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	test_heap_destroy(th);
-	return port_test.blocks ? -1 : 0;
+	return fixture_begin(GCHEAP_UAPI_LAYOUT_SPAN, 2 * GCHEAP_RESERVE_MIN, 0);
 }
 
 #define assert_err(error, request) do { \
@@ -112,7 +100,7 @@ static void test_err_what_is_no_large_object(void **state)
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, fixture_end)
 	const struct CMUnitTest tests[] = {
 		T(test_the_object_s_pages_are_free_and_its_bits_clear),
 		T(test_a_marked_object_can_be_freed_after_the_cycle),

@@ -7,28 +7,19 @@
 
 #include "core_check.h"
 #include "core_test.h"
+#include "fixture.h"
 #include "gc_program.h"
 #include "request.h"
 
-static struct test_heap *th;
 static u64 heap_blocks;	/* of an empty heap */
 
 static int setup(void **state)
 {
-	int error;
+	int error = fixture_begin(GCHEAP_UAPI_LAYOUT_SPAN, GCHEAP_RESERVE_MIN, 0);
 
 	(void)state;
-	port_test_reset();
-	th = test_heap_new(GCHEAP_UAPI_LAYOUT_SPAN, GCHEAP_RESERVE_MIN, &error);
 	heap_blocks = port_test.blocks;
 	return error;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	test_heap_destroy(th);
-	return port_test.blocks ? -1 : 0;
 }
 
 /* A program that a test writes. */
@@ -652,7 +643,7 @@ static void test_random_masks_are_decoded_as_encoded(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST(name)	cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name)	cmocka_unit_test_setup_teardown(name, setup, fixture_end)
 		TEST(test_programs_emit_what_the_table_says),
 		TEST(test_repeats_of_any_period_start_anywhere),
 		TEST(test_the_longest_mask_is_unrolled_in_no_time),

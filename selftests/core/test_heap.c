@@ -5,31 +5,17 @@
  */
 #include "core_check.h"
 #include "core_test.h"
+#include "fixture.h"
 #include "request.h"
 
 #define CLASS_64	6u	/* 128 slots of 64 bytes, one page */
 #define CLASS_8192	51u	/* 1 slot */
 #define RESERVE_PAGES	((u32)ARENA_PAGES)
 
-static struct test_heap *th;
-
 static int setup(void **state)
 {
-	int error;
-
 	(void)state;
-	port_test_reset();
-	th = test_heap_new(GCHEAP_UAPI_LAYOUT_SPAN, GCHEAP_RESERVE_MIN, &error);
-	return error;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	if (th)
-		test_heap_destroy(th);
-	th = NULL;
-	return port_test.blocks ? -1 : 0;
+	return fixture_begin(GCHEAP_UAPI_LAYOUT_SPAN, GCHEAP_RESERVE_MIN, 0);
 }
 
 /* ---- SETUP -------------------------------------------------------------------- */
@@ -628,7 +614,7 @@ static void test_a_fatal_signal_ends_growth(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST(name)	cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name)	cmocka_unit_test_setup_teardown(name, setup, fixture_end)
 		TEST(test_err_setup_with_an_unknown_flag),
 		TEST(test_err_setup_with_a_reserved_field),
 		TEST(test_err_setup_with_an_unknown_layout),

@@ -5,11 +5,10 @@
  */
 #include "core_check.h"
 #include "core_test.h"
+#include "fixture.h"
 #include "request.h"
 
 #define RESERVE_PAGES	((u32)ARENA_PAGES)
-
-static struct test_heap *th;
 
 /**
  * struct model_span - what the model knows of the span that starts at a page
@@ -243,13 +242,8 @@ static void step_sweep(void)
 
 static void life(u32 layout, u32 steps)
 {
-	int error;
-
-	if (th)
-		test_heap_destroy(th);
 	memset(&model, 0, sizeof(model));
-	th = test_heap_new(layout, GCHEAP_RESERVE_MIN, &error);
-	assert_non_null(th);
+	fixture_heap(layout, GCHEAP_RESERVE_MIN, 0);
 	for (u32 i = 0; i < ARRAY_SIZE(model.types); i++)
 		model.types[i] = request_type(th, 8 + 8 * random_length(1000), 1);
 	for (u32 i = 0; i < steps; i++) {
@@ -286,19 +280,10 @@ static void test_any_life_agrees_with_a_model(void **state)
 	}
 }
 
-static int teardown(void **state)
-{
-	(void)state;
-	if (th)
-		test_heap_destroy(th);
-	th = NULL;
-	return port_test.blocks ? -1 : 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_teardown(test_any_life_agrees_with_a_model, teardown),
+		cmocka_unit_test_teardown(test_any_life_agrees_with_a_model, fixture_end),
 	};
 
 	return cmocka_run_group_tests_name("heap_model", tests, NULL, NULL);

@@ -5,39 +5,22 @@
  */
 #include "core_check.h"
 #include "core_test.h"
+#include "fixture.h"
 #include "request.h"
 
 #define NPAGES	100u
 
-static struct test_heap *th;
-
 static int setup(void **state)
 {
-	int error;
-
 	(void)state;
-	port_test_reset();
-	th = test_heap_new(GCHEAP_UAPI_LAYOUT_SPAN, 4 * GCHEAP_RESERVE_MIN, &error);
-	return th ? 0 : -1;
+	return fixture_begin(GCHEAP_UAPI_LAYOUT_SPAN, 4 * GCHEAP_RESERVE_MIN, 0);
 }
 
 static int setup_fault_freed(void **state)
 {
-	int error;
-
 	(void)state;
-	port_test_reset();
-	th = test_heap_new_flags(GCHEAP_UAPI_LAYOUT_SPAN, 4 * GCHEAP_RESERVE_MIN,
-				 GCHEAP_SETUP_FAULT_FREED, &error);
-	return th ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	test_heap_destroy(th);
-	th = NULL;
-	return port_test.blocks ? -1 : 0;
+	return fixture_begin(GCHEAP_UAPI_LAYOUT_SPAN, 4 * GCHEAP_RESERVE_MIN,
+			     GCHEAP_SETUP_FAULT_FREED);
 }
 
 /* ALLOC_LARGE; the object's page, or 0 for -ENOMEM. */
@@ -218,14 +201,14 @@ static void test_err_unknown_flags(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST(name)	cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name)	cmocka_unit_test_setup_teardown(name, setup, fixture_end)
 		TEST(test_a_lazy_object_has_no_memory_until_it_is_touched),
 		TEST(test_a_lazy_object_is_zero_where_memory_was_used_before),
 		TEST(test_its_memory_goes_with_it_by_free_large),
 		TEST(test_its_memory_goes_with_it_by_the_sweep),
 		TEST(test_its_memory_goes_with_it_by_the_reclaimer),
 		cmocka_unit_test_setup_teardown(test_its_memory_goes_with_it_by_the_sweep,
-						setup_fault_freed, teardown),
+						setup_fault_freed, fixture_end),
 		TEST(test_objects_beside_it_keep_their_memory),
 		TEST(test_an_object_larger_than_all_memory_can_be_lazy),
 		TEST(test_err_every_failure_changes_nothing),

@@ -4,29 +4,16 @@
  */
 #include "core_check.h"
 #include "core_test.h"
+#include "fixture.h"
 #include "request.h"
 
 #define CLASS_64	6u	/* 128 slots of 64 bytes, one page */
 #define CLASS_4096	44u	/* 2 slots, one page */
 
-static struct test_heap *th;
-
 static int setup(void **state)
 {
-	int error;
-
 	(void)state;
-	port_test_reset();
-	th = test_heap_new(GCHEAP_UAPI_LAYOUT_SPAN, 6 * GCHEAP_RESERVE_MIN, &error);
-	return error;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	port_test_reset();
-	test_heap_destroy(th);
-	return port_test.blocks ? -1 : 0;
+	return fixture_begin(GCHEAP_UAPI_LAYOUT_SPAN, 6 * GCHEAP_RESERVE_MIN, 0);
 }
 
 static const struct gcheap_counters *counters(void)
@@ -291,7 +278,7 @@ static void test_goals_at_random(void **state)
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, fixture_end)
 	const struct CMUnitTest tests[] = {
 		T(test_without_a_goal_only_what_is_needed_is_swept),
 		T(test_large_objects_sweep_their_share),

@@ -4,30 +4,17 @@
  */
 #include "core_check.h"
 #include "core_test.h"
+#include "fixture.h"
 #include "request.h"
 
 #define CLASS_64	6u	/* one page */
 #define CLASS_27264	65u	/* ten pages */
 
-static struct test_heap *th;
-
 static int setup(void **state)
 {
-	int error;
-
 	(void)state;
-	port_test_reset();
-	th = test_heap_new_flags(GCHEAP_UAPI_LAYOUT_SPAN, 2 * GCHEAP_RESERVE_MIN,
-				 GCHEAP_SETUP_FAULT_FREED, &error);
-	return error;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	port_test_reset();
-	test_heap_destroy(th);
-	return port_test.blocks ? -1 : 0;
+	return fixture_begin(GCHEAP_UAPI_LAYOUT_SPAN, 2 * GCHEAP_RESERVE_MIN,
+			     GCHEAP_SETUP_FAULT_FREED);
 }
 
 static u32 state_at(u32 page)
@@ -292,7 +279,7 @@ static void test_quarantine_at_random(void **state)
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, fixture_end)
 	const struct CMUnitTest tests[] = {
 		T(test_spans_freed_by_page_marks_fault_for_a_cycle),
 		T(test_a_whole_cycle_ends_the_quarantine),

@@ -5,6 +5,7 @@
  */
 #include "core_check.h"
 #include "core_test.h"
+#include "fixture.h"
 #include "request.h"
 
 #define CLASS_64	6u	/* 128 slots of 64 bytes, one page */
@@ -13,24 +14,10 @@
 
 #define RESERVE		(6 * GCHEAP_RESERVE_MIN)
 
-static struct test_heap *th;
-
 static int setup(void **state)
 {
-	int error;
-
 	(void)state;
-	port_test_reset();
-	th = test_heap_new(GCHEAP_UAPI_LAYOUT_SPAN, RESERVE, &error);
-	return error;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	port_test_reset();
-	test_heap_destroy(th);
-	return port_test.blocks ? -1 : 0;
+	return fixture_begin(GCHEAP_UAPI_LAYOUT_SPAN, RESERVE, 0);
 }
 
 static struct gcheap_span *span_at(u32 page)
@@ -629,7 +616,7 @@ static void test_lazy_cycles_at_random(void **state)
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, fixture_end)
 	const struct CMUnitTest tests[] = {
 		T(test_a_lazy_sweep_start_frees_nothing),
 		T(test_reclaim_frees_what_is_dead_and_no_more),

@@ -5,36 +5,20 @@
  */
 #include "core_check.h"
 #include "core_test.h"
+#include "fixture.h"
 #include "request.h"
 
 #define PAGE	GCHEAP_PAGE_BYTES
 
-static struct test_heap *th;
-
 static void heap_make(u64 reserve_bytes)
 {
-	int error;
-
-	if (th)
-		test_heap_destroy(th);
-	th = test_heap_new(GCHEAP_UAPI_LAYOUT_SPAN, reserve_bytes, &error);
-	assert_non_null(th);
+	fixture_heap(GCHEAP_UAPI_LAYOUT_SPAN, reserve_bytes, 0);
 }
 
 static int setup(void **state)
 {
 	(void)state;
-	port_test_reset();
-	heap_make(6 * GCHEAP_RESERVE_MIN);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	test_heap_destroy(th);
-	th = NULL;
-	return port_test.blocks ? -1 : 0;
+	return fixture_begin(GCHEAP_UAPI_LAYOUT_SPAN, 6 * GCHEAP_RESERVE_MIN, 0);
 }
 
 /* @count objects of @npages pages each, one after the other; the first one's page. */
@@ -410,7 +394,7 @@ static void test_any_life_in_little_memory_agrees_with_the_count(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST(name)	cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name)	cmocka_unit_test_setup_teardown(name, setup, fixture_end)
 		TEST(test_err_scavenge),
 		TEST(test_a_heap_without_free_memory_gives_none),
 		TEST(test_the_highest_pages_go_first_and_no_more_than_asked_for),

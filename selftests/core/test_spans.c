@@ -4,34 +4,18 @@
  */
 #include "core_check.h"
 #include "core_test.h"
+#include "fixture.h"
 #include "request.h"
-
-static struct test_heap *th;
 
 static void heap_of(u32 layout)
 {
-	int error;
-
-	if (th)
-		test_heap_destroy(th);
-	th = test_heap_new(layout, GCHEAP_RESERVE_MIN, &error);
-	assert_non_null(th);
+	fixture_heap(layout, GCHEAP_RESERVE_MIN, 0);
 }
 
 static int setup(void **state)
 {
 	(void)state;
-	port_test_reset();
-	heap_of(GCHEAP_UAPI_LAYOUT_SPAN);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	test_heap_destroy(th);
-	th = NULL;
-	return port_test.blocks ? -1 : 0;
+	return fixture_begin(GCHEAP_UAPI_LAYOUT_SPAN, GCHEAP_RESERVE_MIN, 0);
 }
 
 static const struct gcheap_span *span_at(u32 page)
@@ -288,7 +272,7 @@ static void test_bits_that_a_process_left_behind_are_not_allocated(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST(name)	cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name)	cmocka_unit_test_setup_teardown(name, setup, fixture_end)
 		TEST(test_slots_fill_their_span),
 		TEST(test_every_slot_has_a_bit_of_its_own_inside_it),
 		TEST(test_slot_bits_end_where_the_span_does),

@@ -4,29 +4,17 @@
  */
 #include "core_check.h"
 #include "core_test.h"
+#include "fixture.h"
 #include "request.h"
 
 #define CLASS_64	6u	/* 128 slots of 64 bytes, one page */
 #define CLASS_4096	44u	/* 2 slots */
 #define CLASS_27264	65u	/* 3 slots, ten pages */
 
-static struct test_heap *th;
-
 static int setup(void **state)
 {
-	int error;
-
 	(void)state;
-	port_test_reset();
-	th = test_heap_new(GCHEAP_UAPI_LAYOUT_SPAN, 6 * GCHEAP_RESERVE_MIN, &error);
-	return error;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	test_heap_destroy(th);
-	return port_test.blocks ? -1 : 0;
+	return fixture_begin(GCHEAP_UAPI_LAYOUT_SPAN, 6 * GCHEAP_RESERVE_MIN, 0);
 }
 
 static struct gcheap_span *span_at(u32 page)
@@ -532,7 +520,7 @@ static void test_a_process_can_hurt_only_its_own_objects(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST(name)	cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name)	cmocka_unit_test_setup_teardown(name, setup, fixture_end)
 		TEST(test_err_second_mark_start),
 		TEST(test_err_sweep_start_without_mark_start),
 		TEST(test_err_sweep_start_with_cached_spans),

@@ -4,25 +4,13 @@
  */
 #include "core_check.h"
 #include "core_test.h"
+#include "fixture.h"
 #include "request.h"
-
-static struct test_heap *th;
 
 static int setup(void **state)
 {
-	int error;
-
 	(void)state;
-	port_test_reset();
-	th = test_heap_new(GCHEAP_UAPI_LAYOUT_SPAN, GCHEAP_RESERVE_MIN, &error);
-	return error;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	test_heap_destroy(th);
-	return port_test.blocks ? -1 : 0;
+	return fixture_begin(GCHEAP_UAPI_LAYOUT_SPAN, GCHEAP_RESERVE_MIN, 0);
 }
 
 /* A request that is in order: 24 bytes, of which the first two words are pointers. */
@@ -473,7 +461,7 @@ static void test_a_slot_is_tiled_with_elements_to_its_end(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST(name)	cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name)	cmocka_unit_test_setup_teardown(name, setup, fixture_end)
 		TEST(test_a_type_in_order_is_accepted),
 		TEST(test_err_unknown_flag),
 		TEST(test_err_align_is_no_power_of_two),
