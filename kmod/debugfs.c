@@ -66,7 +66,7 @@ static u32 span_next(struct gcheap_heap *heap, u32 page)
 
 /* ---- spans --------------------------------------------------------------------------- */
 
-#define KINDS	(GCHEAP_KIND_FOOTER + 1)
+#define KINDS	(GCHEAP_KIND_BITMAP + 1)
 
 struct span_figures {
 	u64 spans;
@@ -107,6 +107,7 @@ static void spans_print(struct seq_file *seq, const struct span_table *table)
 {
 	static const char *const kinds[KINDS] = {
 		"none", "noscan", "mask", "type", "heap_bits", "header", "large", "footer",
+		"bitmap",
 	};
 	static const char *const states[] = {
 		[GCHEAP_SPAN_LARGE] = "large",

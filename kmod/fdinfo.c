@@ -52,6 +52,7 @@ static const char *const layout_names[] = {
 	[GCHEAP_UAPI_LAYOUT_SPAN] = "span",
 	[GCHEAP_UAPI_LAYOUT_HEADER] = "header",
 	[GCHEAP_UAPI_LAYOUT_FOOTER] = "footer",
+	[GCHEAP_UAPI_LAYOUT_BITMAP] = "bitmap",
 };
 
 static const char *const pressure_names[] = {

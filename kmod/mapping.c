@@ -11,6 +11,9 @@
  * The tables are VM_PFNMAP mappings: their pages live as long as the heap, and
  * nobody needs a reference to one. ->fault() maps them as they are touched.
  *
+ * BITMAP is as MARKS the owner's to write; lookers see it where they see HEAP, whose
+ * objects it tells apart as heap bits and type words inside HEAP do in other layouts.
+ *
  * MARKS can be read in its whole length, since a marker looks at the bits of any
  * address in the heap's range. A hole, where no table page is, reads as the zero
  * page and cannot be written. That the zero page does not stay when a table page
@@ -325,8 +328,8 @@ int mapping_map_pages(struct gcheap_heap *heap, unsigned long index,
 /* ---- tables ----------------------------------------------------------------- */
 
 /*
- * vm_page_prot is read-only because of ->pfn_mkwrite(); writable mappings of
- * MARKS shall not fault at the first write to each page.
+ * vm_page_prot is read-only because of ->pfn_mkwrite(); writable mappings of MARKS
+ * and BITMAP shall not fault at the first write to each page.
  */
 static vm_fault_t table_insert(struct vm_area_struct *vma, unsigned long index,
 			       struct page *page)
@@ -499,12 +502,18 @@ static int heap_mmap(struct gcheap_heap *heap, struct vm_area_struct *vma)
 	return 0;
 }
 
+/* Whether the owner writes to a table. */
+static bool table_is_writable(enum gcheap_region region)
+{
+	return region == GCHEAP_REGION_MARKS || region == GCHEAP_REGION_BITMAP;
+}
+
 static int table_mmap(struct gcheap_heap *heap, enum gcheap_region region,
 		      struct vm_area_struct *vma)
 {
 	unsigned long clear = VM_MAYEXEC;
 
-	if (region != GCHEAP_REGION_MARKS) {
+	if (!table_is_writable(region)) {
 		if (vma->vm_flags & VM_WRITE)
 			return -EACCES;
 		clear |= VM_MAYWRITE;
@@ -537,7 +546,7 @@ static bool foreign_may(const struct gcheap_heap *heap, enum gcheap_region regio
 {
 	if (vma->vm_flags & (VM_WRITE | VM_EXEC))
 		return false;
-	if (region == GCHEAP_REGION_HEAP)
+	if (region == GCHEAP_REGION_HEAP || region == GCHEAP_REGION_BITMAP)
 		return heap->core.flags & GCHEAP_SETUP_SHARE_READ;
 	return region != GCHEAP_REGION_MARKS;
 }

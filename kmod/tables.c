@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Physical pages of the mapped tables: PAGES, SPANS, TYPES, MARKS and CTRL.
+ * Physical pages of the mapped tables: PAGES, SPANS, TYPES, MARKS, CTRL, DIRTY and
+ * BITMAP.
  *
  * A table is long and sparse, so it is made of single pages in an xarray. A page
  * is made when kmod/core asks for it first and stays until the heap is gone.

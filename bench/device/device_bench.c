@@ -50,6 +50,8 @@ void bench_heap_open(struct bench_heap *heap, uint64_t reserve_bytes, uint32_t s
 	for (region = 0; region < GCHEAP_REGIONS; region++) {
 		int prot = PROT_READ;
 
+		if (!heap->region_bytes[region])
+			continue;
 		if (region == GCHEAP_REGION_HEAP || region == GCHEAP_REGION_MARKS)
 			prot |= PROT_WRITE;
 		heap->region[region] = mmap(NULL, heap->region_bytes[region], prot, MAP_SHARED,

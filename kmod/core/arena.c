@@ -35,6 +35,21 @@ static int arena_make(struct heap *heap, u32 index)
 	return 0;
 }
 
+/* The process's own bits for the heap pages that one page of a bit table covers. */
+static int bitmap_make(struct heap *heap, u32 page)
+{
+	u32 end = page + (1u << MARK_TABLE_SHIFT);
+
+	static_assert(GCHEAP_BITMAP_BYTES(GCHEAP_PAGE_BYTES << BITMAP_TABLE_SHIFT) ==
+		      PORT_TABLE_PAGE_BYTES);
+	for (; page < end; page += 1u << BITMAP_TABLE_SHIFT) {
+		if (!port_table_page(heap, GCHEAP_REGION_BITMAP,
+				     GCHEAP_BITMAP_BYTES((u64)page << GCHEAP_PAGE_SHIFT)))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
 /* The tables of the heap pages that one page of a bit table covers. */
 static int tables_make(struct heap *heap, struct arena *arena, u32 page)
 {
@@ -67,7 +82,7 @@ static int tables_make(struct heap *heap, struct arena *arena, u32 page)
 		if (!arena->marks[table][marks])
 			return -ENOMEM;
 	}
-	return 0;
+	return heap->layout == GCHEAP_UAPI_LAYOUT_BITMAP ? bitmap_make(heap, page) : 0;
 }
 
 int arena_tables_ensure(struct heap *heap, u32 page, u32 npages)

@@ -3,7 +3,7 @@
  * Arenas: the 64 MiB frames of the heap's range, and the way from a page number
  * to the pieces of the mapped tables that speak of it.
  *
- * The tables (PAGES, SPANS, MARKS) are mapped to the process as flat arrays, but
+ * The tables (PAGES, SPANS, MARKS, BITMAP) are mapped to the process as flat arrays, but
  * made of single 4 KiB pages that port_table_page() hands out. An arena keeps
  * their addresses:
  *
@@ -12,6 +12,8 @@
  *	SPANS           128 x 32 B     1 MiB
  *	bit table       512 x u64    512 KiB: one heap page has 8 words, 64 bytes
  *	page marks      512 x u64    256 MiB: shared by four arenas
+ *	BITMAP          512 x u64    128 KiB; its address is not kept, as nobody
+ *	                             here reads it
  *
  * Table pages are made when the heap grows over what they cover, so that they
  * exist for every page number below struct heap.heap_pages.
@@ -32,6 +34,7 @@ struct heap;
 #define INFO_TABLE_SHIFT	9	/* heap pages a page of PAGES */
 #define SPAN_TABLE_SHIFT	7	/* heap pages a page of SPANS */
 #define MARK_TABLE_SHIFT	6	/* heap pages a page of a bit table */
+#define BITMAP_TABLE_SHIFT	4	/* heap pages a page of BITMAP */
 
 /**
  * struct arena - one 64 MiB frame

@@ -58,6 +58,8 @@ static enum gcheap_kind central_kind(const struct heap *heap, u32 size_class)
 
 	if (heap->layout == GCHEAP_UAPI_LAYOUT_SPAN)
 		return small ? GCHEAP_KIND_MASK : GCHEAP_KIND_TYPE;
+	if (heap->layout == GCHEAP_UAPI_LAYOUT_BITMAP)
+		return GCHEAP_KIND_BITMAP;
 	if (small)
 		return GCHEAP_KIND_HEAP_BITS;
 	return heap->layout == GCHEAP_UAPI_LAYOUT_HEADER ? GCHEAP_KIND_HEADER :

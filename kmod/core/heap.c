@@ -21,7 +21,7 @@ int heap_setup_check(struct gcheap_setup *setup, u32 flags, u64 features)
 		return -EOPNOTSUPP;
 	if (setup->reserved)
 		return -EINVAL;
-	if (setup->layout > GCHEAP_UAPI_LAYOUT_FOOTER)
+	if (setup->layout > GCHEAP_UAPI_LAYOUT_BITMAP)
 		return -EOPNOTSUPP;
 	if (!reserve)
 		reserve = GCHEAP_RESERVE_DEFAULT;
@@ -32,7 +32,8 @@ int heap_setup_check(struct gcheap_setup *setup, u32 flags, u64 features)
 	pages = reserve >> GCHEAP_PAGE_SHIFT;
 	setup->reserve_bytes = reserve;
 	setup->out_features = GCHEAP_FEATURE_LAYOUT_SPAN | GCHEAP_FEATURE_LAYOUT_HEADER |
-			      GCHEAP_FEATURE_LAYOUT_FOOTER | features;
+			      GCHEAP_FEATURE_LAYOUT_FOOTER | GCHEAP_FEATURE_LAYOUT_BITMAP |
+			      features;
 	setup->out_region_bytes[GCHEAP_REGION_HEAP] = reserve;
 	setup->out_region_bytes[GCHEAP_REGION_PAGES] = pages * sizeof(u64);
 	setup->out_region_bytes[GCHEAP_REGION_SPANS] = pages * sizeof(struct gcheap_span);
@@ -41,6 +42,8 @@ int heap_setup_check(struct gcheap_setup *setup, u32 flags, u64 features)
 	setup->out_region_bytes[GCHEAP_REGION_CTRL] = PORT_TABLE_PAGE_BYTES;
 	setup->out_region_bytes[GCHEAP_REGION_DIRTY] =
 		round_up(pages / 8, (u64)PORT_TABLE_PAGE_BYTES);
+	setup->out_region_bytes[GCHEAP_REGION_BITMAP] =
+		setup->layout == GCHEAP_UAPI_LAYOUT_BITMAP ? GCHEAP_BITMAP_BYTES(reserve) : 0;
 	setup->out_abi = GCHEAP_ABI;
 	setup->out_reserved = 0;
 	return 0;

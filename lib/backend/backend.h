@@ -35,7 +35,7 @@ struct backend_ops {
  * @ops: its functions
  * @fd: the device's file descriptor, or -1
  * @requests: how many requests were sent
- * @regions: start of each region in this process
+ * @regions: start of each region in this process; NULL: the heap has none
  * @region_bytes: length of each region
  */
 struct backend {

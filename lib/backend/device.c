@@ -101,7 +101,10 @@ static int device_map(struct backend *backend, enum gcheap_region region)
 	void *address, *mapped;
 	int error;
 
-	if (region == GCHEAP_REGION_HEAP || region == GCHEAP_REGION_MARKS)
+	if (!bytes)
+		return 0;
+	if (region == GCHEAP_REGION_HEAP || region == GCHEAP_REGION_MARKS ||
+	    region == GCHEAP_REGION_BITMAP)
 		prot |= PROT_WRITE;
 	if (region == GCHEAP_REGION_HEAP)
 		align = GCHEAP_ARENA_BYTES;

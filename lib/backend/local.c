@@ -151,6 +151,8 @@ static int local_make(struct local_backend *local, const struct gcheap_setup *se
 		uint64_t pages = setup->out_region_bytes[region] / PORT_TABLE_PAGE_BYTES;
 
 		local->backend.region_bytes[region] = setup->out_region_bytes[region];
+		if (!pages)
+			continue;
 		if (local_map(local, region))
 			return -ENOMEM;
 		if (region == GCHEAP_REGION_HEAP)

@@ -78,6 +78,13 @@ static void check_tables(struct test_heap *th, u32 page)
 					GCHEAP_MARKS_PAGE_SPECIALS(reserve) + in_table));
 	assert_non_null(span_at(th, page));
 	info_at(th, page);
+	/* Nobody here uses it; it is there for the first word of a page and the last. */
+	if (th->heap.layout == GCHEAP_UAPI_LAYOUT_BITMAP) {
+		assert_non_null(test_heap_table(th, GCHEAP_REGION_BITMAP, page * 256ull));
+		assert_non_null(test_heap_table(th, GCHEAP_REGION_BITMAP, page * 256ull + 255));
+	} else {
+		assert_int_equal(th->table_pages[GCHEAP_REGION_BITMAP], 0);
+	}
 }
 
 static void check_no_span(struct test_heap *th, u32 page)
@@ -98,6 +105,8 @@ static u32 expected_kind(const struct heap *heap, u8 span_class)
 		return GCHEAP_KIND_NOSCAN;
 	if (heap->layout == GCHEAP_UAPI_LAYOUT_SPAN)
 		return small ? GCHEAP_KIND_MASK : GCHEAP_KIND_TYPE;
+	if (heap->layout == GCHEAP_UAPI_LAYOUT_BITMAP)
+		return GCHEAP_KIND_BITMAP;
 	if (small)
 		return GCHEAP_KIND_HEAP_BITS;
 	return heap->layout == GCHEAP_UAPI_LAYOUT_HEADER ? GCHEAP_KIND_HEADER :

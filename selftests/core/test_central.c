@@ -85,6 +85,13 @@ static void test_err_slots_too_small_for_the_type(void **state)
 		too_large = request_type(th, bytes - over + 8, 1);
 		assert_int_equal(key_of(fits, i, &key), 0);
 		assert_int_equal(key_of(too_large, i, &key), -EINVAL);
+
+		/* The bitmap lies elsewhere. */
+		heap_of(GCHEAP_UAPI_LAYOUT_BITMAP);
+		fits = request_type(th, bytes, 1);
+		too_large = request_type(th, bytes + 8, 1);
+		assert_int_equal(key_of(fits, i, &key), 0);
+		assert_int_equal(key_of(too_large, i, &key), -EINVAL);
 	}
 	assert_int_equal(key_of(request_type(th, 32769, 0), SIZE_CLASSES - 1, &key), -EINVAL);
 	/* A length of which 32 bits are zero. */
@@ -178,6 +185,12 @@ static void test_all_types_share_spans_in_the_footer_layout(void **state)
 {
 	(void)state;
 	check_all_types_share_spans(GCHEAP_UAPI_LAYOUT_FOOTER);
+}
+
+static void test_all_types_share_spans_in_the_bitmap_layout(void **state)
+{
+	(void)state;
+	check_all_types_share_spans(GCHEAP_UAPI_LAYOUT_BITMAP);
 }
 
 static void test_a_central_is_found_again_among_thousands(void **state)
@@ -556,6 +569,7 @@ int main(void)
 		TEST(test_large_objects_of_two_types_do_not_share_spans),
 		TEST(test_all_types_share_spans_in_the_header_layout),
 		TEST(test_all_types_share_spans_in_the_footer_layout),
+		TEST(test_all_types_share_spans_in_the_bitmap_layout),
 		TEST(test_a_central_is_found_again_among_thousands),
 		TEST(test_a_table_that_cannot_grow_takes_more_centrals),
 		TEST(test_keys_that_differ_in_one_part_are_two),

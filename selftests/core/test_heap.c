@@ -48,8 +48,9 @@ static void test_err_setup_with_an_unknown_layout(void **state)
 	SETUP_CHECK(0, setup_.layout = GCHEAP_UAPI_LAYOUT_SPAN);
 	SETUP_CHECK(0, setup_.layout = GCHEAP_UAPI_LAYOUT_HEADER);
 	SETUP_CHECK(0, setup_.layout = GCHEAP_UAPI_LAYOUT_FOOTER);
-	SETUP_CHECK(-EOPNOTSUPP, setup_.layout = GCHEAP_UAPI_LAYOUT_FOOTER + 1);
-	SETUP_CHECK(-EOPNOTSUPP, setup_.layout = GCHEAP_UAPI_LAYOUT_FOOTER + 100);
+	SETUP_CHECK(0, setup_.layout = GCHEAP_UAPI_LAYOUT_BITMAP);
+	SETUP_CHECK(-EOPNOTSUPP, setup_.layout = GCHEAP_UAPI_LAYOUT_BITMAP + 1);
+	SETUP_CHECK(-EOPNOTSUPP, setup_.layout = GCHEAP_UAPI_LAYOUT_BITMAP + 100);
 	SETUP_CHECK(-EOPNOTSUPP, setup_.layout = U32_MAX);
 }
 
@@ -83,7 +84,7 @@ static void test_setup_answers_with_the_length_of_each_region(void **state)
 	assert_int_equal(request.out_abi, GCHEAP_ABI);
 	assert_int_equal(request.out_features,
 			 GCHEAP_FEATURE_LAYOUT_SPAN | GCHEAP_FEATURE_LAYOUT_HEADER |
-			 GCHEAP_FEATURE_LAYOUT_FOOTER);
+			 GCHEAP_FEATURE_LAYOUT_FOOTER | GCHEAP_FEATURE_LAYOUT_BITMAP);
 }
 
 static void test_a_heap_without_memory_is_not_made(void **state)

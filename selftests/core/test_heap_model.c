@@ -277,6 +277,7 @@ static void test_any_life_agrees_with_a_model(void **state)
 		life(GCHEAP_UAPI_LAYOUT_SPAN, 8000);
 		life(GCHEAP_UAPI_LAYOUT_HEADER, 8000);
 		life(GCHEAP_UAPI_LAYOUT_FOOTER, 8000);
+		life(GCHEAP_UAPI_LAYOUT_BITMAP, 8000);
 	}
 }
 

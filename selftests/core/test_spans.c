@@ -142,6 +142,10 @@ static void test_spans_of_every_class_are_described_right(void **state)
 		check_class(i, 0, GCHEAP_KIND_NOSCAN);
 		check_class(i, type_for(i, small ? 0 : 8),
 			    small ? GCHEAP_KIND_HEAP_BITS : GCHEAP_KIND_FOOTER);
+
+		heap_of(GCHEAP_UAPI_LAYOUT_BITMAP);
+		check_class(i, 0, GCHEAP_KIND_NOSCAN);
+		check_class(i, type_for(i, 0), GCHEAP_KIND_BITMAP);
 	}
 }
 

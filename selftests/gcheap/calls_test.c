@@ -157,7 +157,7 @@ FIXTURE_SETUP(calls)
 	self->p = self->heap.region[variant->region];
 	self->bytes = self->heap.region_bytes[variant->region];
 	self->prot = PROT_READ;
-	if (variant->region == GCHEAP_REGION_HEAP || variant->region == GCHEAP_REGION_MARKS)
+	if (region_is_owners(variant->region))
 		self->prot |= PROT_WRITE;
 	/* Where record 1 of any table is, and heap page 1. */
 	self->content = self->p;

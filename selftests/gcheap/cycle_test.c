@@ -33,6 +33,10 @@ FIXTURE_VARIANT_ADD(cycle, footer_layout) {
 	.layout = GCHEAP_UAPI_LAYOUT_FOOTER,
 };
 
+FIXTURE_VARIANT_ADD(cycle, bitmap_layout) {
+	.layout = GCHEAP_UAPI_LAYOUT_BITMAP,
+};
+
 FIXTURE_SETUP(cycle)
 {
 	ASSERT_OK(heap_open(&self->heap, variant->layout, 4 * SMALL_RESERVE));

@@ -489,7 +489,9 @@ TEST_F_TIMEOUT(fail_call, to_map_a_region_leaves_nothing, 600)
 		bool fired = true;
 		unsigned int n;
 
-		if (r == GCHEAP_REGION_HEAP || r == GCHEAP_REGION_MARKS)
+		if (!heap->region_bytes[r])
+			continue;
+		if (region_is_owners(r))
 			prot |= PROT_WRITE;
 		ASSERT_EQ(0, munmap(heap->region[r], heap->region_bytes[r]));
 		heap->region[r] = NULL;

@@ -141,8 +141,7 @@ static void system_calls(struct fuzz_heap *fh, struct rng *rng)
 
 static void map_again(struct fuzz_heap *fh, __u32 region)
 {
-	int prot = region == GCHEAP_REGION_HEAP || region == GCHEAP_REGION_MARKS ?
-		PROT_READ | PROT_WRITE : PROT_READ;
+	int prot = region_is_owners(region) ? PROT_READ | PROT_WRITE : PROT_READ;
 
 	fh->heap.region[region] = region_map(&fh->heap, region, prot);
 	if (!fh->heap.region[region])
@@ -192,10 +191,10 @@ static void mappings(struct fuzz_heap *fh, struct rng *rng)
 		break;
 	case 3:
 		if (!mprotect(base, bytes, (int)rng_below(rng, 4)) &&
-		    mprotect(base, bytes, region == GCHEAP_REGION_HEAP ||
-			     region == GCHEAP_REGION_MARKS ? PROT_READ | PROT_WRITE : PROT_READ))
+		    mprotect(base, bytes, region_is_owners(region) ? PROT_READ | PROT_WRITE :
+								     PROT_READ))
 			fuzz_fail("mprotect of region %u: errno %d", region, errno);
-		if (region != GCHEAP_REGION_HEAP && region != GCHEAP_REGION_MARKS &&
+		if (!region_is_owners(region) &&
 		    !mprotect(base, bytes, PROT_READ | PROT_WRITE))
 			fuzz_fail("region %u can be made writable", region);
 		fuzz_note("mprotect of region %u", region);

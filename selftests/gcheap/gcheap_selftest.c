@@ -107,7 +107,9 @@ int heap_map(struct test_heap *heap)
 	for (int r = 0; r < GCHEAP_REGIONS; r++) {
 		int prot = PROT_READ;
 
-		if (r == GCHEAP_REGION_HEAP || r == GCHEAP_REGION_MARKS)
+		if (!heap->region_bytes[r])
+			continue;
+		if (region_is_owners(r))
 			prot |= PROT_WRITE;
 		heap->region[r] = region_map(heap, r, prot);
 		if (!heap->region[r])

@@ -84,6 +84,13 @@ struct test_heap {
 	void *region[GCHEAP_REGIONS];
 };
 
+/* Whether the owner may write to a region. */
+static inline bool region_is_owners(__u32 region)
+{
+	return region == GCHEAP_REGION_HEAP || region == GCHEAP_REGION_MARKS ||
+	       region == GCHEAP_REGION_BITMAP;
+}
+
 int device_open(void);
 void *region_map(const struct test_heap *heap, enum gcheap_region region, int prot);
 /* Try to map, and unmap: 0, or the errno. */
@@ -326,6 +333,13 @@ __attribute__((format(printf, 1, 2)))
 const char *wrong(const char *format, ...);
 
 __u32 kind_of(__u32 layout, __u32 size_class, bool noscan);
+
+/* Whether objects over 512 bytes have a type word in their slot. */
+static inline bool has_type_words(__u32 layout)
+{
+	return layout == GCHEAP_UAPI_LAYOUT_HEADER || layout == GCHEAP_UAPI_LAYOUT_FOOTER;
+}
+
 __u32 slots_of(__u32 size_class, __u32 kind);
 __u64 tiled_mask(__u64 mask, __u32 elem_words, __u32 slot_bytes);
 

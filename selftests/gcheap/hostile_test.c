@@ -38,6 +38,10 @@ FIXTURE_VARIANT_ADD(hostile, footer_layout) {
 	.layout = GCHEAP_UAPI_LAYOUT_FOOTER,
 };
 
+FIXTURE_VARIANT_ADD(hostile, bitmap_layout) {
+	.layout = GCHEAP_UAPI_LAYOUT_BITMAP,
+};
+
 FIXTURE_SETUP(hostile)
 {
 	struct gcheap_grant grant;

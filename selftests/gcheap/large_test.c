@@ -28,6 +28,10 @@ FIXTURE_VARIANT_ADD(large, footer_layout) {
 	.layout = GCHEAP_UAPI_LAYOUT_FOOTER,
 };
 
+FIXTURE_VARIANT_ADD(large, bitmap_layout) {
+	.layout = GCHEAP_UAPI_LAYOUT_BITMAP,
+};
+
 FIXTURE_SETUP(large)
 {
 	ASSERT_OK(heap_open(&self->heap, variant->layout, 1ull << 30));

@@ -17,7 +17,14 @@
 
 static bool region_writable(enum gcheap_region region)
 {
-	return region == GCHEAP_REGION_HEAP || region == GCHEAP_REGION_MARKS;
+	return region_is_owners(region);
+}
+
+/* A layout that has the region. */
+static __u32 region_layout(enum gcheap_region region)
+{
+	return region == GCHEAP_REGION_BITMAP ? GCHEAP_UAPI_LAYOUT_BITMAP :
+						GCHEAP_UAPI_LAYOUT_SPAN;
 }
 
 static int region_prot(enum gcheap_region region)
@@ -62,11 +69,15 @@ FIXTURE_VARIANT_ADD(region, ctrl) {
 	.region = GCHEAP_REGION_CTRL,
 };
 
+FIXTURE_VARIANT_ADD(region, bitmap) {
+	.region = GCHEAP_REGION_BITMAP,
+};
+
 FIXTURE_SETUP(region)
 {
 	self->heap.fd = device_open();
 	ASSERT_LE(0, self->heap.fd);
-	ASSERT_OK(heap_setup(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, 2 * SMALL_RESERVE));
+	ASSERT_OK(heap_setup(&self->heap, region_layout(variant->region), 2 * SMALL_RESERVE));
 	ASSERT_OK(cmd_alloc_large(self->heap.fd, 0, 1 << 20, NULL));
 	self->bytes = self->heap.region_bytes[variant->region];
 	self->offset = GCHEAP_REGION_OFFSET(variant->region);
@@ -205,6 +216,10 @@ FIXTURE_VARIANT_ADD(mapped, ctrl) {
 	.region = GCHEAP_REGION_CTRL,
 };
 
+FIXTURE_VARIANT_ADD(mapped, bitmap) {
+	.region = GCHEAP_REGION_BITMAP,
+};
+
 /* A place in the region that has contents. */
 static char *mapped_content(const struct test_heap *heap, enum gcheap_region region)
 {
@@ -226,12 +241,14 @@ FIXTURE_SETUP(mapped)
 {
 	struct gcheap_alloc_large large;
 
-	ASSERT_OK(heap_open(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE));
+	ASSERT_OK(heap_open(&self->heap, region_layout(variant->region), SMALL_RESERVE));
 	test_cmd_type_words(2, 1, NULL);
 	test_cmd_alloc_large(0, 1 << 20, &large);
 	ASSERT_EQ(1, large.out_page);
 	memset(heap_mem(&self->heap, 1), 0xa5, 1 << 20);
 	memset(self->heap.region[GCHEAP_REGION_MARKS], 0x5a, PAGE);
+	if (variant->region == GCHEAP_REGION_BITMAP)
+		memset(self->heap.region[GCHEAP_REGION_BITMAP], 0x5b, PAGE);
 	self->p = self->heap.region[variant->region];
 	self->bytes = self->heap.region_bytes[variant->region];
 	self->prot = region_prot(variant->region);

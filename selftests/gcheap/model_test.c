@@ -66,6 +66,10 @@ FIXTURE_VARIANT_ADD(model, footer_layout) {
 	.layout = GCHEAP_UAPI_LAYOUT_FOOTER,
 };
 
+FIXTURE_VARIANT_ADD(model, bitmap_layout) {
+	.layout = GCHEAP_UAPI_LAYOUT_BITMAP,
+};
+
 FIXTURE_SETUP(model)
 {
 	static const struct {

@@ -32,6 +32,10 @@ FIXTURE_VARIANT_ADD(refill_err, footer_layout) {
 	.layout = GCHEAP_UAPI_LAYOUT_FOOTER,
 };
 
+FIXTURE_VARIANT_ADD(refill_err, bitmap_layout) {
+	.layout = GCHEAP_UAPI_LAYOUT_BITMAP,
+};
+
 FIXTURE_SETUP(refill_err)
 {
 	ASSERT_OK(heap_open(&self->heap, variant->layout, SMALL_RESERVE));
@@ -213,7 +217,7 @@ TEST_F(refill_err, test_err_slots_too_small_for_the_type)
 
 TEST_F(refill_err, test_err_slots_too_small_for_the_type_word)
 {
-	const int err = variant->layout == GCHEAP_UAPI_LAYOUT_SPAN ? 0 : -EINVAL;
+	const int err = has_type_words(variant->layout) ? -EINVAL : 0;
 	const int err_prefix = variant->layout == GCHEAP_UAPI_LAYOUT_HEADER ? -EINVAL : 0;
 	__u8 mask = 1;
 	__u32 type;
@@ -276,7 +280,7 @@ TEST_F(refill_err, test_err_grants_in_readonly_memory)
 	test_err_refill(EFAULT, 0, CLASS_64, ~0u, NULL, 0, at, 1, NULL);
 	test_err_refill(EFAULT, 0, CLASS_64, ~0u, self->pages, 3, at, GCHEAP_REFILL_MAX, NULL);
 	for (int r = 0; r < GCHEAP_REGIONS; r++) {
-		if (r == GCHEAP_REGION_HEAP || r == GCHEAP_REGION_MARKS)
+		if (region_is_owners(r) || !self->heap.region[r])
 			continue;
 		test_err_refill(EFAULT, 0, CLASS_64, ~0u, self->pages, 3,
 				self->heap.region[r], 1, NULL);

@@ -30,6 +30,10 @@ FIXTURE_VARIANT_ADD(refill, footer_layout) {
 	.layout = GCHEAP_UAPI_LAYOUT_FOOTER,
 };
 
+FIXTURE_VARIANT_ADD(refill, bitmap_layout) {
+	.layout = GCHEAP_UAPI_LAYOUT_BITMAP,
+};
+
 FIXTURE_SETUP(refill)
 {
 	ASSERT_OK(heap_open(&self->heap, variant->layout, SMALL_RESERVE));
@@ -145,7 +149,7 @@ TEST_F(refill, tiles_the_mask_of_an_element_over_the_slot)
 
 TEST_F(refill, gives_heap_bits_the_tail_of_the_span)
 {
-	const bool bits = variant->layout != GCHEAP_UAPI_LAYOUT_SPAN;
+	const bool bits = kind_of(variant->layout, CLASS_64, false) == GCHEAP_KIND_HEAP_BITS;
 	__u32 type;
 
 	test_cmd_type_words(2, 1, &type);
@@ -164,7 +168,7 @@ TEST_F(refill, gives_heap_bits_the_tail_of_the_span)
 
 TEST_F(refill, takes_types_that_just_fit)
 {
-	__u32 fits_1024 = variant->layout == GCHEAP_UAPI_LAYOUT_SPAN ? 128 : 127;
+	__u32 fits_1024 = has_type_words(variant->layout) ? 127 : 128;
 	__u32 type;
 
 	test_cmd_type_words(64, 1, &type);

@@ -47,6 +47,7 @@ TEST_F(setup, tells_abi_features_and_regions)
 	EXPECT_TRUE(self->request.out_features & GCHEAP_FEATURE_LAYOUT_SPAN);
 	EXPECT_TRUE(self->request.out_features & GCHEAP_FEATURE_LAYOUT_HEADER);
 	EXPECT_TRUE(self->request.out_features & GCHEAP_FEATURE_LAYOUT_FOOTER);
+	EXPECT_TRUE(self->request.out_features & GCHEAP_FEATURE_LAYOUT_BITMAP);
 	EXPECT_EQ(reserve, bytes[GCHEAP_REGION_HEAP]);
 	EXPECT_EQ(npages * 8, bytes[GCHEAP_REGION_PAGES]);
 	EXPECT_EQ(npages * sizeof(struct gcheap_span), bytes[GCHEAP_REGION_SPANS]);
@@ -146,7 +147,7 @@ TEST_F(setup, test_err_reserve_that_is_no_multiple_of_an_arena)
 
 TEST_F(setup, test_err_unknown_layout)
 {
-	self->request.layout = GCHEAP_UAPI_LAYOUT_FOOTER + 1;
+	self->request.layout = GCHEAP_UAPI_LAYOUT_BITMAP + 1;
 	test_err_setup(EOPNOTSUPP);
 	self->request.layout = ~0u;
 	test_err_setup(EOPNOTSUPP);

@@ -68,6 +68,9 @@
  * @GCHEAP_REGION_CTRL: struct gcheap_ctrl, read-only.
  * @GCHEAP_REGION_DIRTY: one bit a heap page, read-only: what TRACK found written;
  *	made by the first TRACK with GCHEAP_TRACK_BITMAP
+ * @GCHEAP_REGION_BITMAP: two bits a word of HEAP, read-write; see GCHEAP_BITMAP_*.
+ *	In a heap of another layout than GCHEAP_UAPI_LAYOUT_BITMAP its length is 0,
+ *	and it cannot be mapped
  * @GCHEAP_REGIONS: how many there are
  *
  * Read-only regions refuse PROT_WRITE and can never be made writable later.
@@ -78,7 +81,7 @@
  * whole length: what is not there reads as zeros, and cannot be written.
  *
  * Another process that holds the file may look: it may map PAGES, SPANS, TYPES,
- * CTRL and DIRTY read-only, and HEAP read-only in a heap of
+ * CTRL and DIRTY read-only, and HEAP and BITMAP read-only in a heap of
  * GCHEAP_SETUP_SHARE_READ, each as often as it likes. When the owner has ended, its
  * mappings get SIGBUS.
  *
@@ -95,6 +98,7 @@ enum gcheap_region {
 	GCHEAP_REGION_MARKS,
 	GCHEAP_REGION_CTRL,
 	GCHEAP_REGION_DIRTY,
+	GCHEAP_REGION_BITMAP,
 	GCHEAP_REGIONS,
 };
 
@@ -134,6 +138,8 @@ enum gcheap_region {
  * @GCHEAP_KIND_HEADER: a type word at the start of each slot
  * @GCHEAP_KIND_LARGE: one object in the span; its type is the descriptor's
  * @GCHEAP_KIND_FOOTER: a type word at the end of each slot
+ * @GCHEAP_KIND_BITMAP: the BITMAP region: small objects of that layout. There,
+ *	large ones have their map in the region too
  */
 enum gcheap_kind {
 	GCHEAP_KIND_NONE,
@@ -144,6 +150,7 @@ enum gcheap_kind {
 	GCHEAP_KIND_HEADER,
 	GCHEAP_KIND_LARGE,
 	GCHEAP_KIND_FOOTER,
+	GCHEAP_KIND_BITMAP,
 };
 
 /* ---- SPANS ------------------------------------------------------------------ */
@@ -271,6 +278,20 @@ struct gcheap_type_record {
 	(GCHEAP_MARKS_PAGE_MARKS(reserve) + GCHEAP_MARKS_PAGE_STRIDE(reserve))
 #define GCHEAP_MARKS_BYTES(reserve) \
 	(GCHEAP_MARKS_PAGE_SPECIALS(reserve) + GCHEAP_MARKS_PAGE_STRIDE(reserve))
+
+/* ---- BITMAP ----------------------------------------------------------------- */
+
+/*
+ * Two bits for every word of the heap, in pairs of 64-bit words: one pair for each
+ * 512 bytes. Bit i of the pair's first word is the pointer bit of word i there: it
+ * may hold a pointer. Bit i of the second is its scan bit: this word or a later
+ * one of the same object may. The bits of an object end with its first scan bit
+ * that is 0, or with its slot, or of a large object with the last pointer word of
+ * its last element; behind that they mean nothing.
+ * The owner writes them, the module makes the memory and never looks.
+ */
+#define GCHEAP_BITMAP_GROUP_SHIFT	9	/* 512 bytes of heap have a pair */
+#define GCHEAP_BITMAP_BYTES(reserve)	((__u64)(reserve) >> 5)
 
 /* ---- CTRL ------------------------------------------------------------------- */
 
@@ -447,6 +468,7 @@ enum gcheap_uapi_layout {
 	GCHEAP_UAPI_LAYOUT_SPAN,
 	GCHEAP_UAPI_LAYOUT_HEADER,
 	GCHEAP_UAPI_LAYOUT_FOOTER,
+	GCHEAP_UAPI_LAYOUT_BITMAP,
 };
 
 /* Objects up to this size have heap bits in the layouts that use them. */
@@ -457,6 +479,7 @@ enum gcheap_uapi_layout {
 #define GCHEAP_FEATURE_LAYOUT_SPAN	_BITULL(0)
 #define GCHEAP_FEATURE_LAYOUT_HEADER	_BITULL(1)
 #define GCHEAP_FEATURE_LAYOUT_FOOTER	_BITULL(2)
+#define GCHEAP_FEATURE_LAYOUT_BITMAP	_BITULL(3)
 #define GCHEAP_FEATURE_URING		_BITULL(8)
 #define GCHEAP_FEATURE_HUGE_PAGES	_BITULL(9)
 #define GCHEAP_FEATURE_FAULT_FREED	_BITULL(10)
