@@ -6,11 +6,11 @@
  *
  *	layouts [megabytes a round] [rounds]		256 7
  *
- * Heaps of the three layouts take turns in one process; medians of the rounds.
+ * Heaps of all layouts take turns in one process; medians of the rounds.
  * "align" is the largest power of two that all objects of a row were aligned to.
  * Bytes come from the heap's own count of what was allocated, so that a prefix,
  * a footer and the waste of the size class are in it; the tail of heap bits, 1/64
- * of a span, is not.
+ * of a span, is not, and neither is the bitmap, 1/32 of the heap.
  */
 #include <gcheap.h>
 
@@ -25,6 +25,7 @@ static const struct {
 	{ GCHEAP_LAYOUT_SPAN, "SPAN" },
 	{ GCHEAP_LAYOUT_HEADER, "HEADER" },
 	{ GCHEAP_LAYOUT_FOOTER, "FOOTER" },
+	{ GCHEAP_LAYOUT_BITMAP, "BITMAP" },
 };
 #define LAYOUTS	(sizeof(layouts) / sizeof(layouts[0]))
 

@@ -3,7 +3,7 @@
  * Allocation: what the inline functions of <gcheap.h> leave to do.
  *
  * gcheap_new_slow_() is the slow path of the SPAN layout and the only path of the
- * HEADER and FOOTER layouts for types with pointers, whose objects need metadata of
+ * other layouts for types with pointers, whose objects need metadata of
  * their own: their entries in the thread's table never have a free slot.
  */
 #include "thread.h"
@@ -89,6 +89,9 @@ static NOINLINE void *object_large(struct thread *thread, gcheap_type type, uint
 	object = heap->view.base + ((uint64_t)alloc.out_page << GCHEAP_PAGE_SHIFT);
 	if (alloc.out_flags & GCHEAP_GRANT_NEEDZERO)
 		memset(object, 0, span_bytes);
+	if (heap->layout->finish_large && type && view_type(&heap->view, type)->ptr_bytes)
+		heap->layout->finish_large(&heap->view, object, view_type(&heap->view, type),
+					   bytes);
 	heap->pacer.taken_bytes += span_bytes;
 	heap->stats.allocated_objects++;
 	heap->stats.allocated_bytes += span_bytes;

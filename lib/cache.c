@@ -136,7 +136,8 @@ struct cache *cache_get(struct thread *thread, gcheap_type type,
 			return cache;
 	}
 	pattern = slot_bits(heap, size_class,
-			    shared && size_class_bytes[size_class] <= GCHEAP_HEAP_BITS_MAX);
+			    shared && heap->layout->heap_bits &&
+			    size_class_bytes[size_class] <= GCHEAP_HEAP_BITS_MAX);
 	cache = pattern ? cache_alloc(thread) : NULL;
 	if (!cache)
 		return NULL;

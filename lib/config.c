@@ -262,9 +262,6 @@ static int config_check(struct gcheap_config *config)
 	if (config->backend > GCHEAP_BACKEND_LOCAL)
 		return error_set(-EINVAL, "%u is no backend: use an enum gcheap_backend",
 				 (unsigned int)config->backend);
-	if (config->layout == GCHEAP_LAYOUT_BITMAP)
-		return error_set(-EOPNOTSUPP, "the layout bitmap is not supported yet: use span, "
-				 "header or footer");
 	if (config->layout > GCHEAP_LAYOUT_BITMAP)
 		return error_set(-EINVAL, "%u is no layout: use an enum gcheap_layout",
 				 (unsigned int)config->layout);

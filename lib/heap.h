@@ -54,6 +54,7 @@ struct thread;
  * @types: TYPES, by byte offset
  * @marks: the two bit tables
  * @page_marks: one bit a heap page
+ * @bitmap: BITMAP; NULL in the other layouts
  * @ctrl: CTRL
  */
 struct view {
@@ -64,6 +65,7 @@ struct view {
 	const char *types;
 	uint64_t *marks[2];
 	uint64_t *page_marks;
+	uint64_t *bitmap;
 	const struct gcheap_ctrl *ctrl;
 };
 

@@ -63,6 +63,7 @@ void mark_begin(struct marker *marker)
 	marker->spans = view->spans;
 	marker->marks = view_mark_bits(view);
 	marker->page_marks = view->page_marks;
+	marker->bitmap = view->bitmap;
 	marker->bad_pointers = 0;
 	marker->edge_count = 0;
 	marker->stack.overflow = false;

@@ -44,6 +44,7 @@ _Static_assert(GCHEAP_RESERVE_MAX <= 1ull << 40, "an entry has 40 bits of offset
  * @spans: SPANS
  * @marks: this cycle's mark bits
  * @page_marks: page marks
+ * @bitmap: BITMAP; NULL in the other layouts
  * @bad_pointers: precise edges to pages that no span uses
  * @edge_count: how many edges wait
  * @edges: offsets of targets, unfiltered; all are below @end
@@ -58,6 +59,7 @@ struct marker {
 	const struct gcheap_span *spans;
 	uint64_t *marks;
 	uint64_t *page_marks;
+	const uint64_t *bitmap;
 	uint64_t bad_pointers;
 	size_t edge_count;
 	struct mark_stack stack;

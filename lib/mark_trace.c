@@ -7,6 +7,7 @@
  * objects with 4 pointers: 15 ns an object when the heap is in the L2 cache; more
  * than that is waiting for memory. Documentation/marking.md has the figures.
  */
+#include "layout/bitmap.h"
 #include "mark_state.h"
 
 #define LINE_BYTES	64u
@@ -68,6 +69,12 @@ static inline bool entry_mask(const struct marker *marker, uint64_t entry, uint6
 				       entry_span_bytes(entry), MARK_ENTRY_OFFSET(entry),
 				       size_class_bytes[GCHEAP_PAGE_CLASS(entry)]);
 		return true;
+	case GCHEAP_KIND_BITMAP:
+		if (size_class_bytes[GCHEAP_PAGE_CLASS(entry)] > BITMAP_GROUP_BYTES)
+			return false;
+		*mask = bitmap_read(marker->view, MARK_ENTRY_OFFSET(entry),
+				    size_class_bytes[GCHEAP_PAGE_CLASS(entry)]);
+		return true;
 	default:
 		return false;
 	}
@@ -83,6 +90,28 @@ void mark_scan_typed(struct marker *marker, struct typed_pointers tp)
 	}
 }
 
+/*
+ * What the bitmap says of [@offset, @end), offsets from the base: of one object from
+ * its first byte, or from any byte of a large one.
+ */
+static void scan_bitmap(struct marker *marker, uint64_t offset, uint64_t end)
+{
+	const uint64_t *group = bitmap_group(marker->view, offset);
+	uint64_t below = bitmap_ones(offset / 8 % 64);
+	uint64_t at = offset & ~(uint64_t)(BITMAP_GROUP_BYTES - 1);
+
+	for (; at < end; at += BITMAP_GROUP_BYTES, group += 2, below = 0) {
+		uint64_t scans = group[1] | below;
+		uint64_t mask = bitmap_mask(group[0] & ~below, scans) &
+				bitmap_ones((end - at) / 8);
+
+		mark_edges_room(marker);
+		mark_scan_words(marker, (const uint64_t *)(uintptr_t)(marker->base + at), mask);
+		if (~scans)
+			return;
+	}
+}
+
 static void scan_small_typed(struct marker *marker, uint64_t entry)
 {
 	uint64_t offset = MARK_ENTRY_OFFSET(entry);
@@ -94,6 +123,9 @@ static void scan_small_typed(struct marker *marker, uint64_t entry)
 	case GCHEAP_KIND_TYPE:
 		type = view_type(marker->view, marker->spans[entry_first_page(entry)].type);
 		break;
+	case GCHEAP_KIND_BITMAP:
+		scan_bitmap(marker, offset, end - marker->base);
+		return;
 	case GCHEAP_KIND_FOOTER:
 		end -= FOOTER_BYTES;
 		type = type_word_record(marker->view, end - marker->base);
@@ -108,6 +140,24 @@ static void scan_small_typed(struct marker *marker, uint64_t entry)
 		break;
 	}
 	mark_scan_typed(marker, typed_pointers_of_type(marker->view, type, slot, slot, end));
+}
+
+/* A part of a large object; offsets from the base. */
+static void scan_large_range(struct marker *marker, const struct gcheap_span *span,
+			     uint64_t object, uint64_t start, uint64_t end)
+{
+	const struct gcheap_type_record *type = view_type(marker->view, span->type);
+	uint64_t base = marker->base;
+
+	if (marker->bitmap) {
+		uint64_t last = object + bitmap_large_bytes(type, span->object_bytes);
+
+		if (start < last)
+			scan_bitmap(marker, start, end < last ? end : last);
+		return;
+	}
+	mark_scan_typed(marker, typed_pointers_of_type(marker->view, type, base + object,
+						       base + start, base + end));
 }
 
 /*
@@ -132,20 +182,15 @@ static void scan_oblet(struct marker *marker, uint64_t entry)
 		mark_stack_push(&marker->stack, entry + MARK_OBLET_BYTES);
 	else
 		end = object_end;
-	mark_scan_typed(marker,
-			typed_pointers_of_type(marker->view, view_type(marker->view, span->type),
-					       marker->base + object, marker->base + offset,
-					       marker->base + end));
+	scan_large_range(marker, span, object, offset, end);
 }
 
 void mark_scan_large(struct marker *marker, uint64_t page)
 {
 	const struct gcheap_span *span = &marker->spans[page];
-	uint64_t object = marker->base + (page << GCHEAP_PAGE_SHIFT);
+	uint64_t object = page << GCHEAP_PAGE_SHIFT;
 
-	mark_scan_typed(marker,
-			typed_pointers_of_type(marker->view, view_type(marker->view, span->type),
-					       object, object, object + span->object_bytes));
+	scan_large_range(marker, span, object, object, object + span->object_bytes);
 }
 
 static void scan_typed_entry(struct marker *marker, uint64_t entry)
@@ -205,6 +250,8 @@ void entry_prefetch(const struct marker *marker, uint64_t entry)
 						  MARK_ENTRY_OFFSET(entry)));
 	else if (GCHEAP_PAGE_KIND(entry) == GCHEAP_KIND_FOOTER)
 		__builtin_prefetch(slot + bytes - FOOTER_BYTES);
+	else if (GCHEAP_PAGE_KIND(entry) == GCHEAP_KIND_BITMAP)
+		__builtin_prefetch(bitmap_group(marker->view, MARK_ENTRY_OFFSET(entry)));
 	else
 		__builtin_prefetch(&marker->spans[first_page]);
 	__builtin_prefetch(slot);

@@ -84,6 +84,7 @@ static void view_init(struct view *view, const struct backend *backend)
 	view->marks[0] = (uint64_t *)(void *)marks;
 	view->marks[1] = (uint64_t *)(void *)(marks + GCHEAP_MARKS_TABLE(reserve, 1));
 	view->page_marks = (uint64_t *)(void *)(marks + GCHEAP_MARKS_PAGE_MARKS(reserve));
+	view->bitmap = backend->regions[GCHEAP_REGION_BITMAP];
 	view->ctrl = backend->regions[GCHEAP_REGION_CTRL];
 }
 
@@ -125,6 +126,7 @@ int gcheap_open(const struct gcheap_config *config, struct gcheap **out)
 		[GCHEAP_LAYOUT_SPAN] = &layout_span,
 		[GCHEAP_LAYOUT_HEADER] = &layout_header,
 		[GCHEAP_LAYOUT_FOOTER] = &layout_footer,
+		[GCHEAP_LAYOUT_BITMAP] = &layout_bitmap,
 	};
 	struct settings settings;
 	struct gcheap *heap;

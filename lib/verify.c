@@ -85,6 +85,8 @@ static enum gcheap_kind small_kind(const struct verify *verify, const struct gch
 		return GCHEAP_KIND_NOSCAN;
 	if (verify->view->ctrl->layout == GCHEAP_UAPI_LAYOUT_SPAN)
 		return small ? GCHEAP_KIND_MASK : GCHEAP_KIND_TYPE;
+	if (verify->view->ctrl->layout == GCHEAP_UAPI_LAYOUT_BITMAP)
+		return GCHEAP_KIND_BITMAP;
 	if (small)
 		return GCHEAP_KIND_HEAP_BITS;
 	return verify->view->ctrl->layout == GCHEAP_UAPI_LAYOUT_HEADER ? GCHEAP_KIND_HEADER :

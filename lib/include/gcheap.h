@@ -53,7 +53,8 @@ enum gcheap_backend {
  *	bytes, an 8-byte type header before larger ones
  * @GCHEAP_LAYOUT_FOOTER: as HEADER, but the type word at the end of the slot, so
  *	that objects keep the alignment of their slot
- * @GCHEAP_LAYOUT_BITMAP: two bits a word for the whole heap
+ * @GCHEAP_LAYOUT_BITMAP: two bits a word for the whole heap, beside it: objects are
+ *	their slots
  */
 enum gcheap_layout {
 	GCHEAP_LAYOUT_SPAN,
@@ -91,7 +92,7 @@ enum gcheap_layout {
  *	since the last cycle; 0: none
  *
  * The environment overrides it: GCHEAP_BACKEND=auto|device|local,
- * GCHEAP_LAYOUT=span|header|footer, GCHEAP_GC=<percent>|off,
+ * GCHEAP_LAYOUT=span|header|footer|bitmap, GCHEAP_GC=<percent>|off,
  * GCHEAP_MEMLIMIT=<n>[KMG], GCHEAP_MARKERS=<n>, GCHEAP_TRACE=gc, GCHEAP_VERIFY=1.
  */
 struct gcheap_config {

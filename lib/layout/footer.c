@@ -31,5 +31,6 @@ const struct layout layout_footer = {
 	.name = "footer",
 	.size_class = footer_size_class,
 	.shared_caches = true,
+	.heap_bits = true,
 	.finish = footer_finish,
 };

@@ -32,5 +32,6 @@ const struct layout layout_header = {
 	.name = "header",
 	.size_class = header_size_class,
 	.shared_caches = true,
+	.heap_bits = true,
 	.finish = header_finish,
 };

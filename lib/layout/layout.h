@@ -22,6 +22,8 @@
  *	| elements ...                   zeros  |  type   |
  *	+---------------------------------------+---------+
  *	                                            8 B
+ *
+ * In the BITMAP layout all is beside the objects (bitmap.h), which are their slots.
  */
 #ifndef GCHEAP_LIB_LAYOUT_H
 #define GCHEAP_LIB_LAYOUT_H
@@ -37,21 +39,27 @@
  *	0: it must be a large object. Honours the type's alignment
  * @shared_caches: caches are keyed by size class alone, and @finish writes what
  *	is an object's own; else by type and class, and there is nothing to write
+ * @heap_bits: spans of objects up to 512 bytes have heap bits at their tail
  * @finish: write an object's metadata into its zeroed slot, before it is
  *	published; returns the object. NULL where there is nothing to write
+ * @finish_large: the same for a large object of a type with pointers; NULL likewise
  */
 struct layout {
 	enum gcheap_uapi_layout uapi;
 	const char *name;
 	uint32_t (*size_class)(const struct gcheap_type_record *type, uint64_t bytes);
 	bool shared_caches;
+	bool heap_bits;
 	void *(*finish)(const struct view *view, char *slot, gcheap_type type,
 			const struct gcheap_type_record *record, uint64_t bytes);
+	void (*finish_large)(const struct view *view, char *object,
+			     const struct gcheap_type_record *record, uint64_t bytes);
 };
 
 extern const struct layout layout_span;
 extern const struct layout layout_header;
 extern const struct layout layout_footer;
+extern const struct layout layout_bitmap;
 
 /* Smallest size class for @bytes without pointers at an alignment; 0: large. */
 uint32_t layout_size_class_plain(uint64_t bytes, uint64_t align);
@@ -155,8 +163,9 @@ static inline uint64_t typed_pointers_tile(uint64_t mask, uint64_t element, uint
  * @mask: words from @addr on that are still to visit
  * @step: bytes from one step to the next; 0: @mask is all there is
  * @tile: mask of a step's first 64 words
- * @words: the whole mask of a type with more than 64 pointer words, else NULL
- * @nwords: length of @words
+ * @words: the whole mask of a type with more than 64 pointer words; in the BITMAP
+ *	layout, while the object goes on, the group that @addr begins; else NULL
+ * @nwords: length of a type's @words
  * @type: of the elements; NULL where the heap knows a mask alone
  *
  * All positions are addresses, because typed roots lie outside the heap. As in

@@ -2,6 +2,7 @@
 /*
  * Typed pointers: one iterator for all the places where pointer metadata lives.
  */
+#include "bitmap.h"
 #include "layout.h"
 
 #define MASK_BYTES	512u	/* memory that a 64-bit mask speaks of */
@@ -21,10 +22,91 @@ static void clip(struct typed_pointers *tp)
 		tp->mask &= (1ull << words) - 1;
 }
 
+/* ---- the BITMAP layout ------------------------------------------------------- */
+
+/*
+ * Load the group at @tp->words, of which the first @before words are another slot's.
+ * When the object ends there, no group follows.
+ */
+static void bitmap_load(struct typed_pointers *tp, uint32_t before)
+{
+	uint64_t scans = tp->words[1] | bitmap_ones(before);
+
+	tp->mask = bitmap_mask(tp->words[0] & ~bitmap_ones(before), scans);
+	clip(tp);
+	if (~scans)
+		tp->words = NULL;
+}
+
+static bool bitmap_refill(struct typed_pointers *tp)
+{
+	while (tp->words) {
+		tp->addr += MASK_BYTES;
+		tp->words += 2;
+		if (tp->addr >= tp->end) {
+			tp->words = NULL;
+			break;
+		}
+		bitmap_load(tp, 0);
+		if (tp->mask)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Go to the group of @start, which is behind this one. The bits of a large object
+ * are valid to its end, which its type tells; a smaller one ends with the first scan
+ * bit that is 0, at most 63 groups on, and what follows may look like an object.
+ */
+static void bitmap_seek(struct typed_pointers *tp, uint64_t start)
+{
+	uint64_t groups = (start - tp->addr) / MASK_BYTES;
+
+	tp->mask = 0;
+	if (start >= tp->end)
+		tp->words = NULL;
+	while (tp->words && !tp->type && groups > 1) {
+		tp->addr += MASK_BYTES;
+		tp->words += 2;
+		groups--;
+		if (~tp->words[1])
+			tp->words = NULL;
+	}
+	if (!tp->words)
+		return;
+	tp->addr += groups * MASK_BYTES;
+	tp->words += groups * 2;
+	bitmap_load(tp, 0);
+	tp->mask = mask_from(tp->mask, start - tp->addr);
+}
+
+/* The pointers of a slot of more than 64 words; @type: of a large object, else NULL. */
+static struct typed_pointers of_bitmap(const struct view *view, const struct slot *slot,
+				       const struct gcheap_type_record *type, uint64_t start,
+				       uint64_t end)
+{
+	uint64_t group = slot->offset & ~(uint64_t)(MASK_BYTES - 1);
+	struct typed_pointers tp = {
+		.addr = (uint64_t)(uintptr_t)view_pointer(view, group),
+		.end = end,
+		.type = type,
+	};
+
+	if (end > tp.addr) {
+		tp.words = bitmap_group(view, slot->offset);
+		bitmap_load(&tp, (uint32_t)(slot->offset - group) / 8);
+	}
+	typed_pointers_fast_forward(&tp, start);
+	return tp;
+}
+
+/* ---- all layouts ------------------------------------------------------------- */
+
 bool typed_pointers_refill(struct typed_pointers *tp)
 {
 	if (!tp->step)
-		return false;
+		return bitmap_refill(tp);
 	do {
 		uint64_t word = (tp->addr - tp->elem) / MASK_BYTES + 1;
 
@@ -87,7 +169,7 @@ struct typed_pointers typed_pointers_of_type(const struct view *view,
 		return tp;
 	tp.step = type->bytes;
 	if (type->mask_offset) {
-		tp.words = (const uint64_t *)(view->types + type->mask_offset);
+		tp.words = view_type_mask(view, type);
 		tp.nwords = (type->ptr_bytes / 8 + 63) / 64;
 		tp.tile = tp.words[0];
 	} else if (element <= 32) {
@@ -135,6 +217,11 @@ struct typed_pointers typed_pointers_of(const struct view *view, const struct sl
 					      (uint64_t)span->npages << GCHEAP_PAGE_SHIFT,
 					      slot->offset, (uint32_t)slot->bytes),
 			       start, end);
+	case GCHEAP_KIND_BITMAP:
+		if (slot->bytes > MASK_BYTES)
+			return of_bitmap(view, slot, NULL, start, end);
+		return of_mask(address, bitmap_read(view, slot->offset, (uint32_t)slot->bytes),
+			       start, end);
 	case GCHEAP_KIND_TYPE:
 		type = view_type(view, span->type);
 		break;
@@ -152,7 +239,11 @@ struct typed_pointers typed_pointers_of(const struct view *view, const struct sl
 		type = view_type(view, span->type);
 		/* A large span's rest belongs to no element. */
 		object_end = address + span->object_bytes;
+		if (view->bitmap)
+			object_end = address + bitmap_large_bytes(type, span->object_bytes);
 		end = end < object_end ? end : object_end;
+		if (view->bitmap)
+			return of_bitmap(view, slot, type, start, end);
 		break;
 	case GCHEAP_KIND_NOSCAN:
 	case GCHEAP_KIND_NONE:
@@ -168,6 +259,10 @@ void typed_pointers_fast_forward(struct typed_pointers *tp, uint64_t start)
 	start = (start + 7) & ~7ull;
 	if (start <= tp->addr)
 		return;
+	if (!tp->step && tp->words && start - tp->addr >= MASK_BYTES) {
+		bitmap_seek(tp, start);
+		return;
+	}
 	if (!tp->step || (start - tp->elem < tp->step && start - tp->addr < MASK_BYTES))
 		tp->mask = mask_from(tp->mask, start - tp->addr);
 	else

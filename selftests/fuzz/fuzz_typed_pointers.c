@@ -49,7 +49,7 @@ static struct {
 	struct gcheap *heap;
 	struct gcheap_thread *thread;
 	unsigned int inputs;
-} heaps[3];
+} heaps[4];
 
 static void heap_ready(unsigned int layout)
 {
@@ -178,7 +178,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint64_t from = take(&input, 2) * 8ull % bytes;
 	uint64_t length = 1 + take(&input, 2) * 8ull % (bytes - from);
 	uint64_t jump = choices & CHOICE_JUMP ? take(&input, 2) : 0;
-	unsigned int layout = (choices & CHOICE_LAYOUT) % 3;
+	unsigned int layout = choices & CHOICE_LAYOUT;
 	struct slot slot;
 	gcheap_type type;
 	uint64_t array;

@@ -426,12 +426,19 @@ static void test_footer_layout_agrees_with_the_model(void **state)
 	run(GCHEAP_LAYOUT_FOOTER);
 }
 
+static void test_bitmap_layout_agrees_with_the_model(void **state)
+{
+	(void)state;
+	run(GCHEAP_LAYOUT_BITMAP);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_span_layout_agrees_with_the_model),
 		cmocka_unit_test(test_header_layout_agrees_with_the_model),
 		cmocka_unit_test(test_footer_layout_agrees_with_the_model),
+		cmocka_unit_test(test_bitmap_layout_agrees_with_the_model),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

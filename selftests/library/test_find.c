@@ -8,6 +8,15 @@
 
 #define BYTES_MAX	40000u
 
+static void open_layout(struct fixture *f, enum gcheap_layout layout)
+{
+	struct gcheap_config config = fixture_config();
+
+	config.layout = layout;
+	config.gc_percent = -1;
+	fixture_open_with(f, &config);
+}
+
 static void assert_found(struct gcheap *heap, const char *p, const char *object, size_t bytes)
 {
 	struct gcheap_object found;
@@ -35,7 +44,7 @@ static void check_object(struct fixture *f, enum gcheap_layout layout, char *obj
 	if (found.type)
 		assert_int_equal(found.type, type);
 	else
-		assert_true(noscan || found.size <= 512);
+		assert_true(noscan || found.size <= 512 || layout == GCHEAP_LAYOUT_BITMAP);
 	if (!noscan && layout == GCHEAP_LAYOUT_FOOTER && found.size > 512 &&
 	    found.size < 32768)
 		footer = 8;
@@ -53,7 +62,7 @@ static void check_all_sizes(enum gcheap_layout layout)
 	struct fixture f;
 	size_t bytes, i;
 
-	fixture_open_layout(&f, layout);
+	open_layout(&f, layout);
 	for (bytes = 8; bytes < BYTES_MAX; bytes += bytes < 1200 ? 8 : 1032) {
 		gcheap_type type = type_with_mask(f.heap, bytes, 8, 1);
 
@@ -65,13 +74,28 @@ static void check_all_sizes(enum gcheap_layout layout)
 	fixture_close(&f);
 }
 
-static void test_every_byte_of_an_object_finds_it(void **state)
+static void test_every_byte_of_an_object_finds_it_in_span_layout(void **state)
 {
-	size_t i;
-
 	(void)state;
-	in_each_layout(i)
-		check_all_sizes(test_layouts[i].layout);
+	check_all_sizes(GCHEAP_LAYOUT_SPAN);
+}
+
+static void test_every_byte_of_an_object_finds_it_in_header_layout(void **state)
+{
+	(void)state;
+	check_all_sizes(GCHEAP_LAYOUT_HEADER);
+}
+
+static void test_every_byte_of_an_object_finds_it_in_footer_layout(void **state)
+{
+	(void)state;
+	check_all_sizes(GCHEAP_LAYOUT_FOOTER);
+}
+
+static void test_every_byte_of_an_object_finds_it_in_bitmap_layout(void **state)
+{
+	(void)state;
+	check_all_sizes(GCHEAP_LAYOUT_BITMAP);
 }
 
 static void test_a_headers_own_bytes_find_the_object(void **state)
@@ -81,7 +105,7 @@ static void test_a_headers_own_bytes_find_the_object(void **state)
 	size_t align;
 
 	(void)state;
-	fixture_open_layout(&f, GCHEAP_LAYOUT_HEADER);
+	open_layout(&f, GCHEAP_LAYOUT_HEADER);
 	for (align = 8; align <= 256; align *= 2) {
 		gcheap_type type = type_with_mask(f.heap, 1024, align, 1);
 		char *object = gcheap_new(f.thread, type);
@@ -104,7 +128,7 @@ static void test_a_footers_own_bytes_find_the_object(void **state)
 	size_t align, at;
 
 	(void)state;
-	fixture_open_layout(&f, GCHEAP_LAYOUT_FOOTER);
+	open_layout(&f, GCHEAP_LAYOUT_FOOTER);
 	for (align = 8; align <= 1024; align *= 2) {
 		gcheap_type type = type_with_mask(f.heap, 1024, align, 1);
 		char *object = gcheap_new(f.thread, type);
@@ -136,7 +160,7 @@ static void check_free_slots(enum gcheap_layout layout, size_t bytes)
 	gcheap_type type;
 	size_t i;
 
-	fixture_open_layout(&f, layout);
+	open_layout(&f, layout);
 	type = type_with_mask(f.heap, bytes, 8, 1);
 	assert_int_equal(gcheap_root_add(f.heap, kept, ARRAY_SIZE(kept)), 0);
 	for (i = 0; i < ARRAY_SIZE(kept); i++) {
@@ -171,6 +195,8 @@ static void test_free_slots_are_not_found(void **state)
 	check_free_slots(GCHEAP_LAYOUT_HEADER, 1016);
 	check_free_slots(GCHEAP_LAYOUT_FOOTER, 64);
 	check_free_slots(GCHEAP_LAYOUT_FOOTER, 1016);
+	check_free_slots(GCHEAP_LAYOUT_BITMAP, 48);
+	check_free_slots(GCHEAP_LAYOUT_BITMAP, 1024);
 }
 
 /* A span of 48-byte slots has 170 of them, and 32 bytes left. */
@@ -183,7 +209,7 @@ static void test_the_waste_at_a_spans_end_is_no_object(void **state)
 	int i;
 
 	(void)state;
-	fixture_open_layout(&f, GCHEAP_LAYOUT_SPAN);
+	open_layout(&f, GCHEAP_LAYOUT_SPAN);
 	type = type_with_mask(f.heap, 48, 8, 1);
 	for (i = 0; i < 400; i++) {
 		object = gcheap_new(f.thread, type);
@@ -208,7 +234,7 @@ static void test_large_objects_are_found_from_any_of_their_pages(void **state)
 	size_t at;
 
 	(void)state;
-	fixture_open_layout(&f, GCHEAP_LAYOUT_SPAN);
+	open_layout(&f, GCHEAP_LAYOUT_SPAN);
 	type = type_with_mask(f.heap, 16, 8, 1);
 	object = gcheap_new_array(f.thread, type, bytes / 16);
 	leaf = gcheap_new_leaf(f.thread, bytes + 1);
@@ -268,7 +294,7 @@ static void test_stats_count_what_was_done(void **state)
 	int i;
 
 	(void)state;
-	fixture_open_layout(&f, GCHEAP_LAYOUT_SPAN);
+	open_layout(&f, GCHEAP_LAYOUT_SPAN);
 	type = type_with_mask(f.heap, 64, 8, 1);
 	assert_int_equal(gcheap_root_add(f.heap, &root, 1), 0);
 	stats = stats_of(f.heap);
@@ -321,7 +347,10 @@ static void test_stats_of_another_versions_size(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_every_byte_of_an_object_finds_it),
+		cmocka_unit_test(test_every_byte_of_an_object_finds_it_in_span_layout),
+		cmocka_unit_test(test_every_byte_of_an_object_finds_it_in_header_layout),
+		cmocka_unit_test(test_every_byte_of_an_object_finds_it_in_footer_layout),
+		cmocka_unit_test(test_every_byte_of_an_object_finds_it_in_bitmap_layout),
 		cmocka_unit_test(test_a_headers_own_bytes_find_the_object),
 		cmocka_unit_test(test_a_footers_own_bytes_find_the_object),
 		cmocka_unit_test(test_free_slots_are_not_found),

@@ -94,6 +94,7 @@ static int mutate(int number, double end, uint64_t seed)
 {
 	static const enum gcheap_layout layouts[MUTATORS] = {
 		GCHEAP_LAYOUT_SPAN, GCHEAP_LAYOUT_HEADER, GCHEAP_LAYOUT_FOOTER,
+		GCHEAP_LAYOUT_BITMAP,
 	};
 	struct model *model = model_open(layouts[number], seed + (uint64_t)number, LIVE_BYTES);
 	struct model_figures did;
