@@ -11,6 +11,7 @@
  *	uring.c		their door by io_uring
  *	track.c		which pages were written: requests, what they answer
  *	track_harvest.c	the same in page tables
+ *	track_plain.c	the same for pages that are nothing special, fast
  *	track_proof.c	whether this machine does what track_harvest.c relies on
  *	mapping.c	the regions in address spaces, page faults
  *	tables.c	physical pages of the mapped tables
@@ -308,6 +309,8 @@ void tables_destroy(struct gcheap_heap *heap);
 
 void pages_init(struct gcheap_heap *heap);
 struct page *pages_find(struct gcheap_heap *heap, unsigned long index);
+struct page *const *pages_row(struct gcheap_heap *heap, unsigned long index,
+			      unsigned long *end);
 int pages_populate(struct gcheap_heap *heap, unsigned long first, unsigned long count,
 		   bool *needzero);
 int pages_fault_prepare(struct gcheap_heap *heap, unsigned long index, unsigned long first,

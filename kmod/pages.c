@@ -323,6 +323,36 @@ struct page *pages_find(struct gcheap_heap *heap, unsigned long index)
 	return leaf ? READ_ONCE(leaf->pages[index % LEAF_PAGES]) : NULL;
 }
 
+/**
+ * pages_row() - find pages of object memory that follow each other
+ * @heap: the heap
+ * @index: number of the first in the HEAP region
+ * @end: number of one up to which to look, in the same 2 MiB; receives that of the
+ *	first from @index on that is not there
+ *
+ * Context: as pages_find().
+ * Return: the pages @index ... @end - 1.
+ */
+struct page *const *pages_row(struct gcheap_heap *heap, unsigned long index,
+			      unsigned long *end)
+{
+	struct pages_leaf *leaf = leaf_find(heap, index);
+	struct page *const *pages;
+	unsigned long count = *end - index, i;
+
+	if (!leaf) {
+		*end = index;
+		return NULL;
+	}
+	pages = leaf->pages + index % LEAF_PAGES;
+	if (leaf->present == LEAF_PAGES)
+		return pages;
+	for (i = 0; i < count && pages[i]; i++)
+		;
+	*end = index + i;
+	return pages;
+}
+
 /* The pages of the aligned 64 KiB around @index that are of the object. */
 static void fault_range(unsigned long index, unsigned long *first, unsigned long *end)
 {

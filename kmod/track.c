@@ -70,6 +70,34 @@ static void bits_clear(struct gcheap_heap *heap, u32 page, u32 end)
 	}
 }
 
+/* The word of DIRTY that has the bit of a heap page. */
+static unsigned long *bits_word(struct track_answer *answer, u32 page)
+{
+	if (!answer->bits || page - answer->bits_page >= BITS_PER_TABLE) {
+		answer->bits_page = round_down(page, BITS_PER_TABLE);
+		answer->bits = bits_of(answer->heap, page);
+	}
+	return answer->bits + (page - answer->bits_page) / BITS_PER_LONG;
+}
+
+/* Sets bits of one word of DIRTY, and clears those before them. */
+static void bits_add_word(struct track_answer *answer, u32 base, unsigned long dirty)
+{
+	u32 end = base + __fls(dirty) + 1;
+	unsigned long *word, clean;
+
+	if (answer->bits_done < base) {
+		bits_clear(answer->heap, answer->bits_done, base);
+		answer->bits_done = base;
+	}
+	word = bits_word(answer, base);
+	clean = GENMASK(end - 1 - base, answer->bits_done - base) & ~dirty;
+	if (READ_ONCE(*word) & clean)
+		atomic_long_andnot(clean, (atomic_long_t *)word);
+	atomic_long_or(dirty, (atomic_long_t *)word);
+	answer->bits_done = end;
+}
+
 /**
  * track_bits_add() - set the bit of a page in DIRTY, and clear those before it
  * @answer: of which DIRTY is a part
@@ -81,12 +109,21 @@ void track_bits_add(struct track_answer *answer, u32 page)
 		return;
 	if (answer->bits_done < page)
 		bits_clear(answer->heap, answer->bits_done, page);
-	if (!answer->bits || page - answer->bits_page >= BITS_PER_TABLE) {
-		answer->bits_page = round_down(page, BITS_PER_TABLE);
-		answer->bits = bits_of(answer->heap, page);
-	}
-	set_bit(page - answer->bits_page, answer->bits);
+	set_bit(page % BITS_PER_LONG, bits_word(answer, page));
 	answer->bits_done = page + 1;
+}
+
+static void ranges_add(struct track_answer *answer, u32 page, u32 npages)
+{
+	struct gcheap_range *last = track_answer_last(answer);
+
+	if (last && last->page + last->npages == page)
+		last->npages += npages;
+	else if (answer->ranges)
+		answer->ranges[answer->count++] = (struct gcheap_range) {
+			.page = page,
+			.npages = npages,
+		};
 }
 
 /**
@@ -96,18 +133,29 @@ void track_bits_add(struct track_answer *answer, u32 page)
  */
 void track_answer_add(struct track_answer *answer, u32 page)
 {
-	struct gcheap_range *last = track_answer_last(answer);
-
 	answer->dirty_pages++;
-	if (last && last->page + last->npages == page)
-		last->npages++;
-	else if (answer->ranges)
-		answer->ranges[answer->count++] = (struct gcheap_range) {
-			.page = page,
-			.npages = 1,
-		};
+	ranges_add(answer, page, 1);
 	if (answer->bitmap)
 		track_bits_add(answer, page);
+}
+
+/**
+ * track_answer_add_word() - report some of the pages of one word of the bitmap
+ * @answer: has much room
+ * @base: heap page of the word's first bit
+ * @dirty: which pages, one of them at least; all after those added so far
+ */
+void track_answer_add_word(struct track_answer *answer, u32 base, unsigned long dirty)
+{
+	unsigned int start, end;
+
+	answer->dirty_pages += hweight_long(dirty);
+	if (answer->bitmap)
+		bits_add_word(answer, base, dirty);
+	if (!answer->ranges)
+		return;
+	for_each_set_bitrange(start, end, &dirty, BITS_PER_LONG)
+		ranges_add(answer, base + start, end - start);
 }
 
 /* Makes DIRTY for all pages that the heap has now. */
@@ -181,6 +229,9 @@ static u32 next_span(struct heap *core, u32 page, u32 end)
 {
 	u32 at;
 
+	/* As a rule there is one right behind the last. */
+	if (page < end && span_is_tracked(heap_span(core, page)))
+		return page;
 	end = next_object_span(core, page, end);
 	if (!core->counters.chunks)
 		return end;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * What the files of write tracking share: see track.c, track_harvest.c and
- * track_proof.c.
+ * What the files of write tracking share: see track.c, track_harvest.c,
+ * track_plain.c and track_proof.c.
  */
 #ifndef GCHEAP_TRACK_H
 #define GCHEAP_TRACK_H
@@ -49,7 +49,14 @@ static inline bool track_answer_has_room(const struct track_answer *answer, u32 
 	return last->page + last->npages == page;
 }
 
+/* The same for all pages of a word of the bitmap, whichever they are. */
+static inline bool track_answer_has_much_room(const struct track_answer *answer)
+{
+	return !answer->ranges || answer->max - answer->count >= BITS_PER_LONG / 2;
+}
+
 /* track.c */
+void track_answer_add_word(struct track_answer *answer, u32 base, unsigned long dirty);
 void track_answer_add(struct track_answer *answer, u32 page);
 void track_bits_add(struct track_answer *answer, u32 page);
 
@@ -129,5 +136,9 @@ void track_flush_begin(struct mm_struct *mm);
 void track_flush_end(struct mm_struct *mm, struct address_space *mapping, pgoff_t guard,
 		     bool flush);
 bool harvest_run(struct harvest *harvest, u32 page, u32 end);
+
+/* track_plain.c */
+void harvest_plain(struct harvest *harvest, pte_t *ptep, struct page *const *pages,
+		   unsigned long count);
 
 #endif /* GCHEAP_TRACK_H */

@@ -48,8 +48,6 @@
 /* A page table has been looked at. */
 #define HARVEST_DONE	2
 
-#define HEAP_PAGE_SHIFT	(GCHEAP_PAGE_SHIFT - PAGE_SHIFT)
-
 /**
  * track_flush_begin() - before entries in page tables are made clean
  * @mm: the address space; its mmap_lock is held until track_flush_end()
@@ -187,24 +185,6 @@ static int harvest_mapped(struct harvest *harvest, pte_t *ptep, pte_t pte, struc
 }
 
 /*
- * How many of @count entries are those of pages that were not written, up to the first
- * that may have been.
- */
-static unsigned long count_clean(const pte_t *ptep, unsigned long count)
-{
-	unsigned long i;
-
-	for (i = 0; i < count; i++) {
-		pte_t pte = READ_ONCE(ptep[i]);
-
-		if (!pte_present(pte) || pte_special(pte) || pte_dirty(pte) ||
-		    !page_is_plain(pfn_to_page(pte_pfn(pte))))
-			break;
-	}
-	return i;
-}
-
-/*
  * Called with the page table locked, for the first entry that is not empty: looks at
  * it and all that follow in the window. They are neighbours in the one page table.
  */
@@ -213,6 +193,8 @@ static int harvest_ptes(pte_t *first, unsigned long addr, void *data)
 	struct harvest *harvest = data;
 	unsigned long index = (addr - harvest->base) >> PAGE_SHIFT;
 	bool quick = !harvest->all_dirty && !harvest->protect;
+	struct page *const *row = NULL;
+	unsigned long row_first = index, row_end = index;
 
 	while (harvest->at < harvest->window_end) {
 		struct page *page;
@@ -225,7 +207,13 @@ static int harvest_ptes(pte_t *first, unsigned long addr, void *data)
 		}
 		ptep = first + (harvest->at - index);
 		if (quick) {
-			harvest->at += count_clean(ptep, harvest->window_end - harvest->at);
+			if (harvest->at >= row_end) {
+				row_first = harvest->at;
+				row_end = harvest->window_end;
+				row = pages_row(harvest->heap, row_first, &row_end);
+			}
+			harvest_plain(harvest, ptep, row + (harvest->at - row_first),
+				      row_end - harvest->at);
 			if (harvest->at == harvest->window_end)
 				break;
 			ptep = first + (harvest->at - index);

@@ -487,4 +487,83 @@ TEST_F(track, test_err_ranges_that_cannot_be_written)
 	munmap(readable, 1 << 20);
 }
 
+/* ---- against a model --------------------------------------------------------------- */
+
+#define MODEL_PAGES	700u	/* of a large object, which begins and ends anywhere */
+#define MODEL_ROUNDS	200u
+
+static __u32 model_random(__u32 *state, __u32 below)
+{
+	*state = *state * 1664525u + 1013904223u;
+	return (*state >> 8) % below;
+}
+
+/* Writes to some pages, in patterns from single ones to all. */
+static void model_write(struct test_heap *heap, __u32 first, bool *dirty, __u32 *state)
+{
+	__u32 one_in = 1u << model_random(state, 8);
+	__u32 run = 1u << model_random(state, 8);
+
+	for (__u32 n = 0; n < MODEL_PAGES; n += run) {
+		if (model_random(state, one_in))
+			continue;
+		for (__u32 i = n; i < n + run && i < MODEL_PAGES; i++) {
+			heap_mem(heap, first + i)[model_random(state, 8192)] = 1;
+			dirty[i] = true;
+		}
+	}
+}
+
+TEST_F(track, finds_what_a_model_says_by_bits_and_ranges_of_any_length)
+{
+	static struct gcheap_range ranges[MODEL_PAGES];
+	struct gcheap_alloc_large large;
+	bool dirty[MODEL_PAGES] = { 0 };
+	__u32 state = 1, round, n;
+
+	test_cmd_alloc_large(self->type, MODEL_PAGES * 64, &large);
+	ASSERT_OK(track_arm(&self->heap));
+	for (round = 0; round < MODEL_ROUNDS; round++) {
+		__u32 first = model_random(&state, MODEL_PAGES);
+		__u32 count = 1 + model_random(&state, MODEL_PAGES - first);
+		bool peek = !model_random(&state, 4);
+		struct gcheap_track track = {
+			.flags = GCHEAP_TRACK_BITMAP | (peek ? GCHEAP_TRACK_PEEK : 0),
+			.page = large.out_page + first,
+			.npages = count,
+			.ranges = (uintptr_t)ranges,
+			.range_count = model_random(&state, 2) * (1u << model_random(&state, 9)),
+		};
+		__u32 pages = 0, end, i;
+		bool found[MODEL_PAGES] = { 0 };
+
+		/* Now and then a page goes from the page tables, and its neighbours do not. */
+		if (!model_random(&state, 4))
+			madvise(heap_mem(&self->heap, large.out_page +
+					 model_random(&state, MODEL_PAGES)), 4096, MADV_DONTNEED);
+		model_write(&self->heap, large.out_page, dirty, &state);
+		ASSERT_OK(cmd_track(self->heap.fd, &track));
+		end = track.out_end - large.out_page;
+		ASSERT_LE(first, end);
+		ASSERT_LE(end, first + count);
+		if (!track.range_count)
+			ASSERT_EQ(first + count, end);
+		for (i = 0; i < track.out_range_count; i++) {
+			for (n = 0; n < ranges[i].npages; n++)
+				found[ranges[i].page - large.out_page + n] = true;
+		}
+		for (n = first; n < end; n++) {
+			ASSERT_EQ(dirty[n], dirty_bit(&self->heap, large.out_page + n));
+			if (track.range_count)
+				ASSERT_EQ(dirty[n], found[n]);
+			pages += dirty[n];
+			if (!peek)
+				dirty[n] = false;
+		}
+		ASSERT_EQ(pages, track.out_dirty_pages);
+		if (end < first + count)
+			ASSERT_EQ(track.range_count, track.out_range_count);
+	}
+}
+
 TEST_HARNESS_MAIN

@@ -35,6 +35,22 @@ void fixture_close(struct fixture *fixture)
 	gcheap_close(fixture->heap);
 }
 
+const struct test_layout test_layouts[TEST_LAYOUTS] = {
+	{ GCHEAP_LAYOUT_SPAN, "span" },
+	{ GCHEAP_LAYOUT_HEADER, "header" },
+	{ GCHEAP_LAYOUT_FOOTER, "footer" },
+	{ GCHEAP_LAYOUT_BITMAP, "bitmap" },
+};
+
+void fixture_open_layout(struct fixture *fixture, enum gcheap_layout layout)
+{
+	struct gcheap_config config = fixture_config();
+
+	config.layout = layout;
+	config.gc_percent = -1;
+	fixture_open_with(fixture, &config);
+}
+
 gcheap_type type_with_mask(struct gcheap *heap, size_t bytes, size_t align, uint64_t mask)
 {
 	uint8_t little_endian[8];

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -76,17 +77,40 @@ void variable_set(const char *name, const char *value);
 /* Puts all variables that were set back as they were: a cmocka teardown. */
 int variables_restore(void **state);
 
-/* Runs a program's tests with heaps of each layout; for main() to return. */
-#define run_in_all_layouts(name, tests) __extension__({			\
-	int failed_;								\
+/* The layouts that the library has. */
+struct test_layout {
+	enum gcheap_layout layout;
+	const char *name;	/* as GCHEAP_LAYOUT takes it */
+};
+
+#define TEST_LAYOUTS	4u
+extern const struct test_layout test_layouts[TEST_LAYOUTS];
+
+/* Says, for whoever reads a failure, which layout comes next. */
+#define in_each_layout(i)							\
+	for (i = 0; i < TEST_LAYOUTS &&						\
+	     (print_message("# layout %s\n", test_layouts[i].name), true); i++)
+
+/* Opens a heap of a layout that collects on request alone, and has no stack for a root. */
+void fixture_open_layout(struct fixture *fixture, enum gcheap_layout layout);
+
+/*
+ * Runs a program's tests with heaps of each layout, by way of the environment; for
+ * main() to return.
+ */
+#define run_in_all_layouts(title, tests) __extension__({			\
+	char group_[80];							\
+	int failed_ = 0;							\
+	size_t layout_;								\
 										\
 	cmocka_set_message_output(CM_OUTPUT_TAP);				\
-	setenv("GCHEAP_LAYOUT", "span", 1);					\
-	failed_ = cmocka_run_group_tests_name(name ", layout span", tests, NULL, NULL); \
-	setenv("GCHEAP_LAYOUT", "header", 1);					\
-	failed_ += cmocka_run_group_tests_name(name ", layout header", tests, NULL, NULL); \
-	setenv("GCHEAP_LAYOUT", "footer", 1);					\
-	failed_ + cmocka_run_group_tests_name(name ", layout footer", tests, NULL, NULL); \
+	for (layout_ = 0; layout_ < TEST_LAYOUTS; layout_++) {			\
+		setenv("GCHEAP_LAYOUT", test_layouts[layout_].name, 1);		\
+		snprintf(group_, sizeof(group_), "%s, layout %s", title,		\
+			 test_layouts[layout_].name);				\
+		failed_ += cmocka_run_group_tests_name(group_, tests, NULL, NULL); \
+	}									\
+	failed_;								\
 })
 
 /* A repeatable random number. */

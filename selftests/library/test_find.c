@@ -8,15 +8,6 @@
 
 #define BYTES_MAX	40000u
 
-static void open_layout(struct fixture *f, enum gcheap_layout layout)
-{
-	struct gcheap_config config = fixture_config();
-
-	config.layout = layout;
-	config.gc_percent = -1;
-	fixture_open_with(f, &config);
-}
-
 static void assert_found(struct gcheap *heap, const char *p, const char *object, size_t bytes)
 {
 	struct gcheap_object found;
@@ -62,7 +53,7 @@ static void check_all_sizes(enum gcheap_layout layout)
 	struct fixture f;
 	size_t bytes, i;
 
-	open_layout(&f, layout);
+	fixture_open_layout(&f, layout);
 	for (bytes = 8; bytes < BYTES_MAX; bytes += bytes < 1200 ? 8 : 1032) {
 		gcheap_type type = type_with_mask(f.heap, bytes, 8, 1);
 
@@ -74,28 +65,13 @@ static void check_all_sizes(enum gcheap_layout layout)
 	fixture_close(&f);
 }
 
-static void test_every_byte_of_an_object_finds_it_in_span_layout(void **state)
+static void test_every_byte_of_an_object_finds_it(void **state)
 {
-	(void)state;
-	check_all_sizes(GCHEAP_LAYOUT_SPAN);
-}
+	size_t i;
 
-static void test_every_byte_of_an_object_finds_it_in_header_layout(void **state)
-{
 	(void)state;
-	check_all_sizes(GCHEAP_LAYOUT_HEADER);
-}
-
-static void test_every_byte_of_an_object_finds_it_in_footer_layout(void **state)
-{
-	(void)state;
-	check_all_sizes(GCHEAP_LAYOUT_FOOTER);
-}
-
-static void test_every_byte_of_an_object_finds_it_in_bitmap_layout(void **state)
-{
-	(void)state;
-	check_all_sizes(GCHEAP_LAYOUT_BITMAP);
+	in_each_layout(i)
+		check_all_sizes(test_layouts[i].layout);
 }
 
 static void test_a_headers_own_bytes_find_the_object(void **state)
@@ -105,7 +81,7 @@ static void test_a_headers_own_bytes_find_the_object(void **state)
 	size_t align;
 
 	(void)state;
-	open_layout(&f, GCHEAP_LAYOUT_HEADER);
+	fixture_open_layout(&f, GCHEAP_LAYOUT_HEADER);
 	for (align = 8; align <= 256; align *= 2) {
 		gcheap_type type = type_with_mask(f.heap, 1024, align, 1);
 		char *object = gcheap_new(f.thread, type);
@@ -128,7 +104,7 @@ static void test_a_footers_own_bytes_find_the_object(void **state)
 	size_t align, at;
 
 	(void)state;
-	open_layout(&f, GCHEAP_LAYOUT_FOOTER);
+	fixture_open_layout(&f, GCHEAP_LAYOUT_FOOTER);
 	for (align = 8; align <= 1024; align *= 2) {
 		gcheap_type type = type_with_mask(f.heap, 1024, align, 1);
 		char *object = gcheap_new(f.thread, type);
@@ -160,7 +136,7 @@ static void check_free_slots(enum gcheap_layout layout, size_t bytes)
 	gcheap_type type;
 	size_t i;
 
-	open_layout(&f, layout);
+	fixture_open_layout(&f, layout);
 	type = type_with_mask(f.heap, bytes, 8, 1);
 	assert_int_equal(gcheap_root_add(f.heap, kept, ARRAY_SIZE(kept)), 0);
 	for (i = 0; i < ARRAY_SIZE(kept); i++) {
@@ -195,8 +171,6 @@ static void test_free_slots_are_not_found(void **state)
 	check_free_slots(GCHEAP_LAYOUT_HEADER, 1016);
 	check_free_slots(GCHEAP_LAYOUT_FOOTER, 64);
 	check_free_slots(GCHEAP_LAYOUT_FOOTER, 1016);
-	check_free_slots(GCHEAP_LAYOUT_BITMAP, 48);
-	check_free_slots(GCHEAP_LAYOUT_BITMAP, 1024);
 }
 
 /* A span of 48-byte slots has 170 of them, and 32 bytes left. */
@@ -209,7 +183,7 @@ static void test_the_waste_at_a_spans_end_is_no_object(void **state)
 	int i;
 
 	(void)state;
-	open_layout(&f, GCHEAP_LAYOUT_SPAN);
+	fixture_open_layout(&f, GCHEAP_LAYOUT_SPAN);
 	type = type_with_mask(f.heap, 48, 8, 1);
 	for (i = 0; i < 400; i++) {
 		object = gcheap_new(f.thread, type);
@@ -234,7 +208,7 @@ static void test_large_objects_are_found_from_any_of_their_pages(void **state)
 	size_t at;
 
 	(void)state;
-	open_layout(&f, GCHEAP_LAYOUT_SPAN);
+	fixture_open_layout(&f, GCHEAP_LAYOUT_SPAN);
 	type = type_with_mask(f.heap, 16, 8, 1);
 	object = gcheap_new_array(f.thread, type, bytes / 16);
 	leaf = gcheap_new_leaf(f.thread, bytes + 1);
@@ -294,7 +268,7 @@ static void test_stats_count_what_was_done(void **state)
 	int i;
 
 	(void)state;
-	open_layout(&f, GCHEAP_LAYOUT_SPAN);
+	fixture_open_layout(&f, GCHEAP_LAYOUT_SPAN);
 	type = type_with_mask(f.heap, 64, 8, 1);
 	assert_int_equal(gcheap_root_add(f.heap, &root, 1), 0);
 	stats = stats_of(f.heap);
@@ -347,10 +321,7 @@ static void test_stats_of_another_versions_size(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_every_byte_of_an_object_finds_it_in_span_layout),
-		cmocka_unit_test(test_every_byte_of_an_object_finds_it_in_header_layout),
-		cmocka_unit_test(test_every_byte_of_an_object_finds_it_in_footer_layout),
-		cmocka_unit_test(test_every_byte_of_an_object_finds_it_in_bitmap_layout),
+		cmocka_unit_test(test_every_byte_of_an_object_finds_it),
 		cmocka_unit_test(test_a_headers_own_bytes_find_the_object),
 		cmocka_unit_test(test_a_footers_own_bytes_find_the_object),
 		cmocka_unit_test(test_free_slots_are_not_found),

@@ -19,19 +19,6 @@ struct node {
 	uint64_t payload[4];
 };
 
-static const enum gcheap_layout layouts[] = {
-	GCHEAP_LAYOUT_SPAN, GCHEAP_LAYOUT_HEADER, GCHEAP_LAYOUT_FOOTER, GCHEAP_LAYOUT_BITMAP,
-};
-
-static void open_layout(struct fixture *f, enum gcheap_layout layout)
-{
-	struct gcheap_config config = fixture_config();
-
-	config.layout = layout;
-	config.gc_percent = -1;
-	fixture_open_with(f, &config);
-}
-
 static void *new_object(struct fixture *f, gcheap_type type)
 {
 	void *object = gcheap_new(f->thread, type);
@@ -58,8 +45,8 @@ static void in_layouts(void (*test)(struct fixture *f))
 	struct fixture f;
 	size_t i;
 
-	for (i = 0; i < ARRAY_SIZE(layouts); i++) {
-		open_layout(&f, layouts[i]);
+	for (i = 0; i < TEST_LAYOUTS; i++) {
+		fixture_open_layout(&f, test_layouts[i].layout);
 		test(&f);
 		assert_int_equal(gcheap_verify(f.heap), 0);
 		fixture_close(&f);
@@ -538,7 +525,7 @@ static void test_bad_pointers_are_counted(void **state)
 	size_t i;
 
 	(void)state;
-	open_layout(&f, GCHEAP_LAYOUT_SPAN);
+	fixture_open_layout(&f, GCHEAP_LAYOUT_SPAN);
 	heap = f.heap;
 	marker = heap->marker;
 	type = type_with_mask(f.heap, 64, 8, 1);

@@ -13,19 +13,6 @@
 #include "library_test.h"
 #include "view.h"
 
-static const enum gcheap_layout layouts[] = {
-	GCHEAP_LAYOUT_SPAN, GCHEAP_LAYOUT_HEADER, GCHEAP_LAYOUT_FOOTER, GCHEAP_LAYOUT_BITMAP,
-};
-
-static void open_layout(struct fixture *f, enum gcheap_layout layout)
-{
-	struct gcheap_config config = fixture_config();
-
-	config.layout = layout;
-	config.gc_percent = -1;
-	fixture_open_with(f, &config);
-}
-
 /* Runs gcheap_verify() and returns what it printed on stderr. */
 static const char *report(struct gcheap *heap, int *result)
 {
@@ -131,8 +118,8 @@ static void test_a_heap_in_use_is_sound_at_any_time(void **state)
 	size_t i;
 
 	(void)state;
-	for (i = 0; i < ARRAY_SIZE(layouts); i++) {
-		open_layout(&f, layouts[i]);
+	for (i = 0; i < TEST_LAYOUTS; i++) {
+		fixture_open_layout(&f, test_layouts[i].layout);
 		busy(&f);
 		fixture_close(&f);
 	}
@@ -191,8 +178,8 @@ static void test_a_wild_pointer_is_reported(void **state)
 	size_t i;
 
 	(void)state;
-	for (i = 0; i < ARRAY_SIZE(layouts); i++) {
-		open_layout(&f, layouts[i]);
+	for (i = 0; i < TEST_LAYOUTS; i++) {
+		fixture_open_layout(&f, test_layouts[i].layout);
 		pointers(&f);
 		fixture_close(&f);
 	}
@@ -204,7 +191,7 @@ static void test_a_broken_header_is_reported(void **state)
 	uint64_t *object;
 
 	(void)state;
-	open_layout(&f, GCHEAP_LAYOUT_HEADER);
+	fixture_open_layout(&f, GCHEAP_LAYOUT_HEADER);
 	object = new_object(&f, type_with_mask(f.heap, 1000, 8, 1));
 	assert_sound(f.heap);
 	object[-1] += 1000;
@@ -220,7 +207,7 @@ static void test_a_broken_footer_is_reported(void **state)
 	uint64_t *object;
 
 	(void)state;
-	open_layout(&f, GCHEAP_LAYOUT_FOOTER);
+	fixture_open_layout(&f, GCHEAP_LAYOUT_FOOTER);
 	object = new_object(&f, type_with_mask(f.heap, 1000, 8, 1));
 	assert_sound(f.heap);
 	/* The slot has 1024 bytes, and its last word is the type's. */
@@ -244,16 +231,16 @@ static void test_a_tail_that_is_not_zero_is_reported(void **state)
 	size_t i;
 
 	(void)state;
-	for (i = 0; i < ARRAY_SIZE(layouts); i++) {
+	for (i = 0; i < TEST_LAYOUTS; i++) {
 		char *object;
 
-		open_layout(&f, layouts[i]);
+		fixture_open_layout(&f, test_layouts[i].layout);
 		type = type_with_mask(f.heap, 1000, 8, 1);
 		object = new_object(&f, type);
 		object[999] = 1;
 		assert_sound(f.heap);
 		/* The bitmap does not know where a small object's elements end. */
-		if (layouts[i] != GCHEAP_LAYOUT_BITMAP) {
+		if (test_layouts[i].layout != GCHEAP_LAYOUT_BITMAP) {
 			object[1007] = 1;
 			assert_broken(f.heap, "behind its last element");
 			object[1007] = 0;
@@ -275,7 +262,7 @@ static void test_alloc_bits_that_are_no_slots_are_reported(void **state)
 	void *root;
 
 	(void)state;
-	open_layout(&f, GCHEAP_LAYOUT_SPAN);
+	fixture_open_layout(&f, GCHEAP_LAYOUT_SPAN);
 	view = &((struct gcheap *)f.heap)->view;
 	root = new_object(&f, type_with_mask(f.heap, 64, 8, 1));
 	assert_int_equal(gcheap_root_add(f.heap, &root, 1), 0);
@@ -320,7 +307,7 @@ static void test_tables_that_disagree_are_reported(void **state)
 	size_t page, at;
 
 	(void)state;
-	open_layout(&f, GCHEAP_LAYOUT_SPAN);
+	fixture_open_layout(&f, GCHEAP_LAYOUT_SPAN);
 	if (gcheap_backend(f.heap) != GCHEAP_BACKEND_LOCAL) {
 		fixture_close(&f);
 		skip();
