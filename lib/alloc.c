@@ -16,11 +16,28 @@
 #include "barrier.h"
 #include "layout/layout.h"
 #include "size_classes.h"
+#include "verify.h"
 #include "view.h"
 
 #define LIKELY(x)	__builtin_expect(!!(x), 1)
 #define NOINLINE	__attribute__((noinline))
 #define COLD		__attribute__((noinline, cold))
+
+/* ---- what allocation owes an object --------------------------------------------- */
+
+/*
+ * An object is complete: zeros and metadata are visible before any store of its
+ * address, to a thread that reads that address and then the object or its type.
+ * The reader needs no barrier, because it depends on the address.
+ */
+static inline void *object_publish(struct gcheap *heap, void *object, gcheap_type type,
+				   uint64_t bytes)
+{
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+	if (__builtin_expect(heap->flags & GCHEAP_VERIFY, 0) && type)
+		verify_write(heap, object, type, bytes);
+	return object;
+}
 
 /* ---- one object from a cache ------------------------------------------------ */
 
@@ -41,11 +58,14 @@ static inline void *object_from_cache(struct thread *thread, struct cache *cache
 		}
 	}
 	slot = gcheap_cache_next_(&cache->fast, cache->fast.free);
-	if (!cache->finish)
+	if (!cache->finish && LIKELY(!(heap->flags & GCHEAP_VERIFY)))
 		return slot;
 	record = view_type(&heap->view, type);
-	return heap->layout->finish(&heap->view, slot, type, record,
-				    bytes ? bytes : record->bytes);
+	if (!bytes)
+		bytes = record->bytes;
+	if (cache->finish)
+		slot = heap->layout->finish(&heap->view, slot, type, record, bytes);
+	return object_publish(heap, slot, type, bytes);
 }
 
 /* ---- large objects ---------------------------------------------------------- */
@@ -95,7 +115,7 @@ static NOINLINE void *object_large(struct thread *thread, gcheap_type type, uint
 	heap->pacer.taken_bytes += span_bytes;
 	heap->stats.allocated_objects++;
 	heap->stats.allocated_bytes += span_bytes;
-	return object;
+	return object_publish(heap, object, type, bytes);
 }
 
 /* ---- types ------------------------------------------------------------------ */
@@ -178,7 +198,8 @@ static NOINLINE void *new_first(struct thread *thread, gcheap_type type)
 	if (!cache)
 		return tables_failed();
 	thread->type_caches[type] = cache;
-	if (!cache->finish)
+	/* What the inline functions allocate nobody verifies. */
+	if (!cache->finish && !(thread->heap->flags & GCHEAP_VERIFY))
 		thread->fast.types[type] = &cache->fast;
 	return object_from_cache(thread, cache, type, 0);
 }

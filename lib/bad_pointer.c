@@ -40,6 +40,24 @@ static int describe_span(const struct gcheap_span *span, uint64_t page, char *te
 			SPAN_CLASS_NOSCAN(span->span_class) ? ", no pointers" : "");
 }
 
+/* The first page of the span that has @page. */
+static uint64_t first_page(const struct view *view, uint64_t page)
+{
+	const struct gcheap_span *span = &view->spans[page];
+
+	if ((span->state & GCHEAP_SPAN_STATE_MASK) == GCHEAP_SPAN_INNER)
+		return span->first_page;
+	return page;
+}
+
+const char *bad_pointer_span(const struct gcheap *heap, uint64_t offset, char *text)
+{
+	uint64_t page = first_page(&heap->view, offset >> GCHEAP_PAGE_SHIFT);
+
+	describe_span(&heap->view.spans[page], page, text, BAD_POINTER_TEXT);
+	return text;
+}
+
 const char *bad_pointer_describe(const struct gcheap *heap, const void *p, char *text)
 {
 	const struct view *view = &heap->view;
@@ -62,11 +80,8 @@ const char *bad_pointer_describe(const struct gcheap *heap, const void *p, char 
 		snprintf(text, BAD_POINTER_TEXT, "to the heap's first page, which is never used");
 		return text;
 	}
+	page = first_page(view, page);
 	span = &view->spans[page];
-	if ((span->state & GCHEAP_SPAN_STATE_MASK) == GCHEAP_SPAN_INNER) {
-		page = span->first_page;
-		span = &view->spans[page];
-	}
 	switch (span->state & GCHEAP_SPAN_STATE_MASK) {
 	case GCHEAP_SPAN_FREE:
 		snprintf(text, BAD_POINTER_TEXT, "to page %llu, which is free",

@@ -24,4 +24,15 @@ const char *bad_pointer_state_name(uint32_t state);
  */
 const char *bad_pointer_describe(const struct gcheap *heap, const void *p, char *text);
 
+/**
+ * bad_pointer_span() - name a span
+ * @heap: the heap
+ * @offset: of an address in one of its pages from the base
+ * @text: receives "the span at page ..." with its state and class, BAD_POINTER_TEXT
+ *	bytes
+ *
+ * Return: @text.
+ */
+const char *bad_pointer_span(const struct gcheap *heap, uint64_t offset, char *text);
+
 #endif /* GCHEAP_LIB_BAD_POINTER_H */

@@ -17,7 +17,7 @@
  *	collect, trace	a cycle: flush, mark, sweep; its line on stderr
  *	thread, alloc	attached threads; allocation
  *	inspect		find, pointer masks, stats
- *	verify		consistency of the whole heap
+ *	verify		consistency of the whole heap; verify_write: of a new object
  *	type		type registration
  *	config, open	configuration and environment; life of a heap
  *
@@ -140,6 +140,7 @@ struct pacer {
  * @stats: figures that the library itself counts. @allocated_objects and
  *	@allocated_bytes lack what the caches have handed out since their last
  *	flush: cache_allocated() (thread.h) adds it
+ * @verify_random: GCHEAP_VERIFY: where the next object is looked into
  * @opened_ns: when it was opened, CLOCK_MONOTONIC
  */
 struct gcheap {
@@ -157,6 +158,7 @@ struct gcheap {
 	const uint32_t *owner_mark;
 	uint64_t *slot_bits[SLOT_BITS_VARIANTS][128];
 	struct gcheap_stats stats;
+	uint64_t verify_random;
 	uint64_t opened_ns;
 };
 

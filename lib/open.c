@@ -146,6 +146,7 @@ int gcheap_open(const struct gcheap_config *config, struct gcheap **out)
 	heap->flags = settings.config.flags;
 	heap->trace_gc = settings.trace_gc;
 	heap->opened_ns = collect_clock_ns();
+	heap->verify_random = heap->opened_ns;
 	pacer_init(&heap->pacer, settings.config.gc_percent, settings.config.memory_limit);
 
 	error = backend_open(&settings.config, heap->layout->uapi, &heap->backend);

@@ -73,7 +73,7 @@ enum gcheap_layout {
  * least until the next cycle has found no pointer there.
  */
 #define GCHEAP_FAULT_FREED		(1u << 4)
-#define GCHEAP_VERIFY			(1u << 5)	/* debug: check every cycle */
+#define GCHEAP_VERIFY			(1u << 5)	/* debug: check objects and cycles */
 #define GCHEAP_GENERATIONAL		(1u << 6)	/* young cycles from dirty pages */
 #define GCHEAP_RECORD_TYPES		(1u << 7)	/* every object's exact type can be found */
 

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * GCHEAP_VERIFY: what is checked besides gcheap_verify().
+ */
+#ifndef GCHEAP_LIB_VERIFY_H
+#define GCHEAP_LIB_VERIFY_H
+
+#include "heap.h"
+
+/**
+ * verify_write() - check what allocation wrote of an object's type
+ * @heap: the heap, of GCHEAP_VERIFY
+ * @object: a new object that nobody has seen yet
+ * @type: of its elements
+ * @bytes: of all of them
+ *
+ * What the heap now takes for pointers is compared with the type, from the object's
+ * start and from a random address in it; and the object, with what its slot has
+ * behind it, must be zero. Says on stderr what is wrong, and aborts.
+ */
+void verify_write(struct gcheap *heap, const void *object, gcheap_type type, uint64_t bytes);
+
+#endif /* GCHEAP_LIB_VERIFY_H */

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Does the heap know of a new object what its type says?
+ *
+ * The type is read here in the plainest way, one bit a word; the heap's side is the
+ * iterator that marking uses. Of a long range the first words are compared: random
+ * starts find the others.
+ */
+#include "verify.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bad_pointer.h"
+#include "inspect.h"
+#include "layout/layout.h"
+
+#define RANGE_WORDS	16384u	/* 128 KiB, an oblet */
+
+/**
+ * struct written - an object whose type was just written
+ * @heap: its heap
+ * @record: what its elements are
+ * @type: their number
+ * @bytes: of all of them
+ * @start: offset of the object from the base
+ */
+struct written {
+	struct gcheap *heap;
+	const struct gcheap_type_record *record;
+	gcheap_type type;
+	uint64_t bytes;
+	uint64_t start;
+};
+
+static void __attribute__((format(printf, 2, 3), noreturn))
+fault(const struct written *written, const char *format, ...)
+{
+	const struct view *view = &written->heap->view;
+	char what[256], where[BAD_POINTER_TEXT];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(what, sizeof(what), format, args);
+	va_end(args);
+	fprintf(stderr, "gcheap: verify: %llu bytes of type %u, new in %s: %s\n",
+		(unsigned long long)written->bytes, written->type,
+		bad_pointer_span(written->heap, written->start, where), what);
+	fprintf(stderr, "gcheap: corrupted heap: a %s heap has not written an object's type as it "
+		"is, at %p\n", written->heap->layout->name, view_pointer(view, written->start));
+	abort();
+}
+
+/* The type's own word: is word @word of an array of it a pointer? */
+static bool type_says(const struct written *written, uint64_t word)
+{
+	const struct gcheap_type_record *record = written->record;
+	const uint64_t *mask;
+
+	word %= record->bytes / 8;
+	if (word >= record->ptr_bytes / 8)
+		return false;
+	if (!record->mask_offset)
+		return record->mask_word >> word & 1;
+	mask = (const uint64_t *)(written->heap->view.types + record->mask_offset);
+	return view_bit(mask, word);
+}
+
+/* Compares the pointers from word @from on. */
+static void check_range(const struct written *written, const struct slot *slot, uint64_t from)
+{
+	uint64_t address = (uintptr_t)view_pointer(&written->heap->view, written->start);
+	uint64_t words = written->bytes / 8;
+	uint64_t to = words - from < RANGE_WORDS ? words : from + RANGE_WORDS;
+	struct typed_pointers tp = typed_pointers_of(&written->heap->view, slot,
+						     address + from * 8, address + to * 8);
+	uint64_t next = typed_pointers_next(&tp);
+	uint64_t word;
+
+	for (word = from; word < to; word++) {
+		bool found = next == address + word * 8;
+
+		if (found != type_says(written, word))
+			fault(written, "its word %llu of %llu is taken for %s, looked at from "
+			      "word %llu, and is %s", (unsigned long long)word,
+			      (unsigned long long)words, found ? "a pointer" : "a scalar",
+			      (unsigned long long)from, found ? "a scalar" : "a pointer");
+		if (found)
+			next = typed_pointers_next(&tp);
+	}
+}
+
+/* An object, and what its slot has behind it. */
+static void check_zeros(const struct written *written, const struct object_view *object)
+{
+	const unsigned char *byte = view_pointer(&written->heap->view, written->start);
+	uint64_t length = object->end - object->start, i;
+
+	/* All are as the first, and that is zero. */
+	if (!byte[0] && !memcmp(byte, byte + 1, length - 1))
+		return;
+	for (i = 0; !byte[i]; i++)
+		;
+	fault(written, "its byte %llu is not zero%s", (unsigned long long)i,
+	      i < written->bytes ? "" : ", behind its last element");
+}
+
+/* splitmix64, of Steele, Lea and Flood */
+static uint64_t random_number(struct gcheap *heap)
+{
+	uint64_t z = heap->verify_random += 0x9e3779b97f4a7c15;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+	z = (z ^ z >> 27) * 0x94d049bb133111eb;
+	return z ^ z >> 31;
+}
+
+void verify_write(struct gcheap *heap, const void *object, gcheap_type type, uint64_t bytes)
+{
+	struct written written = {
+		.heap = heap,
+		.record = view_type(&heap->view, type),
+		.type = type,
+		.bytes = bytes,
+		.start = view_offset(&heap->view, object),
+	};
+	struct object_view view;
+	struct slot slot;
+
+	if (!inspect_slot(heap, written.start, &slot))
+		fault(&written, "its slot is not allocated");
+	layout_object(&heap->view, &slot, &view);
+	if (view.start != written.start || view.end - view.start < bytes)
+		fault(&written, "the heap has it as %llu bytes from byte %lld on",
+		      (unsigned long long)(view.end - view.start),
+		      (long long)(view.start - written.start));
+	if (!view.noscan != !!written.record->ptr_bytes)
+		fault(&written, "the heap takes it for an object with%s pointers",
+		      view.noscan ? "out" : "");
+	if (view.type && view.type != type)
+		fault(&written, "the heap has it as type %u", view.type);
+	/* Elements with pointers are of whole words. */
+	if (written.record->ptr_bytes) {
+		check_range(&written, &slot, 0);
+		check_range(&written, &slot, random_number(heap) % (bytes / 8));
+	}
+	check_zeros(&written, &view);
+}
