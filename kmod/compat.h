@@ -87,13 +87,16 @@ static inline unsigned long compat_get_unmapped_area(struct file *file, unsigned
  * compat_memcg_margin() - pages that a memory cgroup still lacks to its limit, or
  *	that of the ancestor which is nearest to its own
  * @memcg: the cgroup; NULL: the caller's
+ * @limit: set to what is the same for all whom that limit binds, and not NULL; may be
+ *	NULL
  *
  * No function that tells this is exported, so the counters are read, which the
  * kernel's headers declare.
  *
  * Return: the number of pages; ULONG_MAX where nothing limits the cgroup.
  */
-static inline unsigned long compat_memcg_margin(struct mem_cgroup *memcg)
+static inline unsigned long compat_memcg_margin(struct mem_cgroup *memcg,
+						const void **limit)
 {
 	unsigned long margin = ULONG_MAX;
 #ifdef CONFIG_MEMCG
@@ -106,7 +109,11 @@ static inline unsigned long compat_memcg_margin(struct mem_cgroup *memcg)
 		unsigned long max = READ_ONCE(counter->max);
 		unsigned long used = page_counter_read(counter);
 
-		margin = min(margin, max - min(used, max));
+		if (max - min(used, max) >= margin)
+			continue;
+		margin = max - min(used, max);
+		if (limit)
+			*limit = counter;
 	}
 	rcu_read_unlock();
 #endif

@@ -37,6 +37,8 @@
  *					to and from user space; held by the memory
  *					manager around ->mmap(), ->close() and
  *					->fault() (->fault(): or a VMA's lock)
+ *	   slack_locks			of supply.c: near the limit of a memory cgroup,
+ *					around one allocation
  *	3. gcheap_heap.fault_lock	page faults, and whoever takes a page away
  *					from them
  *	4. i_mmap_rwsem			taken inside unmap_mapping_pages()
@@ -161,8 +163,6 @@ struct heap_pressure {
  * @heap_maps: of these, of HEAP; more than one only inside mremap()
  * @base: address of the HEAP region in @owner; 0: not mapped
  * @holes_mapped: a hole of MARKS was read; under @fault_lock
- * @slack_credit: how many pages may be made without looking again whether the
- *	memory cgroup has some slack left; see supply_check_slack()
  * @faults: page faults in HEAP that found memory
  * @bad_faults: page faults in HEAP where there was none
  */
@@ -194,7 +194,6 @@ struct gcheap_heap {
 	atomic_t heap_maps;
 	unsigned long base;
 	bool holes_mapped;
-	atomic_t slack_credit;
 	atomic64_t faults;
 	atomic64_t bad_faults;
 };
@@ -354,7 +353,9 @@ struct supply {
 
 bool supply_charge(struct gcheap_heap *heap, unsigned int count);
 void supply_uncharge(struct gcheap_heap *heap, unsigned long count);
-int supply_check_slack(struct gcheap_heap *heap, unsigned int count);
+int supply_slack_begin(unsigned int count, struct mutex **lock);
+void supply_slack_end(struct mutex *lock);
+void supply_init(void);
 int supply_block(struct gcheap_heap *heap, unsigned int order, gfp_t gfp,
 		 struct list_head *pages);
 void supply_begin(struct supply *supply, struct gcheap_heap *heap, unsigned long count);

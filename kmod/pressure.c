@@ -26,8 +26,10 @@
  * heap is doing.
  *
  * Locking: heaps_lock guards the list of all heaps. The shrinker may be called
- * wherever memory is allocated, thus with any lock held but fault_lock: it waits
- * neither for heaps_lock nor for a heap, and passes by heaps that are busy.
+ * wherever memory is allocated, thus with any lock held but fault_lock: it never just
+ * waits for heaps_lock or for a heap. Where the allocation may fail, as those of the
+ * module, it passes by heaps that are busy; where the OOM killer of a memory cgroup would
+ * come instead, it tries again and again, for a short while.
  *
  * That a memory cgroup which reclaims asks this shrinker takes an object of its own on
  * a list of type list_lru: the kernel knows no other way. So each heap has a small one,
@@ -35,6 +37,7 @@
  */
 #include <linux/ktime.h>
 #include <linux/sizes.h>
+#include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/workqueue.h>
 
@@ -60,6 +63,9 @@
  * less the system finds elsewhere, the larger a share of what is counted it asks for.
  */
 #define SHRINK_COLLECTABLE	8u
+
+/* How long it tries for a lock where it may: as long as some requests take. */
+#define SHRINK_PATIENCE		(HZ / 10)
 
 static DEFINE_MUTEX(heaps_lock);
 static LIST_HEAD(heaps);
@@ -226,12 +232,38 @@ static void walk_members(struct shrink_control *control, list_lru_walk_cb walk, 
 	list_lru_walk_one(&heaps_lru, control->nid, control->memcg, walk, arg, &most);
 }
 
+/*
+ * Until when (jiffies) to try for a lock: where the OOM killer of a memory cgroup is the
+ * alternative, some requests' time; else not at all.
+ */
+static unsigned long shrink_patience(const struct shrink_control *control)
+{
+	if (control->gfp_mask & (__GFP_NORETRY | __GFP_RETRY_MAYFAIL) ||
+	    compat_memcg_margin(control->memcg, NULL) >= SUPPLY_SLACK)
+		return jiffies;
+	return jiffies + SHRINK_PATIENCE;
+}
+
+/*
+ * Takes a lock, by trying, until @end (jiffies) at most. Whoever holds it may be waiting
+ * for what this task holds.
+ */
+static bool shrink_trylock(struct mutex *lock, unsigned long end)
+{
+	while (!mutex_trylock(lock)) {
+		if (time_after_eq(jiffies, end))
+			return false;
+		schedule_timeout_uninterruptible(1);
+	}
+	return true;
+}
+
 /* Not SHRINK_EMPTY: that would mean that a heap must be opened to have some again. */
 static unsigned long shrink_count(struct shrinker *shrinker, struct shrink_control *control)
 {
 	unsigned long count = 0;
 
-	if (!mutex_trylock(&heaps_lock))
+	if (!shrink_trylock(&heaps_lock, shrink_patience(control)))
 		return 0;
 	if (!list_empty(&heaps))
 		walk_members(control, count_member, &count);
@@ -240,11 +272,12 @@ static unsigned long shrink_count(struct shrinker *shrinker, struct shrink_contr
 }
 
 /* Gives back up to @wanted pages of a heap; how many. */
-static unsigned long shrink_heap(struct gcheap_heap *heap, unsigned long wanted)
+static unsigned long shrink_heap(struct gcheap_heap *heap, unsigned long wanted,
+				 unsigned long end)
 {
 	u64 begin, bytes = 0;
 
-	if (!mutex_trylock(&heap->lock))
+	if (!shrink_trylock(&heap->lock, heap_spare(heap) ? end : jiffies))
 		return 0;
 	if (heap->live) {
 		begin = ktime_get_ns();
@@ -266,10 +299,11 @@ static unsigned long shrink_scan(struct shrinker *shrinker, struct shrink_contro
 {
 	unsigned long wanted = control->nr_to_scan;
 	struct gcheap_heap *heap, *next;
+	const unsigned long end = shrink_patience(control);
 	unsigned long given = 0;
 	LIST_HEAD(done);
 
-	if (!mutex_trylock(&heaps_lock))
+	if (!shrink_trylock(&heaps_lock, end))
 		return SHRINK_STOP;
 	if (!list_empty(&heaps))
 		walk_members(control, choose_member, NULL);
@@ -277,7 +311,7 @@ static unsigned long shrink_scan(struct shrinker *shrinker, struct shrink_contro
 	list_for_each_entry_safe(heap, next, &heaps, all) {
 		if (!heap->pressure.chosen || given >= wanted)
 			continue;
-		given += shrink_heap(heap, wanted - given);
+		given += shrink_heap(heap, wanted - given, end);
 		list_move_tail(&heap->all, &done);
 	}
 	list_splice_tail(&done, &heaps);

@@ -43,7 +43,7 @@ static void stock_account(struct gcheap_heap *heap, long count)
 /* How many pages the stock may have. */
 static unsigned long stock_limit(const struct gcheap_heap *heap)
 {
-	if (compat_memcg_margin(NULL) < 4 * SUPPLY_SLACK)
+	if (compat_memcg_margin(NULL, NULL) < 4 * SUPPLY_SLACK)
 		return 0;
 	return STOCK_PAGES + atomic_long_read(&heap->resident_pages) / STOCK_SHARE;
 }
@@ -342,7 +342,7 @@ static bool stock_zero_new(struct gcheap_heap *heap)
 	memcg = compat_memcg_get(stock->memcg);
 	spin_unlock(&stock->lock);
 
-	made = made && compat_memcg_margin(memcg) >= 4 * SUPPLY_SLACK;
+	made = made && compat_memcg_margin(memcg, NULL) >= 4 * SUPPLY_SLACK;
 	if (made) {
 		struct mem_cgroup *old = set_active_memcg(memcg);
 

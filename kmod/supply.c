@@ -15,13 +15,16 @@
  * must fail with -ENOMEM; but a cgroup that is full of heap pages to the last
  * byte would have its next ordinary page fault end in the OOM killer. Thus pages
  * of objects and tables are made only if the cgroup would have some slack left
- * after them, which is found out at little cost: by its counters; near the limit,
- * where these cannot tell how much of the rest could be reclaimed, by allocating
- * the slack and freeing it again, once for SLACK_CREDIT pages.
+ * after them, by its counters. Near the limit these cannot tell how much of the rest
+ * could be reclaimed: there the slack is allocated, in one piece, and freed again at
+ * once, and what that has reclaimed is seen in the counters. All of a cgroup's heaps
+ * draw on the same slack; so near the limit one task at a time looks at the counters
+ * and allocates by what it has seen.
  *
  * Beside that, two parameters of the module limit what one heap and all heaps
  * together hold: objects, stock and mapped tables.
  */
+#include <linux/hash.h>
 #include <linux/list.h>
 #include <linux/moduleparam.h>
 
@@ -31,7 +34,7 @@
 #define SUPPLY_GFP	(GFP_HIGHUSER | __GFP_ZERO | __GFP_ACCOUNT | __GFP_NOWARN)
 
 #define HEAP_SHARE	16u	/* a block is this part of the heap at most */
-#define SLACK_CREDIT	256u	/* pages: half of the slack is left at worst */
+#define SLACK_LOCKS_SHIFT	4u
 
 static unsigned long max_bytes;
 module_param(max_bytes, ulong, 0644);
@@ -43,6 +46,9 @@ MODULE_PARM_DESC(heap_max_bytes, "Most memory of one heap, in bytes; 0: no limit
 
 /* Pages that all heaps hold. */
 static atomic_long_t held_pages;
+
+/* Whoever allocates near a limit, by the limit; after level 2. */
+static struct mutex slack_locks[1 << SLACK_LOCKS_SHIFT];
 
 /* ---- limits ----------------------------------------------------------------- */
 
@@ -83,41 +89,94 @@ void supply_uncharge(struct gcheap_heap *heap, unsigned long count)
 	atomic_long_sub(count, &held_pages);
 }
 
-/**
- * supply_check_slack() - see that a memory cgroup near its limit has slack left
- * @heap: the heap
- * @count: how many pages the caller is about to allocate
- *
- * Context: may sleep.
- * Return: 0, or -ENOMEM and the caller should not allocate so many.
- */
-int supply_check_slack(struct gcheap_heap *heap, unsigned int count)
+/* Allocates SUPPLY_SLACK pages in blocks of @order, and frees them again. */
+static void slack_probe(unsigned int order)
 {
+	const gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_NORETRY | __GFP_NOWARN;
 	struct page *page, *next;
-	unsigned int probed;
-	LIST_HEAD(slack);
+	unsigned int count;
+	LIST_HEAD(blocks);
 
-	if (compat_memcg_margin(NULL) >= SUPPLY_SLACK + count)
-		return 0;
-	if (count > SLACK_CREDIT)
-		return -ENOMEM;
-	if (atomic_sub_return(count, &heap->slack_credit) >= 0)
-		return 0;
-	for (probed = 0; probed < SUPPLY_SLACK; probed++) {
-		page = alloc_page(GCHEAP_GFP);
+	for (count = SUPPLY_SLACK >> order; count; count--) {
+		page = alloc_pages(gfp, order);
 		if (!page)
 			break;
-		list_add(&page->lru, &slack);
+		list_add(&page->lru, &blocks);
 	}
-	list_for_each_entry_safe(page, next, &slack, lru) {
+	list_for_each_entry_safe(page, next, &blocks, lru) {
 		list_del(&page->lru);
-		__free_page(page);
+		__free_pages(page, order);
 	}
-	atomic_set(&heap->slack_credit, 0);
-	if (probed < SUPPLY_SLACK)
-		return -ENOMEM;
-	atomic_set(&heap->slack_credit, SLACK_CREDIT - count);
-	return 0;
+}
+
+/*
+ * Whether a cgroup near its limit has the least slack left after @count pages more. A
+ * probe is for all of the slack, so that not each block needs one.
+ */
+static bool slack_left(unsigned int count)
+{
+	const unsigned long least = SUPPLY_SLACK / 2 + count;
+
+	if (compat_memcg_margin(NULL, NULL) >= least)
+		return true;
+	/* A large block is not worth the work. */
+	if (count > SUPPLY_SLACK / 2)
+		return false;
+	slack_probe(SUPPLY_LARGE_ORDER);
+	if (compat_memcg_margin(NULL, NULL) >= least)
+		return true;
+	/* There may have been no such block, whatever the cgroup's limit is. */
+	slack_probe(SUPPLY_SMALL_ORDER);
+	return compat_memcg_margin(NULL, NULL) >= least;
+}
+
+/**
+ * supply_slack_begin() - see that a memory cgroup near its limit has slack left
+ * @count: how many pages the caller is about to allocate
+ * @lock: what supply_slack_end() wants, after the caller has allocated them
+ *
+ * Context: may sleep, also to reclaim memory.
+ * Return: 0, or -ENOMEM: the caller should not allocate so many, and @lock is NULL.
+ */
+int supply_slack_begin(unsigned int count, struct mutex **lock)
+{
+	const void *limit = NULL;
+	struct mutex *own;
+
+	*lock = NULL;
+	/* Far from the limit, however many do the same at this moment. */
+	if (compat_memcg_margin(NULL, &limit) >=
+	    SUPPLY_SLACK + count * (1ul + num_online_cpus()))
+		return 0;
+	own = &slack_locks[hash_ptr(limit, SLACK_LOCKS_SHIFT)];
+	mutex_lock(own);
+	if (slack_left(count)) {
+		*lock = own;
+		return 0;
+	}
+	mutex_unlock(own);
+	return -ENOMEM;
+}
+
+/**
+ * supply_slack_end() - what was to be allocated is charged
+ * @lock: of supply_slack_begin()
+ */
+void supply_slack_end(struct mutex *lock)
+{
+	if (lock)
+		mutex_unlock(lock);
+}
+
+/**
+ * supply_init() - prepare for the first heap
+ */
+void supply_init(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(slack_locks); i++)
+		mutex_init(&slack_locks[i]);
 }
 
 /* ---- to the system --------------------------------------------------------- */
@@ -207,18 +266,23 @@ int supply_block(struct gcheap_heap *heap, unsigned int order, gfp_t gfp,
 /* A block for a request. */
 static int supply_more(struct supply *supply, unsigned int order)
 {
+	struct mutex *slack;
 	gfp_t gfp = 0;
+	int error;
 
 	/* A large one is not worth much trouble. */
 	if (order == SUPPLY_SMALL_ORDER)
 		gfp = __GFP_RECLAIM | __GFP_NORETRY;
 	else if (!order)
 		gfp = __GFP_RECLAIM | __GFP_RETRY_MAYFAIL;
-	if (supply_check_slack(supply->heap, 1u << order) ||
-	    supply_block(supply->heap, order, gfp, &supply->zeroed))
-		return -ENOMEM;
-	supply->zeroed_pages += 1u << order;
-	return 0;
+	error = supply_slack_begin(1u << order, &slack);
+	if (error)
+		return error;
+	error = supply_block(supply->heap, order, gfp, &supply->zeroed);
+	supply_slack_end(slack);
+	if (!error)
+		supply->zeroed_pages += 1u << order;
+	return error;
 }
 
 /**

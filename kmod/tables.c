@@ -49,6 +49,7 @@ struct page *tables_find(struct gcheap_heap *heap, enum gcheap_region region,
 struct page *tables_make(struct gcheap_heap *heap, enum gcheap_region region,
 			 unsigned long index)
 {
+	struct mutex *slack;
 	struct page *page;
 	unsigned int flags;
 	bool unmap;
@@ -57,10 +58,11 @@ struct page *tables_make(struct gcheap_heap *heap, enum gcheap_region region,
 	/* Memory of the stock is better used here. */
 	if (!supply_charge(heap, 1) && (!stock_trim(heap, 1) || !supply_charge(heap, 1)))
 		return NULL;
-	if (supply_check_slack(heap, 1) &&
-	    (!stock_trim(heap, ULONG_MAX) || supply_check_slack(heap, 1)))
+	if (supply_slack_begin(1, &slack) &&
+	    (!stock_trim(heap, ULONG_MAX) || supply_slack_begin(1, &slack)))
 		goto uncharge;
 	page = alloc_page(GCHEAP_GFP | __GFP_ZERO);
+	supply_slack_end(slack);
 	if (!page)
 		goto uncharge;
 	if (xa_reserve(&heap->tables[region], index, GCHEAP_GFP))

@@ -239,6 +239,74 @@ TEST_F_TIMEOUT(memcg, limit_lets_the_stock_be_used, SLOW)
 	EXPECT_IN_CGROUP(stock);
 }
 
+#define MANY	6	/* processes, each with a heap */
+
+/* Fills its share and more, with what it can get, and drops it, for some rounds. */
+static int one_of_many(int number, int rounds)
+{
+	static struct gcheap_alloc_large objects[OBJECTS];
+	unsigned int refused = 0;
+	struct test_heap heap;
+	struct rng rng;
+	int n = 0;
+
+	rng_init(&rng, (__u64)number);
+	if (heap_open(&heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE * 2))
+		return 1;
+	for (int round = 0; round < rounds; round++) {
+		int ret = 0;
+
+		while (n < OBJECTS && !ret) {
+			__u64 bytes = 8192ull << rng_below(&rng, 7);
+
+			ret = cmd_alloc_large(heap.fd, 0, bytes, &objects[n]);
+			if (ret && ret != -ENOMEM)
+				return 2;
+			if (!ret)
+				memset(heap_mem(&heap, objects[n++].out_page), number, bytes);
+		}
+		refused += ret != 0;
+		use_memory(65536);
+		/* Now and then nearly all, so that others get it. */
+		for (int keep = round % 4 ? n * 3 / 4 : 2; n > keep;) {
+			__u32 page = objects[--n].out_page;
+
+			if (*heap_mem(&heap, page) != number)
+				return 3;
+			if (cmd_free_large(heap.fd, page))
+				return 4;
+		}
+	}
+	return !refused ? 5 : heap_wrong(&heap) ? 6 : 0;
+}
+
+/* Heaps that fill one cgroup together, each seeing only that there is some room. */
+static int many_heaps(void *arg)
+{
+	const int rounds = 60;
+	pid_t child[MANY];
+	int failed = 0;
+
+	(void)arg;
+	for (int i = 0; i < MANY; i++) {
+		child[i] = fork();
+		if (!child[i])
+			_exit(one_of_many(i + 1, rounds));
+	}
+	for (int i = 0; i < MANY; i++) {
+		int status = child_wait(child[i]);
+
+		if (status)
+			failed = 10 * (i + 1) + status;
+	}
+	return failed;
+}
+
+TEST_F_TIMEOUT(memcg, limit_shared_by_many_heaps_kills_nobody, SLOW)
+{
+	EXPECT_IN_CGROUP(many_heaps);
+}
+
 /* One process holds a lot of free memory, the other is at the limit. */
 static int neighbours(void *arg)
 {
