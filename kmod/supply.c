@@ -141,7 +141,7 @@ static bool slack_left(unsigned int count)
 int supply_slack_begin(unsigned int count, struct mutex **lock)
 {
 	const void *limit = NULL;
-	struct mutex *own;
+	struct mutex *own;	/* the one of this limit */
 
 	*lock = NULL;
 	/* Far from the limit, however many do the same at this moment. */
@@ -266,7 +266,7 @@ int supply_block(struct gcheap_heap *heap, unsigned int order, gfp_t gfp,
 /* A block for a request. */
 static int supply_more(struct supply *supply, unsigned int order)
 {
-	struct mutex *slack;
+	struct mutex *slack;	/* near the limit of a cgroup */
 	gfp_t gfp = 0;
 	int error;
 

@@ -49,7 +49,7 @@ struct page *tables_find(struct gcheap_heap *heap, enum gcheap_region region,
 struct page *tables_make(struct gcheap_heap *heap, enum gcheap_region region,
 			 unsigned long index)
 {
-	struct mutex *slack;
+	struct mutex *slack;	/* near the limit of a cgroup */
 	struct page *page;
 	unsigned int flags;
 	bool unmap;
