@@ -396,6 +396,12 @@ bool machine_back_to(const struct machine *machine);
 
 #define CGROUP	"/sys/fs/cgroup"
 
+/*
+ * How many times slower than others this kernel is, roughly: 1, or more where it looks
+ * for its own errors. Tests that need much work do less of it then.
+ */
+unsigned int kernel_slowness(void);
+
 /* 0 or a negative errno; the second reads all of a file, ended by a zero byte. */
 int text_write(const char *path, const char *text);
 int text_read(const char *path, char *text, size_t size);

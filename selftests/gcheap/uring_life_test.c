@@ -15,8 +15,11 @@
 #include "gcheap_ring.h"
 #include "gcheap_selftest.h"
 
-#define SPANS		12288u		/* of one heap page: 96 MiB */
-#define LARGE_BYTES	(384ull << 20)	/* takes about a second to populate */
+#define SPANS		(12288u / kernel_slowness())	/* of one heap page: 96 MiB */
+/* Takes about a second to populate. */
+#define LARGE_BYTES	((384ull << 20) / kernel_slowness())
+#define MANY		(MANY_MOST / kernel_slowness())	/* commands at a time */
+#define MANY_MOST	4096u
 #define RESERVE		(1ull << 30)
 
 FIXTURE(worker) {
@@ -30,7 +33,7 @@ FIXTURE_SETUP(worker)
 {
 	ASSERT_OK(machine_take(&self->before));
 	ASSERT_OK(heap_open(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, RESERVE));
-	ASSERT_OK(ring_open(&self->ring, 4096, 0));
+	ASSERT_OK(ring_open(&self->ring, MANY, 0));
 	self->pages = NULL;
 }
 
@@ -444,13 +447,13 @@ TEST_F(worker, stops_sweeping_when_its_ring_is_closed)
 }
 
 /* The answers of commands whose ring has gone may come at any time. */
-static union any_request many[4096];
-static struct gcheap_grant many_grants[4096];
+static union any_request many[MANY_MOST];
+static struct gcheap_grant many_grants[MANY_MOST];
 
 /* Of all kinds, done by workers and not: how many were submitted, or a negative errno. */
 static int submit_many(struct test_ring *ring, int fd)
 {
-	for (int i = 0; i < 4096; i++) {
+	for (__u32 i = 0; i < MANY; i++) {
 		static const unsigned int ops[] = {
 			GCHEAP_OP_REFILL, GCHEAP_OP_STATS, GCHEAP_OP_ALLOC_LARGE, GCHEAP_OP_SWEEP,
 			GCHEAP_OP_TYPE_ADD, GCHEAP_OP_MARK_START, GCHEAP_OP_REFILL,
@@ -479,7 +482,7 @@ TEST_F(worker, may_have_thousands_of_commands_when_its_ring_is_closed)
 			test_cmd_stats(&b);
 		} while (memcmp(&a, &b, sizeof(a)));
 		ASSERT_RIGHT(heap_wrong(&self->heap));
-		ASSERT_OK(ring_open(&self->ring, 4096, 0));
+		ASSERT_OK(ring_open(&self->ring, MANY, 0));
 	}
 }
 
@@ -488,7 +491,7 @@ TEST_F(worker, completes_all_of_thousands_of_commands)
 	unsigned int failed = 0;
 
 	ASSERT_OK(submit_many(&self->ring, self->heap.fd));
-	for (int i = 0; i < 4096; i++) {
+	for (__u32 i = 0; i < MANY; i++) {
 		struct io_uring_cqe cqe;
 
 		ASSERT_OK(ring_wait(&self->ring, &cqe));
@@ -496,7 +499,7 @@ TEST_F(worker, completes_all_of_thousands_of_commands)
 		failed += cqe.res == -EBUSY;
 		EXPECT_TRUE(!cqe.res || cqe.res == -EBUSY);
 	}
-	EXPECT_EQ(4096 / 7 - 1, failed);
+	EXPECT_EQ(MANY / 7 - 1, failed);
 	ASSERT_RIGHT(heap_wrong(&self->heap));
 }
 
@@ -609,7 +612,7 @@ static int end_wait(pid_t child, enum ending how)
 
 TEST_F(ending, is_not_held_up_by_a_long_request)
 {
-	static struct gcheap_alloc_large large = { .size = sizeof(large), .count = LARGE_BYTES };
+	static struct gcheap_alloc_large large = { .size = sizeof(large) };
 	struct test_heap heap;
 	struct test_ring ring;
 	int pipes[2];
@@ -617,6 +620,7 @@ TEST_F(ending, is_not_held_up_by_a_long_request)
 	pid_t child;
 	char byte;
 
+	large.count = LARGE_BYTES;
 	ASSERT_OK(heap_open(&heap, GCHEAP_UAPI_LAYOUT_SPAN, RESERVE));
 	full = large_us(&heap);
 	ASSERT_NE(0, full);
@@ -648,7 +652,7 @@ TEST_F(ending, is_not_held_up_by_a_long_request)
 /* Whatever the commands are at. */
 TEST_F(ending, may_come_at_any_time)
 {
-	for (int round = 0; round < 16; round++) {
+	for (__u32 round = 0; round < 16 / kernel_slowness() + 2; round++) {
 		int pipes[2];
 		pid_t child;
 		char byte;
@@ -661,7 +665,7 @@ TEST_F(ending, may_come_at_any_time)
 			struct test_ring ring;
 
 			if (heap_open(&heap, GCHEAP_UAPI_LAYOUT_SPAN, RESERVE) ||
-			    ring_open(&ring, 4096, variant->ring_flags))
+			    ring_open(&ring, MANY, variant->ring_flags))
 				_exit(1);
 			if (write(pipes[1], "x", 1) != 1)
 				_exit(2);
