@@ -13,6 +13,8 @@
 #define LINE_BYTES	64u
 /* Lines of an object that are fetched before it is scanned. */
 #define PREFETCH_LINES	16u
+/* So many objects before one is scanned its type's record is fetched. */
+#define RECORD_AHEAD	4u
 
 /* Collect the edges of up to 64 words. */
 static inline void mark_scan_words(struct marker *marker, const uint64_t *words, uint64_t mask)
@@ -112,6 +114,44 @@ static void scan_bitmap(struct marker *marker, uint64_t offset, uint64_t end)
 	}
 }
 
+/* Scan up to 64 words from @at, but none from @end on. */
+static inline void scan_group(struct marker *marker, uint64_t at, uint64_t end, uint64_t mask)
+{
+	mark_edges_room(marker);
+	if (end - at < 512)
+		mask &= (1ull << (end - at) / 8) - 1;
+	mark_scan_words(marker, (const uint64_t *)(uintptr_t)at, mask);
+}
+
+/*
+ * Scan elements of a type, whose first is at @at: what typed_pointers_of_type() does,
+ * without the care for a start inside of an element.
+ */
+static void scan_elements(struct marker *marker, const struct gcheap_type_record *type,
+			  uint64_t at, uint64_t end)
+{
+	uint64_t step = type->bytes;
+	uint64_t tile = type->mask_word;
+
+	if (type->mask_offset) {
+		const uint64_t *masks = view_type_mask(marker->view, type);
+
+		for (; at < end; at += step) {
+			uint64_t groups = (type->ptr_bytes + 511) / 512;
+			uint64_t i;
+
+			for (i = 0; i < groups && at + i * 512 < end; i++)
+				scan_group(marker, at + i * 512, end, masks[i]);
+		}
+		return;
+	}
+	/* As many elements at a time as a mask speaks of. */
+	for (; step <= 256; step *= 2)
+		tile |= tile << step / 8;
+	for (; at < end; at += step)
+		scan_group(marker, at, end, tile);
+}
+
 static void scan_small_typed(struct marker *marker, uint64_t entry)
 {
 	uint64_t offset = MARK_ENTRY_OFFSET(entry);
@@ -139,7 +179,7 @@ static void scan_small_typed(struct marker *marker, uint64_t entry)
 		slot += header_prefix(type);
 		break;
 	}
-	mark_scan_typed(marker, typed_pointers_of_type(marker->view, type, slot, slot, end));
+	scan_elements(marker, type, slot, end);
 }
 
 /* A part of a large object; offsets from the base. */
@@ -257,6 +297,18 @@ void entry_prefetch(const struct marker *marker, uint64_t entry)
 	__builtin_prefetch(slot);
 	for (line = 1; line < PREFETCH_LINES && line * LINE_BYTES < bytes; line++)
 		__builtin_prefetch(slot + line * LINE_BYTES);
+}
+
+/*
+ * Types of many objects are in the first-level cache, those of few are not. Where the
+ * type's number stands was prefetched with the batch.
+ */
+static inline __attribute__((always_inline))
+void record_prefetch(const struct marker *marker, uint64_t entry)
+{
+	if (GCHEAP_PAGE_KIND(entry) == GCHEAP_KIND_TYPE)
+		__builtin_prefetch(view_type(marker->view,
+					     marker->spans[entry_first_page(entry)].type));
 }
 
 /*
@@ -389,8 +441,11 @@ void mark_drain(struct marker *marker)
 			mark_chase(marker, next[0]);
 			continue;
 		}
-		for (i = 0; i < fetched; i++)
+		for (i = 0; i < fetched; i++) {
+			if (i + RECORD_AHEAD < fetched)
+				record_prefetch(marker, scan[i + RECORD_AHEAD]);
 			scan_inline(marker, scan[i]);
+		}
 		mark_filtered(marker, filter_and_prefetch(marker, next, count));
 		fetched = count;
 		turn ^= 1;
