@@ -27,6 +27,7 @@ static const struct {
 	{ GCHEAP_LAYOUT_SPAN, 0 },
 	{ GCHEAP_LAYOUT_HEADER, 0 },
 	{ GCHEAP_LAYOUT_FOOTER, 0 },
+	{ GCHEAP_LAYOUT_BITMAP, 0 },
 };
 #define VARIANTS	ARRAY_SIZE(variants)
 

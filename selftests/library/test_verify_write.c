@@ -15,6 +15,7 @@
 #include "library_test.h"
 
 #include "backend/backend.h"
+#include "layout/bitmap.h"
 #include "layout/layout.h"
 
 /* ---- a layer that lies ---------------------------------------------------------- */
@@ -75,6 +76,14 @@ static void *lying_finish(const struct view *view, char *slot, gcheap_type type,
 	return object + lie.shift;
 }
 
+static void lying_finish_large(const struct view *view, char *object,
+			       const struct gcheap_type_record *record, uint64_t bytes)
+{
+	real_layout->finish_large(view, object, record, bytes);
+	if (lie.after_finish)
+		lie.after_finish(object, bytes);
+}
+
 static void lie_through(struct fixture *f)
 {
 	the_heap = f->heap;
@@ -86,6 +95,8 @@ static void lie_through(struct fixture *f)
 	lying_layout = *real_layout;
 	if (real_layout->finish)
 		lying_layout.finish = lying_finish;
+	if (real_layout->finish_large)
+		lying_layout.finish_large = lying_finish_large;
 	the_heap->layout = &lying_layout;
 }
 
@@ -205,6 +216,29 @@ static void flip_heap_bit(char *object, uint64_t bytes)
 	*heap_bits_of(object) ^= 2ull << (uintptr_t)object % GCHEAP_PAGE_BYTES / 8 % 64;
 }
 
+static void flip_pointer_bit(char *object, uint64_t bytes)
+{
+	(void)bytes;
+	bitmap_group(&the_heap->view, view_offset(&the_heap->view, object))[0] ^=
+		2ull << (uintptr_t)object / 8 % 64;
+}
+
+/* The object's iteration ends before its first word. */
+static void clear_scan_bit(char *object, uint64_t bytes)
+{
+	(void)bytes;
+	bitmap_group(&the_heap->view, view_offset(&the_heap->view, object))[1] &=
+		~(1ull << (uintptr_t)object / 8 % 64);
+}
+
+#define FAR_WORD	50000u
+
+static void flip_far_pointer_bit(char *object, uint64_t bytes)
+{
+	(void)bytes;
+	flip_pointer_bit(object + (FAR_WORD - 1) * 8ul, bytes);
+}
+
 static void write_header(char *object, uint64_t bytes)
 {
 	(void)bytes;
@@ -229,6 +263,29 @@ static void heap_bits_differ(struct fixture *f)
 
 	lie.after_finish = flip_heap_bit;
 	allocate(f, type, 1);
+}
+
+static void bitmap_differs(struct fixture *f)
+{
+	lie.after_finish = flip_pointer_bit;
+	allocate(f, type_of(f, 64, 5), 1);
+}
+
+static void bitmap_ends_too_early(struct fixture *f)
+{
+	lie.after_finish = clear_scan_bit;
+	allocate(f, type_of(f, 64, 5), 1);
+}
+
+/* Of a mebibyte an eighth is looked at from a random word on. */
+static void bitmap_differs_far_away(struct fixture *f)
+{
+	gcheap_type type = type_of(f, 64, 5);
+	int i;
+
+	lie.after_finish = flip_far_pointer_bit;
+	for (i = 0; i < 150; i++)
+		gcheap_new_array(f->thread, type, 16384);
 }
 
 static void header_differs(struct fixture *f)
@@ -304,11 +361,16 @@ static const struct write_case {
 	  "is not zero, behind its last element" },
 	{ "heap bits", heap_bits_differ, "header footer",
 	  "its word 1 of 8 is taken for a pointer" },
+	{ "the bitmap", bitmap_differs, "bitmap", "its word 1 of 8 is taken for a pointer" },
+	{ "where the bitmap ends", bitmap_ends_too_early, "bitmap",
+	  "its word 0 of 8 is taken for a scalar" },
+	{ "a word that a random start finds", bitmap_differs_far_away, "bitmap",
+	  "its word 50000 of 131072 is taken for a" },
 	{ "a header", header_differs, "header", "the heap has it as type 2" },
 	{ "a footer", footer_differs, "footer", "the heap has it as type 2" },
-	{ "an object's tail", tail_not_zero, "header footer",
+	{ "an object's tail", tail_not_zero, "header footer bitmap",
 	  "is not zero, behind its last element" },
-	{ "where an object begins", object_elsewhere, "header footer", "from byte -8 on" },
+	{ "where an object begins", object_elsewhere, "header footer bitmap", "from byte -8 on" },
 };
 
 /* ---- running them ----------------------------------------------------------------- */
