@@ -15,10 +15,14 @@
  * other figure, all memory of the heap an object, as what a type word makes a class
  * larger: 1 KiB and a header take 1152 bytes.
  *
+ * "no pointers" is the first heap again, with types that have none: what zeroing a
+ * slot and handing it out costs alone, which all layouts share.
+ *
  * Allocation is timed in windows of a mebibyte (many types: 16 KiB each), 16 objects
  * at least, which a collection that is not timed empties: memory stays in the cache,
  * as in a program whose objects die young. Scanning is the heap's own figure of the
- * mark phase, all objects in a root array, each pointer one to some object.
+ * mark phase, all objects in a root array in random order, so that no layout gains by
+ * where it puts objects of different types, each pointer one to some object.
  */
 #include <stdbool.h>
 
@@ -35,12 +39,16 @@
 static const struct {
 	enum gcheap_layout layout;
 	const char *name;
+	bool noscan;
 } layouts[] = {
-	{ GCHEAP_LAYOUT_SPAN, "SPAN" },
-	{ GCHEAP_LAYOUT_HEADER, "HEADER" },
-	{ GCHEAP_LAYOUT_FOOTER, "FOOTER" },
+	{ GCHEAP_LAYOUT_SPAN, "SPAN", false },
+	{ GCHEAP_LAYOUT_HEADER, "HEADER", false },
+	{ GCHEAP_LAYOUT_FOOTER, "FOOTER", false },
+	{ GCHEAP_LAYOUT_BITMAP, "BITMAP", false },
+	{ GCHEAP_LAYOUT_SPAN, "no pointers", true },
 };
-#define LAYOUTS	(sizeof(layouts) / sizeof(layouts[0]))
+#define WITH_NOSCAN	(sizeof(layouts) / sizeof(layouts[0]))
+#define LAYOUTS		(WITH_NOSCAN - 1)
 
 /* Elements of @words words; those are pointers whose bit of @mask, repeated, is set. */
 static const struct cell {
@@ -72,18 +80,20 @@ static struct {
 	struct gcheap_thread *thread;
 	gcheap_type types[TYPES_MAX];
 	double ns[ROUNDS_MAX];
-} heaps[LAYOUTS];
+} heaps[WITH_NOSCAN];
 
 /* What was measured in a cell, an object, by layout. */
 static struct {
 	double metadata[LAYOUTS];	/* bytes */
+	double share[LAYOUTS];		/* metadata in percent of the heap's pages in use */
 	double memory[LAYOUTS];
-	double alloc_ns[LAYOUTS];
+	double alloc_ns[WITH_NOSCAN];
 	double scan_ns[LAYOUTS];
 } result;
 
 /* Types of a cell differ in which words are pointers, as far as there are words. */
-static gcheap_type type_make(struct gcheap *heap, const struct cell *cell, size_t number)
+static gcheap_type type_make(struct gcheap *heap, const struct cell *cell, size_t number,
+			     bool noscan)
 {
 	static uint8_t mask[WORDS_MAX / 8 + 1];
 	struct gcheap_type_desc desc = {
@@ -106,6 +116,10 @@ static gcheap_type type_make(struct gcheap *heap, const struct cell *cell, size_
 	if (!desc.ptr_bytes) {
 		mask[0] = 1;
 		desc.ptr_bytes = 8;
+	}
+	if (noscan) {
+		desc.ptr_mask = NULL;
+		desc.ptr_bytes = 0;
 	}
 	if (gcheap_type_register(heap, &desc, &type))
 		bench_fail("gcheap_type_register", gcheap_error());
@@ -130,7 +144,8 @@ static void heap_open(size_t l, const struct cell *cell)
 	    gcheap_thread_attach(heaps[l].heap, &heaps[l].thread))
 		bench_fail("gcheap", gcheap_error());
 	for (i = 0; i < cell->types; i++)
-		heaps[l].types[i] = type_make(heaps[l].heap, cell, i);
+		heaps[l].types[i] = type_make(heaps[l].heap, cell, i,
+					      layouts[l].noscan);
 }
 
 static void heap_close(size_t l)
@@ -190,18 +205,18 @@ static void measure_alloc(const struct cell *cell, size_t rounds)
 {
 	size_t l, round;
 
-	for (l = 0; l < LAYOUTS; l++) {
+	for (l = 0; l < WITH_NOSCAN; l++) {
 		heap_open(l, cell);
 		alloc_round(l, cell);
 	}
 	for (round = 0; round < rounds; round++) {
-		for (l = 0; l < LAYOUTS; l++) {
-			size_t which = (round + l) % LAYOUTS;
+		for (l = 0; l < WITH_NOSCAN; l++) {
+			size_t which = (round + l) % WITH_NOSCAN;
 
 			heaps[which].ns[round] = alloc_round(which, cell);
 		}
 	}
-	for (l = 0; l < LAYOUTS; l++) {
+	for (l = 0; l < WITH_NOSCAN; l++) {
 		result.alloc_ns[l] = bench_median(heaps[l].ns, rounds);
 		heap_close(l);
 	}
@@ -254,6 +269,7 @@ static void live_make(size_t l, const struct cell *cell, void **live, size_t obj
 	tables *= used / (double)stats.mapped_bytes;
 	result.metadata[l] = (tables + inner_metadata(l, object_bytes(cell), used, objects)) /
 			     (double)objects;
+	result.share[l] = result.metadata[l] * (double)objects / used * 100;
 	result.memory[l] = (used + tables) / (double)objects;
 }
 
@@ -268,6 +284,21 @@ static void live_link(const struct cell *cell, void **live, size_t objects)
 
 		for (w = 0; w < cell->words * cell->elements; w++)
 			object[w] = (uintptr_t)live[bench_random(&random) % objects];
+	}
+}
+
+/* The order of roots shall not be that of allocation, which no layout must gain from. */
+static void live_shuffle(void **live, size_t objects)
+{
+	uint64_t random = 2;
+	size_t i;
+
+	for (i = objects - 1; i; i--) {
+		size_t other = bench_random(&random) % (i + 1);
+		void *object = live[i];
+
+		live[i] = live[other];
+		live[other] = object;
 	}
 }
 
@@ -296,6 +327,7 @@ static void measure_scan(const struct cell *cell, size_t live_bytes, size_t roun
 			bench_fail("gcheap_root_add", gcheap_error());
 		live_make(l, cell, live[l], objects);
 		live_link(cell, live[l], objects);
+		live_shuffle(live[l], objects);
 		scan_round(l, objects);
 	}
 	for (round = 0; round < rounds; round++) {
@@ -314,18 +346,21 @@ static void measure_scan(const struct cell *cell, size_t live_bytes, size_t roun
 
 /* ---- what is printed ---------------------------------------------------------- */
 
-static void print_figures(const char *title, const double *figures, const char *format)
+static void print_figures(const char *title, const double *figures, size_t count, int digits)
 {
-	double best = figures[0];
+	double best = figures[1];
 	size_t l;
 
 	printf("  %-22s", title);
 	for (l = 0; l < LAYOUTS; l++) {
-		printf(format, figures[l]);
-		if (l && (best > figures[l] || l == 1))
+		printf(" %10.*f", digits, figures[l]);
+		if (l && best > figures[l])
 			best = figures[l];
 	}
-	printf("   SPAN to the best of the others %.2f\n", figures[0] / best);
+	printf(" %8.2f %8.2f", figures[0] / best, figures[3] / figures[1]);
+	if (count > LAYOUTS)
+		printf(" %12.*f", digits, figures[LAYOUTS]);
+	printf("\n");
 }
 
 static void row(const struct cell *cell, size_t live_bytes, size_t rounds)
@@ -333,10 +368,11 @@ static void row(const struct cell *cell, size_t live_bytes, size_t rounds)
 	measure_scan(cell, live_bytes, rounds);
 	measure_alloc(cell, rounds);
 	printf("%s\n", cell->name);
-	print_figures("metadata, bytes", result.metadata, " %10.1f");
-	print_figures("all memory, bytes", result.memory, " %10.1f");
-	print_figures("allocate, ns", result.alloc_ns, " %10.2f");
-	print_figures("scan, ns", result.scan_ns, " %10.2f");
+	print_figures("metadata, bytes", result.metadata, LAYOUTS, 1);
+	print_figures("metadata, % of pages", result.share, LAYOUTS, 2);
+	print_figures("all memory, bytes", result.memory, LAYOUTS, 1);
+	print_figures("allocate, ns", result.alloc_ns, WITH_NOSCAN, 1);
+	print_figures("scan, ns", result.scan_ns, LAYOUTS, 1);
 	fflush(stdout);
 }
 
@@ -350,11 +386,12 @@ int main(int argc, char **argv)
 		bench_fail("metadata", "bad arguments");
 	/* The environment's layout would be that of all. */
 	unsetenv("GCHEAP_LAYOUT");
-	printf("metadata: an object; %llu MiB live, %zu rounds\n", live_bytes / MIB, rounds);
+	printf("metadata: an object; %llu MiB live, %zu rounds; S/best: SPAN to the best of the "
+	       "others, B/H: BITMAP to HEADER\n", live_bytes / MIB, rounds);
 	printf("  %-22s", "");
 	for (i = 0; i < LAYOUTS; i++)
 		printf(" %10s", layouts[i].name);
-	printf("\n");
+	printf(" %8s %8s %12s\n", "S/best", "B/H", layouts[LAYOUTS].name);
 	for (i = 0; i < CELLS; i++) {
 		if (argc <= 3 || strstr(cells[i].name, argv[3]))
 			row(&cells[i], live_bytes, rounds);
