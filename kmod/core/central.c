@@ -13,6 +13,9 @@
 /* Less is not worth to be allocated from first: what one busy cache takes. */
 #define CENTRAL_SPARSE_BYTES	BIT(18)
 
+/* But thousands of centrals together shall not hold back more than this. */
+#define CENTRALS_SPARSE_BYTES	BIT(25)
+
 int central_table_init(struct central_table *table)
 {
 	memset(table, 0, sizeof(*table));
@@ -52,31 +55,40 @@ static struct central **key_bucket(struct central **buckets, u32 shift,
 }
 
 /* Where the pointer maps of a type's objects are, in slots of a class. */
-static enum gcheap_kind central_kind(const struct heap *heap, u32 size_class)
+static enum gcheap_kind central_kind(const struct heap *heap,
+				     const struct gcheap_type_record *record, u32 size_class,
+				     bool mixed)
 {
+	bool record_types = heap->flags & GCHEAP_SETUP_RECORD_TYPES;
 	bool small = size_class_bytes[size_class] <= GCHEAP_HEAP_BITS_MAX;
 
-	if (heap->layout == GCHEAP_UAPI_LAYOUT_SPAN)
-		return small ? GCHEAP_KIND_MASK : GCHEAP_KIND_TYPE;
+	if (!record || (!record->ptr_bytes && !record_types))
+		return GCHEAP_KIND_NOSCAN;
+	if (heap->layout == GCHEAP_UAPI_LAYOUT_SPAN && !mixed)
+		return small && record->ptr_bytes ? GCHEAP_KIND_MASK : GCHEAP_KIND_TYPE;
 	if (heap->layout == GCHEAP_UAPI_LAYOUT_BITMAP)
 		return GCHEAP_KIND_BITMAP;
-	if (small)
+	if (small && !record_types)
 		return GCHEAP_KIND_HEAP_BITS;
-	return heap->layout == GCHEAP_UAPI_LAYOUT_HEADER ? GCHEAP_KIND_HEADER :
-							   GCHEAP_KIND_FOOTER;
+	return heap->layout == GCHEAP_UAPI_LAYOUT_FOOTER ? GCHEAP_KIND_FOOTER :
+							   GCHEAP_KIND_HEADER;
 }
 
 /* Bytes of a slot that are not the object's: before it, or behind. */
-static u64 type_word_bytes(u8 kind, const struct gcheap_type_record *record)
+static u64 type_word_bytes(const struct heap *heap, u8 kind,
+			   const struct gcheap_type_record *record)
 {
 	if (kind == GCHEAP_KIND_HEADER)
 		return max_t(u64, record->align, 8);
+	if (kind == GCHEAP_KIND_BITMAP)
+		return heap->flags & GCHEAP_SETUP_RECORD_TYPES ? 8 : 0;
 	return kind == GCHEAP_KIND_FOOTER ? 8 : 0;
 }
 
-int central_key_make(struct heap *heap, u32 type, u32 size_class,
+int central_key_make(struct heap *heap, u32 type, u32 size_class, u32 flags,
 		     struct central_key *key)
 {
+	bool mixed = flags & GCHEAP_REFILL_MIXED;
 	const struct gcheap_type_record *record = NULL;
 	u64 needed = 0;
 
@@ -89,19 +101,16 @@ int central_key_make(struct heap *heap, u32 type, u32 size_class,
 		needed = record->bytes;
 	}
 	memset(key, 0, sizeof(*key));
-	if (!record || !record->ptr_bytes) {
-		key->kind = GCHEAP_KIND_NOSCAN;
-		key->span_class = SPAN_CLASS(size_class, 1);
-	} else {
-		key->kind = (u8)central_kind(heap, size_class);
-		key->span_class = SPAN_CLASS(size_class, 0);
-		needed += type_word_bytes(key->kind, record);
-	}
+	key->kind = (u8)central_kind(heap, record, size_class, mixed);
+	key->span_class = SPAN_CLASS(size_class, !record || !record->ptr_bytes);
+	if (record)
+		needed += type_word_bytes(heap, key->kind, record);
 	if (needed > size_class_bytes[size_class])
 		return -EINVAL;
 	if (key->kind == GCHEAP_KIND_MASK)
 		key->mask = type_tiled_mask(record, size_class_bytes[size_class]);
-	else if (key->kind == GCHEAP_KIND_TYPE)
+	if (key->kind == GCHEAP_KIND_TYPE ||
+	    (key->kind == GCHEAP_KIND_MASK && heap->flags & GCHEAP_SETUP_RECORD_TYPES))
 		key->type = type;
 	return 0;
 }
@@ -286,8 +295,9 @@ static bool central_is_sparse(const struct heap *heap, const struct central *cen
 {
 	u32 slot_bytes = size_class_bytes[SPAN_CLASS_SIZE(central->key.span_class)];
 	u64 free_slots = central->free_slots[which_swept(heap)];
+	u32 least = min_t(u32, CENTRAL_SPARSE_BYTES, CENTRALS_SPARSE_BYTES / heap->centrals.count);
 
-	return free_slots * slot_bytes >= CENTRAL_SPARSE_BYTES &&
+	return free_slots * slot_bytes >= least &&
 	       free_slots > central->used_slots[which_swept(heap)];
 }
 

@@ -5,7 +5,9 @@
  *
  * A central owns the spans of one key: their class, and in the SPAN layout also
  * the pointer mask (objects up to 512 bytes) or the type (larger ones) that all
- * their slots share. It has four lists, as in Go: partial (a slot is free) and
+ * their slots share; its mixed spans are shared by all types, as those of the
+ * HEADER layout. Under GCHEAP_SETUP_RECORD_TYPES no span of the SPAN layout is shared
+ * by types with the same mask. A central has four lists, as in Go: partial (a slot is free) and
  * full, swept and not yet swept. The lists of swept and of unswept spans swap
  * names when the sweep generation steps, so that a new cycle moves no span:
  * list number = (span generation / 2) & 1.
@@ -18,7 +20,8 @@
 /**
  * struct central_key - what the spans of a central have in common
  * @mask: one bit a word of a slot; GCHEAP_KIND_MASK only, else 0
- * @type: GCHEAP_KIND_TYPE only, else 0
+ * @type: GCHEAP_KIND_TYPE, and under GCHEAP_SETUP_RECORD_TYPES GCHEAP_KIND_MASK;
+ *	else 0
  * @span_class: size class x 2 + noscan
  * @kind: enum gcheap_kind
  */
@@ -81,11 +84,12 @@ void central_table_destroy(struct central_table *table);
  * @heap: the heap
  * @type: a type number, or 0 for objects without pointers
  * @size_class: a size class
+ * @flags: GCHEAP_REFILL_*
  * @key: the key
  *
  * Return: 0; -EINVAL no such type or class, or the slots cannot hold @type.
  */
-int central_key_make(struct heap *heap, u32 type, u32 size_class,
+int central_key_make(struct heap *heap, u32 type, u32 size_class, u32 flags,
 		     struct central_key *key);
 
 /* The central of a key, or NULL. */
@@ -121,8 +125,9 @@ void central_remove(struct heap *heap, u32 page);
  * Empty spans are faster to allocate from than spans with holes. But a class
  * whose spans each keep a few objects alive would eat the pages that all others
  * free, which would have to grow: hence the first rule. A central is sparse when
- * more of its slots are free than used, and at least CENTRAL_SPARSE_BYTES. To
- * know that, some unswept spans are swept with each call.
+ * more of its slots are free than used, and at least CENTRAL_SPARSE_BYTES, or its
+ * part of CENTRALS_SPARSE_BYTES where there are many. To know that, some unswept
+ * spans are swept with each call.
  *
  * Return: how many were taken; 0: out of memory or of reserve.
  */

@@ -17,7 +17,7 @@ int heap_setup_check(struct gcheap_setup *setup, u32 flags, u64 features)
 	u64 reserve = setup->reserve_bytes;
 	u64 pages;
 
-	if (setup->flags & ~flags)
+	if (setup->flags & ~(flags | GCHEAP_SETUP_RECORD_TYPES))
 		return -EOPNOTSUPP;
 	if (setup->reserved)
 		return -EINVAL;
@@ -369,8 +369,10 @@ static int returns_check(struct heap *heap, const u32 *returns, u32 count)
 int heap_refill_check(struct heap *heap, const struct gcheap_refill *refill,
 		      const u32 *returns, struct central_key *key)
 {
-	if (refill->flags)
+	if (refill->flags & ~GCHEAP_REFILL_MIXED)
 		return -EOPNOTSUPP;
+	if (refill->flags & GCHEAP_REFILL_MIXED && heap->layout != GCHEAP_UAPI_LAYOUT_SPAN)
+		return -EINVAL;
 	if (refill->return_count > GCHEAP_REFILL_MAX || refill->grant_count > GCHEAP_REFILL_MAX)
 		return -EOVERFLOW;
 	if (refill->want_bytes && !refill->grant_count)
@@ -378,7 +380,8 @@ int heap_refill_check(struct heap *heap, const struct gcheap_refill *refill,
 	if (!returns)
 		return 0;
 	if (refill->want_bytes) {
-		int error = central_key_make(heap, refill->type, refill->size_class, key);
+		int error = central_key_make(heap, refill->type, refill->size_class,
+					     refill->flags, key);
 
 		if (error)
 			return error;

@@ -96,52 +96,56 @@ static void check_no_span(struct test_heap *th, u32 page)
 	assert_false(in_use_at(th, page));
 }
 
-/* The kind that the layout gives spans of a class. */
-static u32 expected_kind(const struct heap *heap, u8 span_class)
+/* Whether spans of a class may be of a kind. */
+static bool kind_is_right(const struct heap *heap, u8 span_class, u32 kind)
 {
 	bool small = size_class_bytes[span_class / 2] <= GCHEAP_HEAP_BITS_MAX;
+	bool record_types = heap->flags & GCHEAP_SETUP_RECORD_TYPES;
+	bool noscan = span_class % 2;
+	u32 word = heap->layout == GCHEAP_UAPI_LAYOUT_FOOTER ? GCHEAP_KIND_FOOTER :
+							       GCHEAP_KIND_HEADER;
 
-	if (span_class % 2)
-		return GCHEAP_KIND_NOSCAN;
-	if (heap->layout == GCHEAP_UAPI_LAYOUT_SPAN)
-		return small ? GCHEAP_KIND_MASK : GCHEAP_KIND_TYPE;
+	if (noscan && (kind == GCHEAP_KIND_NOSCAN || !record_types))
+		return kind == GCHEAP_KIND_NOSCAN;
+	if (heap->layout == GCHEAP_UAPI_LAYOUT_SPAN &&
+	    kind == (small && !noscan ? GCHEAP_KIND_MASK : GCHEAP_KIND_TYPE))
+		return true;
 	if (heap->layout == GCHEAP_UAPI_LAYOUT_BITMAP)
-		return GCHEAP_KIND_BITMAP;
-	if (small)
-		return GCHEAP_KIND_HEAP_BITS;
-	return heap->layout == GCHEAP_UAPI_LAYOUT_HEADER ? GCHEAP_KIND_HEADER :
-							   GCHEAP_KIND_FOOTER;
+		return kind == GCHEAP_KIND_BITMAP;
+	return kind == (small && !record_types ? GCHEAP_KIND_HEAP_BITS : word);
 }
 
-static u64 small_info(const struct heap *heap, const struct gcheap_span *span)
+static u64 small_info(const struct gcheap_span *span, u32 kind)
 {
 	u32 size_class = span->span_class / 2;
 
 	return (0xffffffffull / size_class_bytes[size_class] + 1) |
 	       (u64)size_class_bytes[size_class] << 32 | (u64)size_class << 48 |
-	       (u64)(span->span_class % 2) << 55 |
-	       (u64)expected_kind(heap, span->span_class) << 60;
+	       (u64)(span->span_class % 2) << 55 | (u64)kind << 60;
 }
 
 static void check_small_span(struct test_heap *th, u32 page)
 {
 	const struct gcheap_span *span = span_at(th, page);
 	u32 size_class = span->span_class / 2;
-	u64 info = small_info(&th->heap, span);
+	u32 kind = GCHEAP_PAGE_KIND(info_at(th, page));
+	u64 info = small_info(span, kind);
 	u32 bytes;
 
+	assert_true(kind_is_right(&th->heap, span->span_class, kind));
 	assert_in_range(size_class, SIZE_CLASS_MIN, SIZE_CLASSES - 1);
 	assert_int_equal(span->npages, size_class_pages[size_class]);
 	bytes = span->npages * 8192;
-	if (GCHEAP_PAGE_KIND(info) == GCHEAP_KIND_HEAP_BITS)
+	if (kind == GCHEAP_KIND_HEAP_BITS)
 		bytes -= bytes / 64;
 	assert_int_equal(span->slots, bytes / size_class_bytes[size_class]);
 	assert_in_range(span->allocated, 0, span->slots);
 	for (u32 i = 0; i < span->npages; i++)
 		assert_int_equal(info_at(th, page + i), info | (u64)i << 56);
-	if (GCHEAP_PAGE_KIND(info) != GCHEAP_KIND_MASK)
+	if (kind != GCHEAP_KIND_MASK)
 		assert_int_equal(span->ptr_mask, 0);
-	if (GCHEAP_PAGE_KIND(info) == GCHEAP_KIND_TYPE)
+	if (kind == GCHEAP_KIND_TYPE || (kind == GCHEAP_KIND_MASK &&
+					 th->heap.flags & GCHEAP_SETUP_RECORD_TYPES))
 		assert_in_range(span->type, 1, th->heap.types.count);
 	else
 		assert_int_equal(span->type, 0);

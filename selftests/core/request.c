@@ -77,11 +77,24 @@ u32 request_type(struct test_heap *th, u64 bytes, u64 ptr_words)
 	return type;
 }
 
+static int send_refill(struct test_heap *th, struct gcheap_refill *refill, const u32 *returns,
+		       struct gcheap_grant *grants)
+{
+	static const u32 none[1];
+	struct central_key key;
+	int error = heap_refill_check(&th->heap, refill, NULL, NULL);
+
+	if (!error)
+		error = heap_refill_check(&th->heap, refill, returns ? returns : none, &key);
+	if (!error)
+		error = heap_refill(&th->heap, refill, returns, grants, &key);
+	return error;
+}
+
 int request_refill(struct test_heap *th, u32 type, u32 size_class, u32 want_bytes,
 		   const u32 *returns, u32 return_count, struct gcheap_grant *grants,
 		   u32 *grant_count)
 {
-	static const u32 none[1];
 	struct gcheap_refill refill = {
 		.size = sizeof(refill),
 		.type = type,
@@ -90,15 +103,27 @@ int request_refill(struct test_heap *th, u32 type, u32 size_class, u32 want_byte
 		.return_count = return_count,
 		.grant_count = grant_count ? *grant_count : 0,
 	};
-	struct central_key key;
-	int error = heap_refill_check(&th->heap, &refill, NULL, NULL);
+	int error = send_refill(th, &refill, returns, grants);
 
-	if (!error)
-		error = heap_refill_check(&th->heap, &refill, returns ? returns : none, &key);
-	if (!error)
-		error = heap_refill(&th->heap, &refill, returns, grants, &key);
 	if (!error && grant_count)
 		*grant_count = refill.out_granted;
+	return error;
+}
+
+int request_mixed(struct test_heap *th, u32 type, u32 size_class, u32 *page)
+{
+	struct gcheap_grant grant = { 0 };
+	struct gcheap_refill refill = {
+		.size = sizeof(refill),
+		.flags = GCHEAP_REFILL_MIXED,
+		.type = type,
+		.size_class = size_class,
+		.want_bytes = 1,
+		.grant_count = 1,
+	};
+	int error = send_refill(th, &refill, NULL, &grant);
+
+	*page = grant.page;
 	return error;
 }
 

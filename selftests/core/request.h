@@ -34,6 +34,9 @@ int request_refill(struct test_heap *th, u32 type, u32 size_class, u32 want_byte
 		   const u32 *returns, u32 return_count, struct gcheap_grant *grants,
 		   u32 *grant_count);
 
+/* One mixed span: 0 and its page, or an error. */
+int request_mixed(struct test_heap *th, u32 type, u32 size_class, u32 *page);
+
 /* One span; 0: none. */
 u32 request_span(struct test_heap *th, u32 type, u32 size_class);
 

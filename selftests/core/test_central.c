@@ -31,7 +31,7 @@ static struct gcheap_span *span_at(u32 page)
 
 static int key_of(u32 type, u32 size_class, struct central_key *key)
 {
-	return central_key_make(&th->heap, type, size_class, key);
+	return central_key_make(&th->heap, type, size_class, 0, key);
 }
 
 static void test_err_size_class_that_does_not_exist(void **state)
@@ -296,6 +296,26 @@ static void test_empty_spans_come_before_fragmented_ones(void **state)
 	(void)state;
 	assert_int_not_equal(page, partial);
 	assert_int_equal(span_at(page)->allocated, 0);
+	core_check_bits(th);
+}
+
+static void test_one_of_thousands_of_centrals_fills_its_holes_first(void **state)
+{
+	struct central_key key = { .kind = GCHEAP_KIND_MASK, .span_class = 4 };
+	u32 partial = kept_span(CLASS_64, 10);
+
+	(void)state;
+	while (th->heap.centrals.count < 4000) {
+		key.mask++;
+		assert_non_null(central_get(&th->heap, &key));
+	}
+	/* 118 free slots of 64 bytes, and its part is 8 KiB. */
+	assert_int_not_equal(request_span(th, 0, CLASS_64), partial);
+	while (th->heap.centrals.count < 5000) {
+		key.mask++;
+		assert_non_null(central_get(&th->heap, &key));
+	}
+	assert_int_equal(request_span(th, 0, CLASS_64), partial);
 	core_check_bits(th);
 }
 
@@ -574,6 +594,7 @@ int main(void)
 		TEST(test_a_table_that_cannot_grow_takes_more_centrals),
 		TEST(test_keys_that_differ_in_one_part_are_two),
 		TEST(test_empty_spans_come_before_fragmented_ones),
+		TEST(test_one_of_thousands_of_centrals_fills_its_holes_first),
 		TEST(test_fragmented_spans_come_before_growth),
 		TEST(test_what_was_given_back_last_comes_first),
 		TEST(test_full_spans_are_not_handed_out),

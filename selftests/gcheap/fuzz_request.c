@@ -120,11 +120,17 @@ static void right_refill(struct fuzz_heap *fh, struct rng *rng)
 		.returns = (uintptr_t)returns,
 	};
 	__u32 most = rng_below(rng, 32);
+	__u32 kind;
 
 	/* What the layout adds is at most a word. */
 	if (type < FUZZ_TYPES && fh->types[type] &&
 	    8 * fh->types[type] + 8 <= size_classes[class].bytes)
 		refill.type = type;
+	kind = kind_of(fh->heap.layout, class, !refill.type);
+	if (fh->heap.layout == GCHEAP_UAPI_LAYOUT_SPAN && one_in(rng, 3)) {
+		refill.flags = GCHEAP_REFILL_MIXED;
+		kind = kind_of(GCHEAP_UAPI_LAYOUT_HEADER, class, !refill.type);
+	}
 	if (fh->cached.count < FUZZ_SPANS - 32 && !one_in(rng, 8))
 		refill.want_bytes = one_in(rng, 3) ? 1 : rng_below(rng, 1 << 18) + 1;
 	for (; returned < most && fh->cached.count; returned++) {
@@ -146,7 +152,8 @@ static void right_refill(struct fuzz_heap *fh, struct rng *rng)
 		__u32 page = grants[i].page;
 
 		if (fuzz_alone && !fh->wild) {
-			const char *error = span_wrong(&fh->heap, &grants[i], class, !refill.type);
+			const char *error = span_of_kind_wrong(&fh->heap, &grants[i], class,
+							       !refill.type, kind);
 
 			if (error)
 				fuzz_fail("REFILL: %s", error);

@@ -254,6 +254,23 @@ int cmd_take(int fd, __u32 type, __u32 size_class, struct gcheap_grant *grant)
 	return ret || granted == 1 ? ret : -ENODATA;
 }
 
+int cmd_take_flags(int fd, __u32 flags, __u32 type, __u32 size_class,
+		   struct gcheap_grant *grant)
+{
+	struct gcheap_refill refill = {
+		.size = sizeof(refill),
+		.flags = flags,
+		.type = type,
+		.size_class = size_class,
+		.want_bytes = 1,
+		.grant_count = 1,
+		.grants = (uintptr_t)grant,
+	};
+	int ret = cmd_send(fd, GCHEAP_OP_REFILL, &refill);
+
+	return ret || refill.out_granted == 1 ? ret : -ENODATA;
+}
+
 int cmd_give(int fd, const __u32 *pages, __u32 count)
 {
 	return cmd_refill(fd, 0, 0, 0, pages, count, NULL, 0, NULL);
@@ -417,7 +434,10 @@ __u32 request_flags(unsigned int op)
 	switch (op) {
 	case GCHEAP_OP_SETUP:
 		return GCHEAP_SETUP_HUGE_PAGES | GCHEAP_SETUP_FAULT_FREED |
-		       GCHEAP_SETUP_SHARE_READ | GCHEAP_SETUP_SNAPSHOTS;
+		       GCHEAP_SETUP_SHARE_READ | GCHEAP_SETUP_SNAPSHOTS |
+		       GCHEAP_SETUP_RECORD_TYPES;
+	case GCHEAP_OP_REFILL:
+		return GCHEAP_REFILL_MIXED;
 	case GCHEAP_OP_ALLOC_LARGE:
 		return GCHEAP_ALLOC_LAZY;
 	case GCHEAP_OP_SWEEP_START:

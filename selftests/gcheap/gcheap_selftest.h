@@ -226,6 +226,8 @@ int cmd_track(int fd, struct gcheap_track *track);
 
 /* One span; its first page. Returns them all again. */
 int cmd_take(int fd, __u32 type, __u32 size_class, struct gcheap_grant *grant);
+int cmd_take_flags(int fd, __u32 flags, __u32 type, __u32 size_class,
+		   struct gcheap_grant *grant);
 int cmd_give(int fd, const __u32 *pages, __u32 count);
 
 #define test_cmd_type_add(...)	 ASSERT_OK(cmd_type_add(self->heap.fd, __VA_ARGS__))
@@ -346,6 +348,9 @@ __u64 tiled_mask(__u64 mask, __u32 elem_words, __u32 slot_bytes);
 /* Check a span of small objects, as a grant names it, by all the tables. */
 const char *span_wrong(const struct test_heap *heap, const struct gcheap_grant *grant,
 		       __u32 size_class, bool noscan);
+/* The same, of a kind that the layout has besides its own. */
+const char *span_of_kind_wrong(const struct test_heap *heap, const struct gcheap_grant *grant,
+			       __u32 size_class, bool noscan, __u32 kind);
 const char *large_wrong(const struct test_heap *heap,
 			const struct gcheap_alloc_large *large, __u64 bytes, bool noscan);
 /* Check that pages belong to no span. */

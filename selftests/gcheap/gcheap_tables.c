@@ -225,8 +225,14 @@ static const char *reciprocal_wrong(__u32 reciprocal, __u32 slot_bytes, __u32 sl
 const char *span_wrong(const struct test_heap *heap, const struct gcheap_grant *grant,
 		       __u32 size_class, bool noscan)
 {
+	return span_of_kind_wrong(heap, grant, size_class, noscan,
+				  kind_of(heap->layout, size_class, noscan));
+}
+
+const char *span_of_kind_wrong(const struct test_heap *heap, const struct gcheap_grant *grant,
+			       __u32 size_class, bool noscan, __u32 kind)
+{
 	const struct size_class *class = &size_classes[size_class];
-	__u32 kind = kind_of(heap->layout, size_class, noscan);
 	__u32 page = grant->page;
 	const struct gcheap_span *span = heap_span(heap, page);
 	const char *error;

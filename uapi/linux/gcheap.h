@@ -140,6 +140,10 @@ enum gcheap_region {
  * @GCHEAP_KIND_FOOTER: a type word at the end of each slot
  * @GCHEAP_KIND_BITMAP: the BITMAP region: small objects of that layout. There,
  *	large ones have their map in the region too
+ *
+ * In a heap of GCHEAP_SETUP_RECORD_TYPES, slots of GCHEAP_KIND_BITMAP end in a type
+ * word, and spans with the no-scan bit are of kind GCHEAP_KIND_TYPE, _HEADER, _FOOTER
+ * or _BITMAP too: these tell the type, and nobody reads a pointer map.
  */
 enum gcheap_kind {
 	GCHEAP_KIND_NONE,
@@ -195,7 +199,8 @@ enum gcheap_span_state {
  * @generation: low 16 bits of the sweep generation at which it was last swept; of
  *	GCHEAP_SPAN_QUARANTINE: whose SWEEP_START it has to outlive
  * @allocated: slots in use when the kernel last counted them
- * @type: the type of its objects; 0 where the span does not know one
+ * @type: the type of its objects; 0 where the span does not know one. That of
+ *	GCHEAP_KIND_MASK is known under GCHEAP_SETUP_RECORD_TYPES
  * @ptr_mask: GCHEAP_KIND_MASK: one bit a word, for a whole slot
  * @object_bytes: GCHEAP_SPAN_LARGE: bytes asked for
  * @next: the kernel's lists of spans: next page number, 0 at the end
@@ -492,6 +497,13 @@ enum gcheap_uapi_layout {
 #define GCHEAP_SETUP_FAULT_FREED	_BITUL(1) /* freed spans fault for a cycle */
 #define GCHEAP_SETUP_SHARE_READ		_BITUL(2) /* others may map HEAP to read it */
 #define GCHEAP_SETUP_SNAPSHOTS		_BITUL(3) /* TRACK may write-protect pages */
+/*
+ * The type of each object of a type is known. In the SPAN layout, spans are of one
+ * type, also where types have the same mask, and where they hold no pointers; else,
+ * and in mixed spans, each small object has a type word, whatever its size, and that
+ * of types without pointers too.
+ */
+#define GCHEAP_SETUP_RECORD_TYPES	_BITUL(4)
 
 /**
  * struct gcheap_setup - GCHEAP_IOC_SETUP: make this open file a heap
@@ -598,13 +610,22 @@ struct gcheap_grant {
 
 #define GCHEAP_REFILL_MAX	256u	/* returns, and grants, of one request */
 
+/*
+ * REFILL: spans that all types of the class share, of the kinds that the HEADER layout
+ * has: heap bits up to GCHEAP_HEAP_BITS_MAX, a type word before larger objects. For
+ * types of which there are few objects: spans of their own would be next to empty.
+ * Only in the SPAN layout.
+ */
+#define GCHEAP_REFILL_MIXED	_BITUL(0)
+
 /**
  * struct gcheap_refill - GCHEAP_IOC_REFILL: return spans and take others
  * @size: sizeof(struct gcheap_refill)
- * @flags: none yet
+ * @flags: GCHEAP_REFILL_MIXED or 0
  * @type: the type to allocate, or 0 for objects without pointers
  * @size_class: of the spans to take; its slots must hold an element of @type
- *	and what the layout adds to it
+ *	and its type word where the kind has one: 8 bytes; of GCHEAP_KIND_HEADER as
+ *	many as @type's alignment, if that is more
  * @want_bytes: take spans until their free slots have this many bytes; 0: take
  *	none (@type and @size_class are then ignored)
  * @return_count: length of @returns, at most GCHEAP_REFILL_MAX
@@ -622,7 +643,8 @@ struct gcheap_grant {
  *
  * Errors: EINVAL a page that is no cached span, or stands twice, @want_bytes but
  * no room in @grants, a size class
- * or type that does not exist, or slots too small for the type; EOVERFLOW
+ * or type that does not exist, slots too small for the type, or
+ * GCHEAP_REFILL_MIXED in another layout than SPAN; EOVERFLOW
  * @return_count or @grant_count over the limit. ENOMEM not one span could be
  * had (out of memory or of reserve): @returns are still cached, and can be
  * returned alone.
