@@ -55,6 +55,8 @@ struct CMUnitTest {
 };
 
 #define cmocka_unit_test(test)	{ #test, test, NULL, NULL }
+#define cmocka_unit_test_setup(test, setup)	{ #test, test, setup, NULL }
+#define cmocka_unit_test_teardown(test, teardown) { #test, test, NULL, teardown }
 #define cmocka_unit_test_setup_teardown(test, setup, teardown) { #test, test, setup, teardown }
 #define cmocka_run_group_tests_name(name, tests, setup, teardown) \
 	kunit_group(name, tests, ARRAY_SIZE(tests))
