@@ -113,7 +113,8 @@ static int walk_send(struct walk *walk, int fd, void *request)
 		if (!ret)
 			ret = -ENOMEM;
 	}
-	return ret;
+	/* No worker could be made for it: it was not begun. */
+	return ret == -ECANCELED ? -ENOMEM : ret;
 }
 
 static bool walk_begin(struct walk *walk, unsigned int n)
