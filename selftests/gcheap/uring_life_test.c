@@ -16,8 +16,8 @@
 #include "gcheap_selftest.h"
 
 #define SPANS		(12288u / kernel_slowness())	/* of one heap page: 96 MiB */
-/* Takes about a second to populate. */
-#define LARGE_BYTES	((384ull << 20) / kernel_slowness())
+/* Takes a second or more to populate: much longer than to end a process does. */
+#define LARGE_BYTES	((384ull << 20) / (kernel_slowness() > 1 ? 2 : 1))
 #define MANY		(MANY_MOST / kernel_slowness())	/* commands at a time */
 #define MANY_MOST	4096u
 #define RESERVE		(1ull << 30)
