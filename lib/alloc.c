@@ -2,9 +2,9 @@
 /*
  * Allocation: what the inline functions of <gcheap.h> leave to do.
  *
- * gcheap_new_slow_() is the slow path of the SPAN layout and the only path of the
- * other layouts for types with pointers, whose objects need metadata of
- * their own: their entries in the thread's table never have a free slot.
+ * gcheap_new_slow_() is the slow path of types with spans of their own, and the only
+ * path of those that share spans and whose objects need metadata for that: their
+ * entries in the thread's table never have a free slot.
  */
 #include "thread.h"
 
@@ -58,14 +58,27 @@ static inline void *object_from_cache(struct thread *thread, struct cache *cache
 		}
 	}
 	slot = gcheap_cache_next_(&cache->fast, cache->fast.free);
-	if (!cache->finish && LIKELY(!(heap->flags & GCHEAP_VERIFY)))
+	if (!cache->key.shared && LIKELY(!(heap->flags & GCHEAP_VERIFY)))
+		return slot;
+	if (!type)
 		return slot;
 	record = view_type(&heap->view, type);
 	if (!bytes)
 		bytes = record->bytes;
-	if (cache->finish)
+	if (cache->key.shared)
 		slot = heap->layout->finish(&heap->view, slot, type, record, bytes);
 	return object_publish(heap, slot, type, bytes);
+}
+
+/* One object of a source's single-object cache, or of another one. */
+static inline void *object_from_source(struct thread *thread, struct source *source,
+				       struct cache *cache, gcheap_type type, uint64_t bytes)
+{
+	void *object = object_from_cache(thread, cache, type, bytes);
+
+	if (source->is_mixed && object)
+		source_count(thread, source, type, cache->fast.slot_bytes);
+	return object;
 }
 
 /* ---- large objects ---------------------------------------------------------- */
@@ -149,39 +162,36 @@ static int types_grow(struct thread *thread)
 {
 	uint32_t count = (uint32_t)thread->heap->view.ctrl->counters.types + 1;
 	struct gcheap_cache_ **types;
-	struct cache **caches;
+	struct source **sources;
+	gcheap_type *next;
 	uint32_t i;
 
 	types = realloc(thread->fast.types, count * sizeof(*types));
 	if (!types)
 		return -ENOMEM;
 	thread->fast.types = types;
-	caches = realloc(thread->type_caches, count * sizeof(*caches));
-	if (!caches)
+	sources = realloc(thread->type_sources, count * sizeof(*sources));
+	if (!sources)
 		return -ENOMEM;
-	thread->type_caches = caches;
+	thread->type_sources = sources;
+	next = realloc(thread->type_next, count * sizeof(*next));
+	if (!next)
+		return -ENOMEM;
+	thread->type_next = next;
 	for (i = thread->fast.type_count; i < count; i++) {
 		types[i] = &thread_no_slots;
-		caches[i] = NULL;
+		sources[i] = NULL;
+		next[i] = 0;
 	}
 	thread->fast.type_count = count;
 	return 0;
-}
-
-/* Smallest class whose slots hold @bytes of elements of a type; 0: large. */
-static uint32_t type_size_class(const struct gcheap *heap, const struct gcheap_type_record *record,
-				uint64_t bytes)
-{
-	if (record->ptr_bytes)
-		return heap->layout->size_class(record, bytes);
-	return layout_size_class_plain(bytes, record->align);
 }
 
 /* The first object of a type on this thread, and every object of a large type. */
 static NOINLINE void *new_first(struct thread *thread, gcheap_type type)
 {
 	const struct gcheap_type_record *record;
-	struct cache *cache;
+	struct source *source;
 	uint32_t size_class;
 
 	if (!thread_is_usable(thread))
@@ -189,19 +199,15 @@ static NOINLINE void *new_first(struct thread *thread, gcheap_type type)
 	record = heap_type(thread->heap, type);
 	if (!record)
 		return type_failed(type);
-	size_class = type_size_class(thread->heap, record, record->bytes);
+	size_class = layout_size_class(thread->heap, record, record->bytes, false);
 	if (!size_class)
 		return object_large(thread, type, 1, record->bytes);
 	if (type >= thread->fast.type_count && types_grow(thread))
 		return tables_failed();
-	cache = cache_get(thread, type, record, size_class);
-	if (!cache)
+	source = source_of_type(thread, type, record, size_class);
+	if (!source)
 		return tables_failed();
-	thread->type_caches[type] = cache;
-	/* What the inline functions allocate nobody verifies. */
-	if (!cache->finish && !(thread->heap->flags & GCHEAP_VERIFY))
-		thread->fast.types[type] = &cache->fast;
-	return object_from_cache(thread, cache, type, 0);
+	return object_from_source(thread, source, source->cache, type, 0);
 }
 
 void *gcheap_new_slow_(struct gcheap_thread *fast, gcheap_type type)
@@ -209,35 +215,21 @@ void *gcheap_new_slow_(struct gcheap_thread *fast, gcheap_type type)
 	struct thread *thread = (struct thread *)fast;
 
 	if (LIKELY(thread && type < fast->type_count)) {
-		struct cache *cache = thread->type_caches[type];
+		struct source *source = thread->type_sources[type];
 
-		if (LIKELY(cache))
-			return object_from_cache(thread, cache, type, 0);
+		if (LIKELY(source))
+			return object_from_source(thread, source, source->cache, type, 0);
 	}
 	return new_first(thread, type);
 }
 
 /* ---- arrays ----------------------------------------------------------------- */
 
-static struct cache *array_cache(struct thread *thread, gcheap_type type,
-				 const struct gcheap_type_record *record, uint32_t size_class)
-{
-	struct cache_memo *memo = &thread->memos[(type * 31 + size_class) % THREAD_MEMOS];
-
-	if (memo->type != type || memo->size_class != size_class) {
-		struct cache *cache = cache_get(thread, type, record, size_class);
-
-		if (!cache)
-			return NULL;
-		*memo = (struct cache_memo) { type, size_class, cache };
-	}
-	return memo->cache;
-}
-
 void *gcheap_new_array_slow_(struct gcheap_thread *fast, gcheap_type type, size_t n)
 {
 	struct thread *thread = (struct thread *)fast;
 	const struct gcheap_type_record *record;
+	struct source *source;
 	struct cache *cache;
 	uint32_t size_class;
 	uint64_t bytes;
@@ -252,13 +244,18 @@ void *gcheap_new_array_slow_(struct gcheap_thread *fast, gcheap_type type, size_
 	if (__builtin_mul_overflow(record->bytes, (uint64_t)n, &bytes))
 		return error_null(-ENOMEM, "%zu elements of %llu bytes are more than any heap has",
 				  n, (unsigned long long)record->bytes);
-	size_class = type_size_class(thread->heap, record, bytes);
+	size_class = layout_size_class(thread->heap, record, bytes, false);
 	if (!size_class)
 		return object_large(thread, type, n, bytes);
-	cache = array_cache(thread, type, record, size_class);
+	source = source_of_array(thread, type, record, size_class);
+	if (!source)
+		return tables_failed();
+	cache = source->cache;
+	if (source->is_mixed)
+		cache = source_mixed_cache(thread, type, record, bytes);
 	if (!cache)
 		return tables_failed();
-	return object_from_cache(thread, cache, type, bytes);
+	return object_from_source(thread, source, cache, type, bytes);
 }
 
 /* ---- leaves ----------------------------------------------------------------- */
@@ -278,7 +275,7 @@ static NOINLINE void *leaf_first(struct thread *thread, size_t bytes)
 		return object_large(thread, 0, bytes, bytes);
 	cache = thread->noscan_caches[size_class];
 	if (!cache) {
-		cache = cache_get(thread, 0, NULL, size_class);
+		cache = cache_get_plain(thread, size_class);
 		if (!cache)
 			return tables_failed();
 		thread->noscan_caches[size_class] = cache;

@@ -17,7 +17,6 @@
 #include "layout/layout.h"
 #include "private.h"
 #include "span.h"
-#include "type.h"
 #include "view.h"
 #include "window.h"
 
@@ -32,7 +31,12 @@ _Static_assert(SIZE_CLASSES <= THREAD_SIZE_CLASSES, "every class has an entry");
 static struct cache *cache_alloc(struct thread *thread)
 {
 	struct cache_block *block = thread->blocks;
+	struct cache *cache = thread->free_caches;
 
+	if (cache) {
+		thread->free_caches = cache->next;
+		return cache;
+	}
 	if (!block || block->used == BLOCK_CACHES) {
 		block = malloc(sizeof(*block));
 		if (!block)
@@ -57,8 +61,10 @@ void cache_block_free(struct cache_block *block)
 
 uint64_t cache_memory(const struct thread *thread)
 {
-	uint64_t bytes = sizeof(*thread) +
-			 thread->fast.type_count * 2 * sizeof(*thread->type_caches);
+	uint64_t bytes = sizeof(*thread) + sources_memory(thread) +
+			 thread->fast.type_count * (sizeof(*thread->fast.types) +
+						    sizeof(*thread->type_sources) +
+						    sizeof(*thread->type_next));
 	const struct cache_block *block;
 
 	for (block = thread->blocks; block; block = block->next)
@@ -66,38 +72,10 @@ uint64_t cache_memory(const struct thread *thread)
 	return bytes;
 }
 
-static struct cache_key cache_key(const struct gcheap *heap, gcheap_type type,
-				  const struct gcheap_type_record *record, uint32_t size_class)
-{
-	struct cache_key key = { .size_class = (uint16_t)size_class };
-
-	if (!record || !record->ptr_bytes)
-		key.noscan = 1;
-	else if (heap->layout->shared_caches)
-		;
-	else if (size_class_bytes[size_class] <= GCHEAP_HEAP_BITS_MAX)
-		key.mask = type_tiled_mask(record, size_class_bytes[size_class]);
-	else
-		key.type = type;
-	return key;
-}
-
-static bool key_equal(const struct cache_key *a, const struct cache_key *b)
-{
-	return a->mask == b->mask && a->type == b->type && a->size_class == b->size_class &&
-	       a->noscan == b->noscan;
-}
-
 static struct cache **key_bucket(struct thread *thread, const struct cache_key *key)
 {
-	uint64_t sum = key->mask ^ (uint64_t)key->type << 20 ^ (uint64_t)key->size_class << 8 ^
-		       key->noscan;
-
-	/* Fibonacci hashing: the golden ratio's bits spread the sum's. */
-	return &thread->buckets[(sum ^ sum >> 32) * 0x9e3779b97f4a7c15 >> 56];
+	return &thread->buckets[cache_key_hash(key, THREAD_BUCKETS_SHIFT)];
 }
-
-_Static_assert(THREAD_BUCKETS == 1 << (64 - 56), "the hash is that of the table");
 
 /* The pattern of the slots of a class's spans in a bit table; made once a heap. */
 static const uint64_t *slot_bits(struct gcheap *heap, uint32_t size_class, bool heap_bits)
@@ -121,37 +99,59 @@ static const uint64_t *slot_bits(struct gcheap *heap, uint32_t size_class, bool 
 	return bits;
 }
 
-struct cache *cache_get(struct thread *thread, gcheap_type type,
-			const struct gcheap_type_record *record, uint32_t size_class)
+static bool key_has_heap_bits(const struct gcheap *heap, const struct cache_key *key)
+{
+	return key->shared && heap->layout->heap_bits && !heap->view.record_types &&
+	       size_class_bytes[key->size_class] <= GCHEAP_HEAP_BITS_MAX;
+}
+
+struct cache *cache_get(struct thread *thread, const struct cache_key *key, gcheap_type type)
 {
 	struct gcheap *heap = thread->heap;
-	struct cache_key key = cache_key(heap, type, record, size_class);
-	struct cache **bucket = key_bucket(thread, &key);
-	bool shared = heap->layout->shared_caches && !key.noscan;
+	struct cache **bucket = key_bucket(thread, key);
 	const uint64_t *pattern;
 	struct cache *cache;
 
 	for (cache = *bucket; cache; cache = cache->hash_next) {
-		if (key_equal(&cache->key, &key))
+		if (cache_key_equal(&cache->key, key))
 			return cache;
 	}
-	pattern = slot_bits(heap, size_class,
-			    shared && heap->layout->heap_bits &&
-			    size_class_bytes[size_class] <= GCHEAP_HEAP_BITS_MAX);
+	pattern = slot_bits(heap, key->size_class, key_has_heap_bits(heap, key));
 	cache = pattern ? cache_alloc(thread) : NULL;
 	if (!cache)
 		return NULL;
-	cache->fast.slot_bytes = size_class_bytes[size_class];
-	cache->finish = shared;
-	cache->type = key.noscan ? 0 : type;
-	cache->key = key;
+	cache->fast.slot_bytes = size_class_bytes[key->size_class];
+	cache->type = type;
+	cache->key = *key;
 	cache->slot_bits = pattern;
-	cache->want_bytes = (uint32_t)size_class_pages[size_class] << GCHEAP_PAGE_SHIFT;
+	cache->want_bytes = (uint32_t)size_class_pages[key->size_class] << GCHEAP_PAGE_SHIFT;
 	cache->next = thread->caches;
 	thread->caches = cache;
 	cache->hash_next = *bucket;
 	*bucket = cache;
 	return cache;
+}
+
+struct cache *cache_get_plain(struct thread *thread, uint32_t size_class)
+{
+	struct cache_key key = { .size_class = (uint16_t)size_class, .noscan = 1 };
+
+	return cache_get(thread, &key, 0);
+}
+
+void cache_release(struct thread *thread, struct cache *cache)
+{
+	struct cache **link = key_bucket(thread, &cache->key);
+
+	while (*link != cache)
+		link = &(*link)->hash_next;
+	*link = cache->hash_next;
+	for (link = &thread->caches; *link != cache; link = &(*link)->next)
+		;
+	*link = cache->next;
+	memset(cache, 0, sizeof(*cache));
+	cache->next = thread->free_caches;
+	thread->free_caches = cache;
 }
 
 /* ---- spans and windows ------------------------------------------------------ */
@@ -230,10 +230,12 @@ static void cache_end_span(struct thread *thread, struct cache *cache)
 
 static int cache_send_refill(struct thread *thread, struct cache *cache)
 {
+	const struct cache_key *key = &cache->key;
 	struct gcheap_refill refill = {
 		.size = sizeof(refill),
+		.flags = key->shared && thread->heap->layout->own_spans ? GCHEAP_REFILL_MIXED : 0,
 		.type = cache->type,
-		.size_class = cache->key.size_class,
+		.size_class = key->size_class,
 		.want_bytes = cache->want_bytes,
 		.return_count = cache->exhausted_count,
 		.grant_count = CACHE_SPANS_MAX,
@@ -300,7 +302,9 @@ int cache_fill(struct thread *thread, struct cache *cache)
 		if (cache->span)
 			cache_end_span(thread, cache);
 		if (cache->stock_next == cache->stock_end) {
+			thread->filling = cache;
 			error = cache_refill(thread, cache);
+			thread->filling = NULL;
 			if (error)
 				return error;
 		}
@@ -325,6 +329,7 @@ static void cache_account(struct gcheap *heap, struct cache *cache)
 	if (want > CACHE_WANT_MAX)
 		want = CACHE_WANT_MAX;
 	cache->want_bytes = want > span_bytes ? (uint32_t)want : span_bytes;
+	cache->is_idle = bytes < span_bytes / 2;
 	cache->taken = 0;
 	cache->granted_bytes = 0;
 	cache->paced_bytes = 0;
@@ -366,6 +371,7 @@ int cache_flush_all(struct thread *thread)
 
 	if (!heap_is_here(thread->heap))
 		return heap_check(thread->heap);
+	thread->flushes++;
 	for (cache = thread->caches; cache; cache = cache->next)
 		cache_retire(thread, cache);
 
@@ -381,11 +387,13 @@ int cache_flush_all(struct thread *thread)
 			count = 0;
 		}
 		if (!cache)
-			return 0;
+			break;
 		memcpy(pages + count, cache->exhausted,
 		       cache->exhausted_count * sizeof(*pages));
 		count += cache->exhausted_count;
 	}
+	sources_flushed(thread);
+	return 0;
 }
 
 /* ---- what caches know of slots ---------------------------------------------- */

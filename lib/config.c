@@ -240,10 +240,9 @@ static int flags_check(uint32_t flags)
 		{ GCHEAP_WRITE_TRACKING, "GCHEAP_WRITE_TRACKING" },
 		{ GCHEAP_HUGE_PAGES, "GCHEAP_HUGE_PAGES" },
 		{ GCHEAP_GENERATIONAL, "GCHEAP_GENERATIONAL" },
-		{ GCHEAP_RECORD_TYPES, "GCHEAP_RECORD_TYPES" },
 	};
 	uint32_t unknown = flags & ~(GCHEAP_CONSERVATIVE_STACKS | GCHEAP_VERIFY |
-				     GCHEAP_FAULT_FREED);
+				     GCHEAP_FAULT_FREED | GCHEAP_RECORD_TYPES);
 	size_t i;
 
 	for (i = 0; i < sizeof(missing) / sizeof(missing[0]); i++) {

@@ -10,7 +10,7 @@
  *	layout/		where pointer metadata lives; typed pointers
  *	roots		registered roots
  *	window		a span's free slots from its alloc bits
- *	cache		thread caches of slots
+ *	cache		thread caches of slots; source: which cache a type has
  *	mark		the marker
  *	pacer		when to collect
  *	pressure	what to do when the system is short of memory
@@ -56,6 +56,7 @@ struct thread;
  * @page_marks: one bit a heap page
  * @bitmap: BITMAP; NULL in the other layouts
  * @ctrl: CTRL
+ * @record_types: a heap of GCHEAP_RECORD_TYPES
  */
 struct view {
 	char *base;
@@ -67,6 +68,7 @@ struct view {
 	uint64_t *page_marks;
 	uint64_t *bitmap;
 	const struct gcheap_ctrl *ctrl;
+	bool record_types;
 };
 
 /**

@@ -57,7 +57,8 @@ static int backend_open(const struct gcheap_config *config, enum gcheap_uapi_lay
 {
 	struct gcheap_setup setup = {
 		.size = sizeof(setup),
-		.flags = config->flags & GCHEAP_FAULT_FREED ? GCHEAP_SETUP_FAULT_FREED : 0,
+		.flags = (config->flags & GCHEAP_FAULT_FREED ? GCHEAP_SETUP_FAULT_FREED : 0) |
+			 (config->flags & GCHEAP_RECORD_TYPES ? GCHEAP_SETUP_RECORD_TYPES : 0),
 		.layout = layout,
 		.reserve_bytes = config->reserve_bytes,
 	};
@@ -153,6 +154,7 @@ int gcheap_open(const struct gcheap_config *config, struct gcheap **out)
 	if (error)
 		goto free_heap;
 	view_init(&heap->view, heap->backend);
+	heap->view.record_types = heap->flags & GCHEAP_RECORD_TYPES;
 	error = marker_create(heap, &heap->marker);
 	if (error) {
 		error_set(error, "out of memory for a marker");

@@ -81,7 +81,9 @@ void thread_free(struct thread *thread)
 		cache_block_free(block);
 	}
 	free(thread->fast.types);
-	free(thread->type_caches);
+	free(thread->type_sources);
+	free(thread->type_next);
+	sources_free(thread);
 	free(thread);
 }
 

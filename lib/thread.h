@@ -3,7 +3,7 @@
  * Threads and their caches of slots (thread.c, cache.c).
  *
  * A cache holds spans of one key (a size class, and in the SPAN layout a pointer
- * mask or a type) that REFILL granted: the current one, whose free slots are
+ * mask or a type, or that they are mixed) that REFILL granted: the current one, whose free slots are
  * presented to the inline functions 64 at a time as the window, a stock of
  * granted spans not yet begun, and those exhausted, which the next REFILL
  * returns.
@@ -35,16 +35,19 @@
 
 /**
  * struct cache_key - what the spans of a cache have in common
- * @mask: SPAN layout, objects up to 512 bytes: one bit a word of a slot; else 0
- * @type: SPAN layout, larger objects; else 0
+ * @mask: own spans, objects up to 512 bytes: one bit a word of a slot; else 0
+ * @type: own spans, larger objects; under GCHEAP_RECORD_TYPES all; else 0
  * @size_class: their class
  * @noscan: their objects hold no pointers
+ * @shared: types share them, and finish() has to write for each object; else they
+ *	are of one mask or type, or nothing is known of their objects
  */
 struct cache_key {
 	uint64_t mask;
 	gcheap_type type;
 	uint16_t size_class;
-	uint16_t noscan;
+	uint8_t noscan;
+	uint8_t shared;
 };
 
 /**
@@ -57,8 +60,9 @@ struct cache_key {
  * @window_free: free slots of the window when it was made
  * @taken: objects handed out from earlier windows since the last flush
  * @span_is_empty: no slot of the current span was in use when it was granted
- * @finish: objects need the layout's finish()
- * @type: for REFILL: a type with this key; 0: no pointers
+ * @is_idle: it handed out little between the last two flushes
+ * @type: for REFILL: a type with this key; 0: of nothing that the heap knows
+ * @source: whose own spans these are; NULL: those of sources that have no other way
  * @key: what its spans have in common
  * @slot_bits: pattern of a span's slots in a bit table
  * @next: of all the thread's caches
@@ -80,10 +84,11 @@ struct cache {
 	uint32_t next_slot;
 	uint32_t window_free;
 	bool span_is_empty;
-	bool finish;
+	bool is_idle;
 	uint64_t taken;
 	gcheap_type type;
 	struct cache_key key;
+	struct source *source;
 	const uint64_t *slot_bits;
 	struct cache *next;
 	struct cache *hash_next;
@@ -97,15 +102,50 @@ struct cache {
 	uint32_t exhausted[CACHE_SPANS_MAX];
 };
 
-#define THREAD_BUCKETS		256u
+/**
+ * struct source - where objects of one key come from (source.c)
+ * @key: of their own spans, or of those that all types share
+ * @cache: the cache of single objects, and in own spans of arrays too; NULL: of
+ *	arrays in mixed spans, each of which may have its own
+ * @hash_next: in its bucket of the thread's table
+ * @own_bytes: when so much was allocated in mixed spans between two flushes, it gets
+ *	spans of its own
+ * @mixed_bytes: how much was
+ * @flush: the flush after which @mixed_bytes began
+ * @first_type: of the types whose single objects come from here, linked by
+ *	struct thread.type_next; 0: none
+ * @is_mixed: @cache is not of @key, but of mixed spans
+ */
+struct source {
+	struct cache_key key;
+	struct cache *cache;
+	struct source *hash_next;
+	uint32_t own_bytes;
+	uint32_t mixed_bytes;
+	uint32_t flush;
+	gcheap_type first_type : 31;
+	gcheap_type is_mixed : 1;
+};
+
+#define THREAD_BUCKETS_SHIFT	8
+#define THREAD_BUCKETS		(1u << THREAD_BUCKETS_SHIFT)
+#define THREAD_SOURCES_SHIFT	11
+#define THREAD_SOURCES		(1u << THREAD_SOURCES_SHIFT)
 #define THREAD_MEMOS		128u
 #define THREAD_SIZE_CLASSES	128u
 
-/* The last array cache of a type and class: saves computing the key. */
-struct cache_memo {
+/* The last source of arrays of a type and class: saves computing the key. */
+struct source_memo {
 	gcheap_type type;
 	uint32_t size_class;
-	struct cache *cache;
+	struct source *source;
+};
+
+/* Memory for sources, which are never freed before their thread is. */
+#define BLOCK_SOURCES	72u
+struct source_block {
+	struct source_block *next;
+	struct source sources[BLOCK_SOURCES];
 };
 
 /* Private memory for caches, in blocks that are never moved. */
@@ -121,12 +161,19 @@ struct cache_block {
  * @heap: its heap
  * @stack_low: lowest address of its stack
  * @stack_top: one past the highest
- * @type_caches: by type: the cache of single objects; NULL: not made yet, or the
- *	type's objects are large. @fast.type_count entries, as @fast.types
- * @noscan_caches: by size class: for objects without pointers
+ * @type_sources: by type: of single objects; NULL: not made yet, or the type's
+ *	objects are large. @fast.type_count entries, as @fast.types
+ * @type_next: by type: the next one with the same source; 0: none
+ * @noscan_caches: by size class: for objects of which the heap knows nothing
  * @caches: all its caches
+ * @free_caches: what the sources that went back to mixed spans have left
+ * @filling: the cache that is being filled: a cycle may run meanwhile
  * @buckets: the caches by key
- * @memos: see struct cache_memo
+ * @sources: the sources by key
+ * @source_blocks: their memory
+ * @source_used: how many of the first block are in use
+ * @flushes: how many there were
+ * @memos: see struct source_memo
  * @blocks: memory of the caches
  * @barrier: where copies and clears tell of pointers while a cycle marks beside
  *	the mutators; NULL: nobody needs to know
@@ -136,11 +183,18 @@ struct thread {
 	struct gcheap *heap;
 	const char *stack_low;
 	const char *stack_top;
-	struct cache **type_caches;
+	struct source **type_sources;
+	gcheap_type *type_next;
 	struct cache *noscan_caches[THREAD_SIZE_CLASSES];
 	struct cache *caches;
+	struct cache *free_caches;
+	struct cache *filling;
 	struct cache *buckets[THREAD_BUCKETS];
-	struct cache_memo memos[THREAD_MEMOS];
+	struct source *sources[THREAD_SOURCES];
+	struct source_block *source_blocks;
+	uint32_t source_used;
+	uint32_t flushes;
+	struct source_memo memos[THREAD_MEMOS];
 	struct cache_block *blocks;
 	struct barrier_buffer *barrier;
 };
@@ -165,17 +219,34 @@ void thread_free(struct thread *thread);
 
 /* ---- cache.c ---------------------------------------------------------------- */
 
+/* Whether two keys are the same, and a hash of one. */
+static inline bool cache_key_equal(const struct cache_key *a, const struct cache_key *b)
+{
+	return a->mask == b->mask && a->type == b->type && a->size_class == b->size_class &&
+	       a->noscan == b->noscan && a->shared == b->shared;
+}
+
+static inline uint64_t cache_key_hash(const struct cache_key *key, unsigned int shift)
+{
+	uint64_t sum = key->mask ^ (uint64_t)key->type << 20 ^ (uint64_t)key->size_class << 8 ^
+		       (uint64_t)key->noscan << 1 ^ key->shared;
+
+	/* Fibonacci hashing: the golden ratio's bits spread the sum's. */
+	return (sum ^ sum >> 32) * 0x9e3779b97f4a7c15 >> (64 - shift);
+}
+
 /**
  * cache_get() - find or make a cache
  * @thread: whose
- * @type: the type to allocate, or 0 for bytes without pointers
- * @record: its record, or NULL
- * @size_class: of the slots; not 0
+ * @key: of its spans
+ * @type: a type with this key; 0: of nothing that the heap knows
  *
  * Return: the cache, or NULL when out of memory.
  */
-struct cache *cache_get(struct thread *thread, gcheap_type type,
-			const struct gcheap_type_record *record, uint32_t size_class);
+struct cache *cache_get(struct thread *thread, const struct cache_key *key, gcheap_type type);
+
+/* The cache of memory of which the heap knows nothing. */
+struct cache *cache_get_plain(struct thread *thread, uint32_t size_class);
 
 /**
  * cache_fill() - give a cache without free slots a window with some
@@ -208,6 +279,56 @@ bool cache_slot_is_free(struct thread *thread, uint32_t page, uint32_t index);
 
 /* Adds what the caches have handed out since their last flush. */
 void cache_allocated(const struct thread *thread, uint64_t *objects, uint64_t *bytes);
+
+/* ---- source.c ----------------------------------------------------------------- */
+
+/**
+ * source_of_type() - where single objects of a type come from
+ * @thread: the calling mutator
+ * @type: the type; the thread's tables have an entry for it
+ * @record: its record
+ * @size_class: of own spans, or of those that all types share
+ *
+ * Fills in the type's entries in the thread's tables.
+ *
+ * Return: the source, whose @cache is not NULL; NULL when out of memory.
+ */
+struct source *source_of_type(struct thread *thread, gcheap_type type,
+			      const struct gcheap_type_record *record, uint32_t size_class);
+
+/**
+ * source_of_array() - where arrays of a type come from
+ * @thread: the calling mutator
+ * @type: the type
+ * @record: its record
+ * @size_class: as of source_of_type()
+ *
+ * Return: the source; NULL when out of memory.
+ */
+struct source *source_of_array(struct thread *thread, gcheap_type type,
+			       const struct gcheap_type_record *record, uint32_t size_class);
+
+/* The cache of a mixed source for @bytes of elements; NULL when out of memory. */
+struct cache *source_mixed_cache(struct thread *thread, gcheap_type type,
+				 const struct gcheap_type_record *record, uint64_t bytes);
+
+/* A mixed source has allocated an object of @slot_bytes. */
+void source_count(struct thread *thread, struct source *source, gcheap_type type,
+		  uint32_t slot_bytes);
+
+/* A flush is done: own spans for which there was little use are not any more. */
+void sources_flushed(struct thread *thread);
+
+/* Frees all sources. */
+void sources_free(struct thread *thread);
+
+/* Bytes that they take. */
+uint64_t sources_memory(const struct thread *thread);
+
+/* ---- cache.c again -------------------------------------------------------------- */
+
+/* Takes an empty cache off the thread's lists: its memory may be another's now. */
+void cache_release(struct thread *thread, struct cache *cache);
 
 /* Frees a block that no cache is used of any more. */
 void cache_block_free(struct cache_block *block);

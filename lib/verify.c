@@ -77,20 +77,24 @@ fault(struct verify *verify, uint64_t page, uint32_t slot, const char *format, .
 
 /* ---- spans ------------------------------------------------------------------ */
 
-static enum gcheap_kind small_kind(const struct verify *verify, const struct gcheap_span *span)
+/* The kind that the span has, where it may have it; else one that it should have. */
+static enum gcheap_kind small_kind(const struct verify *verify, const struct gcheap_span *span,
+				   enum gcheap_kind found)
 {
 	bool small = size_class_bytes[SPAN_CLASS_SIZE(span->span_class)] <= GCHEAP_HEAP_BITS_MAX;
+	bool noscan = SPAN_CLASS_NOSCAN(span->span_class);
+	enum gcheap_kind own = small && !noscan ? GCHEAP_KIND_MASK : GCHEAP_KIND_TYPE;
+	uint32_t layout = verify->view->ctrl->layout;
 
-	if (SPAN_CLASS_NOSCAN(span->span_class))
+	if (noscan && (found == GCHEAP_KIND_NOSCAN || !verify->view->record_types))
 		return GCHEAP_KIND_NOSCAN;
-	if (verify->view->ctrl->layout == GCHEAP_UAPI_LAYOUT_SPAN)
-		return small ? GCHEAP_KIND_MASK : GCHEAP_KIND_TYPE;
-	if (verify->view->ctrl->layout == GCHEAP_UAPI_LAYOUT_BITMAP)
+	if (layout == GCHEAP_UAPI_LAYOUT_SPAN && found == own)
+		return own;
+	if (layout == GCHEAP_UAPI_LAYOUT_BITMAP)
 		return GCHEAP_KIND_BITMAP;
-	if (small)
+	if (small && !verify->view->record_types)
 		return GCHEAP_KIND_HEAP_BITS;
-	return verify->view->ctrl->layout == GCHEAP_UAPI_LAYOUT_HEADER ? GCHEAP_KIND_HEADER :
-									  GCHEAP_KIND_FOOTER;
+	return layout == GCHEAP_UAPI_LAYOUT_FOOTER ? GCHEAP_KIND_FOOTER : GCHEAP_KIND_HEADER;
 }
 
 static uint32_t small_slots(uint32_t size_class, enum gcheap_kind kind)
@@ -174,7 +178,8 @@ static void check_map(struct verify *verify, uint64_t page, enum gcheap_kind kin
 		fault(verify, page, NO_SLOT, "it has the pointer mask %#llx, and needs none",
 		      (unsigned long long)span->ptr_mask);
 	}
-	if (kind == GCHEAP_KIND_TYPE) {
+	if (kind == GCHEAP_KIND_TYPE ||
+	    (kind == GCHEAP_KIND_MASK && verify->view->record_types)) {
 		if (!view_type_exists(verify->view, span->type))
 			fault(verify, page, NO_SLOT, "there is no type %u", span->type);
 		else if (view_type(verify->view, span->type)->bytes > slot_bytes)
@@ -216,7 +221,7 @@ static uint64_t check_small(struct verify *verify, uint64_t page)
 		      span->npages);
 		return 0;
 	}
-	kind = small_kind(verify, span);
+	kind = small_kind(verify, span, GCHEAP_PAGE_KIND(verify->view->pages[page]));
 	slots = small_slots(size_class, kind);
 	bytes = size_class_bytes[size_class];
 	if (span->slots != slots)

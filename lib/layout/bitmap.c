@@ -192,9 +192,12 @@ static void write_large(const struct view *view, uint64_t offset,
 
 /* ---- the layout -------------------------------------------------------------- */
 
-static uint32_t bitmap_size_class(const struct gcheap_type_record *type, uint64_t bytes)
+static uint64_t bitmap_word_bytes(const struct view *view, const struct gcheap_type_record *type,
+				  uint64_t bytes)
 {
-	return size_class_aligned(bytes, type->align);
+	(void)type;
+	(void)bytes;
+	return view->record_types ? FOOTER_BYTES : 0;
 }
 
 static void *bitmap_finish(const struct view *view, char *slot, gcheap_type type,
@@ -203,7 +206,11 @@ static void *bitmap_finish(const struct view *view, char *slot, gcheap_type type
 	uint64_t offset = view_offset(view, slot);
 	uint32_t room = GCHEAP_PAGE_SLOT_BYTES(view->pages[offset >> GCHEAP_PAGE_SHIFT]);
 
-	(void)type;
+	if (view->record_types) {
+		*(uint64_t *)(void *)(slot + room - FOOTER_BYTES) = type;
+		if (!record->ptr_bytes)
+			return slot;
+	}
 	if (room <= BITMAP_GROUP_BYTES)
 		write_small(view, offset, room / 8,
 			    typed_pointers_tile(record->mask_word, record->bytes / 8,
@@ -222,8 +229,7 @@ static void bitmap_finish_large(const struct view *view, char *object,
 const struct layout layout_bitmap = {
 	.uapi = GCHEAP_UAPI_LAYOUT_BITMAP,
 	.name = "bitmap",
-	.size_class = bitmap_size_class,
-	.shared_caches = true,
+	.word_bytes = bitmap_word_bytes,
 	.finish = bitmap_finish,
 	.finish_large = bitmap_finish_large,
 };

@@ -6,11 +6,11 @@
  */
 #include "heap_bits.h"
 
-static uint32_t footer_size_class(const struct gcheap_type_record *type, uint64_t bytes)
+static uint64_t footer_word_bytes(const struct view *view, const struct gcheap_type_record *type,
+				  uint64_t bytes)
 {
-	if (bytes > GCHEAP_HEAP_BITS_MAX)
-		bytes += FOOTER_BYTES;
-	return size_class_aligned(bytes, type->align);
+	(void)type;
+	return bytes > GCHEAP_HEAP_BITS_MAX || view->record_types ? FOOTER_BYTES : 0;
 }
 
 static void *footer_finish(const struct view *view, char *slot, gcheap_type type,
@@ -29,8 +29,7 @@ static void *footer_finish(const struct view *view, char *slot, gcheap_type type
 const struct layout layout_footer = {
 	.uapi = GCHEAP_UAPI_LAYOUT_FOOTER,
 	.name = "footer",
-	.size_class = footer_size_class,
-	.shared_caches = true,
 	.heap_bits = true,
+	.word_bytes = footer_word_bytes,
 	.finish = footer_finish,
 };

@@ -2,19 +2,20 @@
 /*
  * The HEADER layout: objects up to 512 bytes have a bit a word at their span's
  * end; larger ones start after a prefix whose first word is their type's number.
- * Spans are shared by all types of a size class.
+ * Spans are shared by all types of a size class. The mixed spans of the SPAN layout
+ * are the same.
  */
+#include "header.h"
 #include "heap_bits.h"
 
-static uint32_t header_size_class(const struct gcheap_type_record *type, uint64_t bytes)
+uint64_t header_word_bytes(const struct view *view, const struct gcheap_type_record *type,
+			   uint64_t bytes)
 {
-	if (bytes > GCHEAP_HEAP_BITS_MAX)
-		bytes += header_prefix(type);
-	return size_class_aligned(bytes, type->align);
+	return bytes > GCHEAP_HEAP_BITS_MAX || view->record_types ? header_prefix(type) : 0;
 }
 
-static void *header_finish(const struct view *view, char *slot, gcheap_type type,
-			   const struct gcheap_type_record *record, uint64_t bytes)
+void *header_finish(const struct view *view, char *slot, gcheap_type type,
+		    const struct gcheap_type_record *record, uint64_t bytes)
 {
 	uint64_t offset = view_offset(view, slot);
 	uint64_t info = view->pages[offset >> GCHEAP_PAGE_SHIFT];
@@ -30,8 +31,7 @@ static void *header_finish(const struct view *view, char *slot, gcheap_type type
 const struct layout layout_header = {
 	.uapi = GCHEAP_UAPI_LAYOUT_HEADER,
 	.name = "header",
-	.size_class = header_size_class,
-	.shared_caches = true,
 	.heap_bits = true,
+	.word_bytes = header_word_bytes,
 	.finish = header_finish,
 };

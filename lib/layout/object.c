@@ -10,6 +10,14 @@ uint32_t layout_size_class_plain(uint64_t bytes, uint64_t align)
 	return size_class_aligned(bytes, align);
 }
 
+uint32_t layout_size_class(const struct gcheap *heap, const struct gcheap_type_record *type,
+			   uint64_t bytes, bool shared)
+{
+	if (layout_knows_type(heap, type) && (shared || !heap->layout->own_spans))
+		bytes += heap->layout->word_bytes(&heap->view, type, bytes);
+	return size_class_aligned(bytes, type->align);
+}
+
 void layout_object(const struct view *view, const struct slot *slot, struct object_view *object)
 {
 	const struct gcheap_span *span = &view->spans[slot->page];
@@ -20,6 +28,7 @@ void layout_object(const struct view *view, const struct slot *slot, struct obje
 	object->noscan = slot->info & GCHEAP_PAGE_NOSCAN;
 	object->type = 0;
 	switch ((enum gcheap_kind)GCHEAP_PAGE_KIND(slot->info)) {
+	case GCHEAP_KIND_MASK:
 	case GCHEAP_KIND_TYPE:
 	case GCHEAP_KIND_LARGE:
 		object->type = span->type;
@@ -30,6 +39,10 @@ void layout_object(const struct view *view, const struct slot *slot, struct obje
 		if (type)
 			object->type = (gcheap_type)type_word(view, slot->offset);
 		break;
+	case GCHEAP_KIND_BITMAP:
+		if (!view->record_types)
+			break;
+		/* fallthrough */
 	case GCHEAP_KIND_FOOTER:
 		object->end -= FOOTER_BYTES;
 		if (type_word_record(view, object->end))

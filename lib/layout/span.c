@@ -3,18 +3,17 @@
  * The SPAN layout: all slots of a span share one pointer mask (up to 512 bytes)
  * or type (beyond), which the descriptor keeps. Objects are their slots, and
  * allocation writes nothing but zeros.
+ *
+ * Types of which there are few objects share mixed spans instead (source.c), which
+ * are those of the HEADER layout.
  */
-#include "size_class.h"
-
-static uint32_t span_layout_size_class(const struct gcheap_type_record *type, uint64_t bytes)
-{
-	return size_class_aligned(bytes, type->align);
-}
+#include "header.h"
 
 const struct layout layout_span = {
 	.uapi = GCHEAP_UAPI_LAYOUT_SPAN,
 	.name = "span",
-	.size_class = span_layout_size_class,
-	.shared_caches = false,
-	.finish = NULL,
+	.own_spans = true,
+	.heap_bits = true,
+	.word_bytes = header_word_bytes,
+	.finish = header_finish,
 };

@@ -71,6 +71,21 @@ gcheap_type type_with_mask(struct gcheap *heap, size_t bytes, size_t align, uint
 	return type;
 }
 
+void *busy_type(struct fixture *fixture, gcheap_type type, size_t n)
+{
+	struct gcheap_object found = { .size = 0 };
+	size_t bytes;
+	void *object = NULL;
+
+	/* No span of small objects is longer than 80 KiB. */
+	for (bytes = 0; bytes < 200 << 10; bytes += found.size) {
+		object = gcheap_new_array(fixture->thread, type, n);
+		assert_non_null(object);
+		assert_int_equal(gcheap_find(fixture->heap, object, &found), 0);
+	}
+	return object;
+}
+
 struct gcheap_stats stats_of(struct gcheap *heap)
 {
 	struct gcheap_stats stats = { .size = sizeof(stats) };

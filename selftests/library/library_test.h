@@ -67,6 +67,12 @@ struct gcheap_config fixture_config(void);
 /* A type of @bytes with pointers in the words that @mask tells, 64 at most. */
 gcheap_type type_with_mask(struct gcheap *heap, size_t bytes, size_t align, uint64_t mask);
 
+/*
+ * Allocates so much of a type, in arrays of @n, that it has spans of its own in the
+ * layout that has such. All of it is garbage. Returns the last object.
+ */
+void *busy_type(struct fixture *fixture, gcheap_type type, size_t n);
+
 struct gcheap_stats stats_of(struct gcheap *heap);
 
 /* Collect, and return how many objects are alive. */

@@ -119,7 +119,6 @@ static void test_err_flags_not_supported_are_named(void **state)
 		{ GCHEAP_WRITE_TRACKING, "GCHEAP_WRITE_TRACKING" },
 		{ GCHEAP_HUGE_PAGES, "GCHEAP_HUGE_PAGES" },
 		{ GCHEAP_GENERATIONAL, "GCHEAP_GENERATIONAL" },
-		{ GCHEAP_RECORD_TYPES, "GCHEAP_RECORD_TYPES" },
 		{ 1u << 31, "0x80000000" },
 	};
 	struct gcheap_config config = GCHEAP_CONFIG_INIT;

@@ -316,13 +316,13 @@ static void test_tables_that_disagree_are_reported(void **state)
 	spans = (struct gcheap_span *)view->spans;
 	pages = (uint64_t *)view->pages;
 	ctrl = (struct gcheap_ctrl *)view->ctrl;
-	object = new_object(&f, type_with_mask(f.heap, 64, 8, 1));
+	object = busy_type(&f, type_with_mask(f.heap, 64, 8, 1), 1);
 	page = (size_t)(object - view->base) / 8192;
 	small = &spans[page];
 	object = new_object(&f, type_with_mask(f.heap, 100000, 8, 1));
 	at = (size_t)(object - view->base) / 8192;
 	large = &spans[at];
-	object = new_object(&f, type_with_mask(f.heap, 6784, 8, 1));
+	object = busy_type(&f, type_with_mask(f.heap, 6784, 8, 1), 1);
 	wide = &spans[(size_t)(object - view->base) / 8192];
 	if ((wide->state & GCHEAP_SPAN_STATE_MASK) == GCHEAP_SPAN_INNER)
 		wide = &spans[wide->first_page];

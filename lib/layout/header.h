@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The way of the HEADER layout, which mixed spans of the SPAN layout have too.
+ */
+#ifndef GCHEAP_LIB_LAYOUT_HEADER_H
+#define GCHEAP_LIB_LAYOUT_HEADER_H
+
+#include "layout.h"
+
+uint64_t header_word_bytes(const struct view *view, const struct gcheap_type_record *type,
+			   uint64_t bytes);
+void *header_finish(const struct view *view, char *slot, gcheap_type type,
+		    const struct gcheap_type_record *record, uint64_t bytes);
+
+#endif /* GCHEAP_LIB_LAYOUT_HEADER_H */
