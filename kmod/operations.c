@@ -164,9 +164,7 @@ static int request_refill(struct gcheap_heap *heap, union request_args *args)
 	returns = arrays + grants_bytes;
 
 	error = -EFAULT;
-	if (!user_read(returns, user_returns, returns_bytes))
-		goto free_arrays;
-	if (grants_bytes && !user_is_writable(user_grants, 0, grants_bytes, 0))
+	if (!user_read_beside(returns, user_returns, returns_bytes, user_grants, grants_bytes))
 		goto free_arrays;
 	error = heap_refill_check(&heap->core, refill, returns, &key);
 	if (error)

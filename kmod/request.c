@@ -106,6 +106,59 @@ unlock:
 	return error;
 }
 
+/* Copies a request in. Return: 0 or a negative errno. */
+static int request_read(const struct request *request, void __user *user, u32 size,
+			union request_args *args)
+{
+	u32 known = min(size, request->size);
+	int error;
+
+	if (size < request->required)
+		return -EINVAL;
+	if (size > PAGE_SIZE)
+		return -E2BIG;
+	error = copy_struct_from_user(args, request->size, user, size);
+	if (error)
+		return error;
+	args->size = size;	/* it may have been changed in between */
+	if (!request->pure &&
+	    !user_is_writable(user, size, known, ((const u8 *)args)[known - 1]))
+		return -EFAULT;
+	return 0;
+}
+
+/*
+ * The same for one whose struct has exactly the size of this version, which nearly all
+ * have, while the door is open once. Return: false: look closer.
+ */
+static bool request_read_usual(const struct request *request, void __user *user,
+			       union request_args *args)
+{
+	const u32 bytes = request->size;
+	u64 *words = (u64 *)args;
+	u32 size, at;
+
+	if (!user_access_begin(user, bytes))
+		return false;
+	unsafe_get_user(size, (u32 __user *)user, fault);
+	if (size != bytes)
+		goto fault;
+	for (at = 0; at < bytes / sizeof(*words); at++)
+		unsafe_get_user(words[at], (u64 __user *)user + at, fault);
+	args->size = size;	/* it may have been changed in between */
+	if (!request->pure) {
+		unsafe_put_user(size, (u32 __user *)user, fault);
+		unsafe_put_user(((const u8 *)args)[bytes - 1], (u8 __user *)user + bytes - 1,
+				fault);
+	}
+	user_access_end();
+	return true;
+
+fault:
+	user_access_end();
+	return false;
+}
+
 /**
  * request_handle() - one request
  * @heap: the heap
@@ -122,7 +175,7 @@ int request_handle(struct gcheap_heap *heap, u32 op, void __user *user, bool now
 	struct progress progress = {};
 	const struct request *request;
 	union request_args args;
-	u32 size, known;
+	u32 size;
 	u64 begin;
 	int error;
 
@@ -134,23 +187,13 @@ int request_handle(struct gcheap_heap *heap, u32 op, void __user *user, bool now
 	if (error)
 		return error;
 
-	if (get_user(size, (u32 __user *)user))
-		return -EFAULT;
-	if (size < request->required)
-		return -EINVAL;
-	if (size > PAGE_SIZE)
-		return -E2BIG;
-	if (size == request->size)
-		error = user_read(&args, user, size) ? 0 : -EFAULT;
-	else
-		error = copy_struct_from_user(&args, request->size, user, size);
-	if (error)
-		return error;
-	args.size = size;	/* it may have been changed in between */
-	known = min(size, request->size);
-	if (!request->pure &&
-	    !user_is_writable(user, size, known, ((const u8 *)&args)[known - 1]))
-		return -EFAULT;
+	if (!request_read_usual(request, user, &args)) {
+		if (get_user(size, (u32 __user *)user))
+			return -EFAULT;
+		error = request_read(request, user, size, &args);
+		if (error)
+			return error;
+	}
 
 	begin = trace_request_begin(op);
 	error = request_run(heap, op, &args, &progress, nowait);
@@ -166,5 +209,5 @@ int request_handle(struct gcheap_heap *heap, u32 op, void __user *user, bool now
 	/* What was done in pieces is done: its caller hears how much it is. */
 	if (error && !(error == -EINTR && request->piece && progress.begun))
 		return error;
-	return user_write(user, &args, known) ? error : -EFAULT;
+	return user_write(user, &args, min(args.size, request->size)) ? error : -EFAULT;
 }

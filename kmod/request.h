@@ -64,8 +64,9 @@ static inline bool user_is_writable(void __user *user, u32 first, size_t bytes, 
 }
 
 /*
- * Requests are short: words one by one are faster than a call that is made for pages,
- * and the door to user memory is opened once.
+ * Requests are short: words one by one are faster than a call that is made for pages.
+ * To open the door to user memory and close it costs more than they do, so what stands
+ * together is done while it is open once.
  */
 static inline bool user_read(void *to, const void __user *user, size_t bytes)
 {
@@ -82,6 +83,28 @@ static inline bool user_read(void *to, const void __user *user, size_t bytes)
 
 fault:
 	user_read_access_end();
+	return false;
+}
+
+/* user_read() of some words of 32 bits, and user_is_writable() of other memory; 0 bytes: none. */
+static inline bool user_read_beside(void *to, const void __user *user, size_t bytes,
+				    void __user *answer, size_t answer_bytes)
+{
+	size_t at;
+
+	if (!access_ok(answer, answer_bytes) || !user_access_begin(user, bytes))
+		return false;
+	for (at = 0; at < bytes; at += sizeof(u32))
+		unsafe_get_user(*(u32 *)(to + at), (const u32 __user *)(user + at), fault);
+	if (answer_bytes) {
+		unsafe_put_user(0, (u32 __user *)answer, fault);
+		unsafe_put_user(0, (u8 __user *)answer + answer_bytes - 1, fault);
+	}
+	user_access_end();
+	return true;
+
+fault:
+	user_access_end();
 	return false;
 }
 
