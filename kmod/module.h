@@ -17,6 +17,7 @@
  *	tables.c	physical pages of the mapped tables
  *	lazy.c		which parts of object memory get pages as they are touched
  *	pages.c		which page of object memory is where
+ *	unmap.c		taking scattered parts of it out of page tables
  *	supply.c	where these pages come from; limits
  *	stock.c		pages that belong to a heap and are mapped nowhere
  *	zero.c		the worker that zeroes pages of the stock
@@ -321,6 +322,56 @@ unsigned long pages_release(struct gcheap_heap *heap, const struct gcheap_range 
 			    u32 count);
 void pages_counters(struct gcheap_heap *heap);
 void pages_destroy(struct gcheap_heap *heap);
+
+/* unmap.c */
+
+/**
+ * struct extent - a part of object memory, in one or two leaves
+ * @first: its first page
+ * @end: the page after its last
+ * @count: how many of these pages are there, or were
+ */
+struct extent {
+	unsigned long first;
+	unsigned long end;
+	unsigned int count;
+};
+
+#define UNMAP_ENTRIES	64u
+
+/**
+ * struct unmapping - parts of object memory on their way out of page tables
+ * @heap: the heap
+ * @parks: entries are moved to the parking; the rest is about these
+ * @mm: the owner, whose mmap_lock is held
+ * @base: address of the HEAP region
+ * @parking: number of the first page of the parking
+ * @room: how many entries it has room for
+ * @parked: how many are there
+ * @extents: parts whose entries are being taken
+ * @extents_count: how many
+ * @count: how many entries have been taken, and are in @entries
+ * @put: how many of these are there, too
+ * @entries: those taken that may not be there yet
+ */
+struct unmapping {
+	struct gcheap_heap *heap;
+	bool parks;
+	struct mm_struct *mm;
+	unsigned long base;
+	unsigned long parking;
+	unsigned int room;
+	unsigned int parked;
+	const struct extent *extents;
+	unsigned int extents_count;
+	unsigned int count;
+	unsigned int put;
+	pte_t entries[UNMAP_ENTRIES];
+};
+
+void unmap_begin(struct unmapping *work, struct gcheap_heap *heap, u32 parts);
+void unmap_extents(struct unmapping *work, const struct extent *extents, unsigned int count);
+void unmap_end(struct unmapping *work);
 
 /* supply.c */
 #define SUPPLY_LARGE_ORDER	9u	/* 2 MiB */

@@ -27,7 +27,7 @@
  */
 #define PIECE_SPANS	64u		/* of SWEEP and MARK_START */
 #define PIECE_PAGES	512u		/* of RECLAIM: heap pages */
-#define PIECE_BYTES	(2u << 20)	/* of SCAVENGE */
+#define PIECE_BYTES	(4u << 20)	/* of SCAVENGE */
 
 /**
  * request_setup() - GCHEAP_OP_SETUP: make an open file a heap

@@ -98,11 +98,13 @@ static void pages_account(struct gcheap_heap *heap, long count)
  * struct removal - pages on their way out
  * @only_made: take away only those just made
  * @pages: the pages, not yet unmapped
+ * @count: how many
  * @empty: leaves that have no page any more, to be freed without fault_lock
  */
 struct removal {
 	bool only_made;
 	struct list_head pages;
+	unsigned int count;
 	struct pages_leaf *empty;
 };
 
@@ -129,7 +131,7 @@ static unsigned int leaf_remove(struct gcheap_heap *heap, unsigned long first,
 		count++;
 	}
 	leaf->present -= count;
-	pages_account(heap, -(long)count);
+	removal->count += count;
 	if (!leaf->present) {
 		xa_erase(&heap->leaves, first >> LEAF_SHIFT);
 		leaf->next_empty = removal->empty;
@@ -159,6 +161,7 @@ static void pages_remove(struct gcheap_heap *heap, unsigned long first, unsigned
 		next = min(round_down(at, LEAF_PAGES) + LEAF_PAGES, end);
 		flags = heap_fault_lock(heap);
 		count = leaf_remove(heap, at, next, &removal);
+		pages_account(heap, -(long)removal.count);
 		heap_fault_unlock(heap, flags);
 		leaves_free(removal.empty);
 		if (count)
@@ -454,39 +457,31 @@ void pages_depopulate(struct gcheap_heap *heap, unsigned long first, unsigned lo
 	stock_keep(heap, &pages, ULONG_MAX);
 }
 
-/* An extent of the heap in one or two leaves, and how many pages were there. */
-struct extent {
-	unsigned long first;
-	unsigned long end;
-	unsigned int count;
-};
-
 #define EXTENTS	32u	/* that are taken away under one fault_lock */
 
-static unsigned long extents_release(struct gcheap_heap *heap, struct extent *extents,
-				     unsigned int count)
+/* Takes pages away, and unmaps them soon. They are in @pages then. */
+static void extents_remove(struct unmapping *work, struct extent *extents, unsigned int count,
+			   struct list_head *pages)
 {
 	struct removal removal = { };
 	unsigned int flags, i;
 
 	INIT_LIST_HEAD(&removal.pages);
-	flags = heap_fault_lock(heap);
+	flags = heap_fault_lock(work->heap);
 	for (i = 0; i < count; i++) {
 		struct extent *extent = &extents[i];
 		unsigned long middle = min(round_up(extent->first + 1, LEAF_PAGES), extent->end);
 
-		extent->count = leaf_remove(heap, extent->first, middle, &removal);
+		extent->count = leaf_remove(work->heap, extent->first, middle, &removal);
 		if (middle < extent->end)
-			extent->count += leaf_remove(heap, middle, extent->end, &removal);
+			extent->count += leaf_remove(work->heap, middle, extent->end, &removal);
 	}
-	heap_fault_unlock(heap, flags);
+	pages_account(work->heap, -(long)removal.count);
+	heap_fault_unlock(work->heap, flags);
 	leaves_free(removal.empty);
-	for (i = 0; i < count; i++) {
-		if (extents[i].count)
-			pages_unmap(heap, extents[i].first, extents[i].end);
-	}
+	unmap_extents(work, extents, count);
+	list_splice_tail(&removal.pages, pages);
 	cond_resched();
-	return supply_release(heap, &removal.pages);
 }
 
 /**
@@ -495,23 +490,22 @@ static unsigned long extents_release(struct gcheap_heap *heap, struct extent *ex
  * @ranges: which, in heap pages
  * @count: how many
  *
- * Each part that is unmapped costs a walk of the page tables and a flush of the TLBs,
- * so that ranges that follow each other are one. No function that is exported would
- * do several parts with one flush. (To unmap all from the first range to the last, and
- * to map again what should have stayed, is cheaper only where that is less than five
- * pages a range, and would make page faults of it meanwhile.)
+ * Each part that is unmapped costs a walk of the page tables, so that ranges that
+ * follow each other are one.
  *
- * Context: may sleep; @heap->lock is held. Allocates nothing.
+ * Context: may sleep; @heap->lock is held. Allocates no more than a page table.
  * Return: how many pages were given.
  */
 unsigned long pages_release(struct gcheap_heap *heap, const struct gcheap_range *ranges,
 			    u32 count)
 {
 	struct extent extents[EXTENTS];
-	unsigned long released = 0;
+	struct unmapping work;
 	unsigned int filled = 0;
+	LIST_HEAD(pages);
 	u32 i;
 
+	unmap_begin(&work, heap, count);
 	for (i = 0; i < count; i++) {
 		unsigned long at = (unsigned long)ranges[i].page << HEAP_PAGE_SHIFT;
 		unsigned long end = at + ((unsigned long)ranges[i].npages << HEAP_PAGE_SHIFT);
@@ -526,7 +520,7 @@ unsigned long pages_release(struct gcheap_heap *heap, const struct gcheap_range 
 				last->first = at;
 			} else {
 				if (filled == EXTENTS) {
-					released += extents_release(heap, extents, filled);
+					extents_remove(&work, extents, filled, &pages);
 					filled = 0;
 				}
 				extents[filled++] = (struct extent){ .first = at, .end = next };
@@ -534,7 +528,9 @@ unsigned long pages_release(struct gcheap_heap *heap, const struct gcheap_range 
 			at = next;
 		}
 	}
-	return filled ? released + extents_release(heap, extents, filled) : released;
+	extents_remove(&work, extents, filled, &pages);
+	unmap_end(&work);
+	return supply_release(heap, &pages);
 }
 
 /* ---- life ------------------------------------------------------------------- */

@@ -170,3 +170,24 @@ long long cgroup_event(const char *name, const char *event)
 {
 	return text_number(cgroup_file(name, "memory.events"), event);
 }
+
+long long smaps_bytes(const struct test_heap *heap, const char *field)
+{
+	unsigned long start = (unsigned long)heap->region[GCHEAP_REGION_HEAP];
+	FILE *file = fopen("/proc/self/smaps", "r");
+	long long kib, bytes = -1;
+	unsigned long from, to;
+	bool inside = false;
+	char line[512];
+
+	while (file && fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "%lx-%lx ", &from, &to) == 2)
+			inside = from == start;
+		else if (inside && !strncmp(line, field, strlen(field)) &&
+			 sscanf(line + strlen(field), " %lld kB", &kib) == 1)
+			bytes = kib * 1024;
+	}
+	if (file)
+		fclose(file);
+	return bytes;
+}

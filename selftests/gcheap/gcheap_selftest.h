@@ -399,6 +399,9 @@ bool machine_back_to(const struct machine *machine);
 
 /* ---- files in which the kernel tells of itself; gcheap_files.c --------------------- */
 
+/* A figure of /proc/self/smaps for the mapping of the whole HEAP region, in bytes. */
+long long smaps_bytes(const struct test_heap *heap, const char *field);
+
 #define CGROUP	"/sys/fs/cgroup"
 
 /*
