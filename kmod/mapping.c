@@ -8,8 +8,9 @@
  * pages that exist but are not mapped: after munmap() and mmap(), or
  * MADV_DONTNEED, which loses no data. Where no memory is, an access gets SIGBUS.
  *
- * The tables are VM_PFNMAP mappings: their pages live as long as the heap, and
- * nobody needs a reference to one. ->fault() maps them as they are touched.
+ * The tables are VM_PFNMAP mappings: their pages live as long as the heap, or until
+ * tables_remove() has unmapped them, and nobody needs a reference to one. ->fault()
+ * maps them as they are touched.
  *
  * BITMAP is as MARKS the owner's to write; lookers see it where they see HEAP, whose
  * objects it tells apart as heap bits and type words inside HEAP do in other layouts.
@@ -359,7 +360,7 @@ static vm_fault_t table_insert_hole(struct vm_fault *vmf, struct gcheap_heap *he
 	return ret;
 }
 
-static vm_fault_t table_fault(struct vm_fault *vmf)
+static vm_fault_t table_fault_any(struct vm_fault *vmf)
 {
 	struct vm_area_struct *vma = vmf->vma;
 	struct gcheap_heap *heap = vma_heap(vma);
@@ -389,6 +390,21 @@ static vm_fault_t table_fault(struct vm_fault *vmf)
 	return ret;
 }
 
+static vm_fault_t table_fault(struct vm_fault *vmf)
+{
+	struct gcheap_heap *heap = vma_heap(vmf->vma);
+	unsigned int flags;
+	vm_fault_t ret;
+
+	if (vma_region(vmf->vma) != GCHEAP_REGION_TYPES)
+		return table_fault_any(vmf);
+	/* Its pages may go: see tables_remove(). */
+	flags = heap_fault_lock(heap);
+	ret = table_fault_any(vmf);
+	heap_fault_unlock(heap, flags);
+	return ret;
+}
+
 /*
  * A write to a page that is mapped read-only: a hole, or a table page that was
  * mapped while the region was mprotect()ed.
@@ -411,8 +427,8 @@ static vm_fault_t table_pfn_mkwrite(struct vm_fault *vmf)
  * For debuggers, which cannot reach the pages of such a mapping by themselves. They
  * keep the mapping's address space alive.
  */
-static int table_access(struct vm_area_struct *vma, unsigned long addr, void *buf, int len,
-			int write)
+static int table_access_any(struct vm_area_struct *vma, unsigned long addr, void *buf, int len,
+			    int write)
 {
 	unsigned long offset = addr - vma->vm_start;
 	struct page *page;
@@ -428,6 +444,17 @@ static int table_access(struct vm_area_struct *vma, unsigned long addr, void *bu
 	else
 		return -EIO;
 	return len;
+}
+
+static int table_access(struct vm_area_struct *vma, unsigned long addr, void *buf, int len,
+			int write)
+{
+	struct gcheap_heap *heap = vma_heap(vma);
+	unsigned int flags = heap_fault_lock(heap);
+	int ret = table_access_any(vma, addr, buf, len, write);
+
+	heap_fault_unlock(heap, flags);
+	return ret;
 }
 
 static const struct vm_operations_struct table_vm_ops = {
@@ -446,7 +473,7 @@ static vm_fault_t foreign_table_fault(struct vm_fault *vmf)
 {
 	struct gcheap_heap *heap = vma_heap(vmf->vma);
 	unsigned int flags = heap_fault_lock(heap);
-	vm_fault_t ret = heap->ended ? VM_FAULT_SIGBUS : table_fault(vmf);
+	vm_fault_t ret = heap->ended ? VM_FAULT_SIGBUS : table_fault_any(vmf);
 
 	heap_fault_unlock(heap, flags);
 	return ret;
@@ -457,7 +484,7 @@ static int foreign_table_access(struct vm_area_struct *vma, unsigned long addr, 
 {
 	struct gcheap_heap *heap = vma_heap(vma);
 	unsigned int flags = heap_fault_lock(heap);
-	int ret = heap->ended ? -EIO : table_access(vma, addr, buf, len, write);
+	int ret = heap->ended ? -EIO : table_access_any(vma, addr, buf, len, write);
 
 	heap_fault_unlock(heap, flags);
 	return ret;

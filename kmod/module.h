@@ -301,6 +301,7 @@ struct page *tables_find(struct gcheap_heap *heap, enum gcheap_region region,
 			 unsigned long index);
 struct page *tables_make(struct gcheap_heap *heap, enum gcheap_region region,
 			 unsigned long index);
+void tables_remove(struct gcheap_heap *heap, enum gcheap_region region, unsigned long index);
 void tables_destroy(struct gcheap_heap *heap);
 
 /* pages.c */

@@ -30,6 +30,11 @@ void *port_table_page(struct heap *core, enum gcheap_region region, u64 offset)
 	return page ? page_address(page) : NULL;
 }
 
+void port_table_page_free(struct heap *core, enum gcheap_region region, u64 offset)
+{
+	tables_remove(gcheap_heap_of(core), region, offset >> PAGE_SHIFT);
+}
+
 int port_populate(struct heap *core, u32 page, u32 npages, bool *needzero)
 {
 	return pages_populate(gcheap_heap_of(core), (unsigned long)page << HEAP_PAGE_SHIFT,

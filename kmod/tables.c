@@ -7,6 +7,10 @@
  * is made when kmod/core asks for it first and stays until the heap is gone.
  * That is why page faults find it without a lock, and why the tables may be
  * mapped without reference counts (mapping.c).
+ *
+ * Of TYPES alone, pages may go before: faults there hold gcheap_heap.fault_lock from
+ * looking for the page until they have mapped it, so that none maps it once it has
+ * been taken out of the xarray, and it is freed when it is mapped nowhere.
  */
 #include "module.h"
 
@@ -89,6 +93,32 @@ free_page:
 uncharge:
 	supply_uncharge(heap, 1);
 	return NULL;
+}
+
+/**
+ * tables_remove() - free a page of TYPES, and unmap it
+ * @heap: the heap
+ * @region: GCHEAP_REGION_TYPES
+ * @index: number of a page that has been made
+ *
+ * Context: may sleep; @heap->lock is held.
+ */
+void tables_remove(struct gcheap_heap *heap, enum gcheap_region region, unsigned long index)
+{
+	struct page *page;
+	unsigned int flags;
+
+	lockdep_assert_held(&heap->lock);
+	flags = heap_fault_lock(heap);
+	page = xa_erase(&heap->tables[region], index);
+	heap_fault_unlock(heap, flags);
+	if (WARN_ON_ONCE(!page))
+		return;
+	unmap_mapping_pages(heap->inode->i_mapping, region_pgoff(region) + index, 1, false);
+	__free_page(page);
+	supply_uncharge(heap, 1);
+	heap->core.counters.table_bytes -= PAGE_SIZE;
+	atomic64_sub(PAGE_SIZE, &gcheap_table_bytes);
 }
 
 /**

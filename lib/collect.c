@@ -52,7 +52,7 @@ static uint64_t mark_registered(struct gcheap *heap)
 			bytes += root->count * sizeof(void *);
 			break;
 		case ROOT_TYPED:
-			mark_typed(heap->marker, root->start, root->type, root->count);
+			mark_typed(heap->marker, root);
 			bytes += root->count * view_type(&heap->view, root->type)->bytes;
 			break;
 		case ROOT_AMBIGUOUS:

@@ -76,12 +76,16 @@ struct view {
  * @start: what gcheap_root_add*() was given
  * @count: slots, elements or bytes, by @kind
  * @type: of typed roots
+ * @mask: of typed roots whose type may have none: their own; else NULL
+ * @mask_bytes: its length
  * @kind: how to read it
  */
 struct root {
 	const void *start;
 	size_t count;
 	gcheap_type type;
+	const uint64_t *mask;
+	uint64_t mask_bytes;
 	enum root_kind {
 		ROOT_PRECISE,
 		ROOT_TYPED,
@@ -94,10 +98,12 @@ struct root {
  * @all: array
  * @count: how many
  * @capacity: room in @all
+ * @mask_bytes: memory of the roots' own masks
  */
 struct roots {
 	struct root *all;
 	size_t count, capacity;
+	uint64_t mask_bytes;
 };
 
 /**
@@ -209,6 +215,11 @@ uint64_t pacer_goal(const struct pacer *pacer, uint64_t live_bytes, uint64_t roo
 		    uint64_t span_bytes);
 /* A cycle went through @root_bytes and found @live_bytes: sets the next trigger. */
 void pacer_cycle_ended(struct pacer *pacer, uint64_t live_bytes, uint64_t root_bytes);
+
+/* ---- roots.c ---------------------------------------------------------------- */
+
+/* Forgets all roots; the heap may be a parent process's. */
+void roots_destroy(struct roots *roots);
 
 /* ---- pressure.c ------------------------------------------------------------- */
 

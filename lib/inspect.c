@@ -120,7 +120,8 @@ static void stats_collect(const struct gcheap *heap, struct gcheap_stats *stats)
 		pages -= 1 + counters->in_use_pages + counters->quarantined_pages;
 	stats->free_bytes = pages << GCHEAP_PAGE_SHIFT;
 	stats->metadata_bytes = counters->table_bytes + marker_memory(heap->marker) +
-				heap->roots.capacity * sizeof(struct root) + sizeof(*heap);
+				heap->roots.capacity * sizeof(struct root) +
+				heap->roots.mask_bytes + sizeof(*heap);
 	stats->swept_spans = counters->swept_spans;
 	stats->freed_spans = counters->freed_spans;
 	stats->requests = heap->backend->requests;

@@ -89,13 +89,14 @@ void mark_slots(struct marker *marker, void *const *slots, size_t n)
 	roots_flush(marker);
 }
 
-void mark_typed(struct marker *marker, const void *start, gcheap_type type, size_t n)
+void mark_typed(struct marker *marker, const struct root *root)
 {
-	const struct gcheap_type_record *record = view_type(marker->view, type);
-	uint64_t address = (uint64_t)(uintptr_t)start;
+	const struct gcheap_type_record *type = view_type(marker->view, root->type);
+	const uint64_t *mask = root->mask ? root->mask : view_type_mask(marker->view, type);
+	uint64_t start = (uint64_t)(uintptr_t)root->start;
 
-	mark_scan_typed(marker, typed_pointers_of_type(marker->view, record, address, address,
-						       address + record->bytes * n));
+	mark_scan_typed(marker, typed_pointers_of_mask(marker->view, type, mask, start, start,
+						       start + type->bytes * root->count));
 	roots_flush(marker);
 }
 

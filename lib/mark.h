@@ -38,7 +38,7 @@ void mark_begin(struct marker *marker);
  * marker overflows into a rescan of the mark bits.
  */
 void mark_slots(struct marker *marker, void *const *slots, size_t n);
-void mark_typed(struct marker *marker, const void *start, gcheap_type type, size_t n);
+void mark_typed(struct marker *marker, const struct root *root);
 void mark_ambiguous(struct marker *marker, const void *start, size_t bytes);
 /* Follow everything; then the result. */
 void mark_finish(struct marker *marker, struct mark_result *result);

@@ -115,7 +115,7 @@ static void heap_free(struct gcheap *heap)
 		for (i = 0; i < sizeof(heap->slot_bits[0]) / sizeof(heap->slot_bits[0][0]); i++)
 			free(heap->slot_bits[variant][i]);
 	}
-	free(heap->roots.all);
+	roots_destroy(&heap->roots);
 	pthread_mutex_destroy(&heap->lock);
 	private_free((void *)heap->owner_mark, OWNER_MARK_BYTES);
 	free(heap);

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "layout/program.h"
+
 #define WORD_BYTES	sizeof(void *)
 
 static int roots_append(struct gcheap *heap, const struct root *root)
@@ -27,8 +29,10 @@ static int roots_append(struct gcheap *heap, const struct root *root)
 			error = error_set(-ENOMEM, "out of memory for %zu roots", capacity);
 		}
 	}
-	if (!error)
+	if (!error) {
 		roots->all[roots->count++] = *root;
+		roots->mask_bytes += root->mask_bytes;
+	}
 	pthread_mutex_unlock(&heap->lock);
 	return error;
 }
@@ -68,6 +72,7 @@ int gcheap_root_add(struct gcheap *heap, void *slots, size_t n)
 
 int gcheap_root_add_typed(struct gcheap *heap, void *start, gcheap_type type, size_t n)
 {
+	struct root root = { .start = start, .count = n, .type = type, .kind = ROOT_TYPED };
 	const struct gcheap_type_record *record;
 	int error = heap_check(heap);
 
@@ -79,9 +84,17 @@ int gcheap_root_add_typed(struct gcheap *heap, void *start, gcheap_type type, si
 	error = root_check(heap, start, n, record->bytes);
 	if (error)
 		return error;
-	return roots_append(heap, &(struct root) {
-		.start = start, .count = n, .type = type, .kind = ROOT_TYPED,
-	});
+	/* In TYPES there is a mask only while the type has objects. */
+	if (record->program_bytes) {
+		root.mask_bytes = program_mask_bytes(record);
+		root.mask = program_mask(&heap->view, record);
+		if (!root.mask)
+			return error_set(-ENOMEM, "out of memory for the pointer mask of a root");
+	}
+	error = roots_append(heap, &root);
+	if (error)
+		program_mask_free(root.mask, root.mask_bytes);
+	return error;
 }
 
 int gcheap_root_add_ambiguous(struct gcheap *heap, const void *start, size_t bytes)
@@ -98,6 +111,7 @@ int gcheap_root_add_ambiguous(struct gcheap *heap, const void *start, size_t byt
 
 int gcheap_root_remove(struct gcheap *heap, const void *start)
 {
+	struct root removed = { .start = start };
 	struct roots *roots;
 	int error = heap_check(heap);
 	size_t i;
@@ -110,6 +124,8 @@ int gcheap_root_remove(struct gcheap *heap, const void *start)
 	for (i = roots->count; i && roots->all[i - 1].start != start; i--)
 		;
 	if (i) {
+		removed = roots->all[i - 1];
+		roots->mask_bytes -= removed.mask_bytes;
 		memmove(&roots->all[i - 1], &roots->all[i],
 			(roots->count - i) * sizeof(*roots->all));
 		roots->count--;
@@ -117,5 +133,15 @@ int gcheap_root_remove(struct gcheap *heap, const void *start)
 	pthread_mutex_unlock(&heap->lock);
 	if (!i)
 		return error_set(-ENOENT, "no root was added with the address %p", start);
+	program_mask_free(removed.mask, removed.mask_bytes);
 	return 0;
+}
+
+void roots_destroy(struct roots *roots)
+{
+	size_t i;
+
+	for (i = 0; i < roots->count; i++)
+		program_mask_free(roots->all[i].mask, roots->all[i].mask_bytes);
+	free(roots->all);
 }

@@ -58,12 +58,16 @@ static inline const struct gcheap_type_record *view_type(const struct view *view
 		(uint64_t)type * sizeof(struct gcheap_type_record));
 }
 
-/* The pointer mask of a type: @ptr_bytes / 8 bits, and zeros to a whole word. */
+/*
+ * The pointer mask of a type: @ptr_bytes / 8 bits, and zeros to a whole word; NULL: it
+ * is a type by program, and without an object (layout/program.h).
+ */
 static inline const uint64_t *view_type_mask(const struct view *view,
 					     const struct gcheap_type_record *record)
 {
-	return record->mask_offset ? (const uint64_t *)(view->types + record->mask_offset) :
-				     (const uint64_t *)&record->mask_word;
+	if (record->mask_offset)
+		return (const uint64_t *)(view->types + record->mask_offset);
+	return record->program_bytes ? NULL : (const uint64_t *)&record->mask_word;
 }
 
 /* Whether there is a type of this number; what a header says need not be one. */

@@ -14,10 +14,10 @@
  * with the top bit set in all bytes but the last.
  *
  * One function reads an instruction and validates it against what came before:
- * gc_program_next(). Two loops use it: gc_program_check() only counts, so that a
- * bad program is refused before there is memory for what it emits;
- * gc_program_unroll() writes. Neither ever emits more than @words bits, however
- * large the numbers in the program are.
+ * gc_program_next(). Three loops here use it: gc_program_check() only counts, so that
+ * a bad program is refused before there is memory for what it emits;
+ * gc_program_unroll() writes; gc_program_first_word() writes a word. None ever emits
+ * more than @words bits, however large the numbers in the program are.
  */
 #include "gc_program.h"
 
@@ -31,18 +31,6 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__);
 
 /* Steps of gc_program_unroll() between two looks for a signal: some 10 us. */
 #define STEPS_BETWEEN_LOOKS	4096u
-
-/**
- * struct instruction - one instruction, valid
- * @literal: the bits to emit, or NULL: a repeat
- * @bits: how many; 0: the end of the program
- * @times: of a repeat
- */
-struct instruction {
-	const u8 *literal;
-	u64 bits;
-	u64 times;
-};
 
 /* Reads a varint at *@at, and moves on behind it. */
 static enum gc_program_fault read_varint(const struct gc_program *program, u32 *at, u64 *value)
@@ -65,7 +53,7 @@ static enum gc_program_fault read_varint(const struct gc_program *program, u32 *
 }
 
 static enum gc_program_fault read_literal(const struct gc_program *program, u32 *at, u32 bits,
-					  struct instruction *instruction)
+					  struct gc_instruction *instruction)
 {
 	u32 bytes = DIV_ROUND_UP(bits, 8);
 
@@ -80,7 +68,7 @@ static enum gc_program_fault read_literal(const struct gc_program *program, u32 
 }
 
 static enum gc_program_fault read_repeat(const struct gc_program *program, u32 *at, u32 bits,
-					 struct instruction *instruction)
+					 struct gc_instruction *instruction)
 {
 	enum gc_program_fault fault = GC_PROGRAM_OK;
 	u64 total;
@@ -102,12 +90,8 @@ static enum gc_program_fault read_repeat(const struct gc_program *program, u32 *
 	return total > program->words - program->emitted ? GC_PROGRAM_LONG : GC_PROGRAM_OK;
 }
 
-/*
- * Reads the next instruction. Goes on behind it, and counts what it emits, only
- * when nothing is wrong with it.
- */
-static enum gc_program_fault gc_program_next(struct gc_program *program,
-					     struct instruction *instruction)
+enum gc_program_fault gc_program_next(struct gc_program *program,
+				      struct gc_instruction *instruction)
 {
 	enum gc_program_fault fault;
 	u32 at = program->at;
@@ -116,7 +100,7 @@ static enum gc_program_fault gc_program_next(struct gc_program *program,
 	if (at >= program->bytes)
 		return GC_PROGRAM_TRUNCATED;
 	first = program->code[at++];
-	*instruction = (struct instruction){ .times = 1 };
+	*instruction = (struct gc_instruction){ .times = 1 };
 	if (!first) {
 		if (at < program->bytes)
 			return GC_PROGRAM_TRAILING;
@@ -135,7 +119,7 @@ static enum gc_program_fault gc_program_next(struct gc_program *program,
 
 enum gc_program_fault gc_program_check(struct gc_program *program)
 {
-	struct instruction instruction;
+	struct gc_instruction instruction;
 	enum gc_program_fault fault;
 
 	do {
@@ -148,12 +132,14 @@ enum gc_program_fault gc_program_check(struct gc_program *program)
 
 /**
  * struct bit_writer - the mask that is being written
- * @mask: its words; the bits from @at on are zero
- * @at: how many bits are written
+ * @mask: its first word
+ * @stride: words from one of its words to the next
+ * @at: how many bits are written; those after them in the same word are zero
  * @steps: calls of write_bits()
  */
 struct bit_writer {
 	u64 *mask;
+	u32 stride;
 	u64 at;
 	u32 steps;
 };
@@ -161,12 +147,12 @@ struct bit_writer {
 /* Writes the low @count bits of @bits, 1 to 64; those above are zero. */
 static int write_bits(struct bit_writer *writer, u64 bits, u32 count)
 {
-	u64 *word = writer->mask + writer->at / WORD_BITS;
+	u64 *word = writer->mask + writer->at / WORD_BITS * writer->stride;
 	u32 shift = writer->at % WORD_BITS;
 
-	word[0] |= bits << shift;
+	*word = shift ? *word | bits << shift : bits;
 	if (shift + count > WORD_BITS)
-		word[1] = bits >> (WORD_BITS - shift);
+		word[writer->stride] = bits >> (WORD_BITS - shift);
 	writer->at += count;
 	if (++writer->steps % STEPS_BETWEEN_LOOKS)
 		return 0;
@@ -181,12 +167,12 @@ static u64 low_bits(u64 bits, u32 count)
 /* The @count written bits, 1 to 64, from @at on. */
 static u64 read_bits(const struct bit_writer *writer, u64 at, u32 count)
 {
-	const u64 *word = writer->mask + at / WORD_BITS;
+	const u64 *word = writer->mask + at / WORD_BITS * writer->stride;
 	u32 shift = at % WORD_BITS;
 	u64 bits = word[0] >> shift;
 
 	if (shift + count > WORD_BITS)
-		bits |= word[1] << (WORD_BITS - shift);
+		bits |= word[writer->stride] << (WORD_BITS - shift);
 	return low_bits(bits, count);
 }
 
@@ -201,7 +187,7 @@ static int write_literal(struct bit_writer *writer, const u8 *literal, u32 count
 
 		for (i = 0; i < DIV_ROUND_UP(part, 8); i++)
 			bits |= (u64)*literal++ << 8 * i;
-		error = write_bits(writer, bits, part);
+		error = write_bits(writer, low_bits(bits, part), part);
 		count -= part;
 	}
 	return error;
@@ -238,10 +224,10 @@ static int write_repeat(struct bit_writer *writer, u64 distance, u64 count)
 	return error;
 }
 
-int gc_program_unroll(struct gc_program *program, u64 *mask)
+int gc_program_unroll(struct gc_program *program, u64 *mask, u32 stride)
 {
-	struct bit_writer writer = { .mask = mask };
-	struct instruction instruction;
+	struct bit_writer writer = { .mask = mask, .stride = stride };
+	struct gc_instruction instruction;
 	int error = 0;
 
 	while (!error) {
@@ -256,4 +242,25 @@ int gc_program_unroll(struct gc_program *program, u64 *mask)
 					     instruction.bits * instruction.times);
 	}
 	return error;
+}
+
+u64 gc_program_first_word(const struct gc_program *start)
+{
+	struct gc_program program = *start;
+	struct gc_instruction instruction;
+	u64 mask[2] = { 0 };	/* the last instruction's may be cut off in the second */
+	struct bit_writer writer = { .mask = mask, .stride = 1 };
+
+	while (writer.at < WORD_BITS && !gc_program_next(&program, &instruction) &&
+	       instruction.bits) {
+		u64 count = min_t(u64, instruction.bits * instruction.times,
+				  WORD_BITS - writer.at);
+
+		/* So few steps that they look for no signal. */
+		if (instruction.literal)
+			write_literal(&writer, instruction.literal, (u32)count);
+		else
+			write_repeat(&writer, instruction.bits, count);
+	}
+	return mask[0];
 }

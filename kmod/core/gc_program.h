@@ -51,6 +51,29 @@ struct gc_program {
 };
 
 /**
+ * struct gc_instruction - one instruction, valid
+ * @literal: the bits to emit, or NULL: a repeat
+ * @bits: how many; 0: the end of the program
+ * @times: of a repeat
+ */
+struct gc_instruction {
+	const u8 *literal;
+	u64 bits;
+	u64 times;
+};
+
+/**
+ * gc_program_next() - read one instruction
+ * @program: where; goes on behind it, and counts what it emits, only when nothing is
+ *	wrong with it
+ * @instruction: receives it
+ *
+ * Return: what is wrong with it, by itself or after those before, or GC_PROGRAM_OK.
+ */
+enum gc_program_fault gc_program_next(struct gc_program *program,
+				      struct gc_instruction *instruction);
+
+/**
  * gc_program_check() - read a program without unrolling it
  * @program: @code, @bytes and @words are set, the others 0
  *
@@ -63,13 +86,23 @@ enum gc_program_fault gc_program_check(struct gc_program *program);
 /**
  * gc_program_unroll() - emit the bits of a program
  * @program: as for gc_program_check(), which finds no fault in it
- * @mask: one bit for each of @words, whole 64-bit words, all zero; when this
- *	fails, its content is undefined
+ * @mask: receives one bit for each of @words, in whole 64-bit words, the last one
+ *	padded with zeros; when this fails, its content is undefined
+ * @stride: the distance of these words from each other, in words: 1 or more
  *
- * Takes one step for each literal, and for every 32 bits or more of a repeat.
+ * Takes one step for each literal, and for every 32 bits or more of a repeat. What
+ * a repeat repeats is read from @mask: there is no other memory.
  *
  * Return: 0; -EINVAL a program at fault; -EINTR a fatal signal arrived.
  */
-int gc_program_unroll(struct gc_program *program, u64 *mask);
+int gc_program_unroll(struct gc_program *program, u64 *mask, u32 stride);
+
+/**
+ * gc_program_first_word() - emit the first 64 bits of a program, or what there is
+ * @program: as for gc_program_check(), which finds no fault in it
+ *
+ * Takes time by the length of the program at most.
+ */
+u64 gc_program_first_word(const struct gc_program *program);
 
 #endif /* GCHEAP_CORE_GC_PROGRAM_H */

@@ -101,6 +101,7 @@ destroy_centrals:
 
 void heap_destroy(struct heap *heap)
 {
+	type_table_destroy(&heap->types);
 	central_table_destroy(&heap->centrals);
 	port_free(heap->scavenge_ranges);
 	page_heap_destroy(&heap->page_heap);
@@ -456,6 +457,20 @@ static u32 large_alloc(struct heap *heap, u32 npages, bool lazy, bool *needzero)
 		      heap_pages_alloc(heap, npages, needzero);
 }
 
+/* The mask of the object's type, for which memory and room may have to be found. */
+static int large_hold_mask(struct heap *heap, u32 type)
+{
+	int error;
+
+	do {
+		error = type_mask_hold(heap, type);
+	} while (error == -ENOMEM && heap_scavenge_some(heap, GROW_TABLE_BYTES));
+	/* Objects that are dead may have masks that nobody needs. */
+	if ((error == -ENOMEM || error == -ENOSPC) && heap_make_room(heap))
+		error = type_mask_hold(heap, type);
+	return error == -ENOSPC ? -ENOMEM : error;
+}
+
 int heap_alloc_large(struct heap *heap, struct gcheap_alloc_large *alloc)
 {
 	bool lazy = alloc->flags & GCHEAP_ALLOC_LAZY;
@@ -463,6 +478,7 @@ int heap_alloc_large(struct heap *heap, struct gcheap_alloc_large *alloc)
 	bool needzero;
 	u64 npages;
 	u32 page;
+	int error;
 
 	if (alloc->flags & ~GCHEAP_ALLOC_LAZY)
 		return -EOPNOTSUPP;
@@ -481,12 +497,17 @@ int heap_alloc_large(struct heap *heap, struct gcheap_alloc_large *alloc)
 	npages = DIV_ROUND_UP(bytes, GCHEAP_PAGE_BYTES);
 	if (npages >= heap->page_heap.reserve_pages)
 		return -ENOMEM;
+	error = large_hold_mask(heap, alloc->type);
+	if (error)
+		return error;
 	reclaim_for(heap, (u32)npages);
 	page = large_alloc(heap, (u32)npages, lazy, &needzero);
 	if (!page && heap_make_room(heap))
 		page = large_alloc(heap, (u32)npages, lazy, &needzero);
-	if (!page)
+	if (!page) {
+		type_mask_drop(heap, alloc->type);
 		return -ENOMEM;
+	}
 	reclaim_spend(heap, (u32)npages);
 	span_init_large(heap, page, (u32)npages, alloc->type, bytes, needzero);
 	if (lazy)

@@ -12,7 +12,7 @@
  *	bit_index	sets of small numbers
  *	page_heap	free page runs; page_backed, page_cache: parts of it
  *	arena		from a page number to its tables
- *	type		the type table
+ *	type		the type table; type_mask: a part of it
  *	span		spans from pages
  *	quarantine	freed spans whose addresses are not used again yet
  *	central		lists of spans by class

@@ -58,12 +58,25 @@ void port_free(void *memory);
  * @offset: byte offset in the region, a multiple of PORT_TABLE_PAGE_BYTES
  *
  * A new page is zeroed, and visible to the process in the region's mapping from
- * now on. It stays at its address until the heap is destroyed.
+ * now on. It stays at its address until the heap is destroyed, or until
+ * port_table_page_free().
  *
  * Context: may sleep; the heap's lock is held.
  * Return: its address here, or NULL when out of memory.
  */
 void *port_table_page(struct heap *heap, enum gcheap_region region, u64 offset);
+
+/**
+ * port_table_page_free() - free a page of a mapped table
+ * @heap: the heap
+ * @region: GCHEAP_REGION_TYPES
+ * @offset: of a page that port_table_page() has made
+ *
+ * The process can no longer see it.
+ *
+ * Context: may sleep; the heap's lock is held.
+ */
+void port_table_page_free(struct heap *heap, enum gcheap_region region, u64 offset);
 
 /**
  * port_populate() - back heap pages with memory

@@ -186,6 +186,7 @@ u32 span_run_add(struct heap *heap, struct span_run *run, u32 page)
 	span_clear_bits(heap, heap->mark_table, page);
 	if (span_state(span) == GCHEAP_SPAN_LARGE) {
 		span_clear_bits(heap, heap_alloc_table(heap), page);
+		type_mask_drop(heap, span->type);
 		heap->large_spans--;
 	}
 	span_set_in_use(heap, page, npages, false);

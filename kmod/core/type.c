@@ -5,9 +5,11 @@
  *	TYPES region, byte offsets:
  *	0                    64                     GCHEAP_TYPES_DATA
  *	+--------------------+----------- ... ------+----------------------------+
- *	| record of type 0:  | records of types     | masks of more than 64      |
- *	| none               | 1 ...                | words, and names           |
+ *	| record of type 0:  | records of types     | masks of more than 64      | ...
+ *	| none               | 1 ...                | words, programs, names     |
  *	+--------------------+----------- ... ------+----------------------------+
+ *
+ * What follows from GCHEAP_TYPES_MASKS on is type_mask.c's.
  */
 #include "gc_program.h"
 #include "heap.h"
@@ -19,12 +21,18 @@ static_assert(sizeof(struct gcheap_type_add) == 64);
 static_assert(offsetof(struct gcheap_type_add, gc_prog) == 48);
 static_assert(offsetof(struct gcheap_type_add, out_type) == 60);
 
-#define WORD_BYTES	8u
+#define WORD_BYTES	GCHEAP_TYPE_WORD_BYTES
 
 void type_table_init(struct type_table *table)
 {
 	table->count = 0;
 	table->data_end = GCHEAP_TYPES_DATA;
+	table->mask_room = NULL;
+}
+
+void type_table_destroy(struct type_table *table)
+{
+	port_free(table->mask_room);
 }
 
 u32 type_mask_bytes(const struct gcheap_type_add *add)
@@ -130,8 +138,8 @@ static int types_reserve(struct heap *heap, u64 offset, u64 bytes)
 	return 0;
 }
 
-/* Writes to pages that types_reserve() has made. */
-static void types_write(struct heap *heap, u64 offset, const void *from, u64 bytes)
+/* To or from pages that types_reserve() has made. */
+static void data_copy(struct heap *heap, u64 offset, char *memory, u64 bytes, bool write)
 {
 	while (bytes) {
 		u64 in_page = offset % PORT_TABLE_PAGE_BYTES;
@@ -140,11 +148,24 @@ static void types_write(struct heap *heap, u64 offset, const void *from, u64 byt
 
 		if (WARN_ON_ONCE(!page))
 			return;
-		memcpy(page + in_page, from, part);
-		from = (const char *)from + part;
+		if (write)
+			memcpy(page + in_page, memory, part);
+		else
+			memcpy(memory, page + in_page, part);
+		memory += part;
 		offset += part;
 		bytes -= part;
 	}
+}
+
+void type_data_write(struct heap *heap, u64 offset, const void *from, u64 bytes)
+{
+	data_copy(heap, offset, (char *)from, bytes, true);
+}
+
+void type_data_read(struct heap *heap, u64 offset, void *to, u64 bytes)
+{
+	data_copy(heap, offset, to, bytes, false);
 }
 
 static u64 mask_first_word(const struct gcheap_type_add *add, const u8 *mask)
@@ -158,56 +179,84 @@ static u64 mask_first_word(const struct gcheap_type_add *add, const u8 *mask)
 	return word;
 }
 
-/* Adds a type whose name and mask are in order. */
+/**
+ * struct type_map - how a new type tells its pointers
+ * @mask_word: the first word of its mask
+ * @data: what is kept beside the record: the mask if it has more, or the program
+ * @data_bytes: its length; 0: nothing
+ * @program: @data is a program
+ */
+struct type_map {
+	u64 mask_word;
+	const void *data;
+	u32 data_bytes;
+	bool program;
+};
+
+/* Adds a type whose name and map are in order. */
 static int type_store(struct heap *heap, struct gcheap_type_add *add, const char *name,
-		      const u8 *mask)
+		      const struct type_map *map)
 {
 	struct type_table *table = &heap->types;
 	struct gcheap_type_record record = {
 		.bytes = add->bytes,
 		.ptr_bytes = add->ptr_bytes,
+		.mask_word = map->mask_word,
 		.align = add->align,
 	};
-	u32 mask_bytes = type_mask_bytes(add);
-	u64 data_end = table->data_end;
+	u64 map_offset = table->data_end;
+	u64 data_end;
 	u64 record_offset;
 	int error;
 
 	if (table->count + 1 >= GCHEAP_TYPES_MAX)
 		return -ENOSPC;
 
-	if (mask_bytes)
-		record.mask_word = mask_first_word(add, mask);
-	if (mask_bytes > WORD_BYTES) {
-		record.mask_offset = data_end;
-		data_end += round_up((u64)mask_bytes, WORD_BYTES);
-	}
-	record.name_offset = data_end;
-	data_end += round_up((u64)add->name_bytes + 1, WORD_BYTES);
-	if (data_end > GCHEAP_TYPES_BYTES)
+	record.name_offset = map_offset + round_up((u64)map->data_bytes, WORD_BYTES);
+	data_end = record.name_offset + round_up((u64)add->name_bytes + 1, WORD_BYTES);
+	if (data_end > GCHEAP_TYPES_MASKS)
 		return -ENOSPC;
+	if (map->program) {
+		record.program_offset = map_offset;
+		record.program_bytes = map->data_bytes;
+	} else if (map->data_bytes) {
+		record.mask_offset = map_offset;
+	}
 
 	record_offset = (u64)(table->count + 1) * sizeof(record);
 	error = types_reserve(heap, record_offset, sizeof(record));
 	if (!error)
-		error = types_reserve(heap, table->data_end, data_end - table->data_end);
+		error = types_reserve(heap, map_offset, data_end - map_offset);
 	if (error)
 		return error;
 
 	/* Room that a failed call reserved but did not take is still zero. */
-	if (record.mask_offset)
-		types_write(heap, record.mask_offset, mask, mask_bytes);
-	types_write(heap, record.name_offset, name, add->name_bytes);
-	types_write(heap, record_offset, &record, sizeof(record));
+	type_data_write(heap, map_offset, map->data, map->data_bytes);
+	type_data_write(heap, record.name_offset, name, add->name_bytes);
+	type_data_write(heap, record_offset, &record, sizeof(record));
 	table->data_end = data_end;
 	add->out_type = ++table->count;
 	heap->counters.types = table->count;
 	return 0;
 }
 
+static int type_add_mask(struct heap *heap, struct gcheap_type_add *add, const char *name,
+			 const u8 *mask)
+{
+	u32 mask_bytes = type_mask_bytes(add);
+	struct type_map map = { .mask_word = mask_first_word(add, mask) };
+
+	if (mask_bytes > WORD_BYTES) {
+		map.data = mask;
+		map.data_bytes = mask_bytes;
+	}
+	return type_store(heap, add, name, &map);
+}
+
 /*
  * Adds a type with the mask that its program emits. The mask is made aside, so
- * that a failure leaves nothing in the table, and it is copied there in one go.
+ * that a failure leaves nothing in the table, and it is copied there in one go. A
+ * long one is left to type_mask_hold().
  */
 static int type_add_program(struct heap *heap, struct gcheap_type_add *add, const char *name,
 			    const u8 *code)
@@ -218,20 +267,24 @@ static int type_add_program(struct heap *heap, struct gcheap_type_add *add, cons
 		.words = add->ptr_bytes / WORD_BYTES,
 	};
 	struct gc_program program = start;
-	u64 *mask;
+	u64 mask[GCHEAP_TYPE_MASK_KEPT_MAX / WORD_BYTES / 64];
 	int error;
 
 	if (gc_program_check(&program))
 		return -EINVAL;
-	mask = port_zalloc(round_up((size_t)type_mask_bytes(add), sizeof(*mask)));
-	if (!mask)
-		return -ENOMEM;
+	if (add->ptr_bytes > GCHEAP_TYPE_MASK_KEPT_MAX) {
+		const struct type_map map = {
+			.mask_word = gc_program_first_word(&start),
+			.data = code,
+			.data_bytes = add->gc_prog_bytes,
+			.program = true,
+		};
+
+		return type_store(heap, add, name, &map);
+	}
 	program = start;
-	error = gc_program_unroll(&program, mask);
-	if (!error)
-		error = type_store(heap, add, name, (const u8 *)mask);
-	port_free(mask);
-	return error;
+	error = gc_program_unroll(&program, mask, 1);
+	return error ? error : type_add_mask(heap, add, name, (const u8 *)mask);
 }
 
 int type_add(struct heap *heap, struct gcheap_type_add *add, const char *name,
@@ -243,21 +296,26 @@ int type_add(struct heap *heap, struct gcheap_type_add *add, const char *name,
 		return type_add_program(heap, add, name, map);
 	if (add->ptr_bytes && !mask_is_bounded(add, map))
 		return -EDOM;
-	return type_store(heap, add, name, map);
+	return type_add_mask(heap, add, name, map);
 }
 
-const struct gcheap_type_record *type_find(struct heap *heap, u32 type)
+struct gcheap_type_record *type_record(struct heap *heap, u32 type)
 {
 	u64 offset = (u64)type * sizeof(struct gcheap_type_record);
 	u64 in_page = offset % PORT_TABLE_PAGE_BYTES;
-	const char *page;
+	char *page;
 
 	if (!type || type > heap->types.count)
 		return NULL;
 	page = port_table_page(heap, GCHEAP_REGION_TYPES, offset - in_page);
 	if (WARN_ON_ONCE(!page))
 		return NULL;
-	return (const struct gcheap_type_record *)(page + in_page);
+	return (struct gcheap_type_record *)(page + in_page);
+}
+
+const struct gcheap_type_record *type_find(struct heap *heap, u32 type)
+{
+	return type_record(heap, type);
 }
 
 u64 type_tiled_mask(const struct gcheap_type_record *record, u32 slot_bytes)

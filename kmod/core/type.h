@@ -15,14 +15,20 @@
 /**
  * struct type_table - the types of one heap
  * @count: types registered, so that their numbers are 1 ... @count
- * @data_end: where in the region the next mask or name goes
+ * @data_end: where in the region the next mask, program or name goes
+ * @mask_room: one bit a table page of the masks that go with objects: it is taken;
+ *	NULL: there was none yet
  */
 struct type_table {
 	u32 count;
 	u64 data_end;
+	u64 *mask_room;
 };
 
+#define GCHEAP_TYPE_WORD_BYTES	8u
+
 void type_table_init(struct type_table *table);
+void type_table_destroy(struct type_table *table);
 
 /**
  * type_check() - validate the numbers of a request to add a type
@@ -49,8 +55,8 @@ u32 type_map_bytes(const struct gcheap_type_add *add);
  * @map: its pointer mask, or the GC program when @add->gc_prog is not 0,
  *	type_map_bytes() long; not read when that is 0
  *
- * A type that was added by a program differs in nothing from one that was added
- * by a mask.
+ * A type that was added by a program differs from one that was added by a mask only
+ * in how long its mask is there, see type_mask_hold().
  *
  * Return: 0; -EINVAL a bad name, mask or program; -ENOSPC no room; -ENOMEM;
  * -EINTR a fatal signal arrived while the program ran.
@@ -60,6 +66,28 @@ int type_add(struct heap *heap, struct gcheap_type_add *add, const char *name,
 
 /* The record of a type, or NULL when there is none of this number. */
 const struct gcheap_type_record *type_find(struct heap *heap, u32 type);
+
+/* The same for type_mask.c, which writes to it. */
+struct gcheap_type_record *type_record(struct heap *heap, u32 type);
+
+/* Copy from and to TYPES, where the table pages have been made. */
+void type_data_read(struct heap *heap, u64 offset, void *to, u64 bytes);
+void type_data_write(struct heap *heap, u64 offset, const void *from, u64 bytes);
+
+/**
+ * type_mask_hold() - have the mask of a type's objects for one more
+ * @heap: the heap
+ * @type: any type, or 0
+ *
+ * Does nothing for types whose mask is always there.
+ *
+ * Return: 0; -ENOMEM; -ENOSPC there is no room but that of other types' masks;
+ * -EINTR a fatal signal arrived.
+ */
+int type_mask_hold(struct heap *heap, u32 type);
+
+/* The object is gone, or was not to be had. */
+void type_mask_drop(struct heap *heap, u32 type);
 
 /**
  * type_tiled_mask() - the pointer mask of a slot full of elements

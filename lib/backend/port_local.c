@@ -47,6 +47,16 @@ void *port_table_page(struct heap *heap, enum gcheap_region region, u64 offset)
 	return (char *)local->backend.regions[region] + offset;
 }
 
+void port_table_page_free(struct heap *heap, enum gcheap_region region, u64 offset)
+{
+	struct local_backend *local = local_of_heap(heap);
+
+	bit_clear_first(local->table_pages[region], offset / PORT_TABLE_PAGE_BYTES);
+	madvise((char *)local->backend.regions[region] + offset, PORT_TABLE_PAGE_BYTES,
+		MADV_DONTNEED);
+	heap->counters.table_bytes -= PORT_TABLE_PAGE_BYTES;
+}
+
 static char *heap_memory(const struct local_backend *local, u32 page)
 {
 	return (char *)local->backend.regions[GCHEAP_REGION_HEAP] +

@@ -192,8 +192,9 @@ static inline void gcheap_safepoint(struct gcheap_thread *thread)
  * to 127 emits the n bits packed in the bytes after it, 128 + n repeats the last n
  * bits as often as the varint after it says, and 128 the same with n a varint too.
  * It emits @ptr_bytes / 8 bits, no more and no fewer: where the array's last
- * element ends in scalars that the program covers, so does @ptr_bytes. It is run
- * once, when the type is registered, and costs nothing later. See gcheap(3).
+ * element ends in scalars that the program covers, so does @ptr_bytes. It is checked
+ * when the type is registered. Its bits are made then; those of more than 32 KiB of
+ * pointers, with the type's first object, and go with the last. See gcheap(3).
  */
 struct gcheap_type_desc {
 	const char *name;

@@ -17,8 +17,12 @@
  *	element of up to 64 words	the mask again and again, a group at a time
  *	larger, one			the type's mask, a group for each of its words
  *	larger, several			the same for each, shifted to where it begins
+ *
+ * A large object of a type by GC program has no mask to copy: the program is unrolled
+ * straight into the bits of the first element, and the others copy those.
  */
 #include "bitmap.h"
+#include "program.h"
 #include "size_class.h"
 
 /* Words of @bytes of elements up to the last one that may hold a pointer. */
@@ -156,23 +160,48 @@ static void write_repeated(struct writer *writer, uint64_t mask, uint32_t elemen
 	}
 }
 
+/* One element of more than 64 words, of a mask whose words are @stride apart. */
+static void write_element(struct writer *writer, const uint64_t *mask, uint32_t stride,
+			  uint64_t words)
+{
+	for (; words >= 64; words -= 64, mask += stride)
+		writer_add(writer, *mask, 64);
+	if (words)
+		writer_add(writer, *mask & bitmap_ones(words), (uint32_t)words);
+}
+
 /* Elements of more than 64 words, each by the type's whole mask. */
 static void write_larger(struct writer *writer, const uint64_t *mask,
 			 const struct gcheap_type_record *record, uint64_t count)
 {
 	uint64_t words = record->ptr_bytes / 8;
-	uint64_t tail = record->bytes / 8 - words;
-	uint64_t i;
 
 	for (;;) {
-		for (i = 0; i < words / 64; i++)
-			writer_add(writer, mask[i], 64);
-		if (words % 64)
-			writer_add(writer, mask[i] & bitmap_ones(words % 64),
-				   (uint32_t)(words % 64));
+		write_element(writer, mask, 1, words);
 		if (!--count)
 			return;
-		writer_add_zeros(writer, tail);
+		writer_add_zeros(writer, record->bytes / 8 - words);
+	}
+}
+
+/* The first element of a large object, by its program: it begins with a group. */
+static void write_program(struct writer *writer, const struct view *view,
+			  const struct gcheap_type_record *record, uint64_t count)
+{
+	uint64_t words = record->ptr_bytes / 8;
+	uint64_t *first = writer->group;
+	uint64_t i;
+
+	program_unroll(view, record, first, 2);
+	for (i = 0; i < words / 64; i++)
+		first[2 * i + 1] = ~0ull;
+	/* The writer goes on behind it, perhaps in its last group. */
+	writer->group += 2 * i;
+	writer->filled = words % 64;
+	writer->bits = writer->filled ? writer->group[0] : 0;
+	while (--count) {
+		writer_add_zeros(writer, record->bytes / 8 - words);
+		write_element(writer, first, 2, words);
 	}
 }
 
@@ -181,12 +210,15 @@ static void write_large(const struct view *view, uint64_t offset,
 			const struct gcheap_type_record *record, uint64_t bytes, uint64_t room)
 {
 	struct writer writer = writer_begin(view, offset);
+	uint64_t count = bytes / record->bytes;
 
 	if (record->bytes <= BITMAP_GROUP_BYTES)
 		write_repeated(&writer, record->mask_word, (uint32_t)(record->bytes / 8),
 			       scan_words(record, bytes));
+	else if (record->program_bytes)
+		write_program(&writer, view, record, count);
 	else
-		write_larger(&writer, view_type_mask(view, record), record, bytes / record->bytes);
+		write_larger(&writer, view_type_mask(view, record), record, count);
 	writer_end(&writer, scan_words(record, bytes) < room / 8);
 }
 

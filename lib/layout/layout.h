@@ -192,6 +192,7 @@ static inline uint64_t typed_pointers_tile(uint64_t mask, uint64_t element, uint
  *	layout, while the object goes on, the group that @addr begins; else NULL
  * @nwords: length of a type's @words
  * @type: of the elements; NULL where the heap knows a mask alone
+ * @program: where a type's @words should be, but there are none: its GC program
  *
  * All positions are addresses, because typed roots lie outside the heap. As in
  * Go's iterator of the same name, arrays are tiled by their element and nothing
@@ -208,6 +209,7 @@ struct typed_pointers {
 	const uint64_t *words;
 	uint64_t nwords;
 	const struct gcheap_type_record *type;
+	const uint8_t *program;
 };
 
 /**
@@ -233,6 +235,12 @@ struct typed_pointers typed_pointers_of(const struct view *view, const struct sl
 struct typed_pointers typed_pointers_of_type(const struct view *view,
 					     const struct gcheap_type_record *type,
 					     uint64_t origin, uint64_t start, uint64_t end);
+
+/* The same with a mask of the caller's; NULL: the type's program is asked. */
+struct typed_pointers typed_pointers_of_mask(const struct view *view,
+					     const struct gcheap_type_record *type,
+					     const uint64_t *mask, uint64_t origin, uint64_t start,
+					     uint64_t end);
 
 /* The slow step: load the next mask word or element; false at the end. */
 bool typed_pointers_refill(struct typed_pointers *tp);

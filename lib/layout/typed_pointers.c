@@ -4,6 +4,7 @@
  */
 #include "bitmap.h"
 #include "layout.h"
+#include "program.h"
 
 #define MASK_BYTES	512u	/* memory that a 64-bit mask speaks of */
 
@@ -20,6 +21,14 @@ static void clip(struct typed_pointers *tp)
 
 	if (words < 64)
 		tp->mask &= (1ull << words) - 1;
+}
+
+/* A word of the mask of a type with more than 64 pointer words. */
+static uint64_t type_mask_word(const struct typed_pointers *tp, uint64_t word)
+{
+	if (__builtin_expect(!tp->words, 0))
+		return program_word(tp->program, tp->type, word);
+	return tp->words[word];
 }
 
 /* ---- the BITMAP layout ------------------------------------------------------- */
@@ -112,7 +121,7 @@ bool typed_pointers_refill(struct typed_pointers *tp)
 
 		if (word < tp->nwords) {
 			tp->addr += MASK_BYTES;
-			tp->mask = tp->words[word];
+			tp->mask = type_mask_word(tp, word);
 		} else {
 			tp->elem += tp->step;
 			tp->addr = tp->elem;
@@ -141,7 +150,7 @@ static void seek(struct typed_pointers *tp, uint64_t start)
 	word = in / MASK_BYTES;
 	if (word < tp->nwords) {
 		tp->addr = tp->elem + word * MASK_BYTES;
-		tp->mask = mask_from(tp->words[word], in % MASK_BYTES);
+		tp->mask = mask_from(type_mask_word(tp, word), in % MASK_BYTES);
 	} else if (tp->nwords) {
 		/* The element's scalar tail: a refill goes to the next one. */
 		tp->addr = tp->elem + (tp->nwords - 1) * MASK_BYTES;
@@ -153,9 +162,10 @@ static void seek(struct typed_pointers *tp, uint64_t start)
 	clip(tp);
 }
 
-struct typed_pointers typed_pointers_of_type(const struct view *view,
+struct typed_pointers typed_pointers_of_mask(const struct view *view,
 					     const struct gcheap_type_record *type,
-					     uint64_t origin, uint64_t start, uint64_t end)
+					     const uint64_t *mask, uint64_t origin, uint64_t start,
+					     uint64_t end)
 {
 	struct typed_pointers tp = {
 		.elem = origin,
@@ -168,10 +178,12 @@ struct typed_pointers typed_pointers_of_type(const struct view *view,
 	if (!type->ptr_bytes)
 		return tp;
 	tp.step = type->bytes;
-	if (type->mask_offset) {
-		tp.words = view_type_mask(view, type);
+	if (type->ptr_bytes > MASK_BYTES) {
+		tp.words = mask;
 		tp.nwords = (type->ptr_bytes / 8 + 63) / 64;
-		tp.tile = tp.words[0];
+		tp.tile = type->mask_word;
+		if (!mask)
+			tp.program = program_code(view, type);
 	} else if (element <= 32) {
 		uint32_t fit = 64u / (uint32_t)element * (uint32_t)element;
 
@@ -182,6 +194,13 @@ struct typed_pointers typed_pointers_of_type(const struct view *view,
 	}
 	seek(&tp, (start + 7) & ~7ull);
 	return tp;
+}
+
+struct typed_pointers typed_pointers_of_type(const struct view *view,
+					     const struct gcheap_type_record *type,
+					     uint64_t origin, uint64_t start, uint64_t end)
+{
+	return typed_pointers_of_mask(view, type, view_type_mask(view, type), origin, start, end);
 }
 
 /* The pointers of a slot of which nothing but a mask is known. */

@@ -417,16 +417,67 @@ static void check_centrals(struct test_heap *th, u64 expected_spans)
 	assert_int_equal(spans, expected_spans);
 }
 
+/* Which types have large objects: how many, by type. */
+static u32 *count_large(struct test_heap *th)
+{
+	u32 *objects = calloc(th->heap.types.count + 1, sizeof(*objects));
+
+	for (u32 page = 0; page < th->heap.heap_pages; page++) {
+		const struct gcheap_span *span = span_at(th, page);
+
+		if ((span->state & GCHEAP_SPAN_STATE_MASK) == GCHEAP_SPAN_LARGE)
+			objects[span->type]++;
+	}
+	return objects;
+}
+
+/* Types by program have their mask while they have objects, and its pages no other. */
+static void check_masks(struct test_heap *th)
+{
+	const u64 pages = (GCHEAP_TYPES_BYTES - GCHEAP_TYPES_MASKS) / PORT_TABLE_PAGE_BYTES;
+	const u64 *room = th->heap.types.mask_room;
+	u32 *objects = count_large(th);
+	u64 used = 0, taken = 0;
+
+	for (u32 type = 1; type <= th->heap.types.count; type++) {
+		const struct gcheap_type_record *record = type_find(&th->heap, type);
+		bool lends = record->program_bytes &&
+			     th->heap.layout != GCHEAP_UAPI_LAYOUT_BITMAP;
+		u64 first = (record->mask_offset - GCHEAP_TYPES_MASKS) / PORT_TABLE_PAGE_BYTES;
+		u64 npages = DIV_ROUND_UP(DIV_ROUND_UP(record->ptr_bytes, 512) * 8,
+					  PORT_TABLE_PAGE_BYTES);
+
+		assert_int_equal(record->mask_users, lends ? objects[type] : 0);
+		if (!record->mask_users) {
+			assert_in_range(record->mask_offset, 0, GCHEAP_TYPES_MASKS - 1);
+			continue;
+		}
+		for (u64 at = first; at < first + npages; at++) {
+			assert_in_range(at, 0, pages - 1);
+			assert_true(room[at / 64] >> at % 64 & 1);
+			assert_non_null(test_heap_table(th, GCHEAP_REGION_TYPES,
+							GCHEAP_TYPES_MASKS +
+							at * PORT_TABLE_PAGE_BYTES));
+			used++;
+		}
+	}
+	for (u64 at = 0; room && at < pages / 64; at++)
+		taken += hweight64(room[at]);
+	assert_int_equal(taken, used);
+	free(objects);
+}
+
 static void check_types(struct test_heap *th)
 {
 	const struct type_table *table = &th->heap.types;
 
 	assert_int_equal(th->heap.counters.types, table->count);
-	assert_in_range(table->data_end, GCHEAP_TYPES_DATA, GCHEAP_TYPES_BYTES);
+	assert_in_range(table->data_end, GCHEAP_TYPES_DATA, GCHEAP_TYPES_MASKS);
 	assert_null(type_find(&th->heap, 0));
 	assert_null(type_find(&th->heap, table->count + 1));
 	if (table->count)
 		assert_non_null(type_find(&th->heap, table->count));
+	check_masks(th);
 }
 
 void core_check(struct test_heap *th)

@@ -84,6 +84,17 @@ void *port_table_page(struct heap *heap, enum gcheap_region region, u64 offset)
 	return th->tables[region][index];
 }
 
+void port_table_page_free(struct heap *heap, enum gcheap_region region, u64 offset)
+{
+	struct test_heap *th = (struct test_heap *)heap;
+	void **page = &th->tables[region][offset / PORT_TABLE_PAGE_BYTES];
+
+	assert(region == GCHEAP_REGION_TYPES && offset % PORT_TABLE_PAGE_BYTES == 0 && *page);
+	free(*page);
+	*page = NULL;
+	th->tables_made--;
+}
+
 int port_populate(struct heap *heap, u32 page, u32 npages, bool *needzero)
 {
 	struct test_heap *th = (struct test_heap *)heap;

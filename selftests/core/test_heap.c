@@ -81,7 +81,7 @@ static void test_setup_answers_with_the_length_of_each_region(void **state)
 	assert_int_equal(request.out_region_bytes[GCHEAP_REGION_HEAP], 1ull << 36);
 	assert_int_equal(request.out_region_bytes[GCHEAP_REGION_PAGES], 1ull << 26);
 	assert_int_equal(request.out_region_bytes[GCHEAP_REGION_SPANS], 1ull << 28);
-	assert_int_equal(request.out_region_bytes[GCHEAP_REGION_TYPES], 32ull << 20);
+	assert_int_equal(request.out_region_bytes[GCHEAP_REGION_TYPES], 288ull << 20);
 	assert_int_equal(request.out_region_bytes[GCHEAP_REGION_MARKS],
 			 (2ull << 29) + (2ull << 20));
 	assert_int_equal(request.out_region_bytes[GCHEAP_REGION_CTRL], 4096);

@@ -350,8 +350,9 @@ static void test_a_record_says_what_was_asked_for(void **state)
 	assert_int_equal(record->flags, 0);
 	assert_int_equal(record->mask_word, 0x125);
 	assert_int_equal(record->mask_offset, 0);
-	assert_int_equal(record->reserved[0], 0);
-	assert_int_equal(record->reserved[1], 0);
+	assert_int_equal(record->program_offset, 0);
+	assert_int_equal(record->program_bytes, 0);
+	assert_int_equal(record->mask_users, 0);
 	assert_string_equal(name_of(type), "record");
 }
 

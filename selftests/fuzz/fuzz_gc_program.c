@@ -147,7 +147,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	nwords = DIV_ROUND_UP(start.words, 64);
 	mask = calloc(nwords, 8);
 	program = start;
-	error = gc_program_unroll(&program, mask);
+	error = gc_program_unroll(&program, mask, 1);
 	CHECK(error == (in_order ? 0 : -EINVAL));
 	for (u64 i = 0; in_order && i < nwords * 64; i++)
 		CHECK((mask[i / 64] >> i % 64 & 1) == (i < start.words ? naive.bits[i] : 0));

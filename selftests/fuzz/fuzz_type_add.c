@@ -101,7 +101,11 @@ static void check_type(struct test_heap *th, const struct gcheap_type_add *add, 
 	CHECK(record == type_find(&th->heap, add->out_type));
 	CHECK(record->bytes == add->bytes && record->ptr_bytes == add->ptr_bytes);
 	CHECK(record->align == add->align && !record->flags);
-	CHECK(!record->reserved[0] && !record->reserved[1]);
+	CHECK(!record->program_bytes ==
+	      (!add->gc_prog || add->ptr_bytes <= GCHEAP_TYPE_MASK_KEPT_MAX));
+	CHECK(!record->mask_offset == (words <= 64 || record->program_bytes));
+	/* As the first object would. */
+	CHECK(!type_mask_hold(&th->heap, add->out_type));
 	CHECK(!record->mask_offset == (words <= 64));
 	for (u32 i = 0; i <= add->name_bytes; i++) {
 		const char *byte = types_at(th, record->name_offset + i);
@@ -132,6 +136,8 @@ static void check_type(struct test_heap *th, const struct gcheap_type_add *add, 
 		CHECK(same->mask_word == record->mask_word);
 		CHECK(!same->mask_offset == !record->mask_offset);
 	}
+	type_mask_drop(&th->heap, add->out_type);
+	CHECK(!record->mask_users);
 	free(mask);
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /* TYPE_ADD with GC programs: what they emit, and each way in which one can be wrong. */
+#include <pthread.h>
 #include <time.h>
 
 #include "../kselftest_harness.h"
@@ -72,12 +73,12 @@ TEST_F(programs, of_more_words_have_their_mask_in_the_region)
 
 TEST_F(programs, are_read_no_further_than_their_length)
 {
-	static const __u8 code[] = { 3, 5, 0x83, 0x8d, 0x1a, 0 };
+	static const __u8 code[] = { 3, 5, 0x83, 0x8d, 0x05, 0 };
 	char *at = memory_before_hole(sizeof(code));
 
 	ASSERT_NE(NULL, at);
 	memcpy(at, code, sizeof(code));
-	words_are(3 * (0x0d + 0x1a * 128 + 1));
+	words_are(3 * (0x0d + 0x05 * 128 + 1));
 	self->add.gc_prog = (uintptr_t)at;
 	self->add.gc_prog_bytes = sizeof(code);
 	test_cmd_type();
@@ -134,16 +135,38 @@ TEST_F(programs, make_the_same_types_as_masks)
 	}
 }
 
-TEST_F(programs, of_the_longest_mask_are_run_in_no_time)
+/* ---- masks that go with the objects ------------------------------------------- */
+
+/* 8 MiB of pointers. */
+#define LONG_WORDS	(8ull * MASK_BYTES_MAX / 8)
+
+/* A pointer, a scalar, and so on: longer than is kept. */
+#define long_program() do {						\
+	words_are(LONG_WORDS);						\
+	program_is(2, 1, 0x82, 0xff, 0xff, 0x1f, 0);			\
+} while (0)
+
+static __u64 table_bytes(const struct test_heap *heap)
 {
+	struct gcheap_counters counters;
+
+	return cmd_stats(heap->fd, &counters) ? 0 : counters.table_bytes;
+}
+
+TEST_F(programs, of_the_longest_mask_are_checked_and_run_in_no_time)
+{
+	struct gcheap_alloc_large large;
 	struct timespec start, end;
 	const __u64 *mask;
 	long us;
 
+	heap_close(&self->heap);
+	ASSERT_OK(heap_open(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, 4 * SMALL_RESERVE));
 	words_are(8ull * MASK_BYTES_MAX);
 	program_is(2, 1, 0x82, 0xff, 0xff, 0xff, 0x01, 0);
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	test_cmd_type();
+	test_cmd_alloc_large_flags(GCHEAP_ALLOC_LAZY, 1, 1, &large);
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	us = (end.tv_sec - start.tv_sec) * 1000000 + (end.tv_nsec - start.tv_nsec) / 1000;
 	TH_LOG("64 MiB of pointers in %ld us", us);
@@ -151,7 +174,134 @@ TEST_F(programs, of_the_longest_mask_are_run_in_no_time)
 	mask = type_mask(&self->heap, 1);
 	for (__u32 i = 0; i < MASK_BYTES_MAX / 8; i++)
 		ASSERT_EQ(0x5555555555555555ull, mask[i]);
+	test_cmd_free_large(large.out_page);
+	EXPECT_EQ(0, heap_type(&self->heap, 1)->mask_offset);
 }
+
+TEST_F(programs, of_long_types_have_their_mask_while_there_are_objects)
+{
+	const struct gcheap_type_record *record;
+	struct gcheap_alloc_large first, second;
+	const __u64 *mask;
+	__u64 before;
+
+	long_program();
+	test_cmd_type();
+	record = heap_type(&self->heap, 1);
+	EXPECT_EQ(0x5555555555555555ull, record->mask_word);
+	EXPECT_EQ(self->add.gc_prog_bytes, record->program_bytes);
+	EXPECT_LE(GCHEAP_TYPES_DATA, record->program_offset);
+	EXPECT_EQ(0, memcmp((char *)self->heap.region[GCHEAP_REGION_TYPES] +
+			    record->program_offset, (void *)(uintptr_t)self->add.gc_prog,
+			    record->program_bytes));
+	EXPECT_EQ(0, record->mask_offset);
+	/* So that the heap is as large as it will be. */
+	test_cmd_alloc_large(0, 3 * LONG_WORDS * 8, &first);
+	test_cmd_free_large(first.out_page);
+	before = table_bytes(&self->heap);
+
+	test_cmd_alloc_large(1, 1, &first);
+	EXPECT_EQ(1, record->mask_users);
+	ASSERT_LE(GCHEAP_TYPES_MASKS, record->mask_offset);
+	ASSERT_GT(GCHEAP_TYPES_BYTES, record->mask_offset);
+	EXPECT_EQ(before + MASK_BYTES_MAX / 8, table_bytes(&self->heap));
+	mask = type_mask(&self->heap, 1);
+	for (__u32 i = 0; i < LONG_WORDS / 64; i++)
+		ASSERT_EQ(0x5555555555555555ull, mask[i]);
+	test_cmd_alloc_large(1, 2, &second);
+	EXPECT_EQ(2, record->mask_users);
+	test_cmd_free_large(first.out_page);
+	EXPECT_EQ(0, probe((void *)mask, false, NULL));
+	/* The last one's memory goes, and an access to where it was finds none. */
+	test_cmd_free_large(second.out_page);
+	EXPECT_EQ(0, record->mask_users);
+	EXPECT_EQ(0, record->mask_offset);
+	EXPECT_EQ(SIGBUS, probe((void *)mask, false, NULL));
+	EXPECT_ERR(EFAULT, read_into((char *)mask, 8));
+	EXPECT_EQ(before, table_bytes(&self->heap));
+	/* The next type has it in the same place. */
+	test_cmd_type();
+	test_cmd_alloc_large(2, 1, &first);
+	EXPECT_EQ((void *)mask, (void *)type_mask(&self->heap, 2));
+	EXPECT_EQ(0x5555555555555555ull, mask[LONG_WORDS / 64 - 1]);
+	ASSERT_RIGHT(heap_wrong(&self->heap));
+}
+
+TEST_F(programs, lose_their_mask_with_a_sweep)
+{
+	struct gcheap_alloc_large large;
+
+	long_program();
+	test_cmd_type();
+	test_cmd_alloc_large(1, 1, &large);
+	test_cmd_mark_start(NULL);
+	slot_mark(&self->heap, large.out_page, 0);
+	test_cmd_sweep_start(NULL);
+	EXPECT_EQ(1, heap_type(&self->heap, 1)->mask_users);
+	test_cmd_mark_start(NULL);
+	test_cmd_sweep_start(NULL);
+	EXPECT_EQ(0, heap_type(&self->heap, 1)->mask_users);
+	EXPECT_EQ(0, heap_type(&self->heap, 1)->mask_offset);
+}
+
+TEST_F(programs, have_masks_that_nobody_can_write)
+{
+	struct gcheap_alloc_large large;
+
+	long_program();
+	test_cmd_type();
+	test_cmd_alloc_large(1, 1, &large);
+	EXPECT_EQ(SIGSEGV, probe((void *)type_mask(&self->heap, 1), true, NULL));
+}
+
+/* Readers touch the mask while it comes and goes. */
+static void *read_masks(void *arg)
+{
+	const struct test_heap *heap = arg;
+	const char *masks = (char *)heap->region[GCHEAP_REGION_TYPES] + GCHEAP_TYPES_MASKS;
+
+	for (int i = 0; i < 20000; i++)
+		read_into((char *)masks + i % 32 * 4096, 8);
+	return NULL;
+}
+
+TEST_F(programs, come_and_go_under_readers)
+{
+	struct gcheap_alloc_large large;
+	pthread_t thread;
+
+	long_program();
+	test_cmd_type();
+	ASSERT_EQ(0, pthread_create(&thread, NULL, read_masks, &self->heap));
+	for (int i = 0; i < 300; i++) {
+		test_cmd_alloc_large(1, 1, &large);
+		ASSERT_EQ(0x5555555555555555ull, type_mask(&self->heap, 1)[i * 37 % 1024]);
+		test_cmd_free_large(large.out_page);
+	}
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	ASSERT_RIGHT(heap_wrong(&self->heap));
+}
+
+TEST(programs_of_the_bitmap_layout_have_no_masks)
+{
+	static const __u8 code[] = { 1, 1, 0x81, 0xff, 0xff, 0x03, 0 };
+	struct gcheap_type_add add = {
+		.size = sizeof(add), .bytes = 8 * 65536, .ptr_bytes = 8 * 65536, .align = 8,
+		.gc_prog = (uintptr_t)code, .gc_prog_bytes = sizeof(code),
+	};
+	struct gcheap_alloc_large large;
+	struct test_heap heap;
+
+	ASSERT_OK(heap_open(&heap, GCHEAP_UAPI_LAYOUT_BITMAP, SMALL_RESERVE));
+	EXPECT_OK(cmd_send(heap.fd, GCHEAP_OP_TYPE_ADD, &add));
+	EXPECT_OK(cmd_alloc_large(heap.fd, 1, 1, &large));
+	EXPECT_EQ(0, heap_type(&heap, 1)->mask_offset);
+	EXPECT_EQ(0, heap_type(&heap, 1)->mask_users);
+	EXPECT_OK(cmd_free_large(heap.fd, large.out_page));
+	heap_close(&heap);
+}
+
+/* ---- errors ------------------------------------------------------------------- */
 
 TEST_F(programs, test_err_with_a_mask)
 {

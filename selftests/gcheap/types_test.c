@@ -60,10 +60,11 @@ TEST_F(types, have_a_record)
 	EXPECT_EQ(0, record->mask_offset);
 	EXPECT_EQ(16, record->align);
 	EXPECT_EQ(0, record->flags);
-	EXPECT_EQ(0, record->reserved[0]);
-	EXPECT_EQ(0, record->reserved[1]);
+	EXPECT_EQ(0, record->program_offset);
+	EXPECT_EQ(0, record->program_bytes);
+	EXPECT_EQ(0, record->mask_users);
 	EXPECT_LE(GCHEAP_TYPES_DATA, record->name_offset);
-	EXPECT_GT(GCHEAP_TYPES_BYTES, record->name_offset);
+	EXPECT_GT(GCHEAP_TYPES_MASKS, record->name_offset);
 	EXPECT_STREQ("cons", type_name(&self->heap, self->add.out_type));
 }
 
@@ -426,7 +427,7 @@ TEST_F_TIMEOUT(types, test_err_table_full, 60)
 
 TEST_F(types, test_err_no_room_for_masks)
 {
-	const __u64 room = GCHEAP_TYPES_BYTES - GCHEAP_TYPES_DATA;
+	const __u64 room = GCHEAP_TYPES_MASKS - GCHEAP_TYPES_DATA;
 	char *mask = mmap(NULL, MASK_BYTES_MAX, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	__u32 n = 0;

@@ -239,11 +239,18 @@ struct gcheap_span {
  * @mask_word: the first 64 words' pointer mask
  * @mask_offset: where in the region the whole mask stands, one bit a word, in
  *	little-endian 64-bit words, the last one padded with zeros; 0: the type
- *	has at most 64 pointer words, and @mask_word is all
+ *	has at most 64 pointer words, and @mask_word is all, or @program_bytes is
+ *	not 0 and the type has no object
  * @name_offset: where in the region the name stands, ended by a zero byte
  * @align: alignment in bytes, a power of two
  * @flags: none yet
- * @reserved: zero
+ * @program_offset: where in the region the GC program stands, if @program_bytes is
+ *	not 0
+ * @program_bytes: its length; 0: the mask stands in the region for ever, or in
+ *	@mask_word. A type by program with a @ptr_bytes over
+ *	GCHEAP_TYPE_MASK_KEPT_MAX has its mask there only while it has objects, all
+ *	of them large, and not at all in a heap of GCHEAP_UAPI_LAYOUT_BITMAP
+ * @mask_users: how many objects it stands there for
  *
  * The record of type t stands at t * sizeof(struct gcheap_type_record).
  */
@@ -255,11 +262,17 @@ struct gcheap_type_record {
 	__u64 name_offset;
 	__u32 align;
 	__u32 flags;
-	__u64 reserved[2];
+	__u64 program_offset;
+	__u32 program_bytes;
+	__u32 mask_users;
 };
 
-#define GCHEAP_TYPES_DATA	((__u64)GCHEAP_TYPES_MAX * 64) /* masks and names */
-#define GCHEAP_TYPES_BYTES	(32ull << 20)
+#define GCHEAP_TYPE_MASK_KEPT_MAX	32768u	/* no small object is larger */
+
+/* The parts of the region behind the records. */
+#define GCHEAP_TYPES_DATA	((__u64)GCHEAP_TYPES_MAX * 64) /* masks, programs, names */
+#define GCHEAP_TYPES_MASKS	(32ull << 20)	/* masks that go with the last object */
+#define GCHEAP_TYPES_BYTES	(GCHEAP_TYPES_MASKS + (256ull << 20))
 
 /* ---- MARKS ------------------------------------------------------------------ */
 
@@ -569,8 +582,10 @@ struct gcheap_setup {
  * n and c after the first byte are varints: seven bits a byte, the lowest first,
  * the top bit set in all bytes but the last, in as few bytes as it takes. No
  * repeat is of 0 bits, or of more than have been emitted. All together are
- * @ptr_bytes / 8 bits. The program is run once, here: the type is the same as one
- * with @ptr_mask.
+ * @ptr_bytes / 8 bits. The program is checked here, and run once: here, or with a
+ * @ptr_bytes over GCHEAP_TYPE_MASK_KEPT_MAX for the first object, whose ALLOC_LARGE
+ * makes the mask, which goes with the last object. In all else the type is the same
+ * as one with @ptr_mask.
  *
  * Errors: ERANGE @ptr_bytes over @bytes; EFBIG @ptr_bytes of more words than a
  * mask may have bits (8 Mi); EDOM bits of @ptr_mask beyond @ptr_bytes; ENOTUNIQ
@@ -681,7 +696,8 @@ struct gcheap_refill {
  * @out_flags: GCHEAP_GRANT_NEEDZERO
  * @out_reserved: zero
  *
- * The object's alloc bit is set.
+ * The object's alloc bit is set. If it is the first of a type whose mask goes with
+ * its objects, the mask is made: ENOMEM may be for that, too.
  *
  * Errors: EINVAL no such type, or @count is 0; EOVERFLOW @count elements are
  * more bytes than any heap has.
