@@ -213,6 +213,64 @@ static void test_random_ranges_of_objects(void **state)
 	}
 }
 
+/* By type: both, the destination alone, the source alone; the last element may be cut. */
+static void test_random_ranges_of_elements(void **state)
+{
+	struct arrays *a = *state;
+	uint64_t random = 4711;
+	int i;
+
+	for (i = 0; i < 3000; i++) {
+		size_t to = random_next(&random) % ELEMENTS;
+		size_t from = random_next(&random) % ELEMENTS;
+		size_t room = ELEMENTS - (to > from ? to : from);
+		size_t words = 1 + random_next(&random) % (room * ELEMENT_WORDS);
+		const uint64_t *dst = a->dst + to * ELEMENT_WORDS;
+		const uint64_t *src = (i % 2 ? a->src : a->outside) + from * ELEMENT_WORDS;
+
+		if (i % 5 && words > 60)
+			words = 1 + words % 60;
+		if (i % 3 == 1)
+			dst = NULL;
+		if (i % 3 == 2)
+			src = NULL;
+		barrier_bulk(&a->fixture.heap->view, &buffer, record_of(a), dst, src, words * 8);
+		assert_seen(dst, src, 0, words);
+	}
+}
+
+/* Elements of more words than a mask has bits, as a copy of many of them goes. */
+static void test_large_elements(void **state)
+{
+	struct arrays *a = *state;
+	uint8_t mask[100 / 8 + 1];
+	struct gcheap_type_desc desc = {
+		.name = "large", .size = 100 * 8, .align = 8, .ptr_bytes = 99 * 8,
+		.ptr_mask = mask,
+	};
+	size_t word, seen_now, words;
+	gcheap_type type;
+
+	memset(mask, 0x11, sizeof(mask));
+	mask[96 / 8] = 0x05;
+	assert_int_equal(gcheap_type_register(a->fixture.heap, &desc, &type), 0);
+	for (words = 1; words < 350; words += 7) {
+		barrier_bulk(&a->fixture.heap->view, &buffer, heap_type(a->fixture.heap, type),
+			     a->dst, NULL, words * 8);
+		barrier_flush(&buffer);
+		seen_now = 0;
+		for (word = 0; word < words; word++) {
+			size_t in = word % 100;
+
+			if (mask[in / 8] >> in % 8 & 1 && in_heap(&a->dst[word]))
+				assert_int_equal(seen[seen_now++], a->dst[word]);
+		}
+		assert_int_equal(seen_now, seen_count);
+		seen_count = 0;
+	}
+	flushes = 0;
+}
+
 static void test_an_address_in_no_object_tells_nothing(void **state)
 {
 	struct arrays *a = *state;
@@ -330,6 +388,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_type_without_pointers_tells_nothing, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_random_ranges_of_objects, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_random_ranges_of_elements, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_large_elements, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_an_address_in_no_object_tells_nothing, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_random_ranges_of_a_bitmap, setup, teardown),

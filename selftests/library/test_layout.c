@@ -6,6 +6,9 @@
  *
  * Environment: GCHEAP_SEED repeats a run, GCHEAP_ROUNDS changes its length.
  */
+#include <pthread.h>
+#include <sched.h>
+
 #include "shape.h"
 #if UNDER_ASAN
 /* Only there are the library's own functions to be had. */
@@ -242,6 +245,120 @@ static void test_fast_forward_skips_what_it_says(void **state)
 	free(memory);
 }
 
+/* ---- publication --------------------------------------------------------------- */
+
+#define PUBLISHED	100000u
+
+/* Types of a size that the two threads know, by number. */
+static const uint64_t masks[] = { 0x01, 0x7f, 0x55, 0x3c };
+
+/**
+ * struct published - what one thread tells another
+ * @heap: the heap of both
+ * @object: the last object's address, and above it the number of its type
+ * @seen: how many different ones the reader has looked at
+ * @wrong: how many of them were not as their type says, or not zero
+ * @done: the writer has made all
+ */
+struct published {
+	struct gcheap *heap;
+	uint64_t object;
+	unsigned int seen;
+	unsigned int wrong;
+	bool done;
+};
+
+static bool is_complete(const struct gcheap *heap, uint64_t address, uint64_t mask)
+{
+	const uint64_t *words = (const uint64_t *)(uintptr_t)address;
+	struct typed_pointers tp;
+	uint64_t found = 0, at;
+	struct slot slot;
+	int w;
+
+	if (!view_slot(&heap->view, view_offset(&heap->view, words), &slot))
+		return false;
+	tp = typed_pointers_of(&heap->view, &slot, address, address + 64);
+	while ((at = typed_pointers_next(&tp)))
+		found |= 1ull << (at - address) / 8;
+	for (w = 0; w < 8; w++) {
+		if (words[w])
+			return false;
+	}
+	return found == mask;
+}
+
+static void *reader(void *arg)
+{
+	struct published *shared = arg;
+	uint64_t last = 0;
+
+	while (!__atomic_load_n(&shared->done, __ATOMIC_RELAXED)) {
+		uint64_t object = __atomic_load_n(&shared->object, __ATOMIC_RELAXED);
+
+		if (object == last)
+			continue;
+		last = object;
+		shared->wrong += !is_complete(shared->heap, object & ((1ull << 48) - 1),
+					      masks[object >> 48]);
+		__atomic_store_n(&shared->seen, shared->seen + 1, __ATOMIC_RELAXED);
+	}
+	return NULL;
+}
+
+/* Slots that had other types before, which a thread beside reads as they are made. */
+static void publish(enum gcheap_layout layout, size_t bytes)
+{
+	struct published shared = { 0 };
+	unsigned int seen = 0;
+	gcheap_type types[ARRAY_SIZE(masks)];
+	pthread_t thread;
+	struct fixture f;
+	size_t i;
+
+	fixture_open_layout(&f, layout);
+	shared.heap = f.heap;
+	for (i = 0; i < ARRAY_SIZE(masks); i++)
+		types[i] = type_with_mask(f.heap, bytes, 8, masks[i]);
+	for (i = 0; i < PUBLISHED; i++) {
+		void *object = gcheap_new(f.thread, types[i % 3]);
+
+		assert_non_null(object);
+		memset(object, 0x5a, bytes);
+	}
+	assert_int_equal(live_after_collect(&f), 0);
+	shared.object = (uintptr_t)gcheap_new(f.thread, types[0]);
+	assert_int_equal(pthread_create(&thread, NULL, reader, &shared), 0);
+	for (i = 0; i < PUBLISHED; i++) {
+		uint64_t type = i % ARRAY_SIZE(masks);
+		void *object = gcheap_new(f.thread, types[type]);
+
+		assert_non_null(object);
+		__atomic_store_n(&shared.object, (uintptr_t)object | type << 48, __ATOMIC_RELAXED);
+		/* On a busy machine the reader must have its turns. */
+		while (i % 1000 == 0 && seen == __atomic_load_n(&shared.seen, __ATOMIC_RELAXED))
+			sched_yield();
+		seen = __atomic_load_n(&shared.seen, __ATOMIC_RELAXED);
+	}
+	__atomic_store_n(&shared.done, true, __ATOMIC_RELAXED);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	print_message("# %u objects of %zu bytes were looked at\n", shared.seen, bytes);
+	assert_true(shared.seen >= PUBLISHED / 1000);
+	assert_int_equal(shared.wrong, 0);
+	fixture_close(&f);
+}
+
+static void test_who_sees_an_object_sees_its_type(void **state)
+{
+	size_t i;
+
+	(void)state;
+	in_each_layout(i) {
+		publish(test_layouts[i].layout, 64);
+		publish(test_layouts[i].layout, 1000);
+	}
+}
+
 static void test_a_size_class_is_the_smallest_that_keeps_the_alignment(void **state)
 {
 	uint64_t bytes, align;
@@ -273,6 +390,7 @@ int main(void)
 		cmocka_unit_test(test_err_pointer_mask),
 #if UNDER_ASAN
 		cmocka_unit_test(test_fast_forward_skips_what_it_says),
+		cmocka_unit_test(test_who_sees_an_object_sees_its_type),
 		cmocka_unit_test(test_a_size_class_is_the_smallest_that_keeps_the_alignment),
 #endif
 	};
