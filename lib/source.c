@@ -38,7 +38,7 @@ static struct cache_key source_key(const struct gcheap *heap, gcheap_type type,
 				   bool shared)
 {
 	struct cache_key key = {
-		.size_class = (uint16_t)size_class,
+		.size_class = (uint8_t)size_class,
 		.noscan = !record->ptr_bytes,
 	};
 
@@ -150,17 +150,18 @@ struct source *source_of_array(struct thread *thread, gcheap_type type,
 			       const struct gcheap_type_record *record, uint32_t size_class)
 {
 	struct source_memo *memo = &thread->memos[(type * 31 + size_class) % THREAD_MEMOS];
-	struct source *source;
+	struct source *source = memo->source;
 
-	if (memo->type == type && memo->size_class == size_class)
-		return memo->source;
-	source = source_get(thread, type, record, size_class);
-	if (!source)
-		return NULL;
+	if (memo->type != type || memo->size_class != size_class) {
+		source = source_get(thread, type, record, size_class);
+		if (!source)
+			return NULL;
+		*memo = (struct source_memo) { type, size_class, source };
+	}
+	/* A new one, or one that a flush took the cache from. */
 	if (!source->is_mixed && !source->cache &&
 	    !source_own(thread, source, refill_type(thread->heap, type, record)))
 		return NULL;
-	*memo = (struct source_memo) { type, size_class, source };
 	return source;
 }
 

@@ -126,6 +126,28 @@ static void test_a_type_that_stays_busy_keeps_its_spans(void **state)
 	fixture_close(&f);
 }
 
+static void test_spans_of_one_slot_come_again_after_a_time_without(void **state)
+{
+	struct fixture f;
+	gcheap_type single, element;
+	int i;
+
+	(void)state;
+	fixture_open_layout(&f, GCHEAP_LAYOUT_SPAN);
+	single = type_with_mask(f.heap, 8192, 8, 1);
+	element = type_with_mask(f.heap, 64, 8, 1);
+	for (i = 0; i < 5; i++) {
+		assert_int_equal(kind_of(&f, new_object(&f, single)), GCHEAP_KIND_TYPE);
+		assert_int_equal(kind_of(&f, gcheap_new_array(f.thread, element, 128)),
+				 GCHEAP_KIND_TYPE);
+		live_after_collect(&f);
+		if (i % 2)
+			live_after_collect(&f);
+	}
+	assert_int_equal(gcheap_verify(f.heap), 0);
+	fixture_close(&f);
+}
+
 /* Memory of the thread's caches and sources. */
 static uint64_t library_memory(const struct fixture *f)
 {
@@ -283,6 +305,7 @@ int main(void)
 		cmocka_unit_test(test_arrays_have_mixed_spans_until_there_are_many),
 		cmocka_unit_test(test_a_type_that_is_busy_no_more_goes_back_to_mixed_spans),
 		cmocka_unit_test(test_a_type_that_stays_busy_keeps_its_spans),
+		cmocka_unit_test(test_spans_of_one_slot_come_again_after_a_time_without),
 		cmocka_unit_test(test_thousands_of_types_need_few_more_pages_than_one),
 		cmocka_unit_test(test_caches_of_types_that_were_busy_are_used_again),
 		cmocka_unit_test(test_lists_through_both_kinds_of_spans_survive),
