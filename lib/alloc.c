@@ -187,6 +187,17 @@ static int types_grow(struct thread *thread)
 	return 0;
 }
 
+/* A tiny object; @entry: the inline functions' way to its cache. */
+static void *new_tiny(struct thread *thread, uint64_t bytes, struct gcheap_cache_ **entry)
+{
+	struct cache *cache = cache_get_tiny(thread, bytes);
+
+	if (!cache)
+		return tables_failed();
+	*entry = &cache->fast;
+	return object_from_cache(thread, cache, 0, bytes);
+}
+
 /* The first object of a type on this thread, and every object of a large type. */
 static NOINLINE void *new_first(struct thread *thread, gcheap_type type)
 {
@@ -204,6 +215,8 @@ static NOINLINE void *new_first(struct thread *thread, gcheap_type type)
 		return object_large(thread, type, 1, record->bytes);
 	if (type >= thread->fast.type_count && types_grow(thread))
 		return tables_failed();
+	if (!record->ptr_bytes && cache_is_tiny(thread->heap, record->bytes))
+		return new_tiny(thread, record->bytes, &thread->fast.types[type]);
 	source = source_of_type(thread, type, record, size_class);
 	if (!source)
 		return tables_failed();
@@ -244,6 +257,8 @@ void *gcheap_new_array_slow_(struct gcheap_thread *fast, gcheap_type type, size_
 	if (__builtin_mul_overflow(record->bytes, (uint64_t)n, &bytes))
 		return error_null(-ENOMEM, "%zu elements of %llu bytes are more than any heap has",
 				  n, (unsigned long long)record->bytes);
+	if (!record->ptr_bytes && cache_is_tiny(thread->heap, bytes))
+		return gcheap_new_leaf_slow_(fast, bytes);
 	size_class = layout_size_class(thread->heap, record, bytes, false);
 	if (!size_class)
 		return object_large(thread, type, n, bytes);
@@ -270,6 +285,8 @@ static NOINLINE void *leaf_first(struct thread *thread, size_t bytes)
 		return thread_failed(thread);
 	if (!bytes)
 		return error_null(-EINVAL, "a leaf of 0 bytes: ask for one at least");
+	if (cache_is_tiny(thread->heap, bytes))
+		return new_tiny(thread, bytes, &thread->fast.leaves[gcheap_leaf_entry_(bytes)]);
 	size_class = layout_size_class_plain(bytes, 16);
 	if (!size_class)
 		return object_large(thread, 0, bytes, bytes);
@@ -280,18 +297,18 @@ static NOINLINE void *leaf_first(struct thread *thread, size_t bytes)
 			return tables_failed();
 		thread->noscan_caches[size_class] = cache;
 	}
-	if ((bytes + 15) / 16 < GCHEAP_LEAF_STEPS_)
-		thread->fast.leaves[(bytes + 15) / 16] = &cache->fast;
+	if (gcheap_leaf_entry_(bytes) < GCHEAP_LEAVES_)
+		thread->fast.leaves[gcheap_leaf_entry_(bytes)] = &cache->fast;
 	return object_from_cache(thread, cache, 0, bytes);
 }
 
 void *gcheap_new_leaf_slow_(struct gcheap_thread *fast, size_t bytes)
 {
 	struct thread *thread = (struct thread *)fast;
-	size_t step = (bytes + 15) / 16;
+	size_t entry = gcheap_leaf_entry_(bytes);
 
-	if (LIKELY(thread && step < GCHEAP_LEAF_STEPS_)) {
-		struct gcheap_cache_ *cache = fast->leaves[step];
+	if (LIKELY(thread && entry < GCHEAP_LEAVES_)) {
+		struct gcheap_cache_ *cache = fast->leaves[entry];
 
 		if (LIKELY(cache != &thread_no_slots))
 			return object_from_cache(thread, (struct cache *)cache, 0, bytes);

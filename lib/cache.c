@@ -120,7 +120,7 @@ struct cache *cache_get(struct thread *thread, const struct cache_key *key, gche
 	cache = pattern ? cache_alloc(thread) : NULL;
 	if (!cache)
 		return NULL;
-	cache->fast.slot_bytes = size_class_bytes[key->size_class];
+	cache->fast.slot_bytes = size_class_bytes[key->size_class] >> key->cell_shift;
 	cache->type = type;
 	cache->key = *key;
 	cache->slot_bits = pattern;
@@ -134,8 +134,17 @@ struct cache *cache_get(struct thread *thread, const struct cache_key *key, gche
 
 struct cache *cache_get_plain(struct thread *thread, uint32_t size_class)
 {
-	struct cache_key key = { .size_class = (uint16_t)size_class, .noscan = 1 };
+	struct cache_key key = { .size_class = (uint8_t)size_class, .noscan = 1 };
 
+	return cache_get(thread, &key, 0);
+}
+
+struct cache *cache_get_tiny(struct thread *thread, uint64_t bytes)
+{
+	struct cache_key key = { .size_class = SIZE_CLASS_MIN, .cell_shift = 1, .noscan = 1 };
+
+	while (size_class_bytes[SIZE_CLASS_MIN] >> (key.cell_shift + 1) >= bytes)
+		key.cell_shift++;
 	return cache_get(thread, &key, 0);
 }
 
@@ -162,6 +171,41 @@ static uint64_t *span_alloc_bits(const struct gcheap *heap, uint32_t page)
 	return view_alloc_bits(&heap->view) + (size_t)page * 8;
 }
 
+/*
+ * The free cells of the slots from @first on, zeroed if need be. A window of cells
+ * begins with a slot, and has at most 32.
+ */
+static uint64_t load_cells(const struct cache *cache, const uint64_t *bits, uint32_t first,
+			   char *window)
+{
+	uint32_t cells = 1u << cache->key.cell_shift;
+	uint32_t slots = WINDOW_SLOTS >> cache->key.cell_shift;
+	uint64_t used = cache->span_is_empty ? 0 : bits[first / 64] >> first % 64;
+	uint64_t free = 0;
+	uint32_t i;
+
+	for (i = 0; i < slots; i++) {
+		if (used >> i & 1)
+			continue;
+		free |= window_ones(cells) << i * cells;
+		if (cache->zero_windows)
+			memset(window + (size_t)i * 16, 0, 16);
+	}
+	return free;
+}
+
+/* The slots of which a cell is used. */
+static uint64_t cells_to_slots(uint64_t cells, uint32_t cell_shift)
+{
+	uint32_t each = 1u << cell_shift;
+	uint64_t slots = 0;
+	uint32_t i;
+
+	for (i = 0; cells; i++, cells >>= each)
+		slots |= (uint64_t)((cells & window_ones(each)) != 0) << i;
+	return slots;
+}
+
 static void cache_close_window(struct cache *cache)
 {
 	cache->taken += cache->window_free;
@@ -181,17 +225,18 @@ static void cache_next_window(struct thread *thread, struct cache *cache)
 	cache_close_window(cache);
 	if (count > WINDOW_SLOTS)
 		count = WINDOW_SLOTS;
-	free = window_ones(count);
-	cache->window_free = count;
-	if (!cache->span_is_empty) {
-		free &= ~window_load(span_alloc_bits(heap, cache->span), cache->fast.slot_bytes,
-				     first, count);
-		cache->window_free = (uint32_t)__builtin_popcountll(free);
-	}
-	cache->window_slot = first;
-	cache->next_slot = first + count;
 	cache->fast.window = heap->view.base + ((size_t)cache->span << GCHEAP_PAGE_SHIFT) +
 			     (size_t)first * cache->fast.slot_bytes;
+	free = window_ones(count);
+	if (cache->key.cell_shift)
+		free = load_cells(cache, span_alloc_bits(heap, cache->span),
+				  first >> cache->key.cell_shift, cache->fast.window);
+	else if (!cache->span_is_empty)
+		free &= ~window_load(span_alloc_bits(heap, cache->span), cache->fast.slot_bytes,
+				     first, count);
+	cache->window_free = (uint32_t)__builtin_popcountll(free);
+	cache->window_slot = first;
+	cache->next_slot = first + count;
 	cache->fast.free = free;
 }
 
@@ -200,12 +245,13 @@ static void cache_begin_span(struct cache *cache)
 	const struct gcheap_grant *grant = &cache->stock[cache->stock_next++];
 
 	cache->span = grant->page;
-	cache->slots = grant->slots;
+	cache->slots = grant->slots << cache->key.cell_shift;
 	cache->window_slot = 0;
 	cache->next_slot = 0;
 	cache->span_is_empty = grant->free_slots == grant->slots;
-	cache->fast.zero_bytes =
-		grant->flags & GCHEAP_GRANT_NEEDZERO ? cache->fast.slot_bytes : 0;
+	cache->zero_windows = cache->key.cell_shift && grant->flags & GCHEAP_GRANT_NEEDZERO;
+	cache->fast.zero_bytes = grant->flags & GCHEAP_GRANT_NEEDZERO && !cache->zero_windows ?
+				 cache->fast.slot_bytes : 0;
 }
 
 /* The current span is to be returned; its alloc bits become exact. */
@@ -213,14 +259,17 @@ static void cache_end_span(struct thread *thread, struct cache *cache)
 {
 	uint64_t *bits = span_alloc_bits(thread->heap, cache->span);
 	uint64_t unused = cache->fast.free;
+	uint32_t shift = cache->key.cell_shift;
+	uint64_t used = window_ones(cache->next_slot - cache->window_slot) & ~unused;
 
 	cache_close_window(cache);
 	if (cache->next_slot == cache->slots && !unused)
 		window_store_all(bits, cache->slot_bits,
 				 size_class_pages[cache->key.size_class] * 8u);
 	else
-		window_store(bits, cache->slot_bits, cache->fast.slot_bytes, cache->window_slot,
-			     window_ones(cache->next_slot - cache->window_slot) & ~unused);
+		window_store(bits, cache->slot_bits, size_class_bytes[cache->key.size_class],
+			     cache->window_slot >> shift,
+			     shift ? cells_to_slots(used, shift) : used);
 	cache->exhausted[cache->exhausted_count++] = cache->span;
 	cache->span = 0;
 	cache->slots = 0;
@@ -253,7 +302,7 @@ static int cache_send_refill(struct thread *thread, struct cache *cache)
 	cache->stock_next = 0;
 	cache->stock_end = refill.out_granted;
 	for (i = 0; i < refill.out_granted; i++)
-		bytes += (uint64_t)cache->stock[i].free_slots * cache->fast.slot_bytes;
+		bytes += (uint64_t)cache->stock[i].free_slots * size_class_bytes[key->size_class];
 	cache->granted_bytes += bytes;
 	if (cache->want_bytes < CACHE_WANT_MAX)
 		cache->want_bytes = cache->want_bytes * 2 < CACHE_WANT_MAX ?
@@ -406,12 +455,15 @@ bool cache_slot_is_free(struct thread *thread, uint32_t page, uint32_t index)
 	uint32_t bit;
 
 	for (cache = thread->caches; cache; cache = cache->next) {
+		uint32_t first = index << cache->key.cell_shift;
+		uint64_t cells = window_ones(1u << cache->key.cell_shift);
+
 		if (cache->span != page)
 			continue;
-		if (index < cache->window_slot)
+		if (first < cache->window_slot)
 			return false;
-		if (index < cache->next_slot)
-			return cache->fast.free >> (index - cache->window_slot) & 1;
+		if (first < cache->next_slot)
+			return (cache->fast.free >> (first - cache->window_slot) & cells) == cells;
 		break;
 	}
 	/* Not begun, or returned in all but name: the alloc bits are exact. */

@@ -68,6 +68,28 @@ int gcheap_find(struct gcheap *heap, const void *p, struct gcheap_object *out)
 	return 0;
 }
 
+size_t gcheap_roundup(struct gcheap *heap, size_t size, bool noscan)
+{
+	int error = heap_check(heap);
+	uint64_t room;
+
+	if (error) {
+		errno = -error;
+		return 0;
+	}
+	if (size > GCHEAP_RESERVE_MAX)
+		return size;
+	if (noscan && cache_is_tiny(heap, size)) {
+		for (room = 1; room < size; room *= 2)
+			;
+		return room;
+	}
+	room = layout_room(heap, size, noscan);
+	if (!room)
+		room = (size + GCHEAP_PAGE_BYTES - 1) & ~(uint64_t)(GCHEAP_PAGE_BYTES - 1);
+	return size ? room : 0;
+}
+
 int gcheap_pointer_mask(struct gcheap *heap, const void *obj, uint8_t *mask, size_t words)
 {
 	uint64_t start = (uint64_t)(uintptr_t)obj;

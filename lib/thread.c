@@ -55,7 +55,7 @@ int gcheap_thread_attach(struct gcheap *heap, struct gcheap_thread **out)
 	if (!thread)
 		return error_set(-ENOMEM, "out of memory for a thread's tables");
 	thread->heap = heap;
-	for (i = 0; i < GCHEAP_LEAF_STEPS_; i++)
+	for (i = 0; i < GCHEAP_LEAVES_; i++)
 		thread->fast.leaves[i] = &thread_no_slots;
 	error = thread_find_stack(thread);
 	if (error) {

@@ -16,6 +16,11 @@
  *	|                | for @fast.free   |                     |
  *	+----------------+------------------+---------------------+
  *
+ * Tiny objects, of up to 8 bytes without pointers, share slots: their caches hand
+ * out cells of 1, 2, 4 or 8 bytes, of which a slot of 16 has several. All that is said
+ * here of slots goes for cells then; only the alloc bit is the slot's, set when a
+ * cell of it is used, and the mark bit.
+ *
  * The alloc bits of a span are brought up to date when it is exhausted or
  * flushed, not with every object.
  *
@@ -38,6 +43,8 @@
  * @mask: own spans, objects up to 512 bytes: one bit a word of a slot; else 0
  * @type: own spans, larger objects; under GCHEAP_RECORD_TYPES all; else 0
  * @size_class: their class
+ * @cell_shift: each slot is handed out as so many cells, a power of two: for tiny
+ *	objects
  * @noscan: their objects hold no pointers
  * @shared: types share them, and finish() has to write for each object; else they
  *	are of one mask or type, or nothing is known of their objects
@@ -45,7 +52,8 @@
 struct cache_key {
 	uint64_t mask;
 	gcheap_type type;
-	uint16_t size_class;
+	uint8_t size_class;
+	uint8_t cell_shift;
 	uint8_t noscan;
 	uint8_t shared;
 };
@@ -60,6 +68,7 @@ struct cache_key {
  * @window_free: free slots of the window when it was made
  * @taken: objects handed out from earlier windows since the last flush
  * @span_is_empty: no slot of the current span was in use when it was granted
+ * @zero_windows: slots of a window are zeroed when it is made: those with cells
  * @is_idle: it handed out little between the last two flushes
  * @type: for REFILL: a type with this key; 0: of nothing that the heap knows
  * @source: whose own spans these are; NULL: those of sources that have no other way
@@ -84,6 +93,7 @@ struct cache {
 	uint32_t next_slot;
 	uint32_t window_free;
 	bool span_is_empty;
+	bool zero_windows;
 	bool is_idle;
 	uint64_t taken;
 	gcheap_type type;
@@ -223,13 +233,13 @@ void thread_free(struct thread *thread);
 static inline bool cache_key_equal(const struct cache_key *a, const struct cache_key *b)
 {
 	return a->mask == b->mask && a->type == b->type && a->size_class == b->size_class &&
-	       a->noscan == b->noscan && a->shared == b->shared;
+	       a->cell_shift == b->cell_shift && a->noscan == b->noscan && a->shared == b->shared;
 }
 
 static inline uint64_t cache_key_hash(const struct cache_key *key, unsigned int shift)
 {
 	uint64_t sum = key->mask ^ (uint64_t)key->type << 20 ^ (uint64_t)key->size_class << 8 ^
-		       (uint64_t)key->noscan << 1 ^ key->shared;
+		       (uint64_t)key->cell_shift << 2 ^ (uint64_t)key->noscan << 1 ^ key->shared;
 
 	/* Fibonacci hashing: the golden ratio's bits spread the sum's. */
 	return (sum ^ sum >> 32) * 0x9e3779b97f4a7c15 >> (64 - shift);
@@ -247,6 +257,15 @@ struct cache *cache_get(struct thread *thread, const struct cache_key *key, gche
 
 /* The cache of memory of which the heap knows nothing. */
 struct cache *cache_get_plain(struct thread *thread, uint32_t size_class);
+
+/* Whether an object of @bytes, of which the heap knows nothing, shares its slot. */
+static inline bool cache_is_tiny(const struct gcheap *heap, uint64_t bytes)
+{
+	return bytes && bytes <= GCHEAP_TINY_MAX_ && !heap->view.record_types;
+}
+
+/* The cache of such; NULL when out of memory. */
+struct cache *cache_get_tiny(struct thread *thread, uint64_t bytes);
 
 /**
  * cache_fill() - give a cache without free slots a window with some

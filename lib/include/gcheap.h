@@ -15,6 +15,7 @@
 #ifndef GCHEAP_H
 #define GCHEAP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -142,8 +143,10 @@ struct gcheap_cache_ {
 	uint32_t zero_bytes;
 };
 
-/* 16-byte steps of leaf sizes that have an entry in @leaves. */
-#define GCHEAP_LEAF_STEPS_	65
+/* Leaves of up to 8 bytes, which share slots, have an entry in @leaves each. */
+#define GCHEAP_TINY_MAX_	8
+/* Larger ones up to 1024 bytes have one every 16. */
+#define GCHEAP_LEAVES_		(GCHEAP_TINY_MAX_ + 1 + 64)
 
 /*
  * What the inline functions know of a thread. @types has @type_count entries,
@@ -154,7 +157,7 @@ struct gcheap_thread {
 	uint32_t stop;
 	struct gcheap_cache_ **types;
 	struct gcheap_frame_ *frames;
-	struct gcheap_cache_ *leaves[GCHEAP_LEAF_STEPS_];
+	struct gcheap_cache_ *leaves[GCHEAP_LEAVES_];
 };
 
 /**
@@ -239,8 +242,8 @@ GCHEAP_API void *gcheap_new_array_slow_(struct gcheap_thread *thread, gcheap_typ
 GCHEAP_API void *gcheap_new_leaf_slow_(struct gcheap_thread *thread, size_t bytes);
 
 /*
- * The next free slot of a cache that has one, zeroed. Slots are multiples of 8
- * bytes. The memset()s have constant lengths, which compilers turn into stores.
+ * The next free slot of a cache that has one, zeroed. Slots that it has to zero are
+ * multiples of 8 bytes. The memset()s have constant lengths, which compilers turn into stores.
  */
 static inline void *gcheap_cache_next_(struct gcheap_cache_ *cache, uint64_t free)
 {
@@ -294,13 +297,23 @@ static inline void *gcheap_new_array(struct gcheap_thread *thread, gcheap_type t
 	return n == 1 ? gcheap_new(thread, type) : gcheap_new_array_slow_(thread, type, n);
 }
 
-/* Allocate memory without pointers, aligned to 16; @bytes is not 0. As gcheap_new(). */
+/* The number of a leaf's entry; GCHEAP_LEAVES_ or more: it has none. */
+static inline size_t gcheap_leaf_entry_(size_t bytes)
+{
+	return bytes > GCHEAP_TINY_MAX_ ? (bytes - 1) / 16 + GCHEAP_TINY_MAX_ + 1 : bytes;
+}
+
+/*
+ * Allocate memory without pointers; @bytes is not 0. Aligned to 16; up to 8 bytes to
+ * the next power of two, because these share slots: gcheap_find() tells of the slot.
+ * As gcheap_new().
+ */
 static inline void *gcheap_new_leaf(struct gcheap_thread *thread, size_t bytes)
 {
-	size_t step = (bytes + 15) / 16;
+	size_t entry = gcheap_leaf_entry_(bytes);
 
-	if (GCHEAP_LIKELY_(thread && step < GCHEAP_LEAF_STEPS_)) {
-		struct gcheap_cache_ *cache = thread->leaves[step];
+	if (GCHEAP_LIKELY_(thread && entry < GCHEAP_LEAVES_)) {
+		struct gcheap_cache_ *cache = thread->leaves[entry];
 		uint64_t free = cache->free;
 
 		if (GCHEAP_LIKELY_(free))
@@ -389,8 +402,28 @@ struct gcheap_object {
 #define GCHEAP_OBJECT_NOSCAN	(1u << 0)	/* holds no pointers */
 #define GCHEAP_OBJECT_LARGE	(1u << 1)	/* has a span of its own */
 
-/* Find the object that any interior pointer points into; -ENOENT. */
+/*
+ * Find the object that any interior pointer points into; -ENOENT. Objects of up to 8
+ * bytes without pointers share a slot of 16, and are found as one.
+ */
 GCHEAP_API int gcheap_find(struct gcheap *heap, const void *p, struct gcheap_object *out);
+
+/**
+ * gcheap_roundup() - how many bytes can be had for the price of some
+ * @heap: the heap
+ * @size: bytes of an object, or of an array
+ * @noscan: of gcheap_new_leaf(), and of types without pointers; false: of types with
+ *	pointers, and with GCHEAP_RECORD_TYPES of all types
+ *
+ * For whoever lets an array grow: to ask for less than the result saves nothing. It is
+ * the size of the slot less what the layout needs of it. What is allocated may be
+ * used as far as it was asked for, and no further: the first objects of a type may
+ * come from other slots than later ones.
+ *
+ * Return: the bytes, at least @size; 0: @size is 0, or with errno EPERM or EINVAL, the
+ * heap is not this process's, or NULL.
+ */
+GCHEAP_API size_t gcheap_roundup(struct gcheap *heap, size_t size, bool noscan);
 
 /**
  * gcheap_pointer_mask() - which words of an object the collector sees as pointers

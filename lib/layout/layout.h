@@ -82,6 +82,9 @@ uint32_t layout_size_class_plain(uint64_t bytes, uint64_t align);
 uint32_t layout_size_class(const struct gcheap *heap, const struct gcheap_type_record *type,
 			   uint64_t bytes, bool shared);
 
+/* Bytes that the slot of an object of @bytes has for it; 0: it has no slot, but pages. */
+uint64_t layout_room(const struct gcheap *heap, uint64_t bytes, bool noscan);
+
 /* Whether something is written, or known of a span, of each object of a type. */
 static inline bool layout_knows_type(const struct gcheap *heap,
 				     const struct gcheap_type_record *type)

@@ -18,6 +18,19 @@ uint32_t layout_size_class(const struct gcheap *heap, const struct gcheap_type_r
 	return size_class_aligned(bytes, type->align);
 }
 
+uint64_t layout_room(const struct gcheap *heap, uint64_t bytes, bool noscan)
+{
+	/* A type's least alignment, and that of bytes. */
+	const struct gcheap_type_record type = { .align = noscan ? 16 : 8 };
+	uint64_t word = 0;
+	uint32_t size_class;
+
+	if (!noscan && !heap->layout->own_spans)
+		word = heap->layout->word_bytes(&heap->view, &type, bytes);
+	size_class = size_class_aligned(bytes + word, type.align);
+	return size_class ? size_class_bytes[size_class] - word : 0;
+}
+
 void layout_object(const struct view *view, const struct slot *slot, struct object_view *object)
 {
 	const struct gcheap_span *span = &view->spans[slot->page];
