@@ -46,7 +46,7 @@ help:
 	@echo 'make check           installs what is missing, builds, runs every test; ends with the count'
 	@echo 'make check-debug     of these, what needs /dev/gcheap, on a kernel with KASAN, lockdep, kmemleak; builds that first'
 	@echo 'make check-kcsan     what runs in several threads, on a kernel with KCSAN; builds that first'
-	@echo 'make soak            heaps at work in a full memory cgroup: [SOAK_MINUTES=30] [SOAK_SEED=] [SOAK_LIMIT=192]'
+	@echo 'make soak            heaps at work in a full memory cgroup: [SOAK_MINUTES=30] [SOAK_SEED=] [SOAK_LIMIT=128]'
 	@echo 'make bench           benchmarks beside the peers'
 	@echo 'make lib | module [KDIR=...] | tools | examples | sparse'
 	@echo 'make install         [DESTDIR=] [PREFIX=/usr/local]'
@@ -285,7 +285,7 @@ check-debug check-kcsan:
 
 SOAK_MINUTES ?= 30
 SOAK_SEED ?=
-SOAK_LIMIT ?= 192
+SOAK_LIMIT ?= 128
 SOAK_KERNEL ?= 6.12
 soak:
 	$(Q)scripts/setup run

@@ -4,8 +4,8 @@
  *
  *	soak [SECONDS [SEED [LIMIT_MIB]]]
  *
- * Three processes, with a heap of each layout, build and drop objects and compare all
- * that is alive with a model; a fourth takes and gives anonymous memory and files of a
+ * Four processes, with a heap of each layout, build and drop objects and compare all
+ * that is alive with a model; a fifth takes and gives anonymous memory and files of a
  * tmpfs in the same cgroup, as long as there is some room, and the heaps fill it to its
  * limit again and again. At the end nobody was killed, and the module holds as much memory as
  * before. Without the device, or without cgroups, it does what it can.
@@ -32,10 +32,10 @@
 #define CGROUP		"/sys/fs/cgroup/gcheap_soak"
 #define SYSFS		"/sys/class/misc/gcheap/"
 #define MIB		(1ull << 20)
-#define LIMIT_BYTES	(192 * MIB)	/* unless told otherwise */
+#define LIMIT_BYTES	(128 * MIB)	/* unless told otherwise */
 #define LIVE_BYTES	(16 * MIB)	/* of each heap */
 #define NEIGHBOUR_ROOM	(16 * MIB)	/* what it leaves for the others */
-#define MUTATORS	3
+#define MUTATORS	4
 
 static unsigned long long limit_bytes = LIMIT_BYTES;
 
@@ -234,7 +234,8 @@ int main(int argc, char **argv)
 	ok(child_ended_well(children[0]), "heap of layout SPAN agrees with its model");
 	ok(child_ended_well(children[1]), "heap of layout HEADER agrees with its model");
 	ok(child_ended_well(children[2]), "heap of layout FOOTER agrees with its model");
-	ok(child_ended_well(children[3]), "a neighbour that takes memory goes on");
+	ok(child_ended_well(children[3]), "heap of layout BITMAP agrees with its model");
+	ok(child_ended_well(children[MUTATORS]), "a neighbour that takes memory goes on");
 	ok(!limited || file_number(CGROUP "/memory.events", "oom_kill ") == 0,
 	   "nobody was killed for want of memory");
 	ok(totals_back_to(before), "all memory came back");
