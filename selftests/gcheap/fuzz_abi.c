@@ -5,9 +5,10 @@
  * treats badly, with requests that follow the rules, whose results a model knows,
  * and with mutated ones, of which only the errno is known to be among those that
  * the interface documents. At quiet points the model is compared with the tables,
- * the tables with themselves, and the memory with what was written there. Some
- * rounds have several threads, and some are killed at a random moment. After each
- * all memory must be free again.
+ * the tables with themselves, and the memory with what was written there. A third of
+ * the requests goes by io_uring. Some rounds have several threads, which race requests,
+ * munmap and fork, some have a process that got the heaps' files and looks, and some are
+ * killed at a random moment. After each all memory must be free again.
  *
  * GCHEAP_SEED repeats a run, and with FUZZ_ROUNDS=1 the one round whose seed was
  * printed when it failed, with its last steps; FUZZ_TRACE=1 prints all of them.
@@ -304,8 +305,10 @@ static void *thread_main(void *arg)
 		fuzz_fail("no memory");
 	*fh = *thread->shared;
 	rng_init(&rng, thread->seed);
+	fuzz_door_init(thread->seed);
 	for (__u32 i = 0; i < ROUND_STEPS / 2; i++)
 		step(fh, &rng);
+	fuzz_door_exit();
 	free(fh);
 	return NULL;
 }
@@ -345,6 +348,9 @@ static void round_main(__u64 seed)
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	rng_init(&rng, seed);
+	fuzz_door_init(seed);
+	if (one_in(&rng, 2))
+		fuzz_looker_start(seed);
 	if (one_in(&rng, 3))
 		round_threads(&rng);
 	else

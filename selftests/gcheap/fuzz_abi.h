@@ -7,6 +7,8 @@
  *	fuzz_request.c	requests: right ones, whose result the model knows, and
  *			mutated ones
  *	fuzz_world.c	all that is not a request: mappings, memory, fork, files
+ *	fuzz_door.c	how requests are sent: by ioctl() or io_uring
+ *	fuzz_look.c	a process that has got the heaps' files, and looks
  *
  * Include it after gcheap_selftest.h.
  */
@@ -122,6 +124,19 @@ void fuzz_heap_resync(struct fuzz_heap *fh);
 void fuzz_request_right(struct fuzz_heap *fh, struct rng *rng);
 void fuzz_request_mutated(struct fuzz_heap *fh, struct rng *rng);
 void fuzz_world(struct fuzz_heap *fh, struct rng *rng);
+
+/* Begin and end to send requests in this thread. */
+void fuzz_door_init(__u64 seed);
+void fuzz_door_exit(void);
+/* As cmd_send(). */
+int fuzz_send(int fd, unsigned int op, void *request);
+/* Several at a time, which may be linked: their results; 0: it cannot be done here. */
+__u32 fuzz_send_many(int fd, const unsigned int *ops, union any_request *requests, __u32 count,
+		     int *results);
+
+/* The process that looks: have one, and show it a heap. By one thread. */
+void fuzz_looker_start(__u64 seed);
+void fuzz_looker_show(struct fuzz_heap *fh);
 
 /* A wild load or store; the signal that it raised, or 0. */
 int fuzz_access(void *at, bool write);

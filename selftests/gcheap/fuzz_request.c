@@ -47,7 +47,7 @@ static bool errno_documented(const struct fuzz_heap *fh, unsigned int op, int er
 
 static int send_request(struct fuzz_heap *fh, unsigned int op, void *request)
 {
-	int ret = cmd_send(fh->heap.fd, op, request);
+	int ret = fuzz_send(fh->heap.fd, op, request);
 
 	__atomic_fetch_add(&fuzz_log->requests, 1, __ATOMIC_RELAXED);
 	if (ret)
@@ -533,6 +533,35 @@ static void mutate(struct fuzz_heap *fh, struct rng *rng, unsigned int op,
 	}
 }
 
+/* Some at a time, in any order if they are not linked; each has an errno that it may have. */
+static void mutated_together(struct fuzz_heap *fh, struct rng *rng)
+{
+	static __thread struct gcheap_grant grants[4][GCHEAP_REFILL_MAX];
+	static __thread union any_request requests[4];
+	unsigned int ops[4];
+	__u32 count = 2 + rng_below(rng, 3);
+	int results[4];
+
+	for (__u32 i = 0; i < count; i++) {
+		do {
+			ops[i] = rng_below(rng, GCHEAP_OPS);
+		} while (ops[i] == GCHEAP_OP_ALLOC_LARGE || ops[i] == GCHEAP_OP_SWEEP_START ||
+			 ops[i] == GCHEAP_OP_MARK_START);
+		request_valid(ops[i], &requests[i], grants[i]);
+		if (one_in(rng, 2))
+			mutate(fh, rng, ops[i], &requests[i]);
+	}
+	count = fuzz_send_many(fh->heap.fd, ops, requests, count, results);
+	for (__u32 i = 0; i < count; i++) {
+		__atomic_fetch_add(&fuzz_log->requests, 1, __ATOMIC_RELAXED);
+		if (results[i] != -ECANCELED && !errno_documented(fh, ops[i], -results[i]))
+			fuzz_fail("%s, %u of %u: errno %d", names[ops[i]], i, count, -results[i]);
+	}
+	fuzz_note("%u at a time", count);
+	if (fuzz_alone)
+		fuzz_heap_resync(fh);
+}
+
 void fuzz_request_mutated(struct fuzz_heap *fh, struct rng *rng)
 {
 	static const __u32 seldom = GCHEAP_OP_MARK_START;
@@ -543,6 +572,10 @@ void fuzz_request_mutated(struct fuzz_heap *fh, struct rng *rng)
 	__u32 changes;
 	int ret;
 
+	if (fh->set_up && one_in(rng, 10)) {
+		mutated_together(fh, rng);
+		return;
+	}
 	/* Cycles that begin by chance only keep the model from knowing what lives. */
 	if (op == seldom && !one_in(rng, 8))
 		op = GCHEAP_OP_REFILL;

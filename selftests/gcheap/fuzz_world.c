@@ -73,6 +73,9 @@ static void wild_access(struct fuzz_heap *fh, struct rng *rng)
 		/* Often near the start, where things are. */
 		offset >>= one_in(rng, 2) ? rng_below(rng, 24) : 0;
 		sig = fuzz_access(base + offset, write);
+		/* Another thread may have unmapped HEAP. */
+		if (sig == SIGSEGV && !fuzz_alone && region == GCHEAP_REGION_HEAP)
+			continue;
 		if (sig && sig != SIGBUS && (sig != SIGSEGV || !write))
 			fuzz_fail("an access to region %u at %#llx: signal %d", region, offset,
 				  sig);
@@ -146,6 +149,19 @@ static void map_again(struct fuzz_heap *fh, __u32 region)
 	fh->heap.region[region] = region_map(&fh->heap, region, prot);
 	if (!fh->heap.region[region])
 		fuzz_fail("mmap of region %u: errno %d", region, errno);
+}
+
+/* Unmaps HEAP under the other threads' hands, and maps it again where it was. */
+static void unmap_heap(struct fuzz_heap *fh)
+{
+	char *base = fh->heap.region[GCHEAP_REGION_HEAP];
+	void *again;
+
+	munmap(base, fh->heap.reserve);
+	again = mmap(base, fh->heap.reserve, PROT_READ | PROT_WRITE,
+		     MAP_SHARED | MAP_FIXED_NOREPLACE, fh->heap.fd,
+		     (off_t)GCHEAP_REGION_OFFSET(GCHEAP_REGION_HEAP));
+	fuzz_note("unmapped HEAP: %s", again == base ? "mapped again" : strerror(errno));
 }
 
 static void mappings(struct fuzz_heap *fh, struct rng *rng)
@@ -346,10 +362,14 @@ void fuzz_world(struct fuzz_heap *fh, struct rng *rng)
 		/* Other threads use the mappings. */
 		if (fuzz_alone)
 			mappings(fh, rng);
+		else if (one_in(rng, 8))
+			unmap_heap(fh);
 		break;
 	case 9:
-		if (fuzz_alone && one_in(rng, 3))
+		if (one_in(rng, fuzz_alone ? 3 : 10))
 			children(fh, rng);
+		else if (fuzz_alone)
+			fuzz_looker_show(fh);
 		break;
 	default:
 		look(fh, rng);
