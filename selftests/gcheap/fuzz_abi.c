@@ -121,7 +121,7 @@ void fuzz_heap_open(struct fuzz_heap *fh, struct rng *rng)
 {
 	struct gcheap_setup setup = {
 		.size = sizeof(setup),
-		.layout = rng_below(rng, 3),
+		.layout = rng_below(rng, 4),
 		.reserve_bytes = (1 + rng_below(rng, 2)) * GCHEAP_ARENA_BYTES,
 	};
 	int ret;
