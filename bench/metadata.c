@@ -66,7 +66,11 @@ static const struct cell {
 	{ "3 words x 100", 3, 0x3, 3, 100, 1 },
 	{ "3 words x 10", 3, 0x3, 3, 10, 1 },
 	{ "3 words, 1 MiB", 3, 0x3, 3, 43690, 1 },
+	{ "64 B, 16 types", 8, 0x0f, 8, 1, 16 },
+	{ "64 B, 64 types", 8, 0x0f, 8, 1, 64 },
+	{ "64 B, 250 types", 8, 0x0f, 8, 1, 250 },
 	{ "64 B, 1000 types", 8, 0x0f, 8, 1, 1000 },
+	{ "1 KiB, 64 types", 128, 0x5, 4, 1, 64 },
 	{ "1 KiB, 1000 types", 128, 0x5, 4, 1, 1000 },
 };
 #define CELLS	(sizeof(cells) / sizeof(cells[0]))

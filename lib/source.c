@@ -9,7 +9,8 @@
  * its own when it has allocated SOURCE_OWN_SPANS of them between two flushes (a cycle
  * flushes): what its last span then wastes is no more than it has. When it has
  * allocated less than half a span between two flushes, it goes back to mixed spans,
- * and its cache, which is much larger than a source, is another's.
+ * and its cache, which is much larger than a source, is another's. No more than
+ * SOURCES_OWN_MAX have own spans at a time: who is first has them.
  *
  * Where a span has one slot it cannot be shared, and a source has own spans at once:
  * it is the cache alone that comes and goes.
@@ -29,6 +30,13 @@
 #include "type.h"
 
 #define SOURCE_OWN_SPANS	1u
+
+/*
+ * So many sources of a thread have own spans at a time: with more, the spans that are
+ * allocated from in turns leave the cache of the processor, which costs more than the
+ * metadata of a mixed span. Documentation/mixed-spans.md has the figures.
+ */
+#define SOURCES_OWN_MAX		64u
 
 /* ---- keys ------------------------------------------------------------------- */
 
@@ -195,13 +203,15 @@ void source_count(struct thread *thread, struct source *source, gcheap_type type
 		source->flush = thread->flushes;
 		source->mixed_bytes = 0;
 	}
-	source->mixed_bytes += slot_bytes;
 	if (source->mixed_bytes < source->own_bytes)
+		source->mixed_bytes += slot_bytes;
+	if (source->mixed_bytes < source->own_bytes || thread->own_sources == SOURCES_OWN_MAX)
 		return;
 	/* Without memory for a cache it stays what it is. */
 	source->mixed_bytes = 0;
 	if (!source_own(thread, source, type))
 		return;
+	thread->own_sources++;
 	for (with = source->first_type; with; with = thread->type_next[with])
 		thread->fast.types[with] = fast_cache(thread, source);
 }
@@ -222,6 +232,7 @@ static void source_disown(struct thread *thread, struct source *source)
 	source->first_type = 0;
 	source->cache = NULL;
 	source->is_mixed = key_may_be_mixed(thread->heap, &source->key);
+	thread->own_sources -= source->is_mixed;
 }
 
 void sources_flushed(struct thread *thread)

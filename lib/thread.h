@@ -3,10 +3,10 @@
  * Threads and their caches of slots (thread.c, cache.c).
  *
  * A cache holds spans of one key (a size class, and in the SPAN layout a pointer
- * mask or a type, or that they are mixed) that REFILL granted: the current one, whose free slots are
- * presented to the inline functions 64 at a time as the window, a stock of
- * granted spans not yet begun, and those exhausted, which the next REFILL
- * returns.
+ * mask or a type, or that they are mixed) that REFILL granted: the current one,
+ * whose free slots are presented to the inline functions 64 at a time as the
+ * window, a stock of granted spans not yet begun, and those exhausted, which the
+ * next REFILL returns.
  *
  *	current span, slots:
  *	0                window_slot        next_slot             slots
@@ -182,6 +182,7 @@ struct cache_block {
  * @sources: the sources by key
  * @source_blocks: their memory
  * @source_used: how many of the first block are in use
+ * @own_sources: sources that could be mixed and have own spans
  * @flushes: how many there were
  * @memos: see struct source_memo
  * @blocks: memory of the caches
@@ -203,6 +204,7 @@ struct thread {
 	struct source *sources[THREAD_SOURCES];
 	struct source_block *source_blocks;
 	uint32_t source_used;
+	uint32_t own_sources;
 	uint32_t flushes;
 	struct source_memo memos[THREAD_MEMOS];
 	struct cache_block *blocks;
