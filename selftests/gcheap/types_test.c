@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
-/* TYPE_ADD: the rules of a type, and what the type table says of it; programs: gc_program_test.c. */
+/* TYPE_ADD: the rules of a type, and what the type table says of it. Programs: gc_program_test.c */
 #include "../kselftest_harness.h"
 #include "gcheap_selftest.h"
 #include "gcheap_types_test.h"
