@@ -10,7 +10,8 @@
  * Every request struct begins with its own size. The kernel accepts a shorter
  * struct that holds all required fields (missing fields read as zero) and a
  * longer one whose unknown tail is zero, so that old and new binaries work with
- * old and new modules. Common errors of all requests:
+ * old and new modules. Required are all fields below but reserved ones at the end,
+ * @out_abi of SETUP and the outputs of STATS. Common errors of all requests:
  *
  *	ENOTTY		no such request
  *	EINVAL		size too small, a reserved field not zero, a value out
