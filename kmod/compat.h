@@ -55,19 +55,24 @@ static inline pte_t compat_pte_mkwrite(pte_t pte)
 
 /*
  * How many entries of page tables map @page, or for the first page of a compound
- * one, pages of it; a huge page that is mapped as one does not count.
+ * one, it or pages of it. Before, an entry for the whole counts for each page, too.
  */
 static inline int compat_page_maps(struct page *page)
 {
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 11, 0)
 	return folio_mapcount(page_folio(page));
 #else
-	unsigned long i;
-	int maps = 0;
+	const int nr = compound_nr(page);
+	int entire = 0, maps = 0, i;
 
-	for (i = 0; i < compound_nr(page); i++)
+	if (nr > 1)
+		entire = compound_mapcount(page);
+	for (i = 0; i < nr; i++)
 		maps += atomic_read(&page[i]._mapcount) + 1;
-	return maps;
+	/* When it changes meanwhile, rather too few. */
+	if (nr > 1)
+		entire = max(entire, compound_mapcount(page));
+	return maps - (nr - 1) * entire;
 #endif
 }
 

@@ -60,8 +60,12 @@ struct inode *gcheap_inode_new(void)
 	if (error)
 		return ERR_PTR(error);
 	inode = alloc_anon_inode(gcheap_mount->mnt_sb);
-	if (IS_ERR(inode))
+	if (IS_ERR(inode)) {
 		simple_release_fs(&gcheap_mount, &gcheap_mount_users);
+		return inode;
+	}
+	/* No 2 MiB page is mapped by one entry that does not end before the file does. */
+	i_size_write(inode, MAX_LFS_FILESIZE);
 	return inode;
 }
 
@@ -140,6 +144,8 @@ static int gcheap_open(struct inode *inode, struct file *file)
 
 	file->private_data = heap;
 	file->f_mapping = heap->inode->i_mapping;
+	/* Writing to memory is no writing to the device's node. */
+	file->f_mode |= FMODE_NOCMTIME;
 	atomic_long_inc(&gcheap_heaps);
 	gcheap_debugfs_open(heap);
 	return nonseekable_open(inode, file);

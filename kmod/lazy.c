@@ -126,6 +126,34 @@ bool lazy_find(struct gcheap_heap *heap, unsigned long index, unsigned long *fir
 }
 
 /**
+ * lazy_overlaps() - find out whether pages that are touched may be made in a range
+ * @heap: the heap
+ * @first: number of the first page in the HEAP region
+ * @end: the page after the last
+ *
+ * Context: @heap->lock is held; @heap->fault_lock is not.
+ */
+bool lazy_overlaps(struct gcheap_heap *heap, unsigned long first, unsigned long end)
+{
+	unsigned int flags = heap_fault_lock(heap);
+	struct rb_node *node = heap->lazy.rb_node;
+	bool found = false;
+
+	while (node && !found) {
+		struct lazy_part *part = rb_entry(node, struct lazy_part, node);
+
+		if (end <= part->first)
+			node = node->rb_left;
+		else if (first >= part->end)
+			node = node->rb_right;
+		else
+			found = true;
+	}
+	heap_fault_unlock(heap, flags);
+	return found;
+}
+
+/**
  * lazy_destroy() - forget all parts
  * @heap: the heap; nobody can touch it any more
  */

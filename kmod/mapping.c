@@ -140,13 +140,20 @@ static vm_fault_t region_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_t 
 
 /* ---- HEAP ------------------------------------------------------------------- */
 
-/*
- * Finds the page of a fault, and makes it in a lazy object, but not for one who looks:
- * that is charged to whoever touches. @flags: of heap_fault_lock(), which is held and
- * is dropped meanwhile. Return: NULL: there is no memory.
+/**
+ * mapping_fault_page() - find the page of a fault in HEAP
+ * @heap: the heap
+ * @vmf: the fault
+ * @flags: of heap_fault_lock(), which is held, and may be dropped meanwhile
+ *
+ * Makes it in a lazy object, but not for one who looks: that is charged to whoever
+ * touches.
+ *
+ * Context: may sleep.
+ * Return: the page; NULL: there is no memory.
  */
-static struct page *heap_fault_page(struct gcheap_heap *heap, struct vm_fault *vmf,
-				    unsigned int *flags)
+struct page *mapping_fault_page(struct gcheap_heap *heap, struct vm_fault *vmf,
+				unsigned int *flags)
 {
 	bool may_make = vmf->vma->vm_mm == heap->owner;
 	unsigned long first, end;
@@ -175,7 +182,7 @@ static vm_fault_t heap_fault(struct vm_fault *vmf)
 	unsigned long index = vmf->pgoff;	/* the region is the file's first */
 	unsigned long first = round_down(index, PAGES_AROUND);
 	unsigned int flags = heap_fault_lock(heap);
-	struct page *page = heap_fault_page(heap, vmf, &flags);
+	struct page *page = mapping_fault_page(heap, vmf, &flags);
 	u32 mapped = 0;
 	unsigned long i;
 	int error;
@@ -210,6 +217,24 @@ static const struct vm_operations_struct heap_vm_ops = {
 	.may_split = region_may_split,
 	.mremap = region_mremap,
 	.fault = heap_fault,
+	.map_pages = region_map_pages,
+};
+
+/* In a heap of GCHEAP_SETUP_HUGE_PAGES. */
+static const struct vm_operations_struct heap_huge_vm_ops = {
+	.open = region_open,
+	.close = region_close,
+	.may_split = region_may_split,
+	.mremap = region_mremap,
+	.fault = mapping_huge_fault,
+	.map_pages = region_map_pages,
+};
+
+static const struct vm_operations_struct foreign_heap_huge_vm_ops = {
+	.open = region_kill,
+	.may_split = region_may_split,
+	.mremap = region_mremap,
+	.fault = mapping_huge_fault,
 	.map_pages = region_map_pages,
 };
 
@@ -292,7 +317,8 @@ struct vm_area_struct *mapping_owner_vma(struct gcheap_heap *heap)
 	unsigned long base = READ_ONCE(heap->base);
 	struct vm_area_struct *vma = base ? vma_lookup(current->mm, base) : NULL;
 
-	if (!vma || (vma->vm_ops != &heap_vm_ops && vma->vm_ops != &heap_snapshot_vm_ops))
+	if (!vma || (vma->vm_ops != &heap_vm_ops && vma->vm_ops != &heap_snapshot_vm_ops &&
+		     vma->vm_ops != &heap_huge_vm_ops))
 		return NULL;
 	return vma_heap(vma) == heap ? vma : NULL;
 }
@@ -517,14 +543,24 @@ void mapping_end(struct gcheap_heap *heap)
 
 /* ---- mmap() ----------------------------------------------------------------- */
 
+/* Of a mapping of HEAP. What has 2 MiB pages is as any file's that has: mapping_huge.c. */
+static unsigned long heap_vm_flags(const struct gcheap_heap *heap)
+{
+	return heap_is_huge(heap) ? 0 : VM_MIXEDMAP;
+}
+
 static int heap_mmap(struct gcheap_heap *heap, struct vm_area_struct *vma)
 {
 	if (atomic_cmpxchg(&heap->heap_maps, 0, 1))
 		return -EBUSY;
 	WRITE_ONCE(heap->base, vma->vm_start);
-	compat_vm_flags_mod(vma, VM_MIXEDMAP | VM_DONTEXPAND | VM_DONTCOPY, VM_MAYEXEC);
-	vma->vm_ops = heap->core.flags & GCHEAP_SETUP_SNAPSHOTS ? &heap_snapshot_vm_ops :
-								 &heap_vm_ops;
+	compat_vm_flags_mod(vma, heap_vm_flags(heap) | VM_DONTEXPAND | VM_DONTCOPY, VM_MAYEXEC);
+	if (heap_is_huge(heap))
+		vma->vm_ops = &heap_huge_vm_ops;
+	else if (heap->core.flags & GCHEAP_SETUP_SNAPSHOTS)
+		vma->vm_ops = &heap_snapshot_vm_ops;
+	else
+		vma->vm_ops = &heap_vm_ops;
 	atomic_inc(&heap->owner_maps);
 	return 0;
 }
@@ -552,14 +588,16 @@ static int table_mmap(struct gcheap_heap *heap, enum gcheap_region region,
 }
 
 /* A mapping of a process that is not the owner. */
-static int foreign_mmap(enum gcheap_region region, struct vm_area_struct *vma)
+static int foreign_mmap(const struct gcheap_heap *heap, enum gcheap_region region,
+			struct vm_area_struct *vma)
 {
 	const unsigned long clear = VM_MAYWRITE | VM_MAYEXEC;
 	const unsigned long set = VM_DONTEXPAND | VM_DONTCOPY | VM_DONTDUMP;
 
 	if (region == GCHEAP_REGION_HEAP) {
-		compat_vm_flags_mod(vma, set | VM_MIXEDMAP, clear);
-		vma->vm_ops = &foreign_heap_vm_ops;
+		compat_vm_flags_mod(vma, set | heap_vm_flags(heap), clear);
+		vma->vm_ops = heap_is_huge(heap) ? &foreign_heap_huge_vm_ops :
+						   &foreign_heap_vm_ops;
 	} else {
 		compat_vm_flags_mod(vma, set | VM_PFNMAP, clear);
 		vma->vm_ops = &foreign_table_vm_ops;
@@ -616,7 +654,7 @@ int mapping_mmap(struct file *file, struct vm_area_struct *vma)
 	if (region == GCHEAP_REGION_HEAP && !IS_ALIGNED(vma->vm_start, GCHEAP_ARENA_BYTES))
 		return -EINVAL;
 	if (foreign)
-		return foreign_mmap(region, vma);
+		return foreign_mmap(heap, region, vma);
 	return region == GCHEAP_REGION_HEAP ? heap_mmap(heap, vma) :
 					      table_mmap(heap, region, vma);
 }

@@ -15,8 +15,10 @@
  *	track_proof.c	whether this machine does what track_harvest.c relies on
  *	mapping.c	the regions in address spaces, page faults
  *	tables.c	physical pages of the mapped tables
+ *	mapping_huge.c	the same for heaps with 2 MiB pages
  *	lazy.c		which parts of object memory get pages as they are touched
  *	pages.c		which page of object memory is where
+ *	huge.c		the same for 2 MiB pages
  *	unmap.c		taking scattered parts of it out of page tables
  *	supply.c	where these pages come from; limits
  *	stock.c		pages that belong to a heap and are mapped nowhere
@@ -42,9 +44,11 @@
  *					around one allocation
  *	3. gcheap_heap.fault_lock	page faults, and whoever takes a page away
  *					from them
- *	4. i_mmap_rwsem			taken inside unmap_mapping_pages()
- *	5. gcheap_stock.lock, heap_pressure.lock	spinlocks
- *	6. the worker's list		a spinlock, in zero.c
+ *	4. a page's lock		in a heap with 2 MiB pages: page faults hold
+ *					it until the page is mapped
+ *	5. i_mmap_rwsem			taken inside unmap_mapping_pages()
+ *	6. gcheap_stock.lock, heap_pressure.lock	spinlocks
+ *	7. the worker's list		a spinlock, in zero.c
  *
  * Memory reclaim, which any allocation may turn to, takes fault_lock to release
  * pages. So whoever holds it must not reclaim: heap_fault_lock() sees to that.
@@ -90,6 +94,8 @@
  * @dirty: pages with old data of the heap
  * @zeroed_pages: length of @zeroed
  * @dirty_pages: length of @dirty
+ * @blocks: 2 MiB pages with old data
+ * @block_count: length of @blocks
  * @demand: pages to have ahead at most, for as many were needed
  * @trims: how often the stock was given back
  * @memcg: what pages ahead are charged to, with a reference; may be NULL
@@ -97,11 +103,13 @@
  * @zero_ended: the heap is going away
  */
 struct gcheap_stock {
-	spinlock_t lock;		/* level 5 */
+	spinlock_t lock;		/* level 6 */
 	struct list_head zeroed;
 	struct list_head dirty;
 	unsigned long zeroed_pages;
 	unsigned long dirty_pages;
+	struct list_head blocks;
+	unsigned long block_count;
 	unsigned long demand;
 	unsigned long trims;
 	struct mem_cgroup *memcg;
@@ -111,7 +119,7 @@ struct gcheap_stock {
 
 /**
  * struct heap_pressure - what the owner of a heap is told about memory; pressure.c
- * @lock: guards the rest, but for @wait; level 5
+ * @lock: guards the rest, but for @wait; level 6
  * @level: enum gcheap_pressure
  * @sequence: as in struct gcheap_ctrl
  * @ctrl: where both are published; NULL before SETUP, and when the heap has ended
@@ -122,7 +130,7 @@ struct gcheap_stock {
  * @chosen: by the shrinker, while it runs
  */
 struct heap_pressure {
-	spinlock_t lock;		/* level 5 */
+	spinlock_t lock;		/* level 6 */
 	u32 level;
 	u32 sequence;
 	struct gcheap_ctrl *ctrl;
@@ -155,6 +163,9 @@ struct heap_pressure {
  * @lazy: see lazy.c; under @fault_lock
  * @stock: pages beside those
  * @resident_pages: how many pages the leaves have
+ * @whole_blocks: how many 2 MiB pages they have of which no part was taken away
+ * @populating: who has its new 2 MiB pages mapped now, which is no page fault of the
+ *	program; written under @lock
  * @released_pages: how many were given to the system
  * @zeroed_pages: how many were zeroed ahead of demand
  * @held_pages: all that counts for the limits: leaves, stock and tables
@@ -186,6 +197,8 @@ struct gcheap_heap {
 	struct rb_root lazy;
 	struct gcheap_stock stock;
 	atomic_long_t resident_pages;
+	atomic_long_t whole_blocks;
+	struct task_struct *populating;
 	atomic_long_t released_pages;
 	atomic_long_t zeroed_pages;
 	atomic_long_t held_pages;
@@ -202,6 +215,12 @@ struct gcheap_heap {
 static inline struct gcheap_heap *gcheap_heap_of(struct heap *core)
 {
 	return container_of(core, struct gcheap_heap, core);
+}
+
+/* Whether it may have 2 MiB pages; does not change after SETUP. */
+static inline bool heap_is_huge(const struct gcheap_heap *heap)
+{
+	return heap->core.flags & GCHEAP_SETUP_HUGE_PAGES;
 }
 
 /* The page offset of a region in the file. */
@@ -279,6 +298,12 @@ void mapping_count(struct gcheap_heap *heap);
 int mapping_map_pages(struct gcheap_heap *heap, unsigned long index,
 		      struct page **pages, unsigned long count);
 
+struct page *mapping_fault_page(struct gcheap_heap *heap, struct vm_fault *vmf,
+				unsigned int *flags);
+
+/* mapping_huge.c */
+vm_fault_t mapping_huge_fault(struct vm_fault *vmf);
+
 /* track.c */
 int request_track(struct gcheap_heap *heap, union request_args *args);
 void track_written(struct gcheap_heap *heap, unsigned long index);
@@ -291,6 +316,7 @@ bool track_works(void);
 /* lazy.c */
 int lazy_begin(struct gcheap_heap *heap, unsigned long first, unsigned long count);
 void lazy_end(struct gcheap_heap *heap, unsigned long first);
+bool lazy_overlaps(struct gcheap_heap *heap, unsigned long first, unsigned long end);
 bool lazy_find(struct gcheap_heap *heap, unsigned long index, unsigned long *first,
 	       unsigned long *end);
 void lazy_destroy(struct gcheap_heap *heap);
@@ -374,6 +400,13 @@ void unmap_begin(struct unmapping *work, struct gcheap_heap *heap, u32 parts);
 void unmap_extents(struct unmapping *work, const struct extent *extents, unsigned int count);
 void unmap_end(struct unmapping *work);
 
+/* huge.c */
+#define HUGE_SHIFT	21u		/* 2 MiB */
+
+bool huge_works(void);
+bool huge_fault_begin(struct gcheap_heap *heap, unsigned long index, bool owner);
+void huge_lazy_begin(struct gcheap_heap *heap, unsigned long first, unsigned long end);
+
 /* supply.c */
 #define SUPPLY_LARGE_ORDER	9u	/* 2 MiB */
 #define SUPPLY_SMALL_ORDER	4u	/* 64 KiB */
@@ -416,6 +449,8 @@ struct page *supply_next(struct supply *supply);
 void supply_end(struct supply *supply);
 void supply_undo(struct supply *supply, struct list_head *taken);
 unsigned long supply_release(struct gcheap_heap *heap, struct list_head *pages);
+struct page *supply_huge(struct gcheap_heap *heap);
+unsigned long supply_release_blocks(struct gcheap_heap *heap, struct list_head *blocks);
 
 /* stock.c */
 void stock_init(struct gcheap_heap *heap);
@@ -425,6 +460,8 @@ struct page *stock_one_zeroed(struct gcheap_heap *heap);
 void stock_put(struct gcheap_heap *heap, struct list_head *pages, unsigned long count,
 	       bool zeroed);
 unsigned long stock_keep(struct gcheap_heap *heap, struct list_head *pages, unsigned long most);
+struct page *stock_take_block(struct gcheap_heap *heap);
+void stock_keep_blocks(struct gcheap_heap *heap, struct list_head *blocks, unsigned long most);
 unsigned long stock_trim(struct gcheap_heap *heap, unsigned long most);
 unsigned long supply_stock_pages(const struct gcheap_heap *heap);
 void stock_demand(struct gcheap_heap *heap);

@@ -54,6 +54,10 @@ static int request_setup(struct gcheap_heap *heap, union request_args *args)
 		flags |= SETUP_TRACK_FLAGS;
 		features |= SETUP_TRACK_FEATURES;
 	}
+	if (huge_works()) {
+		flags |= GCHEAP_SETUP_HUGE_PAGES;
+		features |= GCHEAP_FEATURE_HUGE_PAGES;
+	}
 	/* Pages are write-protected one by one. */
 	if (setup->flags & GCHEAP_SETUP_SNAPSHOTS)
 		flags &= ~GCHEAP_SETUP_HUGE_PAGES;

@@ -7,6 +7,9 @@
  * it or, in a lazy object, when it was touched; no other page is, and an access to
  * it fails. Where the pages come from and where they go is supply.c's affair.
  *
+ * In a heap of GCHEAP_SETUP_HUGE_PAGES the pages of a leaf may be the parts of one
+ * 2 MiB page: see huge.c.
+ *
  * Locking. Pages and leaves come and go under gcheap_heap.fault_lock, so that page
  * faults see each page either before it is taken away, and then the page is
  * unmapped after the fault has mapped it, or not at all. Only a request, under
@@ -16,30 +19,13 @@
  * A request that fails gives back all pages that it made. These are told by a bit;
  * no page has that bit set between requests.
  */
-#include <linux/bitmap.h>
 #include <linux/slab.h>
 
 #include "compat.h"
-#include "module.h"
+#include "pages.h"
 
-#define LEAF_SHIFT	9u
-#define LEAF_PAGES	BIT(LEAF_SHIFT)	/* 2 MiB */
-
-/**
- * struct pages_leaf - pages of 2 MiB of the heap
- * @pages: LEAF_PAGES of them, NULL: not there
- * @present: how many are there
- * @next_empty: in a list of leaves that are about to be freed
- * @made: those made by the request that is running
- */
-struct pages_leaf {
-	struct page **pages;
-	unsigned int present;
-	struct pages_leaf *next_empty;
-	DECLARE_BITMAP(made, LEAF_PAGES);
-};
-
-static struct pages_leaf *leaf_find(struct gcheap_heap *heap, unsigned long index)
+/* The leaf of page @index, or NULL. */
+struct pages_leaf *leaf_find(struct gcheap_heap *heap, unsigned long index)
 {
 	return xa_load(&heap->leaves, index >> LEAF_SHIFT);
 }
@@ -50,18 +36,22 @@ static void leaf_free(struct pages_leaf *leaf)
 	kfree(leaf);
 }
 
-static void leaves_free(struct pages_leaf *leaf)
+/* Frees leaves that no page fault finds any more. @blocks receives their 2 MiB pages. */
+static void leaves_free(struct gcheap_heap *heap, struct pages_leaf *leaf,
+			struct list_head *blocks)
 {
 	while (leaf) {
 		struct pages_leaf *next = leaf->next_empty;
 
+		if (leaf->block)
+			huge_leaf_end(heap, leaf, blocks);
 		leaf_free(leaf);
 		leaf = next;
 	}
 }
 
 /* The leaf of page @index, which may be new; NULL: out of memory. Needs no lock. */
-static struct pages_leaf *leaf_make(struct gcheap_heap *heap, unsigned long index)
+struct pages_leaf *leaf_make(struct gcheap_heap *heap, unsigned long index)
 {
 	struct pages_leaf *leaf = leaf_find(heap, index);
 	struct pages_leaf *other;
@@ -74,6 +64,7 @@ static struct pages_leaf *leaf_make(struct gcheap_heap *heap, unsigned long inde
 	leaf->pages = kcalloc(LEAF_PAGES, sizeof(*leaf->pages), GCHEAP_GFP);
 	if (!leaf->pages)
 		goto free_leaf;
+	leaf->number = index >> LEAF_SHIFT;
 	other = xa_cmpxchg(&heap->leaves, index >> LEAF_SHIFT, NULL, leaf, GCHEAP_GFP);
 	if (!other)
 		return leaf;
@@ -86,7 +77,8 @@ free_leaf:
 	return NULL;
 }
 
-static void pages_account(struct gcheap_heap *heap, long count)
+/* Counts pages that leaves have got or, when it is negative, have no more. */
+void pages_account(struct gcheap_heap *heap, long count)
 {
 	atomic_long_add(count, &heap->resident_pages);
 	atomic64_add(count * (long)PAGE_SIZE, &gcheap_object_bytes);
@@ -94,21 +86,18 @@ static void pages_account(struct gcheap_heap *heap, long count)
 
 /* ---- taking pages away ------------------------------------------------------ */
 
-/**
- * struct removal - pages on their way out
- * @only_made: take away only those just made
- * @pages: the pages, not yet unmapped
- * @count: how many
- * @empty: leaves that have no page any more, to be freed without fault_lock
- */
-struct removal {
-	bool only_made;
-	struct list_head pages;
-	unsigned int count;
-	struct pages_leaf *empty;
-};
+/* No page fault finds a leaf any more, which has no page that anybody has asked for. */
+void leaf_drop(struct gcheap_heap *heap, struct pages_leaf *leaf, struct removal *removal)
+{
+	xa_erase(&heap->leaves, leaf->number);
+	leaf->next_empty = removal->empty;
+	removal->empty = leaf;
+}
 
-/* Takes the pages @first ... @end - 1 of one leaf away from page faults; how many. */
+/*
+ * Takes the pages @first ... @end - 1 of one leaf away from page faults. Return: how many
+ * have to be unmapped.
+ */
 static unsigned int leaf_remove(struct gcheap_heap *heap, unsigned long first,
 				unsigned long end, struct removal *removal)
 {
@@ -121,6 +110,8 @@ static unsigned int leaf_remove(struct gcheap_heap *heap, unsigned long first,
 	lockdep_assert_held(&heap->fault_lock);
 	if (!leaf)
 		return 0;
+	if (leaf->block)
+		return huge_leaf_remove(heap, leaf, first, end, removal);
 	for (; i <= last; i++) {
 		struct page *page = leaf->pages[i];
 
@@ -132,24 +123,21 @@ static unsigned int leaf_remove(struct gcheap_heap *heap, unsigned long first,
 	}
 	leaf->present -= count;
 	removal->count += count;
-	if (!leaf->present) {
-		xa_erase(&heap->leaves, first >> LEAF_SHIFT);
-		leaf->next_empty = removal->empty;
-		removal->empty = leaf;
-	}
+	if (!leaf->present)
+		leaf_drop(heap, leaf, removal);
 	return count;
 }
 
 /* No fault finds the pages any more; one may have before. */
-static void pages_unmap(struct gcheap_heap *heap, unsigned long first, unsigned long end)
+void pages_unmap(struct gcheap_heap *heap, unsigned long first, unsigned long end)
 {
 	unmap_mapping_pages(heap->inode->i_mapping, region_pgoff(GCHEAP_REGION_HEAP) + first,
 			    end - first, false);
 }
 
-/* Takes pages away, and unmaps them. They are in @pages then. */
+/* Takes pages away, and unmaps them. They are in @pages then, or of 2 MiB, in @blocks. */
 static void pages_remove(struct gcheap_heap *heap, unsigned long first, unsigned long end,
-			 bool only_made, struct list_head *pages)
+			 bool only_made, struct list_head *pages, struct list_head *blocks)
 {
 	unsigned long at, next;
 
@@ -163,7 +151,8 @@ static void pages_remove(struct gcheap_heap *heap, unsigned long first, unsigned
 		count = leaf_remove(heap, at, next, &removal);
 		pages_account(heap, -(long)removal.count);
 		heap_fault_unlock(heap, flags);
-		leaves_free(removal.empty);
+		leaves_free(heap, removal.empty, blocks);
+		huge_settle(heap, &removal);
 		if (count)
 			pages_unmap(heap, at, next);
 		list_splice_tail(&removal.pages, pages);
@@ -173,7 +162,10 @@ static void pages_remove(struct gcheap_heap *heap, unsigned long first, unsigned
 
 /* ---- making pages ----------------------------------------------------------- */
 
-/* How many of the pages @first ... @end - 1 are not there. */
+/*
+ * How many of the pages @first ... @end - 1 are not there. Of those in 2 MiB pages all
+ * are: huge_populate() has seen to that.
+ */
 static unsigned long pages_missing(struct gcheap_heap *heap, unsigned long first,
 				   unsigned long end)
 {
@@ -188,6 +180,8 @@ static unsigned long pages_missing(struct gcheap_heap *heap, unsigned long first
 			missing += next - at;
 			continue;
 		}
+		if (leaf->block)
+			continue;
 		for (; at < next; at++)
 			missing += !READ_ONCE(leaf->pages[at % LEAF_PAGES]);
 	}
@@ -238,6 +232,9 @@ static int leaf_map(struct gcheap_heap *heap, unsigned long index)
 
 	if (!leaf)
 		return 0;
+	/* A mapping that has 2 MiB pages gets others by page faults only: mapping_huge.c. */
+	if (heap_is_huge(heap))
+		return leaf->block ? huge_map(heap, leaf) : 0;
 	for_each_set_bitrange(start, end, leaf->made, LEAF_PAGES) {
 		error = mapping_map_pages(heap, round_down(index, LEAF_PAGES) + start,
 					  leaf->pages + start, end - start);
@@ -251,8 +248,10 @@ static void leaf_forget_made(struct gcheap_heap *heap, unsigned long index)
 {
 	struct pages_leaf *leaf = leaf_find(heap, index);
 
-	if (leaf)
-		bitmap_zero(leaf->made, LEAF_PAGES);
+	if (!leaf)
+		return;
+	bitmap_zero(leaf->made, LEAF_PAGES);
+	huge_forget_made(leaf);
 }
 
 /**
@@ -272,9 +271,11 @@ int pages_populate(struct gcheap_heap *heap, unsigned long first, unsigned long 
 		   bool *needzero)
 {
 	unsigned long end = first + count;
+	struct huge_fill huge = { };
 	struct supply supply;
 	unsigned long at, next;
 	unsigned long missing;
+	LIST_HEAD(blocks);
 	LIST_HEAD(taken);
 	int error = 0;
 
@@ -282,9 +283,11 @@ int pages_populate(struct gcheap_heap *heap, unsigned long first, unsigned long 
 	/* Do not take all of the machine's memory to find that it is not enough. */
 	if (count > totalram_pages())
 		return -ENOMEM;
-	missing = pages_missing(heap, first, end);
-	if (!missing)
-		return 0;
+	if (heap_is_huge(heap))
+		error = huge_populate(heap, first, end, &huge);
+	missing = error ? 0 : pages_missing(heap, first, end);
+	if (!missing && !huge.any)
+		return error;
 	supply_begin(&supply, heap, missing);
 	for (at = first; at < end && !error; at = next) {
 		next = min(round_down(at, LEAF_PAGES) + LEAF_PAGES, end);
@@ -295,15 +298,16 @@ int pages_populate(struct gcheap_heap *heap, unsigned long first, unsigned long 
 			error = -EINTR;
 	}
 	if (error)
-		pages_remove(heap, first, at, true, &taken);
+		pages_remove(heap, first, end, true, &taken, &blocks);
 	for (at = round_down(first, LEAF_PAGES); at < end; at += LEAF_PAGES)
 		leaf_forget_made(heap, at);
 	if (error) {
 		supply_undo(&supply, &taken);
+		stock_keep_blocks(heap, &blocks, huge.recycled);
 		return error;
 	}
 	supply_end(&supply);
-	if (supply.old_data)
+	if (supply.old_data || huge.old_data)
 		*needzero = true;
 	return 0;
 }
@@ -451,19 +455,24 @@ int pages_fault_in(struct gcheap_heap *heap, unsigned long index, unsigned long 
  */
 void pages_depopulate(struct gcheap_heap *heap, unsigned long first, unsigned long count)
 {
+	LIST_HEAD(blocks);
 	LIST_HEAD(pages);
 
-	pages_remove(heap, first, first + count, false, &pages);
+	pages_remove(heap, first, first + count, false, &pages, &blocks);
+	stock_keep_blocks(heap, &blocks, ULONG_MAX);
 	stock_keep(heap, &pages, ULONG_MAX);
 }
 
 #define EXTENTS	32u	/* that are taken away under one fault_lock */
 
-/* Takes pages away, and unmaps them soon. They are in @pages then. */
+/*
+ * Takes pages away, and unmaps them soon. They are in @pages then; 2 MiB pages, which
+ * are unmapped already, in @blocks.
+ */
 static void extents_remove(struct unmapping *work, struct extent *extents, unsigned int count,
-			   struct list_head *pages)
+			   struct list_head *pages, struct list_head *blocks)
 {
-	struct removal removal = { };
+	struct removal removal = { .release = true };
 	unsigned int flags, i;
 
 	INIT_LIST_HEAD(&removal.pages);
@@ -478,7 +487,8 @@ static void extents_remove(struct unmapping *work, struct extent *extents, unsig
 	}
 	pages_account(work->heap, -(long)removal.count);
 	heap_fault_unlock(work->heap, flags);
-	leaves_free(removal.empty);
+	leaves_free(work->heap, removal.empty, blocks);
+	huge_settle(work->heap, &removal);
 	unmap_extents(work, extents, count);
 	list_splice_tail(&removal.pages, pages);
 	cond_resched();
@@ -502,6 +512,7 @@ unsigned long pages_release(struct gcheap_heap *heap, const struct gcheap_range 
 	struct extent extents[EXTENTS];
 	struct unmapping work;
 	unsigned int filled = 0;
+	LIST_HEAD(blocks);
 	LIST_HEAD(pages);
 	u32 i;
 
@@ -520,7 +531,7 @@ unsigned long pages_release(struct gcheap_heap *heap, const struct gcheap_range 
 				last->first = at;
 			} else {
 				if (filled == EXTENTS) {
-					extents_remove(&work, extents, filled, &pages);
+					extents_remove(&work, extents, filled, &pages, &blocks);
 					filled = 0;
 				}
 				extents[filled++] = (struct extent){ .first = at, .end = next };
@@ -528,9 +539,9 @@ unsigned long pages_release(struct gcheap_heap *heap, const struct gcheap_range 
 			at = next;
 		}
 	}
-	extents_remove(&work, extents, filled, &pages);
+	extents_remove(&work, extents, filled, &pages, &blocks);
 	unmap_end(&work);
-	return supply_release(heap, &pages);
+	return supply_release(heap, &pages) + supply_release_blocks(heap, &blocks);
 }
 
 /* ---- life ------------------------------------------------------------------- */
@@ -556,6 +567,7 @@ void pages_counters(struct gcheap_heap *heap)
 	struct gcheap_counters *counters = &heap->core.counters;
 
 	counters->resident_bytes = (u64)atomic_long_read(&heap->resident_pages) << PAGE_SHIFT;
+	counters->huge_bytes = (u64)atomic_long_read(&heap->whole_blocks) << HUGE_SHIFT;
 	counters->stock_bytes = (u64)supply_stock_pages(heap) << PAGE_SHIFT;
 	counters->zeroed_bytes = (u64)atomic_long_read(&heap->zeroed_pages) << PAGE_SHIFT;
 	counters->released_bytes = (u64)atomic_long_read(&heap->released_pages) << PAGE_SHIFT;
@@ -574,14 +586,26 @@ void pages_destroy(struct gcheap_heap *heap)
 	unsigned int i;
 
 	xa_for_each(&heap->leaves, number, leaf) {
-		LIST_HEAD(pages);
+		struct removal removal = { };
+		LIST_HEAD(blocks);
 
-		for (i = 0; i < LEAF_PAGES; i++) {
+		INIT_LIST_HEAD(&removal.pages);
+		for (i = 0; !leaf->block && i < LEAF_PAGES; i++) {
 			if (leaf->pages[i])
-				list_add_tail(&leaf->pages[i]->lru, &pages);
+				list_add_tail(&leaf->pages[i]->lru, &removal.pages);
 		}
-		pages_account(heap, -(long)leaf->present);
-		supply_release(heap, &pages);
+		if (leaf->block) {
+			huge_leaf_end(heap, leaf, &blocks);
+		} else {
+			pages_account(heap, -(long)leaf->present);
+			/* Others who look may have been about to map one when all was unmapped. */
+			huge_settle(heap, &removal);
+			if (heap_is_huge(heap))
+				pages_unmap(heap, number << LEAF_SHIFT,
+					    (number + 1) << LEAF_SHIFT);
+		}
+		supply_release(heap, &removal.pages);
+		supply_release_blocks(heap, &blocks);
 		leaf_free(leaf);
 		cond_resched();
 	}

@@ -51,11 +51,16 @@ int port_lazy(struct heap *core, u32 page, u32 npages, bool lazy)
 {
 	struct gcheap_heap *heap = gcheap_heap_of(core);
 	unsigned long first = (unsigned long)page << HEAP_PAGE_SHIFT;
+	unsigned long count = (unsigned long)npages << HEAP_PAGE_SHIFT;
+	int error = 0;
 
-	if (lazy)
-		return lazy_begin(heap, first, (unsigned long)npages << HEAP_PAGE_SHIFT);
-	lazy_end(heap, first);
-	return 0;
+	if (!lazy)
+		lazy_end(heap, first);
+	else
+		error = lazy_begin(heap, first, count);
+	if (lazy && !error && heap_is_huge(heap))
+		huge_lazy_begin(heap, first, first + count);
+	return error;
 }
 
 u64 port_release(struct heap *core, const struct gcheap_range *ranges, u32 count)

@@ -2,12 +2,14 @@
 /*
  * A heap's stock: pages that belong to it and are mapped nowhere.
  *
- * They are in two lists. Those of one are zero: what a block had too much
+ * Pages of 4 KiB are in two lists. Those of one are zero: what a block had too much
  * (supply.c), and what was zeroed ahead of demand. Those of the other have old data:
  * they were taken out of use by this heap, and go back to it without being zeroed. A
  * page leaves the heap only for the system, which zeroes it for whoever gets it next.
  * A page that others hold a reference to (direct I/O that is under way) never enters
  * the stock.
+ *
+ * 2 MiB pages (huge.c) are in a third list, with old data.
  *
  * What is taken out of use is kept up to STOCK_PAGES and a share of the heap, and not
  * at all near the limit of a memory cgroup.
@@ -27,6 +29,8 @@
 
 #define STOCK_PAGES	2048u		/* 8 MiB: a chunk of a user arena */
 #define STOCK_SHARE	8u		/* of the heap; also of what is zeroed ahead */
+
+#define BLOCK_PAGES	BIT(SUPPLY_LARGE_ORDER)
 
 #define ZERO_BATCH	16u		/* pages that are zeroed before others may wait */
 
@@ -193,9 +197,80 @@ unsigned long stock_keep(struct gcheap_heap *heap, struct list_head *pages, unsi
 }
 
 /**
+ * stock_take_block() - take a 2 MiB page
+ * @heap: the heap
+ *
+ * Context: any.
+ * Return: the first of its pages, which have old data, or NULL when there is none.
+ */
+struct page *stock_take_block(struct gcheap_heap *heap)
+{
+	struct gcheap_stock *stock = &heap->stock;
+	struct page *head;
+
+	spin_lock(&stock->lock);
+	head = list_first_entry_or_null(&stock->blocks, struct page, lru);
+	if (head) {
+		list_del(&head->lru);
+		stock->block_count--;
+	}
+	spin_unlock(&stock->lock);
+	if (head)
+		stock_account(heap, -(long)BLOCK_PAGES);
+	return head;
+}
+
+/**
+ * stock_keep_blocks() - take 2 MiB pages out of use, but keep them for the heap
+ * @heap: the heap
+ * @blocks: list of them, which nobody has mapped any more; it is emptied
+ * @most: keep no more than this; the system gets the others
+ *
+ * Context: may sleep.
+ */
+void stock_keep_blocks(struct gcheap_heap *heap, struct list_head *blocks, unsigned long most)
+{
+	struct gcheap_stock *stock = &heap->stock;
+	unsigned long limit = stock_limit(heap);
+	struct page *head, *next;
+	LIST_HEAD(released);
+
+	list_for_each_entry_safe(head, next, blocks, lru) {
+		/* As in stock_keep(). */
+		if (!most || supply_stock_pages(heap) + BLOCK_PAGES > limit ||
+		    page_ref_count(head) != 1) {
+			list_move(&head->lru, &released);
+			continue;
+		}
+		ClearPageDirty(head);
+		spin_lock(&stock->lock);
+		list_move(&head->lru, &stock->blocks);
+		stock->block_count++;
+		spin_unlock(&stock->lock);
+		stock_account(heap, BLOCK_PAGES);
+		most--;
+	}
+	supply_release_blocks(heap, &released);
+}
+
+/* Gives 2 MiB pages to the system until @most pages were given; how many pages. */
+static unsigned long stock_trim_blocks(struct gcheap_heap *heap, unsigned long most)
+{
+	unsigned long count = 0;
+	struct page *head;
+	LIST_HEAD(blocks);
+
+	while (count < most && (head = stock_take_block(heap))) {
+		list_add(&head->lru, &blocks);
+		count += BLOCK_PAGES;
+	}
+	return supply_release_blocks(heap, &blocks);
+}
+
+/**
  * stock_trim() - give pages of the stock to the system
  * @heap: the heap
- * @most: how many at most
+ * @most: how many at most; with 2 MiB pages, it may be some more
  *
  * Context: may sleep; works also while memory is being reclaimed.
  * Return: how many were given.
@@ -217,7 +292,7 @@ unsigned long stock_trim(struct gcheap_heap *heap, unsigned long most)
 	stock->trims++;
 	spin_unlock(&stock->lock);
 	stock_account(heap, -(long)(dirty + zeroed));
-	return supply_release(heap, &pages);
+	return supply_release(heap, &pages) + stock_trim_blocks(heap, most - dirty - zeroed);
 }
 
 /**
@@ -228,7 +303,8 @@ unsigned long stock_trim(struct gcheap_heap *heap, unsigned long most)
  */
 unsigned long supply_stock_pages(const struct gcheap_heap *heap)
 {
-	return READ_ONCE(heap->stock.zeroed_pages) + READ_ONCE(heap->stock.dirty_pages);
+	return READ_ONCE(heap->stock.zeroed_pages) + READ_ONCE(heap->stock.dirty_pages) +
+	       READ_ONCE(heap->stock.block_count) * BLOCK_PAGES;
 }
 
 /* ---- ahead of demand -------------------------------------------------------- */
@@ -384,6 +460,7 @@ void stock_init(struct gcheap_heap *heap)
 	spin_lock_init(&heap->stock.lock);
 	INIT_LIST_HEAD(&heap->stock.zeroed);
 	INIT_LIST_HEAD(&heap->stock.dirty);
+	INIT_LIST_HEAD(&heap->stock.blocks);
 	INIT_LIST_HEAD(&heap->stock.zero_node);
 }
 

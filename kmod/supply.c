@@ -388,3 +388,57 @@ void supply_undo(struct supply *supply, struct list_head *taken)
 	pages_put(supply->heap, &supply->zeroed);
 	stock_keep(supply->heap, taken, recycled);
 }
+
+/* ---- 2 MiB pages ------------------------------------------------------------ */
+
+/**
+ * supply_huge() - allocate a 2 MiB page
+ * @heap: the heap
+ *
+ * Where memory is fragmented it is tidied up for this, but not at all costs.
+ *
+ * Context: may sleep; nothing is locked but gcheap_heap.lock.
+ * Return: the first of its pages, zeroed, or NULL.
+ */
+struct page *supply_huge(struct gcheap_heap *heap)
+{
+	const unsigned int count = 1u << SUPPLY_LARGE_ORDER;
+	gfp_t gfp = (SUPPLY_GFP & ~__GFP_RECLAIM) | __GFP_DIRECT_RECLAIM | __GFP_NORETRY |
+		    __GFP_COMP;
+	struct page *head = NULL;
+	struct mutex *slack;	/* near the limit of a cgroup */
+
+	if (supply_slack_begin(count, &slack))
+		return NULL;
+	if (supply_charge(heap, count)) {
+		head = alloc_pages(gfp, SUPPLY_LARGE_ORDER);
+		if (!head)
+			supply_uncharge(heap, count);
+	}
+	supply_slack_end(slack);
+	return head;
+}
+
+/**
+ * supply_release_blocks() - give 2 MiB pages to the system
+ * @heap: the heap
+ * @blocks: list of them, which nobody has mapped any more; it is emptied
+ *
+ * Context: may sleep.
+ * Return: how many pages of 4 KiB they were.
+ */
+unsigned long supply_release_blocks(struct gcheap_heap *heap, struct list_head *blocks)
+{
+	unsigned long count = 0;
+	struct page *head, *next;
+
+	list_for_each_entry_safe(head, next, blocks, lru) {
+		put_page(head);
+		count += BIT(SUPPLY_LARGE_ORDER);
+		cond_resched();
+	}
+	INIT_LIST_HEAD(blocks);
+	supply_uncharge(heap, count);
+	atomic_long_add(count, &heap->released_pages);
+	return count;
+}

@@ -29,9 +29,10 @@
  *
  * A page (2 MiB) of a heap of GCHEAP_SETUP_HUGE_PAGES has one dirty bit while it is
  * mapped as one, and one PG_dirty and one reference count always. It is dirty as a
- * whole, and made clean only by requests whose range has all of it. The memory
- * manager forgets the dirty bit when such a mapping is taken away. So the page is
- * taken for dirty while it is not mapped, and mapped as dirty (mapping.c).
+ * whole, and made clean only by requests whose range has all of it. Not all kernels
+ * keep the dirty bit when such a mapping is taken away. So the page is taken for dirty
+ * while it is not mapped, and gets PG_dirty when it is mapped again (huge.c). While it
+ * is mapped by entries of 4 KiB, each of these has a dirty bit besides.
  */
 #include <linux/mm.h>
 #include <linux/mm_inline.h>

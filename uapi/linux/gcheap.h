@@ -507,7 +507,7 @@ enum gcheap_uapi_layout {
 #define GCHEAP_FEATURE_PRESSURE		_BITULL(13)
 
 /* Flags of SETUP. */
-#define GCHEAP_SETUP_HUGE_PAGES		_BITUL(0) /* back HEAP by 2 MiB pages */
+#define GCHEAP_SETUP_HUGE_PAGES		_BITUL(0) /* memory in 2 MiB pages where it can be */
 #define GCHEAP_SETUP_FAULT_FREED	_BITUL(1) /* freed spans fault for a cycle */
 #define GCHEAP_SETUP_SHARE_READ		_BITUL(2) /* others may map HEAP to read it */
 #define GCHEAP_SETUP_SNAPSHOTS		_BITUL(3) /* TRACK may write-protect pages */

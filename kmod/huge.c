@@ -1,0 +1,401 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * 2 MiB pages of object memory, in heaps of GCHEAP_SETUP_HUGE_PAGES.
+ *
+ * A leaf (pages.c) that is asked for its first page gets one 2 MiB page for all of it:
+ * a block. Where none is to be had, memory being fragmented or a limit near, it gets
+ * pages of 4 KiB as in any other heap, until it is empty again. So does the first
+ * leaf, whose first page is never there, and a leaf with a part of a lazy object.
+ *
+ * Each page of a leaf with a block is one of these:
+ *
+ *	used	somebody has asked for it
+ *	free	accessible all the same, as the block is mapped as one. It is zero, or
+ *		stale: it was used before and has old data
+ *	gone	taken away: each access fails. It is stale or zero, too
+ *
+ * pages_release() makes used pages free and stale: that gives nothing back, but keeps
+ * the mapping. pages_depopulate() makes them gone. A block of which a page is gone is
+ * mapped by entries of 4 KiB, and so it remains until all of it is unmapped: no function
+ * that is exported to modules takes an empty page table away. When no page is used any
+ * more the block ends: it goes to the system or, as a whole, into the heap's stock.
+ *
+ * A compound page is what it must be, never one that was split: a reference to a part
+ * is one to the whole, whoever takes it by whichever entry. So a block that others hold
+ * goes to the system, and stays theirs until they let go.
+ *
+ * Locking is that of pages.c. A page fault that has found a page holds the page's lock
+ * until it is mapped, see mapping_huge.c; huge_settle() waits for it.
+ */
+#include <linux/highmem.h>
+#include <linux/huge_mm.h>
+#include <linux/pagemap.h>
+#include <linux/slab.h>
+
+#include "compat.h"
+#include "pages.h"
+
+/**
+ * struct huge_block - a leaf's 2 MiB page
+ * @head: the first of its pages
+ * @gone: how many are gone: those that the leaf's array of pages has not
+ * @mapped: it was mapped by the owner since the leaf has it
+ * @used: one bit a page
+ * @stale: one bit a page
+ * @undo: one bit a page: was gone before the request that is running
+ */
+struct huge_block {
+	struct page *head;
+	unsigned int gone;
+	bool mapped;
+	DECLARE_BITMAP(used, LEAF_PAGES);
+	DECLARE_BITMAP(stale, LEAF_PAGES);
+	DECLARE_BITMAP(undo, LEAF_PAGES);
+};
+
+/**
+ * huge_works() - whether this kernel on this machine maps 2 MiB pages
+ */
+bool huge_works(void)
+{
+#ifdef CONFIG_TRANSPARENT_HUGEPAGE
+	return has_transparent_hugepage() && HPAGE_PMD_SHIFT == HUGE_SHIFT &&
+	       LEAF_PAGES == HPAGE_PMD_NR;
+#else
+	return false;
+#endif
+}
+
+/* Makes a page accessible, or takes it away from page faults. */
+static void block_open(struct gcheap_heap *heap, struct pages_leaf *leaf, unsigned int i)
+{
+	struct huge_block *block = leaf->block;
+
+	if (leaf->pages[i])
+		return;
+	WRITE_ONCE(leaf->pages[i], block->head + i);
+	if (!--block->gone)
+		atomic_long_inc(&heap->whole_blocks);
+}
+
+static void block_close(struct gcheap_heap *heap, struct pages_leaf *leaf, unsigned int i)
+{
+	struct huge_block *block = leaf->block;
+
+	if (!leaf->pages[i])
+		return;
+	WRITE_ONCE(leaf->pages[i], NULL);
+	if (!block->gone++)
+		atomic_long_dec(&heap->whole_blocks);
+}
+
+/* ---- making ----------------------------------------------------------------- */
+
+/* Whether a leaf may get a block: no page fault makes a page there meanwhile. */
+static bool leaf_may_be_huge(struct gcheap_heap *heap, unsigned long index)
+{
+	struct pages_leaf *leaf = leaf_find(heap, index);
+	unsigned long first = round_down(index, LEAF_PAGES);
+
+	return first && (!leaf || !leaf->present) &&
+	       !lazy_overlaps(heap, first, first + LEAF_PAGES);
+}
+
+static struct huge_block *block_make(struct gcheap_heap *heap, struct huge_fill *fill)
+{
+	struct huge_block *block = kzalloc(sizeof(*block), GCHEAP_GFP);
+
+	if (!block)
+		return NULL;
+	block->head = stock_take_block(heap);
+	if (block->head) {
+		bitmap_fill(block->stale, LEAF_PAGES);
+		fill->recycled++;
+		return block;
+	}
+	block->head = supply_huge(heap);
+	if (block->head)
+		return block;
+	kfree(block);
+	return NULL;
+}
+
+/* Gives a leaf that has no page a block. Return: the leaf, or NULL: there is none. */
+static struct pages_leaf *leaf_make_huge(struct gcheap_heap *heap, unsigned long index,
+					 struct huge_fill *fill)
+{
+	struct pages_leaf *leaf = leaf_make(heap, index);
+	struct huge_block *block = leaf ? block_make(heap, fill) : NULL;
+	unsigned int flags, i;
+
+	if (!block)
+		return NULL;
+	flags = heap_fault_lock(heap);
+	for (i = 0; i < LEAF_PAGES; i++)
+		WRITE_ONCE(leaf->pages[i], block->head + i);
+	leaf->block = block;
+	atomic_long_inc(&heap->whole_blocks);
+	pages_account(heap, LEAF_PAGES);
+	heap_fault_unlock(heap, flags);
+	return leaf;
+}
+
+/* Pages @first ... @end - 1 of a leaf with a block are used from now on. */
+static void leaf_use(struct gcheap_heap *heap, struct pages_leaf *leaf, unsigned long first,
+		     unsigned long end, struct huge_fill *fill)
+{
+	struct huge_block *block = leaf->block;
+	unsigned int flags = heap_fault_lock(heap);
+	unsigned int made = 0;
+
+	for (; first < end; first++) {
+		unsigned int i = first % LEAF_PAGES;
+
+		if (__test_and_set_bit(i, block->used))
+			continue;
+		__set_bit(i, leaf->made);
+		made++;
+		if (test_bit(i, block->stale))
+			fill->old_data = true;
+		if (!leaf->pages[i])
+			__set_bit(i, block->undo);
+		block_open(heap, leaf, i);
+	}
+	leaf->present += made;
+	heap_fault_unlock(heap, flags);
+	if (made)
+		fill->any = true;
+}
+
+/**
+ * huge_populate() - back a part of the heap by 2 MiB pages, as far as can be
+ * @heap: the heap, of GCHEAP_SETUP_HUGE_PAGES
+ * @first: number of the first page in the HEAP region
+ * @end: the page after the last
+ * @fill: what it did
+ *
+ * What it makes has its bit in the leaves' @made. They are not mapped.
+ *
+ * Context: may sleep; @heap->lock is held.
+ * Return: 0; -EINTR a fatal signal.
+ */
+int huge_populate(struct gcheap_heap *heap, unsigned long first, unsigned long end,
+		  struct huge_fill *fill)
+{
+	unsigned long at, next;
+
+	lockdep_assert_held(&heap->lock);
+	for (at = first; at < end; at = next) {
+		struct pages_leaf *leaf = leaf_find(heap, at);
+
+		next = min(round_down(at, LEAF_PAGES) + LEAF_PAGES, end);
+		if (!leaf || !leaf->block) {
+			if (fill->no_more || !leaf_may_be_huge(heap, at))
+				continue;
+			leaf = leaf_make_huge(heap, at, fill);
+			/* The next would be looked for as long, and in vain, too. */
+			fill->no_more = !leaf;
+		}
+		if (leaf)
+			leaf_use(heap, leaf, at, next, fill);
+		if (port_interrupted())
+			return -EINTR;
+	}
+	return 0;
+}
+
+/**
+ * huge_forget_made() - the request that has made pages of a leaf is done
+ * @leaf: the leaf
+ */
+void huge_forget_made(struct pages_leaf *leaf)
+{
+	if (leaf->block)
+		bitmap_zero(leaf->block->undo, LEAF_PAGES);
+}
+
+/**
+ * huge_lazy_begin() - pages of a lazy object are there already if a block has them
+ * @heap: the heap, of GCHEAP_SETUP_HUGE_PAGES
+ * @first: number of the object's first page in the HEAP region
+ * @end: the page after the last
+ *
+ * They are made zero. Blocks that come later have no such pages.
+ *
+ * Context: may sleep; @heap->lock is held.
+ */
+void huge_lazy_begin(struct gcheap_heap *heap, unsigned long first, unsigned long end)
+{
+	unsigned long at, next;
+
+	for (at = first; at < end; at = next) {
+		struct pages_leaf *leaf = leaf_find(heap, at);
+		struct huge_fill fill = { };
+
+		next = min(round_down(at, LEAF_PAGES) + LEAF_PAGES, end);
+		if (!leaf || !leaf->block)
+			continue;
+		leaf_use(heap, leaf, at, next, &fill);
+		for (; at < next; at++) {
+			if (__test_and_clear_bit(at % LEAF_PAGES, leaf->block->stale))
+				clear_highpage(leaf->pages[at % LEAF_PAGES]);
+			cond_resched();
+		}
+		bitmap_zero(leaf->made, LEAF_PAGES);
+		huge_forget_made(leaf);
+	}
+}
+
+/* ---- mapping ---------------------------------------------------------------- */
+
+/**
+ * huge_map() - have a leaf's block mapped for the calling owner
+ * @heap: the heap
+ * @leaf: the leaf
+ *
+ * By a page fault, as that is the only way. It is one that reads, which leaves the page
+ * clean. When a part of the block is gone, the program's page faults map the rest.
+ *
+ * Context: may sleep; @heap->lock is held.
+ * Return: 0; -ENOMEM no memory for page tables; -EINTR a fatal signal.
+ */
+int huge_map(struct gcheap_heap *heap, struct pages_leaf *leaf)
+{
+	struct mm_struct *mm = current->mm;
+	struct vm_area_struct *vma;
+	int error = 0;
+
+	lockdep_assert_held(&heap->lock);
+	if (leaf->block->mapped || leaf->block->gone)
+		return 0;
+	if (mmap_read_lock_killable(mm))
+		return -EINTR;
+	vma = mapping_owner_vma(heap);
+	if (vma && vma->vm_flags & VM_READ) {
+		WRITE_ONCE(heap->populating, current);
+		error = fixup_user_fault(mm, vma->vm_start + (leaf->number << HUGE_SHIFT), 0,
+					 NULL);
+		WRITE_ONCE(heap->populating, NULL);
+	}
+	mmap_read_unlock(mm);
+	return error;
+}
+
+/**
+ * huge_fault_begin() - a page of a block is about to be mapped, where no page table is
+ * @heap: the heap
+ * @index: number of the page in the HEAP region
+ * @owner: whether by the owner
+ *
+ * What was mapped before may have been written, and not all kernels keep the dirty bit
+ * of a 2 MiB entry that they take away. So write tracking takes the block for written.
+ *
+ * Context: @heap->fault_lock is held; the page is there.
+ * Return: whether the block may be mapped as one.
+ */
+bool huge_fault_begin(struct gcheap_heap *heap, unsigned long index, bool owner)
+{
+	struct huge_block *block = leaf_find(heap, index)->block;
+
+	lockdep_assert_held(&heap->fault_lock);
+	if (owner && block->mapped)
+		SetPageDirty(block->head);
+	if (owner)
+		block->mapped = true;
+	return !block->gone;
+}
+
+/* ---- taking away ------------------------------------------------------------ */
+
+/**
+ * huge_leaf_remove() - take pages of a leaf with a block out of use
+ * @heap: the heap
+ * @leaf: the leaf
+ * @first: number of the first page in the HEAP region
+ * @end: the page after the last, of the same leaf
+ * @removal: how, and what has become of them
+ *
+ * Context: @heap->lock and @heap->fault_lock are held.
+ * Return: how many have to be unmapped.
+ */
+unsigned int huge_leaf_remove(struct gcheap_heap *heap, struct pages_leaf *leaf,
+			      unsigned long first, unsigned long end,
+			      struct removal *removal)
+{
+	struct huge_block *block = leaf->block;
+	unsigned int closed = 0;
+
+	for (; first < end; first++) {
+		unsigned int i = first % LEAF_PAGES;
+
+		if (removal->only_made && !test_bit(i, leaf->made))
+			continue;
+		if (__test_and_clear_bit(i, block->used)) {
+			leaf->present--;
+			if (!removal->only_made)
+				__set_bit(i, block->stale);
+		}
+		if (removal->only_made ? !test_bit(i, block->undo) : removal->release)
+			continue;
+		closed += !!leaf->pages[i];
+		block_close(heap, leaf, i);
+	}
+	if (!leaf->present) {
+		leaf_drop(heap, leaf, removal);
+		return 0;
+	}
+	if (closed)
+		removal->head = block->head;
+	return closed;
+}
+
+static void page_settle(struct page *page)
+{
+	lock_page(page);
+	unlock_page(page);
+}
+
+/**
+ * huge_settle() - wait for page faults that have found a page before it was taken away
+ * @heap: the heap
+ * @removal: the pages
+ *
+ * They have mapped it then, or never will.
+ *
+ * Context: may sleep; @heap->fault_lock is not held.
+ */
+void huge_settle(struct gcheap_heap *heap, struct removal *removal)
+{
+	struct page *page;
+
+	if (!heap_is_huge(heap))
+		return;
+	if (removal->head)
+		page_settle(removal->head);
+	list_for_each_entry(page, &removal->pages, lru)
+		page_settle(page);
+}
+
+/**
+ * huge_leaf_end() - take a leaf's block from all mappings, and from the leaf
+ * @heap: the heap
+ * @leaf: the leaf, which no page fault finds any more
+ * @blocks: list that receives it
+ *
+ * Context: may sleep; @heap->fault_lock is not held.
+ */
+void huge_leaf_end(struct gcheap_heap *heap, struct pages_leaf *leaf,
+		   struct list_head *blocks)
+{
+	struct huge_block *block = leaf->block;
+	unsigned long first = leaf->number << LEAF_SHIFT;
+
+	page_settle(block->head);
+	pages_unmap(heap, first, first + LEAF_PAGES);
+	if (!block->gone)
+		atomic_long_dec(&heap->whole_blocks);
+	pages_account(heap, -(long)LEAF_PAGES);
+	list_add_tail(&block->head->lru, blocks);
+	leaf->block = NULL;
+	kfree(block);
+}
