@@ -19,6 +19,9 @@
 #define OBJECT_BYTES	(4u << 20)
 #define PATTERN		0x39
 
+/* An object before the others, so that those are in 2 MiB pages, if there are any. */
+#define FIRST_BYTES	((2u << 20) - 8192)
+
 FIXTURE(access) {
 	struct test_heap heap;
 	struct gcheap_alloc_large large;
@@ -26,17 +29,41 @@ FIXTURE(access) {
 	char *hole;		/* where no memory is */
 };
 
+FIXTURE_VARIANT(access) {
+	__u32 flags;
+};
+
+FIXTURE_VARIANT_ADD(access, pages) {
+	.flags = 0,
+};
+
+FIXTURE_VARIANT_ADD(access, huge_pages) {
+	.flags = GCHEAP_SETUP_HUGE_PAGES,
+};
+
 FIXTURE_SETUP(access)
 {
-	ASSERT_OK(heap_open(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE));
+	struct gcheap_counters counters;
+	int ret = heap_open_flags(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE,
+				  variant->flags);
+
+	if (ret == -EOPNOTSUPP)
+		SKIP(return, "no huge pages on this machine");
+	ASSERT_OK(ret);
+	test_cmd_alloc_large(0, FIRST_BYTES, NULL);
 	test_cmd_alloc_large(0, OBJECT_BYTES, &self->large);
 	self->mem = heap_mem(&self->heap, self->large.out_page);
 	self->hole = heap_mem(&self->heap, 0);
 	memset(self->mem, PATTERN, OBJECT_BYTES);
+	test_cmd_stats(&counters);
+	if (variant->flags)
+		ASSERT_EQ(OBJECT_BYTES, counters.huge_bytes);
 }
 
 FIXTURE_TEARDOWN(access)
 {
+	if (self->heap.fd <= 0)
+		return;
 	EXPECT_EQ(NULL, heap_wrong(&self->heap));
 	heap_close(&self->heap);
 }
@@ -171,7 +198,7 @@ struct subject {
 	char *mem;
 };
 
-static int subject_start(struct subject *subject, bool traced)
+static int subject_start(struct subject *subject, __u32 flags, bool traced)
 {
 	int pipes[2], status;
 
@@ -186,7 +213,9 @@ static int subject_start(struct subject *subject, bool traced)
 
 		if (traced)
 			ptrace(PTRACE_TRACEME, 0, NULL, NULL);
-		if (heap_open(&subject->heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE) ||
+		if (heap_open_flags(&subject->heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE,
+				    flags) ||
+		    cmd_alloc_large(subject->heap.fd, 0, FIRST_BYTES, NULL) ||
 		    cmd_alloc_large(subject->heap.fd, 0, OBJECT_BYTES, &large))
 			_exit(1);
 		mem = heap_mem(&subject->heap, large.out_page);
@@ -216,7 +245,7 @@ TEST_F(access, of_other_processes_by_process_vm_works)
 	struct iovec local = { .iov_base = copy, .iov_len = sizeof(copy) };
 	struct iovec remote = { .iov_len = sizeof(copy) };
 
-	ASSERT_OK(subject_start(&subject, false));
+	ASSERT_OK(subject_start(&subject, variant->flags, false));
 	remote.iov_base = subject.mem;
 	ASSERT_EQ(sizeof(copy), process_vm_readv(subject.pid, &local, 1, &remote, 1, 0));
 	EXPECT_TRUE(memory_is(copy, PATTERN, sizeof(copy)));
@@ -244,7 +273,7 @@ TEST_F(access, of_other_processes_by_proc_mem_works)
 	char path[64];
 	int fd;
 
-	ASSERT_OK(subject_start(&subject, false));
+	ASSERT_OK(subject_start(&subject, variant->flags, false));
 	snprintf(path, sizeof(path), "/proc/%d/mem", subject.pid);
 	fd = open(path, O_RDWR);
 	ASSERT_LE(0, fd);
@@ -267,7 +296,7 @@ TEST_F(access, of_other_processes_by_ptrace_works)
 	struct subject subject;
 	long word;
 
-	ASSERT_OK(subject_start(&subject, true));
+	ASSERT_OK(subject_start(&subject, variant->flags, true));
 	errno = 0;
 	word = ptrace(PTRACE_PEEKDATA, subject.pid, subject.mem + 100, NULL);
 	EXPECT_EQ(0, errno);
@@ -365,7 +394,7 @@ static int core_count(const char *path)
 	return count;
 }
 
-static int crash(const char *filter)
+static int crash(__u32 flags, const char *filter)
 {
 	const struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
 	struct gcheap_alloc_large large;
@@ -375,7 +404,8 @@ static int crash(const char *filter)
 	if (child)
 		return child < 0 ? -errno : child_wait(child);
 	if (setrlimit(RLIMIT_CORE, &limit) || file_put("/proc/self/coredump_filter", filter) ||
-	    heap_open(&heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE) ||
+	    heap_open_flags(&heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE, flags) ||
+	    cmd_alloc_large(heap.fd, 0, FIRST_BYTES, NULL) ||
 	    cmd_alloc_large(heap.fd, 0, 1 << 20, &large))
 		_exit(1);
 	core_words(heap_mem(&heap, large.out_page) + 5000);
@@ -395,10 +425,10 @@ TEST_F_TIMEOUT(access, by_a_core_dump_is_as_of_any_shared_file, 120)
 	close(fd);
 	ASSERT_OK(file_put(CORE_PATTERN, "/tmp/access.core"));
 	unlink("/tmp/access.core");
-	EXPECT_EQ(-SIGABRT, crash("0x33"));
+	EXPECT_EQ(-SIGABRT, crash(variant->flags, "0x33"));
 	plain = core_count("/tmp/access.core");
 	unlink("/tmp/access.core");
-	EXPECT_EQ(-SIGABRT, crash("0xff"));
+	EXPECT_EQ(-SIGABRT, crash(variant->flags, "0xff"));
 	all = core_count("/tmp/access.core");
 	unlink("/tmp/access.core");
 	file_put(CORE_PATTERN, pattern);

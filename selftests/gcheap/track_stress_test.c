@@ -213,16 +213,46 @@ FIXTURE_VARIANT_ADD(stress, snapshots) {
 	.writers = { store_main, read_main, zap_main },
 };
 
+FIXTURE_VARIANT_ADD(stress, huge_pages) {
+	.flags = GCHEAP_SETUP_HUGE_PAGES,
+	.writers = { store_main, read_main },
+};
+
+FIXTURE_VARIANT_ADD(stress, huge_pages_unmapped) {
+	.flags = GCHEAP_SETUP_HUGE_PAGES,
+	.writers = { store_main, read_main, zap_main },
+};
+
+/* A part is gone: the rest is mapped by the page. */
+FIXTURE_VARIANT_ADD(stress, huge_pages_split) {
+	.flags = GCHEAP_SETUP_HUGE_PAGES | GCHEAP_SETUP_FAULT_FREED,
+	.writers = { store_main, read_main, zap_main },
+};
+
+FIXTURE_VARIANT_ADD(stress, huge_pages_of_one_thread) {
+	.flags = GCHEAP_SETUP_HUGE_PAGES,
+	.writers = { store_main },
+};
+
 FIXTURE_SETUP(stress)
 {
-	struct gcheap_alloc_large large;
+	struct gcheap_alloc_large gone, large;
 	__u32 type;
+	int ret;
 
 	if (!tracking_works())
 		SKIP(return, "no write tracking on this machine");
-	ASSERT_OK(tracked_open(&self->heap, variant->flags));
+	ret = tracked_open(&self->heap, variant->flags);
+	if (ret == -EOPNOTSUPP)
+		SKIP(return, "no huge pages on this machine");
+	ASSERT_OK(ret);
 	test_cmd_type_words(16, 1, &type);
+	/* Up to where 2 MiB pages begin. */
+	test_cmd_alloc_large(0, (PAGES - 1) * 8192, NULL);
+	test_cmd_alloc_large(0, 8192, &gone);
 	test_cmd_alloc_large(type, PAGES * 64, &large);
+	if (variant->flags & GCHEAP_SETUP_FAULT_FREED)
+		test_cmd_free_large(gone.out_page);
 	self->stress.heap = &self->heap;
 	self->stress.page = large.out_page;
 	self->stress.words = (volatile __u64 *)heap_mem(&self->heap, large.out_page);
