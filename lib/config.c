@@ -193,18 +193,19 @@ static int read_trace(struct settings *settings)
 	return 0;
 }
 
-static int read_verify(struct gcheap_config *config)
+/* A variable that sets a flag or clears it. */
+static int read_flag(struct gcheap_config *config, const char *name, uint32_t flag)
 {
-	const char *value = variable("GCHEAP_VERIFY");
+	const char *value = variable(name);
 
 	if (!value)
 		return 0;
 	if (!strcmp(value, "1"))
-		config->flags |= GCHEAP_VERIFY;
+		config->flags |= flag;
 	else if (!strcmp(value, "0"))
-		config->flags &= ~GCHEAP_VERIFY;
+		config->flags &= ~flag;
 	else
-		return variable_failed("GCHEAP_VERIFY", value, "1 or 0");
+		return variable_failed(name, value, "1 or 0");
 	return 0;
 }
 
@@ -224,7 +225,9 @@ static int environment_read(struct settings *settings)
 	if (!error)
 		error = read_trace(settings);
 	if (!error)
-		error = read_verify(config);
+		error = read_flag(config, "GCHEAP_VERIFY", GCHEAP_VERIFY);
+	if (!error)
+		error = read_flag(config, "GCHEAP_HUGE_PAGES", GCHEAP_HUGE_PAGES);
 	return error;
 }
 
@@ -238,11 +241,11 @@ static int flags_check(uint32_t flags)
 	} missing[] = {
 		{ GCHEAP_CONCURRENT, "GCHEAP_CONCURRENT" },
 		{ GCHEAP_WRITE_TRACKING, "GCHEAP_WRITE_TRACKING" },
-		{ GCHEAP_HUGE_PAGES, "GCHEAP_HUGE_PAGES" },
 		{ GCHEAP_GENERATIONAL, "GCHEAP_GENERATIONAL" },
 	};
 	uint32_t unknown = flags & ~(GCHEAP_CONSERVATIVE_STACKS | GCHEAP_VERIFY |
-				     GCHEAP_FAULT_FREED | GCHEAP_RECORD_TYPES);
+				     GCHEAP_FAULT_FREED | GCHEAP_HUGE_PAGES |
+				     GCHEAP_RECORD_TYPES);
 	size_t i;
 
 	for (i = 0; i < sizeof(missing) / sizeof(missing[0]); i++) {

@@ -52,13 +52,26 @@ static bool device_is_absent(int error)
 	       error == -ENXIO;
 }
 
+/* What the kernel, or the local backend, is asked for. */
+static uint32_t setup_flags(uint32_t flags)
+{
+	uint32_t setup = 0;
+
+	if (flags & GCHEAP_FAULT_FREED)
+		setup |= GCHEAP_SETUP_FAULT_FREED;
+	if (flags & GCHEAP_HUGE_PAGES)
+		setup |= GCHEAP_SETUP_HUGE_PAGES;
+	if (flags & GCHEAP_RECORD_TYPES)
+		setup |= GCHEAP_SETUP_RECORD_TYPES;
+	return setup;
+}
+
 static int backend_open(const struct gcheap_config *config, enum gcheap_uapi_layout layout,
 			struct backend **backend)
 {
 	struct gcheap_setup setup = {
 		.size = sizeof(setup),
-		.flags = (config->flags & GCHEAP_FAULT_FREED ? GCHEAP_SETUP_FAULT_FREED : 0) |
-			 (config->flags & GCHEAP_RECORD_TYPES ? GCHEAP_SETUP_RECORD_TYPES : 0),
+		.flags = setup_flags(config->flags),
 		.layout = layout,
 		.reserve_bytes = config->reserve_bytes,
 	};

@@ -87,9 +87,9 @@ static int device_setup(int fd, struct gcheap_setup *setup)
 		return error_set(error, "out of kernel memory for a heap");
 	if (error)
 		return error_set(error, "the gcheap module refused a heap with a reserve of %llu "
-				 "bytes and layout %u: %s",
+				 "bytes, layout %u and flags %#x: %s",
 				 (unsigned long long)setup->reserve_bytes, setup->layout,
-				 strerror(-error));
+				 setup->flags, strerror(-error));
 	return 0;
 }
 

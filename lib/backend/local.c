@@ -11,8 +11,9 @@
 #include "../heap.h"
 
 /* What this backend has beside what every port of kmod/core has. */
-#define LOCAL_FLAGS	GCHEAP_SETUP_FAULT_FREED
-#define LOCAL_FEATURES	(GCHEAP_FEATURE_FAULT_FREED | GCHEAP_FEATURE_CHUNKS)
+#define LOCAL_FLAGS	(GCHEAP_SETUP_FAULT_FREED | GCHEAP_SETUP_HUGE_PAGES)
+#define LOCAL_FEATURES \
+	(GCHEAP_FEATURE_FAULT_FREED | GCHEAP_FEATURE_CHUNKS | GCHEAP_FEATURE_HUGE_PAGES)
 
 /* ---- requests ---------------------------------------------------------------- */
 
@@ -161,6 +162,11 @@ static int local_make(struct local_backend *local, const struct gcheap_setup *se
 		if (!local->table_pages[region])
 			return -ENOMEM;
 	}
+	/* The kernel was built without huge pages, or it takes them where it likes to. */
+	if (setup->flags & GCHEAP_SETUP_HUGE_PAGES &&
+	    madvise(local->backend.regions[GCHEAP_REGION_HEAP], setup->reserve_bytes,
+		    MADV_HUGEPAGE))
+		return -EOPNOTSUPP;
 	heap_words = DIV_ROUND_UP(setup->reserve_bytes >> GCHEAP_PAGE_SHIFT, 64);
 	local->populated = calloc(heap_words, sizeof(u64));
 	local->closed = calloc(heap_words, sizeof(u64));
@@ -186,6 +192,9 @@ int backend_open_local(struct gcheap_setup *setup, struct backend **backend)
 	error = local_make(local, setup);
 	if (error) {
 		local_free(local, true);
+		if (error == -EOPNOTSUPP)
+			return error_set(error, "this kernel has no huge pages: open the heap "
+					 "without GCHEAP_HUGE_PAGES");
 		return error_set(error, "cannot reserve %llu bytes of address space for a heap: "
 				 "raise ulimit -v, allow overcommit, or set a smaller reserve_bytes",
 				 (unsigned long long)setup->reserve_bytes);

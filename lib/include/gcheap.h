@@ -67,7 +67,11 @@ enum gcheap_layout {
 #define GCHEAP_CONSERVATIVE_STACKS	(1u << 0)	/* scan threads' stacks, registers */
 #define GCHEAP_CONCURRENT		(1u << 1)	/* mark beside the mutators */
 #define GCHEAP_WRITE_TRACKING		(1u << 2)	/* find stores by the pages' dirty bits */
-#define GCHEAP_HUGE_PAGES		(1u << 3)	/* map the heap with huge pages */
+/*
+ * Memory of objects comes in 2 MiB pages, where there are any, and goes back to the
+ * system as such. Documentation/memory.md says when that is worth it.
+ */
+#define GCHEAP_HUGE_PAGES		(1u << 3)
 /*
  * Debug: memory of freed objects is taken away as soon as a whole span of them is
  * free, and each access gets SIGBUS (local backend: SIGSEGV) with the address, at
@@ -94,7 +98,8 @@ enum gcheap_layout {
  *
  * The environment overrides it: GCHEAP_BACKEND=auto|device|local,
  * GCHEAP_LAYOUT=span|header|footer|bitmap, GCHEAP_GC=<percent>|off,
- * GCHEAP_MEMLIMIT=<n>[KMG], GCHEAP_MARKERS=<n>, GCHEAP_TRACE=gc, GCHEAP_VERIFY=1.
+ * GCHEAP_MEMLIMIT=<n>[KMG], GCHEAP_MARKERS=<n>, GCHEAP_TRACE=gc, GCHEAP_VERIFY=1|0,
+ * GCHEAP_HUGE_PAGES=1|0.
  */
 struct gcheap_config {
 	size_t size;

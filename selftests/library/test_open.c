@@ -117,7 +117,6 @@ static void test_err_flags_not_supported_are_named(void **state)
 	} flags[] = {
 		{ GCHEAP_CONCURRENT, "GCHEAP_CONCURRENT" },
 		{ GCHEAP_WRITE_TRACKING, "GCHEAP_WRITE_TRACKING" },
-		{ GCHEAP_HUGE_PAGES, "GCHEAP_HUGE_PAGES" },
 		{ GCHEAP_GENERATIONAL, "GCHEAP_GENERATIONAL" },
 		{ 1u << 31, "0x80000000" },
 	};
@@ -202,6 +201,7 @@ static void test_err_environment_is_named_with_its_value(void **state)
 		{ "GCHEAP_MARKERS", "two" }, { "GCHEAP_MARKERS", "5000" },
 		{ "GCHEAP_TRACE", "gc," }, { "GCHEAP_TRACE", "all" }, { "GCHEAP_TRACE", "g" },
 		{ "GCHEAP_VERIFY", "yes" },
+		{ "GCHEAP_HUGE_PAGES", "2" },
 	};
 	size_t i;
 
@@ -225,6 +225,7 @@ static void test_environment_values_that_are_taken(void **state)
 		{ "GCHEAP_MARKERS", "0" }, { "GCHEAP_MARKERS", "4" },
 		{ "GCHEAP_TRACE", "gc" }, { "GCHEAP_TRACE", "gc,gc" },
 		{ "GCHEAP_VERIFY", "0" }, { "GCHEAP_VERIFY", "1" },
+		{ "GCHEAP_HUGE_PAGES", "0" }, { "GCHEAP_HUGE_PAGES", "1" },
 		{ "GCHEAP_BACKEND", "" }, { "GCHEAP_LAYOUT", "" },
 	};
 	size_t i;
@@ -248,6 +249,57 @@ static void test_environment_overrides_the_configuration(void **state)
 	config.layout = (enum gcheap_layout)4;
 	variable_set("GCHEAP_LAYOUT", "span");
 	opens(&config);
+}
+
+/* ---- huge pages -------------------------------------------------------------- */
+
+/* In the lines of a file about the mapping of @address, whether one has @name and @word. */
+static bool smaps_has(const void *address, const char *name, const char *word)
+{
+	FILE *file = fopen("/proc/self/smaps", "r");
+	unsigned long from = 0, to = 0, start, end;
+	bool found = false;
+	char line[512];
+
+	assert_non_null(file);
+	while (!found && fgets(line, sizeof(line), file)) {
+		if (sscanf(line, "%lx-%lx ", &start, &end) == 2) {
+			from = start;
+			to = end;
+		} else if ((uintptr_t)address >= from && (uintptr_t)address < to) {
+			found = !strncmp(line, name, strlen(name)) && strstr(line, word);
+		}
+	}
+	fclose(file);
+	return found;
+}
+
+static void test_a_heap_has_huge_pages_if_it_asks(void **state)
+{
+	const size_t bytes = 8 << 20;
+	struct gcheap_config config = GCHEAP_CONFIG_INIT;
+	struct gcheap_thread *thread;
+	struct gcheap *heap;
+	unsigned char *object;
+	int error;
+
+	(void)state;
+	config.flags |= GCHEAP_HUGE_PAGES;
+	error = gcheap_open(&config, &heap);
+	if (error == -EOPNOTSUPP)
+		skip();
+	assert_int_equal(error, 0);
+	assert_int_equal(gcheap_thread_attach(heap, &thread), 0);
+	object = gcheap_new_leaf(thread, bytes);
+	assert_non_null(object);
+	memset(object, 1, bytes);
+	/* What the local backend gets is for the system to say. */
+	if (gcheap_backend(heap) == GCHEAP_BACKEND_LOCAL)
+		assert_true(smaps_has(object, "VmFlags:", " hg"));
+	else
+		assert_false(smaps_has(object, "FilePmdMapped:", " 0 kB"));
+	gcheap_collect(thread);
+	gcheap_close(heap);
 }
 
 /* ---- backends ---------------------------------------------------------------- */
@@ -508,6 +560,7 @@ int main(void)
 					  variables_restore),
 		cmocka_unit_test_teardown(test_environment_overrides_the_configuration,
 					  variables_restore),
+		cmocka_unit_test(test_a_heap_has_huge_pages_if_it_asks),
 		cmocka_unit_test_teardown(test_the_local_backend_is_there_on_any_machine,
 					  variables_restore),
 		cmocka_unit_test_teardown(test_auto_takes_the_device_where_it_is,
