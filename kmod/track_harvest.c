@@ -252,33 +252,35 @@ static pmd_t *pmd_of(struct mm_struct *mm, unsigned long addr)
 }
 
 /*
- * Looks at the entry of the 2 MiB that begin at page @first. Return: whether it maps
- * a huge page. @dirty is set if that was written, or may have been: nobody knows
- * where nothing is mapped.
+ * Looks at the entry of the 2 MiB that begin at page @first. Return: whether there is
+ * no page table: nothing is mapped, or a huge page is. A page fault that has found the
+ * huge page may map it at any time, so that where there is no page table none may be
+ * looked for either. @dirty is set if the page was written, or may have been: nobody
+ * knows where nothing is mapped.
  */
 static bool pmd_harvest(struct harvest *harvest, unsigned long first, bool rearm, bool *dirty)
 {
 	unsigned long addr = harvest->base + (first << PAGE_SHIFT);
 	pmd_t *pmd = harvest->base ? pmd_of(harvest->mm, addr) : NULL;
-	bool leaf = false;
+	bool is_table = false;
 	spinlock_t *ptl;	/* the page table's */
 	pmd_t old;
 
 	*dirty = true;
 	if (!pmd)
-		return false;
+		return true;
 	ptl = pmd_lock(harvest->mm, pmd);
 	old = READ_ONCE(*pmd);
 	if (!pmd_none(old)) {
-		leaf = pmd_leaf(old);
-		*dirty = leaf && pmd_dirty(old);
+		is_table = !pmd_leaf(old);
+		*dirty = !is_table && pmd_dirty(old);
 		if (*dirty && rearm) {
 			harvest->flush = true;
 			track_pmd_clean(pmd);
 		}
 	}
 	spin_unlock(ptl);
-	return leaf;
+	return !is_table;
 }
 
 /*
@@ -293,7 +295,7 @@ static bool huge_harvest(struct harvest *harvest, unsigned long first)
 	struct page *page = pages_find(harvest->heap, first);
 	bool rearm, held, dirty;
 	u32 start_page, end_page;
-	bool leaf;
+	bool no_table;
 
 	harvest->all_dirty = false;
 	if (!page || !PageCompound(page))
@@ -310,7 +312,7 @@ static bool huge_harvest(struct harvest *harvest, unsigned long first)
 			 harvest->heap->core.heap_pages);
 	rearm = harvest->rearm && start_page >= harvest->page && end_page <= harvest->end;
 
-	leaf = pmd_harvest(harvest, start, rearm, &dirty);
+	no_table = pmd_harvest(harvest, start, rearm, &dirty);
 	held = page_is_held(page);
 	if (rearm)
 		dirty |= page_harvest(harvest, page, held);
@@ -321,7 +323,7 @@ static bool huge_harvest(struct harvest *harvest, unsigned long first)
 	harvest->huge_dirty = dirty;
 	harvest->huge_rearmed = rearm;
 	harvest->all_dirty = dirty;
-	return leaf;
+	return no_table;
 }
 
 /* ---- ranges ----------------------------------------------------------------- */
@@ -337,7 +339,7 @@ static bool harvest_window(struct harvest *harvest, unsigned long end)
 	int ret = 0;
 
 	harvest->window_end = end;
-	/* No page fault maps anything meanwhile. */
+	/* No page fault maps anything meanwhile, but for those in mapping_huge.c. */
 	flags = heap_fault_lock(harvest->heap);
 	if (!huge_harvest(harvest, harvest->at) && harvest->base)
 		ret = apply_to_existing_page_range(harvest->mm, harvest->base +
