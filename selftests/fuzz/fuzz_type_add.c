@@ -201,6 +201,7 @@ static struct test_heap *fresh_heap(void)
 		free(*page);
 		*page = NULL;
 	}
+	type_table_destroy(&th->heap.types);
 	type_table_init(&th->heap.types);
 	return th;
 }
