@@ -89,23 +89,24 @@ void supply_uncharge(struct gcheap_heap *heap, unsigned long count)
 	atomic_long_sub(count, &held_pages);
 }
 
-/* Allocates SUPPLY_SLACK pages in blocks of @order, and frees them again. */
-static void slack_probe(unsigned int order)
+/*
+ * Allocates a block as large as the slack, and frees it again; where memory is too
+ * fragmented for that, one of half. It is charged in one piece or not at all: in many,
+ * it would hold all that is left of the cgroup for a while, and the OOM killer would
+ * come for the page fault of another task.
+ */
+static void slack_probe(void)
 {
 	const gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_NORETRY | __GFP_NOWARN;
-	struct page *page, *next;
-	unsigned int count;
-	LIST_HEAD(blocks);
+	unsigned int order;
+	struct page *page;
 
-	for (count = SUPPLY_SLACK >> order; count; count--) {
+	for (order = SUPPLY_LARGE_ORDER; order >= SUPPLY_LARGE_ORDER - 1; order--) {
 		page = alloc_pages(gfp, order);
-		if (!page)
-			break;
-		list_add(&page->lru, &blocks);
-	}
-	list_for_each_entry_safe(page, next, &blocks, lru) {
-		list_del(&page->lru);
-		__free_pages(page, order);
+		if (page) {
+			__free_pages(page, order);
+			return;
+		}
 	}
 }
 
@@ -122,11 +123,7 @@ static bool slack_left(unsigned int count)
 	/* A large block is not worth the work. */
 	if (count > SUPPLY_SLACK / 2)
 		return false;
-	slack_probe(SUPPLY_LARGE_ORDER);
-	if (compat_memcg_margin(NULL, NULL) >= least)
-		return true;
-	/* There may have been no such block, whatever the cgroup's limit is. */
-	slack_probe(SUPPLY_SMALL_ORDER);
+	slack_probe();
 	return compat_memcg_margin(NULL, NULL) >= least;
 }
 
