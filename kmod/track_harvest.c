@@ -326,6 +326,22 @@ static bool huge_harvest(struct harvest *harvest, unsigned long first)
 	return no_table;
 }
 
+/*
+ * The rest of the window, in a huge page without a page table: of which all is known.
+ */
+static int harvest_whole(struct harvest *harvest)
+{
+	if (!harvest->all_dirty)
+		harvest->at = harvest->window_end;
+	while (harvest->at < harvest->window_end) {
+		if (harvest_report(harvest, harvest->at))
+			return HARVEST_FULL;
+		harvest->at = min(round_down(harvest->at, BIT(HEAP_PAGE_SHIFT)) +
+				  BIT(HEAP_PAGE_SHIFT), harvest->window_end);
+	}
+	return 0;
+}
+
 /* ---- ranges ----------------------------------------------------------------- */
 
 /*
@@ -341,7 +357,9 @@ static bool harvest_window(struct harvest *harvest, unsigned long end)
 	harvest->window_end = end;
 	/* No page fault maps anything meanwhile, but for those in mapping_huge.c. */
 	flags = heap_fault_lock(harvest->heap);
-	if (!huge_harvest(harvest, harvest->at) && harvest->base)
+	if (huge_harvest(harvest, harvest->at))
+		ret = harvest_whole(harvest);
+	else if (harvest->base)
 		ret = apply_to_existing_page_range(harvest->mm, harvest->base +
 						   (harvest->at << PAGE_SHIFT),
 						   bytes, harvest_ptes, harvest);
