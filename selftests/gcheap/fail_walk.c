@@ -17,6 +17,7 @@
 struct known {
 	__u64 counters[10];
 	__u32 generation, phase, mark_table;
+	__u32 swept;	/* all is: central spans count, too */
 	__u64 spans_sum;
 	__u64 objects_sum;
 };
@@ -26,11 +27,13 @@ static __u64 sum_add(__u64 sum, __u64 value)
 	return (sum ^ value) * 0x100000001b3ull + (sum >> 47);
 }
 
-static void known_take(const struct test_heap *heap, __u32 pages, struct known *known)
+/* @before: what was known before the request, or NULL */
+static void known_take(const struct test_heap *heap, __u32 pages, const struct known *before,
+		       struct known *known)
 {
 	const struct gcheap_ctrl *ctrl = heap_ctrl(heap);
 	const struct gcheap_counters *now = &ctrl->counters;
-	bool swept = !now->unswept_spans;
+	bool swept = before ? before->swept : !now->unswept_spans;
 
 	*known = (struct known){
 		.counters = {
@@ -41,6 +44,7 @@ static void known_take(const struct test_heap *heap, __u32 pages, struct known *
 		.generation = ctrl->generation,
 		.phase = ctrl->phase,
 		.mark_table = ctrl->mark_table,
+		.swept = swept,
 	};
 	for (__u32 page = 1; page < pages; page++) {
 		const struct gcheap_span *span = heap_span(heap, page);
@@ -165,7 +169,7 @@ const char *walk_request(struct walk *walk)
 			pages = 0;
 		} else {
 			pages = heap_ctrl(&state.heap)->heap_pages;
-			known_take(&state.heap, pages, &before);
+			known_take(&state.heap, pages, NULL, &before);
 		}
 
 		if (!walk_begin(walk, n))
@@ -197,7 +201,7 @@ const char *walk_request(struct walk *walk)
 			built = false;
 			continue;
 		}
-		known_take(&state.heap, pages, &after);
+		known_take(&state.heap, pages, &before, &after);
 		same = known_same(&before, &after);
 		/* The answer is copied out when all is done: the owner sees it in the tables. */
 		if (ret && ret != -EFAULT && !same)

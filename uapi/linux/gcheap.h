@@ -25,9 +25,9 @@
  *	ENOMEM		no memory, or a memory cgroup at its limit
  *	EINTR		a fatal signal arrived; the heap is consistent
  *
- * A request that fails changes nothing but, with ENOMEM, the pressure in CTRL, and
- * but for those documented as doing part of their work: these say how much, and are
- * sent again to go on. Whether the
+ * A request that fails changes nothing but, with ENOMEM, the pressure in CTRL and
+ * what was left to sweep, and but for those documented as doing part of their work:
+ * these say how much, and are sent again to go on. Whether the
  * struct, and arrays it points to, can be written is found out before the work.
  * An owner that unmaps them in another thread while the request runs gets EFAULT
  * after it: what the request did is then to be seen in SPANS and CTRL.
