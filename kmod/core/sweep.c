@@ -65,14 +65,15 @@ int sweep_some(struct heap *heap, u64 max_spans, u64 *swept, u64 *freed)
 			table->sweep_from = central->all_next;
 			continue;
 		}
+		/* Asked here, so that what is done is not called interrupted. */
+		if (*swept && *swept % 64 == 0 && port_interrupted())
+			return -EINTR;
 		central_remove(heap, page);
 		if (sweep_span(heap, page))
 			central_insert(heap, central, page);
 		else
 			(*freed)++;
 		(*swept)++;
-		if (*swept % 64 == 0 && port_interrupted())
-			return -EINTR;
 	}
 	return 0;
 }

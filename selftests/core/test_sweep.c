@@ -380,6 +380,29 @@ static void test_a_fatal_signal_ends_a_sweep_that_can_go_on(void **state)
 	assert_int_equal(th->heap.counters.swept_spans, 1000);
 }
 
+static void test_a_sweep_that_is_done_was_not_interrupted(void **state)
+{
+	static u32 pages[256];
+	u64 swept;
+
+	(void)state;
+	kept_spans(CLASS_64, pages, 256);
+	assert_int_equal(request_mark_start(th), 0);
+	for (u32 i = 0; i < 256; i++)
+		slot_mark(th, pages[i], 0);
+	assert_int_equal(request_sweep_start(th, NULL), 0);
+	port_test_interrupt(1);
+	assert_int_equal(request_sweep(th, 64, &swept, NULL), 0);
+	assert_int_equal(swept, 64);
+	assert_int_equal(request_sweep(th, U64_MAX, &swept, NULL), -EINTR);
+	assert_int_equal(swept, 64);
+	port_test_interrupt(2);
+	assert_int_equal(request_sweep(th, U64_MAX, &swept, NULL), 0);
+	assert_int_equal(swept, 128);
+	assert_int_equal(th->heap.counters.unswept_spans, 0);
+	core_check_bits(th);
+}
+
 static void test_a_fatal_signal_ends_mark_start_which_can_be_sent_again(void **state)
 {
 	static u32 pages[1000];
@@ -539,6 +562,7 @@ int main(void)
 		TEST(test_sweep_does_no_more_than_it_is_asked_for),
 		TEST(test_mark_start_finishes_the_sweep),
 		TEST(test_a_fatal_signal_ends_a_sweep_that_can_go_on),
+		TEST(test_a_sweep_that_is_done_was_not_interrupted),
 		TEST(test_a_fatal_signal_ends_mark_start_which_can_be_sent_again),
 		TEST(test_what_a_fatal_signal_left_unfreed_is_freed_later),
 		TEST(test_objects_allocated_while_marking_live_if_they_are_marked),
