@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 /*
  * The shapes that Go's tests of its heap bitmap name, and those at the borders of
- * this heap's ways to keep metadata, in all layouts: told by mask and by GC
- * program, single and in arrays. Of each it is checked
+ * this heap's ways to keep metadata, in all layouts, with and without
+ * GCHEAP_RECORD_TYPES: told by mask and by GC program, single and in arrays. Of each
+ * it is checked
  *
  *	that the whole object and ranges inside it have the pointers of the model,
- *	that a collection keeps what the pointers lead to, and nothing else.
+ *	that a collection keeps what the pointers lead to, and nothing else,
+ *	that a heap that records types tells its type, before and after.
  */
 #include "shape.h"
 
@@ -82,10 +84,11 @@ static const struct row rows[] = {
 	{ "an array over 64 MiB", { { "pps", 1 } }, 1, 2796204 },
 };
 
-/* One test: a row in a layout. */
+/* One test: a row in a heap of a layout. */
 struct shape_test {
 	const struct row *row;
 	enum gcheap_layout layout;
+	uint32_t flags;
 	char name[120];
 };
 
@@ -234,10 +237,23 @@ static uint64_t *array_new(struct fixture *f, const struct shape *shape, size_t 
 	return array;
 }
 
-/* An object of @n elements; small ones at many places of a span. */
-static void check_object(struct fixture *f, const struct shape *shape, size_t n)
+/* What gcheap_find() tells of an object, by its last word. */
+static void check_found(struct fixture *f, const struct shape *shape, uint64_t *object, size_t n,
+			bool recorded)
 {
 	struct gcheap_object found;
+
+	assert_int_equal(gcheap_find(f->heap, object + shape->words * n - 1, &found), 0);
+	assert_ptr_equal(found.base, object);
+	assert_true(found.size >= shape->words * n * 8);
+	assert_int_equal(!!(found.flags & GCHEAP_OBJECT_NOSCAN), !shape->ptr_words);
+	if (recorded)
+		assert_int_equal(found.type, shape->type);
+}
+
+/* An object of @n elements; small ones at many places of a span. */
+static void check_object(struct fixture *f, const struct shape *shape, size_t n, bool recorded)
+{
 	uint64_t *object;
 	void *root;
 	int i;
@@ -246,15 +262,13 @@ static void check_object(struct fixture *f, const struct shape *shape, size_t n)
 		check_ranges(f->heap, shape, array_new(f, shape, n), n);
 	object = array_new(f, shape, n);
 	root = object;
-	assert_int_equal(gcheap_find(f->heap, object + shape->words * n - 1, &found), 0);
-	assert_ptr_equal(found.base, object);
-	assert_true(found.size >= shape->words * n * 8);
-	assert_int_equal(!!(found.flags & GCHEAP_OBJECT_NOSCAN), !shape->ptr_words);
+	check_found(f, shape, object, n, recorded);
 	check_ranges(f->heap, shape, object, n);
 	check_iterator(f->heap, shape, object, n);
 	assert_int_equal(gcheap_root_add(f->heap, &root, 1), 0);
 	check_collection(f, shape, object, n);
 	/* Again, because the marks are new, and the pointers as they were. */
+	check_found(f, shape, object, n, recorded);
 	check_ranges(f->heap, shape, object, n);
 	assert_int_equal(gcheap_root_remove(f->heap, &root), 0);
 	assert_int_equal(live_after_collect(f), 0);
@@ -263,16 +277,20 @@ static void check_object(struct fixture *f, const struct shape *shape, size_t n)
 static void test_shape(void **state)
 {
 	const struct shape_test *test = *state;
+	struct gcheap_config config = fixture_config();
 	struct shape shape = row_shape(test->row);
 	enum shape_form form;
 	struct fixture f;
 
-	fixture_open_layout(&f, test->layout);
+	config.layout = test->layout;
+	config.flags = test->flags;
+	config.gc_percent = -1;
+	fixture_open_with(&f, &config);
 	for (form = 0; form < SHAPE_FORMS; form++) {
 		shape_register(f.heap, &shape, form);
-		check_object(&f, &shape, 1);
+		check_object(&f, &shape, 1, test->flags);
 		if (test->row->n > 1)
-			check_object(&f, &shape, test->row->n);
+			check_object(&f, &shape, test->row->n, test->flags);
 	}
 	assert_int_equal(gcheap_verify(f.heap), 0);
 	fixture_close(&f);
@@ -281,24 +299,29 @@ static void test_shape(void **state)
 
 int main(void)
 {
-	static struct shape_test shape_tests[TEST_LAYOUTS * ARRAY_SIZE(rows)];
+	static const struct {
+		uint32_t flags;
+		const char *name;
+	} kinds[] = { { 0, "" }, { GCHEAP_RECORD_TYPES, ", recorded" } };
+	static struct shape_test shape_tests[ARRAY_SIZE(kinds) * TEST_LAYOUTS * ARRAY_SIZE(rows)];
 	struct CMUnitTest tests[ARRAY_SIZE(shape_tests)];
-	size_t layout, r, count = 0;
+	size_t kind, layout, count;
 
-	for (layout = 0; layout < TEST_LAYOUTS; layout++) {
-		for (r = 0; r < ARRAY_SIZE(rows); r++) {
-			struct shape_test *test = &shape_tests[count];
+	for (count = 0; count < ARRAY_SIZE(tests); count++) {
+		struct shape_test *test = &shape_tests[count];
 
-			test->row = &rows[r];
-			test->layout = test_layouts[layout].layout;
-			snprintf(test->name, sizeof(test->name), "%s, layout %s", rows[r].name,
-				 test_layouts[layout].name);
-			tests[count++] = (struct CMUnitTest) {
-				.name = test->name,
-				.test_func = test_shape,
-				.initial_state = test,
-			};
-		}
+		test->row = &rows[count % ARRAY_SIZE(rows)];
+		layout = count / ARRAY_SIZE(rows) % TEST_LAYOUTS;
+		kind = count / ARRAY_SIZE(rows) / TEST_LAYOUTS;
+		test->layout = test_layouts[layout].layout;
+		test->flags = kinds[kind].flags;
+		snprintf(test->name, sizeof(test->name), "%s, layout %s%s", test->row->name,
+			 test_layouts[layout].name, kinds[kind].name);
+		tests[count] = (struct CMUnitTest) {
+			.name = test->name,
+			.test_func = test_shape,
+			.initial_state = test,
+		};
 	}
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests_name("shapes", tests, NULL, NULL);
