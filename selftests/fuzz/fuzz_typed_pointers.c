@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: MIT
 /*
- * libFuzzer target: the iterator over typed pointers, in all layouts, beside a
- * model of one byte a word. A type is registered by mask or by GC program, an array
- * of it is allocated, and the pointers of any range are visited: with next(), with
- * next_fast(), and with fast_forward() on the way.
+ * libFuzzer target: the iterator over typed pointers, in all layouts, with and without
+ * GCHEAP_RECORD_TYPES, beside a model of one byte a word. A type is registered by mask or
+ * by GC program, an array of it is allocated, and the pointers of any range are visited:
+ * with next(), with next_fast(), and with fast_forward() on the way; and those of the
+ * whole slot, of which nothing behind the elements may be but zeros of the object.
  *
  * Input: a byte of choices, then in two bytes each: words of an element, pointer
  * words, elements, first byte of the range, its length, distance of the jumps; the
  * rest is the mask, repeated.
  */
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,6 +29,7 @@
 #define CHOICE_PROGRAM		4u
 #define CHOICE_JUMP		8u
 #define CHOICE_ODD		16u	/* a range that begins and ends inside of words */
+#define CHOICE_RECORD		32u	/* in a heap of GCHEAP_RECORD_TYPES */
 
 struct input {
 	const uint8_t *at;
@@ -44,31 +47,37 @@ static uint32_t take(struct input *input, unsigned int bytes)
 	return value;
 }
 
-/* One heap a layout, with its thread. */
-static struct {
+/* One heap a layout and kind, with its thread. */
+struct fuzz_heap {
 	struct gcheap *heap;
 	struct gcheap_thread *thread;
 	unsigned int inputs;
-} heaps[4];
+};
 
-static void heap_ready(unsigned int layout)
+static struct fuzz_heap heaps[4][2];
+
+static struct fuzz_heap *heap_ready(uint32_t choices)
 {
+	unsigned int layout = choices & CHOICE_LAYOUT;
+	bool record = choices & CHOICE_RECORD;
 	struct gcheap_config config = GCHEAP_CONFIG_INIT;
+	struct fuzz_heap *fh = &heaps[layout][record];
 
-	if (heaps[layout].heap && heaps[layout].inputs++ < HEAP_INPUTS)
-		return;
-	if (heaps[layout].heap) {
-		CHECK(!gcheap_verify(heaps[layout].heap));
-		gcheap_close(heaps[layout].heap);
+	if (fh->heap && fh->inputs++ < HEAP_INPUTS)
+		return fh;
+	if (fh->heap) {
+		CHECK(!gcheap_verify(fh->heap));
+		gcheap_close(fh->heap);
 	}
 	config.backend = GCHEAP_BACKEND_LOCAL;
 	config.layout = (enum gcheap_layout)layout;
 	config.reserve_bytes = 1ull << 32;
-	config.flags = 0;
+	config.flags = record ? GCHEAP_RECORD_TYPES : 0;
 	config.gc_percent = -1;
-	CHECK(!gcheap_open(&config, &heaps[layout].heap));
-	CHECK(!gcheap_thread_attach(heaps[layout].heap, &heaps[layout].thread));
-	heaps[layout].inputs = 0;
+	CHECK(!gcheap_open(&config, &fh->heap));
+	CHECK(!gcheap_thread_attach(fh->heap, &fh->thread));
+	fh->inputs = 0;
+	return fh;
 }
 
 /* The words of an element: whether each is a pointer. */
@@ -165,6 +174,28 @@ static void check_range(const struct view *view, const struct slot *slot, uint64
 	CHECK(!expected);
 }
 
+/* All that is visited in a slot: the pointers of its elements, and zeros of the object. */
+static void check_slot(const struct view *view, const struct slot *slot,
+		       const struct gcheap_object *object, uint32_t words, uint64_t bytes)
+{
+	uint64_t array = (uintptr_t)object->base, end = array + bytes;
+	uint64_t slot_end = (uintptr_t)view_pointer(view, slot->offset + slot->bytes);
+	struct typed_pointers tp = typed_pointers_of(view, slot, array, slot_end);
+	uint64_t expected = model_next(array, array, end, words);
+	uint64_t got;
+
+	while ((got = typed_pointers_next(&tp))) {
+		if (got < end) {
+			CHECK(got == expected);
+			expected = model_next(array, got + 8, end, words);
+			continue;
+		}
+		CHECK(got + 8 <= array + object->size);
+		CHECK(!*(const uint64_t *)(uintptr_t)got);
+	}
+	CHECK(!expected);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -178,17 +209,25 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	uint64_t from = take(&input, 2) * 8ull % bytes;
 	uint64_t length = 1 + take(&input, 2) * 8ull % (bytes - from);
 	uint64_t jump = choices & CHOICE_JUMP ? take(&input, 2) : 0;
-	unsigned int layout = choices & CHOICE_LAYOUT;
+	struct fuzz_heap *fh = heap_ready(choices);
+	const struct view *view = &fh->heap->view;
+	struct gcheap_object found;
 	struct slot slot;
 	gcheap_type type;
 	uint64_t array;
 	void *object;
 
-	heap_ready(layout);
-	type = type_make(heaps[layout].heap, &input, words, ptr_words, choices & CHOICE_PROGRAM);
-	object = gcheap_new_array(heaps[layout].thread, type, n);
+	type = type_make(fh->heap, &input, words, ptr_words, choices & CHOICE_PROGRAM);
+	object = gcheap_new_array(fh->thread, type, n);
 	CHECK(object);
-	CHECK(inspect_slot(heaps[layout].heap, view_offset(&heaps[layout].heap->view, object), &slot));
+	CHECK(inspect_slot(fh->heap, view_offset(view, object), &slot));
+	CHECK(!gcheap_find(fh->heap, object, &found));
+	/* A word without pointers is a cell of a slot, but where types are recorded. */
+	if (bytes > 8 || ptr_words || choices & CHOICE_RECORD)
+		CHECK(found.base == object && found.size >= bytes);
+	else
+		CHECK(found.base == (void *)((uintptr_t)object & ~15ul) && found.size == 16);
+	CHECK(!(choices & CHOICE_RECORD) || found.type == type);
 	array = (uintptr_t)object;
 	if (choices & CHOICE_ODD)
 		from += from + 8 <= bytes ? jump % 8 : 0;
@@ -196,7 +235,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		length = (length + 7) & ~7ull;
 	if (length > bytes - from)
 		length = bytes - from;
-	check_range(&heaps[layout].heap->view, &slot, array, words, array + from,
-		    array + from + length, jump);
+	check_range(view, &slot, array, words, array + from, array + from + length, jump);
+	check_slot(view, &slot, &found, words, bytes);
 	return 0;
 }
