@@ -137,6 +137,8 @@ void fuzz_heap_open(struct fuzz_heap *fh, struct rng *rng)
 		setup.flags &= ~(__u32)GCHEAP_SETUP_SNAPSHOTS;
 	if (one_in(rng, 4))
 		setup.flags |= GCHEAP_SETUP_SHARE_READ;
+	if (one_in(rng, 4))
+		setup.flags |= GCHEAP_SETUP_RECORD_TYPES;
 	fh->heap.fd = device_open();
 	if (fh->heap.fd < 0)
 		fuzz_fail("open: errno %d", -fh->heap.fd);

@@ -42,7 +42,8 @@ struct fuzz_set {
  * @large: large objects, that it will keep alive
  * @chunks: chunks in use
  * @quarantined: freed chunks
- * @types: words of each type, by its number; 0: pointer-free or not known
+ * @types: words of each type, by its number; 0: not known
+ * @noscan: which of them hold no pointers
  * @type_count: types that there are
  * @stamped: one bit a heap page: its first word is fuzz_stamp()
  * @dirty: one bit a heap page: written since it was tracked last
@@ -59,6 +60,7 @@ struct fuzz_heap {
 	struct fuzz_set chunks;
 	struct fuzz_set quarantined;
 	__u32 types[FUZZ_TYPES];
+	bool noscan[FUZZ_TYPES];
 	__u32 type_count;
 	__u64 stamped[FUZZ_PAGES / 64];
 	__u64 dirty[FUZZ_PAGES / 64];

@@ -102,8 +102,46 @@ static void right_type_add(struct fuzz_heap *fh, struct rng *rng)
 	if (fuzz_alone && type != fh->type_count + 1)
 		fuzz_fail("type %u after %u types", type, fh->type_count);
 	fh->type_count++;
-	if (type < FUZZ_TYPES)
-		fh->types[type] = pointers ? words : 0;
+	if (type < FUZZ_TYPES) {
+		fh->types[type] = words;
+		fh->noscan[type] = !pointers;
+	}
+}
+
+/* The kind of what REFILL gives for a type, or for bytes: @type is 0. */
+static __u32 refill_kind(const struct fuzz_heap *fh, __u32 class, __u32 type, bool mixed)
+{
+	bool noscan = !type || fh->noscan[type];
+
+	if (!type || !(fh->flags & GCHEAP_SETUP_RECORD_TYPES))
+		return kind_of(mixed ? GCHEAP_UAPI_LAYOUT_HEADER : fh->heap.layout, class, noscan);
+	switch (fh->heap.layout) {
+	case GCHEAP_UAPI_LAYOUT_SPAN:
+		if (mixed)
+			return GCHEAP_KIND_HEADER;
+		return noscan ? GCHEAP_KIND_TYPE : kind_of(GCHEAP_UAPI_LAYOUT_SPAN, class, false);
+	case GCHEAP_UAPI_LAYOUT_HEADER:
+		return GCHEAP_KIND_HEADER;
+	case GCHEAP_UAPI_LAYOUT_FOOTER:
+		return GCHEAP_KIND_FOOTER;
+	default:
+		return GCHEAP_KIND_BITMAP;
+	}
+}
+
+/* Of a grant: what is wrong; spans of one type tell it. */
+static const char *grant_wrong(const struct fuzz_heap *fh, const struct gcheap_refill *refill,
+			       const struct gcheap_grant *grant)
+{
+	bool noscan = !refill->type || fh->noscan[refill->type];
+	__u32 kind = refill_kind(fh, refill->size_class, refill->type, refill->flags);
+	bool tells = kind == GCHEAP_KIND_TYPE ||
+		     (kind == GCHEAP_KIND_MASK && fh->flags & GCHEAP_SETUP_RECORD_TYPES);
+	const char *error = span_of_kind_wrong(&fh->heap, grant, refill->size_class, noscan, kind);
+
+	if (!error && heap_span(&fh->heap, grant->page)->type != (tells ? refill->type : 0))
+		error = "another type";
+	return error;
 }
 
 static void right_refill(struct fuzz_heap *fh, struct rng *rng)
@@ -120,17 +158,13 @@ static void right_refill(struct fuzz_heap *fh, struct rng *rng)
 		.returns = (uintptr_t)returns,
 	};
 	__u32 most = rng_below(rng, 32);
-	__u32 kind;
 
 	/* What the layout adds is at most a word. */
 	if (type < FUZZ_TYPES && fh->types[type] &&
 	    8 * fh->types[type] + 8 <= size_classes[class].bytes)
 		refill.type = type;
-	kind = kind_of(fh->heap.layout, class, !refill.type);
-	if (fh->heap.layout == GCHEAP_UAPI_LAYOUT_SPAN && one_in(rng, 3)) {
+	if (fh->heap.layout == GCHEAP_UAPI_LAYOUT_SPAN && one_in(rng, 3))
 		refill.flags = GCHEAP_REFILL_MIXED;
-		kind = kind_of(GCHEAP_UAPI_LAYOUT_HEADER, class, !refill.type);
-	}
 	if (fh->cached.count < FUZZ_SPANS - 32 && !one_in(rng, 8))
 		refill.want_bytes = one_in(rng, 3) ? 1 : rng_below(rng, 1 << 18) + 1;
 	for (; returned < most && fh->cached.count; returned++) {
@@ -152,8 +186,7 @@ static void right_refill(struct fuzz_heap *fh, struct rng *rng)
 		__u32 page = grants[i].page;
 
 		if (fuzz_alone && !fh->wild) {
-			const char *error = span_of_kind_wrong(&fh->heap, &grants[i], class,
-							       !refill.type, kind);
+			const char *error = grant_wrong(fh, &refill, &grants[i]);
 
 			if (error)
 				fuzz_fail("REFILL: %s", error);
@@ -192,7 +225,8 @@ static void right_alloc_large(struct fuzz_heap *fh, struct rng *rng)
 		return;
 	}
 	error = fuzz_alone && !fh->wild ?
-		large_wrong(&fh->heap, &alloc, bytes, !alloc.type) : NULL;
+		large_wrong(&fh->heap, &alloc, bytes, !alloc.type || fh->noscan[alloc.type]) :
+		NULL;
 	if (error)
 		fuzz_fail("ALLOC_LARGE: %s", error);
 	fuzz_set_add(&fh->large, alloc.out_page);
