@@ -34,14 +34,14 @@ static inline void *object_publish(struct gcheap *heap, void *object, gcheap_typ
 				   uint64_t bytes)
 {
 	__atomic_thread_fence(__ATOMIC_RELEASE);
-	if (__builtin_expect(heap->flags & GCHEAP_VERIFY, 0) && type)
+	if (__builtin_expect(heap->flags & GCHEAP_VERIFY, 0))
 		verify_write(heap, object, type, bytes);
 	return object;
 }
 
 /* ---- one object from a cache ------------------------------------------------ */
 
-/* @bytes: of all elements; 0: of one. */
+/* @type: 0: of a leaf. @bytes: of all elements; 0: of one. */
 static inline void *object_from_cache(struct thread *thread, struct cache *cache,
 				      gcheap_type type, uint64_t bytes)
 {
@@ -61,7 +61,7 @@ static inline void *object_from_cache(struct thread *thread, struct cache *cache
 	if (!cache->key.shared && LIKELY(!(heap->flags & GCHEAP_VERIFY)))
 		return slot;
 	if (!type)
-		return slot;
+		return object_publish(heap, slot, 0, bytes);
 	record = view_type(&heap->view, type);
 	if (!bytes)
 		bytes = record->bytes;
@@ -187,6 +187,12 @@ static int types_grow(struct thread *thread)
 	return 0;
 }
 
+/* The inline functions' way to memory of which nothing is known: verified, none. */
+static struct gcheap_cache_ *leaf_entry(const struct thread *thread, struct cache *cache)
+{
+	return thread->heap->flags & GCHEAP_VERIFY ? &thread_no_slots : &cache->fast;
+}
+
 /* A tiny object; @entry: the inline functions' way to its cache. */
 static void *new_tiny(struct thread *thread, uint64_t bytes, struct gcheap_cache_ **entry)
 {
@@ -194,7 +200,7 @@ static void *new_tiny(struct thread *thread, uint64_t bytes, struct gcheap_cache
 
 	if (!cache)
 		return tables_failed();
-	*entry = &cache->fast;
+	*entry = leaf_entry(thread, cache);
 	return object_from_cache(thread, cache, 0, bytes);
 }
 
@@ -298,7 +304,7 @@ static NOINLINE void *leaf_first(struct thread *thread, size_t bytes)
 		thread->noscan_caches[size_class] = cache;
 	}
 	if (gcheap_leaf_entry_(bytes) < GCHEAP_LEAVES_)
-		thread->fast.leaves[gcheap_leaf_entry_(bytes)] = &cache->fast;
+		thread->fast.leaves[gcheap_leaf_entry_(bytes)] = leaf_entry(thread, cache);
 	return object_from_cache(thread, cache, 0, bytes);
 }
 

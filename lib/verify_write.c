@@ -16,14 +16,15 @@
 #include "bad_pointer.h"
 #include "inspect.h"
 #include "layout/layout.h"
+#include "thread.h"
 
 #define RANGE_WORDS	16384u	/* 128 KiB, an oblet */
 
 /**
  * struct written - an object whose type was just written
  * @heap: its heap
- * @record: what its elements are
- * @type: their number
+ * @record: what its elements are; of bytes without a type all zeros
+ * @type: their number, or 0
  * @bytes: of all of them
  * @start: offset of the object from the base
  */
@@ -39,17 +40,19 @@ static void __attribute__((format(printf, 2, 3), noreturn))
 fault(const struct written *written, const char *format, ...)
 {
 	const struct view *view = &written->heap->view;
-	char what[256], where[BAD_POINTER_TEXT];
+	char what[256], where[BAD_POINTER_TEXT], type[20] = "no type";
 	va_list args;
 
 	va_start(args, format);
 	vsnprintf(what, sizeof(what), format, args);
 	va_end(args);
-	fprintf(stderr, "gcheap: verify: %llu bytes of type %u, new in %s: %s\n",
-		(unsigned long long)written->bytes, written->type,
+	if (written->type)
+		snprintf(type, sizeof(type), "type %u", written->type);
+	fprintf(stderr, "gcheap: verify: %llu bytes of %s, new in %s: %s\n",
+		(unsigned long long)written->bytes, type,
 		bad_pointer_span(written->heap, written->start, where), what);
-	fprintf(stderr, "gcheap: corrupted heap: a %s heap has not written an object's type as it "
-		"is, at %p\n", written->heap->layout->name, view_pointer(view, written->start));
+	fprintf(stderr, "gcheap: corrupted heap: a %s heap has not made a new object as it must "
+		"be, at %p\n", written->heap->layout->name, view_pointer(view, written->start));
 	abort();
 }
 
@@ -117,11 +120,26 @@ static uint64_t random_number(struct gcheap *heap)
 	return z ^ z >> 31;
 }
 
+/* A tiny object's cell, of the slot that it shares. */
+static void cell_of(const struct written *written, struct object_view *object)
+{
+	uint64_t cell = 1;
+
+	while (cell < written->bytes)
+		cell *= 2;
+	if (written->start < object->start || written->start + cell > object->end ||
+	    written->start % cell)
+		return;
+	object->start = written->start;
+	object->end = written->start + cell;
+}
+
 void verify_write(struct gcheap *heap, const void *object, gcheap_type type, uint64_t bytes)
 {
+	static const struct gcheap_type_record no_type;
 	struct written written = {
 		.heap = heap,
-		.record = view_type(&heap->view, type),
+		.record = type ? view_type(&heap->view, type) : &no_type,
 		.type = type,
 		.bytes = bytes,
 		.start = view_offset(&heap->view, object),
@@ -132,6 +150,8 @@ void verify_write(struct gcheap *heap, const void *object, gcheap_type type, uin
 	if (!inspect_slot(heap, written.start, &slot))
 		fault(&written, "its slot is not allocated");
 	layout_object(&heap->view, &slot, &view);
+	if (!type && cache_is_tiny(heap, bytes))
+		cell_of(&written, &view);
 	if (view.start != written.start || view.end - view.start < bytes)
 		fault(&written, "the heap has it as %llu bytes from byte %lld on",
 		      (unsigned long long)(view.end - view.start),

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * GCHEAP_VERIFY looks at each new object: a heap that has written its type wrongly,
- * or has not zeroed it, is found out at once, and the report names the place.
+ * or has not zeroed it, is found out at once, and the report names the place. Leaves
+ * have no type, and cells of slots none that is written; but both are zero.
  *
  * It reaches behind the public interface, but calls nothing there: a layer over the
  * layout's or the backend's functions does the damage. As the library aborts, each
@@ -209,6 +210,92 @@ static void large_tail_not_zeroed(struct fixture *f)
 	not_zeroed(f, 106496, 4096, 100000);
 }
 
+/* The same for leaves. */
+static void leaf_not_zeroed(struct fixture *f, size_t bytes, size_t used, size_t bytes_now)
+{
+	int i;
+
+	for (i = 0; i < 20; i++) {
+		char *leaf = gcheap_new_leaf(f->thread, bytes);
+
+		assert_non_null(leaf);
+		memset(leaf + bytes - used, 0x5a, used);
+	}
+	assert_int_equal(live_after_collect(f), 0);
+	lie.pretend_zero = true;
+	gcheap_new_leaf(f->thread, bytes_now);
+}
+
+static void small_leaf_not_zeroed(struct fixture *f)
+{
+	leaf_not_zeroed(f, 48, 1, 48);
+}
+
+static void small_leaf_tail_not_zeroed(struct fixture *f)
+{
+	leaf_not_zeroed(f, 48, 1, 40);
+}
+
+/* From 9 bytes on a leaf has a slot. */
+static void smallest_leaf_tail_not_zeroed(struct fixture *f)
+{
+	leaf_not_zeroed(f, 16, 7, 9);
+}
+
+static void large_leaf_not_zeroed(struct fixture *f)
+{
+	leaf_not_zeroed(f, 100000, 1, 100000);
+}
+
+static void large_leaf_tail_not_zeroed(struct fixture *f)
+{
+	leaf_not_zeroed(f, 106496, 1, 100000);
+}
+
+static void large_leaf_not_allocated(struct fixture *f)
+{
+	lie.not_allocated = true;
+	gcheap_new_leaf(f->thread, 100000);
+}
+
+static void cell_of_1_not_zeroed(struct fixture *f)
+{
+	leaf_not_zeroed(f, 1, 1, 1);
+}
+
+static void cell_of_2_not_zeroed(struct fixture *f)
+{
+	leaf_not_zeroed(f, 2, 1, 2);
+}
+
+static void cell_of_4_not_zeroed(struct fixture *f)
+{
+	leaf_not_zeroed(f, 4, 1, 4);
+}
+
+static void cell_of_8_not_zeroed(struct fixture *f)
+{
+	leaf_not_zeroed(f, 8, 1, 8);
+}
+
+static void cells_tail_not_zeroed(struct fixture *f)
+{
+	leaf_not_zeroed(f, 8, 1, 5);
+}
+
+/* An object of a type, and an array of one, in a cell. */
+static void typed_cell_not_zeroed(struct fixture *f)
+{
+	gcheap_type type = type_with_mask(f->heap, 2, 2, 0);
+	int i;
+
+	for (i = 0; i < 20; i++)
+		memset(gcheap_new_array(f->thread, type, 1 + (size_t)i % 2), 0x5a, 2);
+	assert_int_equal(live_after_collect(f), 0);
+	lie.pretend_zero = true;
+	gcheap_new(f->thread, type);
+}
+
 /* The damage after finish(): a bit of the heap bits, a type word, zeros. */
 static uint64_t *heap_bits_of(const char *object)
 {
@@ -334,6 +421,17 @@ static void nothing(struct fixture *f)
 	static const size_t sizes[] = { 8, 16, 24, 64, 504, 512, 520, 1024, 32768, 40000, 1 << 20 };
 	size_t i, n;
 
+	/* Cells of all sizes, and beyond. */
+	for (i = 1; i <= 32; i++) {
+		gcheap_type leaf = type_with_mask(f->heap, i, 1, 0);
+
+		for (n = 1; n < 70; n++) {
+			assert_non_null(gcheap_new_leaf(f->thread, i));
+			assert_non_null(gcheap_new(f->thread, leaf));
+			assert_non_null(gcheap_new_array(f->thread, leaf, n));
+		}
+	}
+
 	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
 		gcheap_type type = type_of(f, sizes[i], 1);
 		gcheap_type leaf = type_with_mask(f->heap, sizes[i] - 1, 1, 0);
@@ -352,35 +450,58 @@ static const struct write_case {
 	void (*run)(struct fixture *f);
 	const char *layouts;	/* of which; NULL: of all */
 	const char *says;	/* NULL: nothing */
+	uint32_t flags;		/* more of the heap */
 } cases[] = {
-	{ "what is as it should be is not reported", nothing, NULL, NULL },
-	{ "a span's mask", other_mask, "span", "is taken for a pointer" },
+	{ "what is as it should be is not reported", nothing, NULL, NULL, 0 },
+	{ "what is as it should be, and recorded", nothing, NULL, NULL, GCHEAP_RECORD_TYPES },
+	{ "a leaf that is not zeroed", small_leaf_not_zeroed, NULL, "byte 47 is not zero", 0 },
+	{ "a leaf's tail", small_leaf_tail_not_zeroed, NULL,
+	  "byte 47 is not zero, behind its last element", 0 },
+	{ "the tail of the smallest leaf with a slot", smallest_leaf_tail_not_zeroed, NULL,
+	  "byte 9 is not zero, behind its last element", 0 },
+	{ "a large leaf that is not zeroed", large_leaf_not_zeroed, NULL,
+	  "byte 99999 is not zero", 0 },
+	{ "a large leaf's tail", large_leaf_tail_not_zeroed, NULL,
+	  "byte 106495 is not zero, behind its last element", 0 },
+	{ "a large leaf's alloc bit", large_leaf_not_allocated, NULL, "not allocated", 0 },
+	{ "a cell of 1 byte", cell_of_1_not_zeroed, NULL, "byte 0 is not zero", 0 },
+	{ "a cell of 2 bytes", cell_of_2_not_zeroed, NULL, "byte 1 is not zero", 0 },
+	{ "a cell of 4 bytes", cell_of_4_not_zeroed, NULL, "byte 3 is not zero", 0 },
+	{ "a cell of 8 bytes", cell_of_8_not_zeroed, NULL, "byte 7 is not zero", 0 },
+	{ "a cell's tail", cells_tail_not_zeroed, NULL,
+	  "byte 7 is not zero, behind its last element", 0 },
+	{ "a cell of a type", typed_cell_not_zeroed, NULL, "byte 0 is not zero", 0 },
+	{ "a recorded leaf's tail", smallest_leaf_tail_not_zeroed, NULL,
+	  "byte 9 is not zero, behind its last element", GCHEAP_RECORD_TYPES },
+	{ "a span's mask", other_mask, "span", "is taken for a pointer", 0 },
 	{ "a span's mask for an array", other_mask_of_an_array, "span",
-	  "is taken for a pointer" },
-	{ "a span's type", other_type_of_a_span, "span", "the heap has it as type 2" },
+	  "is taken for a pointer", 0 },
+	{ "a span's type", other_type_of_a_span, "span", "the heap has it as type 2", 0 },
 	{ "a large object's type", other_type_of_a_large_object, NULL,
-	  "the heap has it as type 2" },
+	  "the heap has it as type 2", 0 },
 	{ "a large object's type of the same map", same_map_of_a_large_object, NULL,
-	  "the heap has it as type 2" },
+	  "the heap has it as type 2", 0 },
 	{ "a large object without pointers", no_pointers_in_a_large_object, NULL,
-	  "an object without pointers" },
-	{ "a large object's alloc bit", large_object_not_allocated, NULL, "not allocated" },
-	{ "a slot that is not zeroed", small_not_zeroed, NULL, "is not zero" },
-	{ "a large object that is not zeroed", large_not_zeroed, NULL, "byte 99999 is not zero" },
+	  "an object without pointers", 0 },
+	{ "a large object's alloc bit", large_object_not_allocated, NULL, "not allocated", 0 },
+	{ "a slot that is not zeroed", small_not_zeroed, NULL, "is not zero", 0 },
+	{ "a large object that is not zeroed", large_not_zeroed, NULL,
+	  "byte 99999 is not zero", 0 },
 	{ "a large object's tail", large_tail_not_zeroed, NULL,
-	  "is not zero, behind its last element" },
+	  "is not zero, behind its last element", 0 },
 	{ "heap bits", heap_bits_differ, "header footer",
-	  "its word 1 of 8 is taken for a pointer" },
-	{ "the bitmap", bitmap_differs, "bitmap", "its word 1 of 8 is taken for a pointer" },
+	  "its word 1 of 8 is taken for a pointer", 0 },
+	{ "the bitmap", bitmap_differs, "bitmap", "its word 1 of 8 is taken for a pointer", 0 },
 	{ "where the bitmap ends", bitmap_ends_too_early, "bitmap",
-	  "its word 0 of 8 is taken for a scalar" },
+	  "its word 0 of 8 is taken for a scalar", 0 },
 	{ "a word that a random start finds", bitmap_differs_far_away, "bitmap",
-	  "its word 50000 of 131072 is taken for a" },
-	{ "a header", header_differs, "header", "the heap has it as type 2" },
-	{ "a footer", footer_differs, "footer", "the heap has it as type 2" },
+	  "its word 50000 of 131072 is taken for a", 0 },
+	{ "a header", header_differs, "header", "the heap has it as type 2", 0 },
+	{ "a footer", footer_differs, "footer", "the heap has it as type 2", 0 },
 	{ "an object's tail", tail_not_zero, "header footer bitmap",
-	  "is not zero, behind its last element" },
-	{ "where an object begins", object_elsewhere, "header footer bitmap", "from byte -8 on" },
+	  "is not zero, behind its last element", 0 },
+	{ "where an object begins", object_elsewhere, "header footer bitmap",
+	  "from byte -8 on", 0 },
 };
 
 /* ---- running them ----------------------------------------------------------------- */
@@ -407,7 +528,7 @@ static int run_case(const struct write_case *this, const struct test_layout *lay
 		signal(SIGABRT, SIG_DFL);
 		dup2(ends[1], 2);
 		config.layout = layout->layout;
-		config.flags = GCHEAP_VERIFY;
+		config.flags = GCHEAP_VERIFY | this->flags;
 		config.gc_percent = -1;
 		fixture_open_with(&f, &config);
 		lie_through(&f);
@@ -447,7 +568,7 @@ static void test_case(void **state)
 			fail_msg("the report does not say \"%s\": %s", this->says, said);
 		/* The object's type, its span with state and class, and what it means. */
 		assert_non_null(strstr(said, "gcheap: verify: "));
-		assert_non_null(strstr(said, " bytes of type "));
+		assert_true(strstr(said, " bytes of type ") || strstr(said, " bytes of no type"));
 		assert_non_null(strstr(said, "new in the span at page "));
 		assert_non_null(strstr(said, "gcheap: corrupted heap: "));
 		assert_non_null(strstr(said, test_layouts[i].name));
