@@ -153,6 +153,61 @@ static void test_a_free_slot_is_named(void **state)
 	}
 }
 
+/* Slots of objects of up to 8 bytes: the cells of one are free together. */
+static void check_cells(struct fixture *f, size_t bytes)
+{
+	static char *cells[40];
+	struct gcheap_object found;
+	char *first, *next;
+	size_t i, page, slot;
+
+	for (i = 0; i < ARRAY_SIZE(cells); i++)
+		cells[i] = gcheap_new_leaf(f->thread, bytes);
+	assert_int_equal(gcheap_root_add(f->heap, cells, ARRAY_SIZE(cells)), 0);
+	first = cells[0];
+	page = page_of(f, first);
+	assert_int_equal((uintptr_t)first % 8192, 0);
+	/* The first slot of which no cell is in use: all of its bytes lead there. */
+	slot = (ARRAY_SIZE(cells) * bytes + 15) / 16;
+	next = first + slot * 16;
+	for (i = 0; i < 16; i++)
+		assert_leads(f, next + i, "to slot %zu of 512, which is free, of the span at page "
+			     "%zu (cached, class 2: 16 bytes, no pointers)", slot, page);
+	/* A cell that nobody has had is one of its slot's. */
+	assert_int_equal(gcheap_find(f->heap, next - 1, &found), 0);
+	assert_ptr_equal(found.base, next - 16);
+
+	/* One cell of the second slot stays. */
+	for (i = 0; i < ARRAY_SIZE(cells); i++) {
+		if (i != 16 / bytes)
+			cells[i] = NULL;
+	}
+	assert_int_equal(live_after_collect(f), 1);
+	assert_leads(f, first, "to slot 0 of 512, which is free, of the span at page %zu (central, "
+		     "class 2: 16 bytes, no pointers)", page);
+	assert_leads(f, first + 33, "to slot 2 of 512");
+	assert_int_equal(gcheap_find(f->heap, first + 31, &found), 0);
+	assert_ptr_equal(found.base, first + 16);
+	assert_int_equal(gcheap_root_remove(f->heap, cells), 0);
+	assert_int_equal(live_after_collect(f), 0);
+	assert_leads(f, first + 16, "to page %zu, which is free", page);
+}
+
+static void test_a_slot_of_tiny_objects_is_named(void **state)
+{
+	struct fixture f;
+	size_t i, bytes;
+
+	(void)state;
+	in_each_layout(i) {
+		for (bytes = 1; bytes <= 8; bytes *= 2) {
+			fixture_open_layout(&f, test_layouts[i].layout);
+			check_cells(&f, bytes);
+			fixture_close(&f);
+		}
+	}
+}
+
 /* ---- large objects --------------------------------------------------------------- */
 
 static void test_the_end_of_a_large_object(void **state)
@@ -248,6 +303,7 @@ int main(void)
 		cmocka_unit_test(test_the_waste_behind_the_last_slot_is_no_object),
 		cmocka_unit_test(test_one_past_the_end_is_the_next_slot),
 		cmocka_unit_test(test_a_free_slot_is_named),
+		cmocka_unit_test(test_a_slot_of_tiny_objects_is_named),
 		cmocka_unit_test(test_the_end_of_a_large_object),
 		cmocka_unit_test(test_what_is_not_in_use),
 		cmocka_unit_test(test_chunks_and_what_is_left_of_them),

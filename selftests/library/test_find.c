@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * gcheap_find(): from any address to its object. Every byte of objects of every
- * size class, free slots, the ends of slots and spans, large objects, and what is
- * no address of the heap at all.
+ * size class, and of those that share a slot, free slots, the ends of slots and spans,
+ * large objects, and what is no address of the heap at all.
  */
 #include "library_test.h"
 
@@ -75,6 +75,70 @@ static void test_every_byte_of_an_object_finds_it(void **state)
 	(void)state;
 	in_each_layout(i)
 		check_all_sizes(test_layouts[i].layout);
+}
+
+#define CELLS	600u
+
+/* Objects of up to 8 bytes, told by size or by type: each finds the slot that it shares. */
+static void check_cells(struct fixture *f, size_t bytes, bool typed)
+{
+	static char *cells[CELLS];
+	gcheap_type type = typed ? type_with_mask(f->heap, bytes, bytes, 0) : 0;
+	struct gcheap_object found;
+	size_t i, at, kept = 0;
+
+	assert_int_equal(gcheap_root_add(f->heap, cells, CELLS), 0);
+	for (i = 0; i < CELLS; i++) {
+		cells[i] = typed ? gcheap_new(f->thread, type) :
+			   gcheap_new_leaf(f->thread, bytes);
+		assert_non_null(cells[i]);
+		for (at = 0; at < bytes; at++) {
+			assert_int_equal(gcheap_find(f->heap, cells[i] + at, &found), 0);
+			assert_int_equal((uintptr_t)found.base, (uintptr_t)cells[i] & ~15ul);
+			assert_int_equal(found.size, 16);
+			assert_int_equal(found.type, 0);
+			assert_int_equal(found.flags, GCHEAP_OBJECT_NOSCAN);
+		}
+		/* One past its end: its own slot, or the next one, which nobody has yet. */
+		if ((uintptr_t)(cells[i] + bytes) % 16)
+			assert_found(f->heap, cells[i] + bytes, found.base, 16);
+		else
+			assert_int_equal(gcheap_find(f->heap, cells[i] + bytes, &found), -ENOENT);
+	}
+	/* A slot stays for its last cell alone, and any byte of it finds it. */
+	for (i = 0; i < CELLS; i++) {
+		if ((uintptr_t)(cells[i] + bytes) % 16)
+			cells[i] = NULL;
+		else
+			kept++;
+	}
+	assert_int_equal(kept, CELLS * bytes / 16);
+	assert_int_equal(live_after_collect(f), kept);
+	for (i = 0; i < CELLS; i++) {
+		for (at = 0; cells[i] && at < 16; at++)
+			assert_found(f->heap, cells[i] + bytes - 1 - at, cells[i] + bytes - 16, 16);
+	}
+	at = (size_t)(uintptr_t)cells[CELLS - 1];
+	memset(cells, 0, sizeof(cells));
+	assert_int_equal(live_after_collect(f), 0);
+	assert_int_equal(gcheap_find(f->heap, (char *)at, &found), -ENOENT);
+	assert_int_equal(gcheap_root_remove(f->heap, cells), 0);
+}
+
+static void test_every_byte_of_a_tiny_object_finds_its_slot(void **state)
+{
+	struct fixture f;
+	size_t i, bytes;
+
+	(void)state;
+	in_each_layout(i) {
+		fixture_open_layout(&f, test_layouts[i].layout);
+		for (bytes = 1; bytes <= 8; bytes *= 2) {
+			check_cells(&f, bytes, false);
+			check_cells(&f, bytes, true);
+		}
+		fixture_close(&f);
+	}
 }
 
 static void test_a_headers_own_bytes_find_the_object(void **state)
@@ -325,6 +389,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_byte_of_an_object_finds_it),
+		cmocka_unit_test(test_every_byte_of_a_tiny_object_finds_its_slot),
 		cmocka_unit_test(test_a_headers_own_bytes_find_the_object),
 		cmocka_unit_test(test_a_footers_own_bytes_find_the_object),
 		cmocka_unit_test(test_free_slots_are_not_found),

@@ -11,6 +11,8 @@
 #include <unistd.h>
 
 #include "library_test.h"
+
+#include "backend/backend.h"
 #include "view.h"
 
 /* Runs gcheap_verify() and returns what it printed on stderr. */
@@ -95,6 +97,9 @@ static void busy(struct fixture *f)
 						 1 + random_next(&random) % 100);
 
 		assert_non_null(object);
+		/* In cells of slots; some are pointed to. */
+		if (i % 3 == 0)
+			roots[i % ARRAY_SIZE(roots)] = gcheap_new_leaf(f->thread, 1 + i % 8);
 		if (i % 7) {
 			object[0] = roots[random_next(&random) % ARRAY_SIZE(roots)];
 			object[1] = (char *)object + sizes[size];	/* its own end */
@@ -170,6 +175,76 @@ static void pointers(struct fixture *f)
 	assert_broken(f->heap, "leads beyond the heap");
 	object[1] = 0;
 	assert_sound(f->heap);
+}
+
+/* To cells, which are parts of slots, and to what only looks like one. */
+static void test_pointers_to_tiny_objects(void **state)
+{
+	struct fixture f;
+	size_t i, bytes;
+
+	(void)state;
+	for (i = 0; i < TEST_LAYOUTS; i++) {
+		fixture_open_layout(&f, test_layouts[i].layout);
+		for (bytes = 1; bytes <= 8; bytes *= 2) {
+			uintptr_t *object = new_object(&f, type_with_mask(f.heap, 64, 8, 2));
+			uintptr_t cell = (uintptr_t)gcheap_new_leaf(f.thread, bytes);
+			char words[96];
+
+			assert_int_equal(cell % 8192, 0);
+			object[1] = cell;
+			assert_sound(f.heap);
+			object[1] = cell + bytes - 1;
+			assert_sound(f.heap);
+			/* Its end, and that of its slot. */
+			object[1] = cell + bytes;
+			assert_sound(f.heap);
+			object[1] = cell + 16;
+			assert_sound(f.heap);
+			object[1] = cell + 17;
+			snprintf(words, sizeof(words),
+				 "to slot 1 of 512, which is free, of the span at page %zu",
+				 (size_t)view_offset(&f.heap->view, (void *)cell) / 8192);
+			assert_broken(f.heap, words);
+			assert_broken(f.heap, "(cached, class 2: 16 bytes, no pointers)");
+			object[1] = 0;
+			assert_sound(f.heap);
+		}
+		fixture_close(&f);
+	}
+}
+
+/* A slot that has a cell in use has an alloc bit, one without has none. */
+static void test_alloc_bits_of_tiny_objects(void **state)
+{
+	struct fixture f;
+	size_t bytes;
+
+	(void)state;
+	for (bytes = 1; bytes <= 8; bytes *= 2) {
+		struct gcheap_sweep sweep = { .size = sizeof(sweep), .max_spans = UINT64_MAX };
+		struct backend *backend;
+		uint64_t *bits, bit;
+		void *root;
+
+		fixture_open_layout(&f, GCHEAP_LAYOUT_SPAN);
+		root = gcheap_new_leaf(f.thread, bytes);
+		assert_int_equal(gcheap_root_add(f.heap, &root, 1), 0);
+		assert_int_equal(live_after_collect(&f), 1);
+		/* The descriptor counts them when the span is swept. */
+		backend = f.heap->backend;
+		assert_int_equal(backend->ops->request(backend, GCHEAP_OP_SWEEP, &sweep), 0);
+		assert_sound(f.heap);
+		bit = view_granule(view_offset(&f.heap->view, root));
+		bits = view_alloc_bits(&f.heap->view) + bit / 64;
+		bits[0] ^= 2ull << bit % 64;
+		assert_broken(f.heap, "2 slots are allocated by the alloc bits, 1 by the");
+		bits[0] ^= 3ull << bit % 64;
+		assert_broken(f.heap, "0 slots are allocated by the alloc bits, 1 by the");
+		bits[0] ^= 1ull << bit % 64;
+		assert_sound(f.heap);
+		fixture_close(&f);
+	}
 }
 
 static void test_a_wild_pointer_is_reported(void **state)
@@ -364,6 +439,8 @@ int main(void)
 		cmocka_unit_test(test_a_heap_in_use_is_sound_at_any_time),
 		cmocka_unit_test(test_a_heap_without_a_thread_is_sound),
 		cmocka_unit_test(test_a_wild_pointer_is_reported),
+		cmocka_unit_test(test_pointers_to_tiny_objects),
+		cmocka_unit_test(test_alloc_bits_of_tiny_objects),
 		cmocka_unit_test(test_a_broken_header_is_reported),
 		cmocka_unit_test(test_a_broken_footer_is_reported),
 		cmocka_unit_test(test_a_tail_that_is_not_zero_is_reported),
