@@ -141,6 +141,16 @@ static void test_every_byte_of_a_tiny_object_finds_its_slot(void **state)
 	}
 }
 
+static void open_with_flags(struct fixture *f, enum gcheap_layout layout, uint32_t flags)
+{
+	struct gcheap_config config = fixture_config();
+
+	config.layout = layout;
+	config.flags = flags;
+	config.gc_percent = -1;
+	fixture_open_with(f, &config);
+}
+
 static void test_a_headers_own_bytes_find_the_object(void **state)
 {
 	struct gcheap_object found;
@@ -162,6 +172,45 @@ static void test_a_headers_own_bytes_find_the_object(void **state)
 		}
 	}
 	fixture_close(&f);
+}
+
+/* The headers that other heaps have: of mixed spans, and of all sizes for recorded types. */
+static void test_own_bytes_of_other_headers_find_the_object(void **state)
+{
+	static const struct {
+		enum gcheap_layout layout;
+		uint32_t flags;
+		size_t bytes;
+	} with_header[] = {
+		{ GCHEAP_LAYOUT_SPAN, 0, 1000 },
+		{ GCHEAP_LAYOUT_SPAN, GCHEAP_RECORD_TYPES, 16 },
+		{ GCHEAP_LAYOUT_SPAN, GCHEAP_RECORD_TYPES, 1000 },
+		{ GCHEAP_LAYOUT_HEADER, GCHEAP_RECORD_TYPES, 8 },
+		{ GCHEAP_LAYOUT_HEADER, GCHEAP_RECORD_TYPES, 200 },
+		{ GCHEAP_LAYOUT_HEADER, GCHEAP_RECORD_TYPES, 30000 },
+	};
+	struct gcheap_object found;
+	struct fixture f;
+	size_t i, before;
+	int noscan;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(with_header); i++) {
+		open_with_flags(&f, with_header[i].layout, with_header[i].flags);
+		/* Without pointers there is a header only where types are recorded. */
+		for (noscan = 0; noscan < (with_header[i].flags ? 2 : 1); noscan++) {
+			gcheap_type type = type_with_mask(f.heap, with_header[i].bytes, 8, !noscan);
+			char *object = gcheap_new(f.thread, type);
+
+			assert_non_null(object);
+			for (before = 0; before <= 8; before++) {
+				assert_int_equal(gcheap_find(f.heap, object - before, &found), 0);
+				assert_ptr_equal(found.base, object);
+				assert_int_equal(found.type, type);
+			}
+		}
+		fixture_close(&f);
+	}
 }
 
 static void test_a_footers_own_bytes_find_the_object(void **state)
@@ -192,6 +241,45 @@ static void test_a_footers_own_bytes_find_the_object(void **state)
 			assert_ptr_not_equal(found.base, object);
 	}
 	fixture_close(&f);
+}
+
+/* The type words of recorded types at the end of slots of all sizes. */
+static void test_own_bytes_of_other_footers_find_the_object(void **state)
+{
+	static const enum gcheap_layout with_footer[] = {
+		GCHEAP_LAYOUT_FOOTER, GCHEAP_LAYOUT_BITMAP,
+	};
+	static const size_t sizes[] = { 8, 24, 200, 504, 1000, 30000 };
+	struct gcheap_object found, again;
+	struct fixture f;
+	size_t i, s, at;
+	int noscan;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(with_footer); i++) {
+		open_with_flags(&f, with_footer[i], GCHEAP_RECORD_TYPES);
+		for (s = 0; s < 2 * ARRAY_SIZE(sizes); s++) {
+			gcheap_type type;
+			char *object;
+
+			noscan = s % 2;
+			type = type_with_mask(f.heap, sizes[s / 2], 8, !noscan);
+			object = gcheap_new(f.thread, type);
+			assert_non_null(object);
+			assert_int_equal(gcheap_find(f.heap, object, &found), 0);
+			assert_ptr_equal(found.base, object);
+			assert_int_equal(found.type, type);
+			for (at = found.size; at < found.size + 8; at++) {
+				assert_int_equal(gcheap_find(f.heap, object + at, &again), 0);
+				assert_ptr_equal(again.base, object);
+				assert_int_equal(again.size, found.size);
+				assert_int_equal(again.type, type);
+			}
+			if (!gcheap_find(f.heap, object + at, &again))
+				assert_ptr_not_equal(again.base, object);
+		}
+		fixture_close(&f);
+	}
 }
 
 /* Slots that a cache has not handed out, and those that a cycle has freed. */
@@ -392,6 +480,8 @@ int main(void)
 		cmocka_unit_test(test_every_byte_of_a_tiny_object_finds_its_slot),
 		cmocka_unit_test(test_a_headers_own_bytes_find_the_object),
 		cmocka_unit_test(test_a_footers_own_bytes_find_the_object),
+		cmocka_unit_test(test_own_bytes_of_other_headers_find_the_object),
+		cmocka_unit_test(test_own_bytes_of_other_footers_find_the_object),
 		cmocka_unit_test(test_free_slots_are_not_found),
 		cmocka_unit_test(test_the_waste_at_a_spans_end_is_no_object),
 		cmocka_unit_test(test_large_objects_are_found_from_any_of_their_pages),

@@ -12,6 +12,7 @@
 #include "shape.h"
 #if UNDER_ASAN
 /* Only there are the library's own functions to be had. */
+#include "inspect.h"
 #include "layout/layout.h"
 #include "layout/size_class.h"
 #endif
@@ -151,6 +152,40 @@ static void test_objects_have_their_types_alignment(void **state)
 
 /* ---- what is refused ---------------------------------------------------------- */
 
+/*
+ * A type word at the end of a slot costs no alignment, one at its start costs all but
+ * its own: types that with it fill a slot of a power of two and ask for 8 bytes only.
+ */
+static void test_a_footer_leaves_the_slots_alignment(void **state)
+{
+	struct fixture footer, header;
+	size_t slot, i;
+
+	(void)state;
+	fixture_open_layout(&footer, GCHEAP_LAYOUT_FOOTER);
+	fixture_open_layout(&header, GCHEAP_LAYOUT_HEADER);
+	for (slot = 1024; slot <= 8192; slot *= 2) {
+		gcheap_type with_footer = type_with_mask(footer.heap, slot - 8, 8, 1);
+		gcheap_type with_header = type_with_mask(header.heap, slot - 8, 8, 1);
+		gcheap_type aligned = type_with_mask(footer.heap, slot, slot, 1);
+
+		for (i = 0; i < 20; i++) {
+			void *object = gcheap_new(footer.thread, with_footer);
+
+			assert_non_null(object);
+			assert_int_equal((uintptr_t)object % slot, 0);
+			object = gcheap_new(footer.thread, aligned);
+			assert_non_null(object);
+			assert_int_equal((uintptr_t)object % slot, 0);
+			object = gcheap_new(header.thread, with_header);
+			assert_non_null(object);
+			assert_int_equal((uintptr_t)object % slot, 8);
+		}
+	}
+	fixture_close(&footer);
+	fixture_close(&header);
+}
+
 static void test_err_pointer_mask(void **state)
 {
 	uint8_t mask[8];
@@ -243,6 +278,102 @@ static void test_fast_forward_skips_what_it_says(void **state)
 	}
 	fixture_close(&f);
 	free(memory);
+}
+
+/* ---- behind the last element ---------------------------------------------------- */
+
+/* What is visited from an address of the slot on: @n elements of the object, and zeros of it. */
+static size_t visit_slot(const struct gcheap *heap, const struct gcheap_object *object, size_t n,
+			 const char *pattern, uint64_t start)
+{
+	uint64_t base = (uintptr_t)object->base;
+	size_t element = strlen(pattern), behind = 0, expected;
+	struct typed_pointers tp;
+	struct slot slot;
+	uint64_t at;
+
+	assert_true(inspect_slot(heap, view_offset(&heap->view, object->base), &slot));
+	tp = typed_pointers_of(&heap->view, &slot, start,
+			       (uintptr_t)view_pointer(&heap->view, slot.offset + slot.bytes));
+	expected = start > base ? (start - base) / 8 : 0;
+	while ((at = typed_pointers_next(&tp))) {
+		assert_in_range(at, base, base + object->size - 8);
+		if (at >= base + n * element * 8) {
+			assert_int_equal(*(const uint64_t *)(uintptr_t)at, 0);
+			behind++;
+			continue;
+		}
+		while (expected < (at - base) / 8)
+			assert_int_equal(pattern[expected++ % element], 's');
+		assert_int_equal(pattern[expected++ % element], 'p');
+	}
+	for (; expected < n * element; expected++)
+		assert_int_equal(pattern[expected % element], 's');
+	return behind;
+}
+
+/* Arrays of all lengths in slots that were full of something else before. */
+static void check_behind(struct fixture *f, const char *pattern)
+{
+	size_t element = strlen(pattern), n, w, behind = 0;
+	struct gcheap_object found;
+	uint64_t mask = 0, start;
+	gcheap_type type, bytes;
+	int i;
+
+	for (w = 0; w < element; w++)
+		mask |= (uint64_t)(pattern[w] == 'p') << w;
+	type = type_with_mask(f->heap, element * 8, 8, mask);
+	bytes = type_with_mask(f->heap, 8, 8, 1);
+	for (n = 1; n * element * 8 <= 34000; n += n < 40 ? 1 : n / 7) {
+		/* Pointers to nowhere in the heap. */
+		for (i = 0; i < 20; i++) {
+			void *full = gcheap_new_array(f->thread, bytes, n * element);
+
+			assert_non_null(full);
+			assert_int_equal(gcheap_find(f->heap, full, &found), 0);
+			memset(full, 0x5a, found.size);
+		}
+		assert_int_equal(live_after_collect(f), 0);
+		for (i = 0; i < 3; i++) {
+			uint64_t *object = gcheap_new_array(f->thread, type, n);
+
+			assert_non_null(object);
+			assert_int_equal(gcheap_find(f->heap, object, &found), 0);
+			assert_ptr_equal(found.base, object);
+			memset(object, 0x5a, n * element * 8);
+			start = (uintptr_t)object;
+			behind += visit_slot(f->heap, &found, n, pattern, start);
+			/* From its last element on, and from behind it. */
+			start += (n - 1) * element * 8;
+			visit_slot(f->heap, &found, n, pattern, start);
+			visit_slot(f->heap, &found, n, pattern, start + element * 8);
+		}
+	}
+	print_message("# %s: %zu words behind the elements were visited\n", pattern, behind);
+}
+
+static void test_behind_the_last_element_only_its_zeros_are_visited(void **state)
+{
+	static const uint32_t flags[] = { 0, GCHEAP_RECORD_TYPES };
+	size_t i, r;
+
+	(void)state;
+	in_each_layout(i) {
+		for (r = 0; r < ARRAY_SIZE(flags); r++) {
+			struct gcheap_config config = fixture_config();
+			struct fixture f;
+
+			config.layout = test_layouts[i].layout;
+			config.flags = flags[r];
+			config.gc_percent = -1;
+			fixture_open_with(&f, &config);
+			check_behind(&f, "p");
+			check_behind(&f, "pps");
+			check_behind(&f, "ppppppspssppspssppppppp");
+			fixture_close(&f);
+		}
+	}
 }
 
 /* ---- publication --------------------------------------------------------------- */
@@ -387,9 +518,11 @@ int main(void)
 		cmocka_unit_test(test_a_footer_is_not_visited),
 		cmocka_unit_test(test_a_large_objects_rest_is_not_visited),
 		cmocka_unit_test(test_objects_have_their_types_alignment),
+		cmocka_unit_test(test_a_footer_leaves_the_slots_alignment),
 		cmocka_unit_test(test_err_pointer_mask),
 #if UNDER_ASAN
 		cmocka_unit_test(test_fast_forward_skips_what_it_says),
+		cmocka_unit_test(test_behind_the_last_element_only_its_zeros_are_visited),
 		cmocka_unit_test(test_who_sees_an_object_sees_its_type),
 		cmocka_unit_test(test_a_size_class_is_the_smallest_that_keeps_the_alignment),
 #endif

@@ -247,6 +247,52 @@ static void test_err_table_full(void **state)
 	assert_non_null(gcheap_new(f->thread, 1));
 }
 
+/*
+ * What programs get wrong most: each has an errno and a message of its own, so that the
+ * one tells it from the others, and the other says what to do. The heap goes on after
+ * each as if it had not been. More types than the table holds: test_err_table_full().
+ */
+static void test_err_each_misuse_has_its_own_errno_and_message(void **state)
+{
+	static const uint8_t beyond[1] = { 2 };
+	static const uint8_t all[8] = { 0xff };
+	static const char long_name[257] = { [0 ... 255] = 'n' };
+	static const struct {
+		struct gcheap_type_desc desc;
+		int error;
+		const char *words;
+	} misuses[] = {
+		{ { "t", 60, 8, 8, one_pointer, NULL, 0 }, EINVAL,
+		  "the size, 60, must be a multiple of the alignment" },
+		{ { "t", 64, 8, 8, beyond, NULL, 0 }, EDOM, "bits beyond ptr_bytes" },
+		{ { "t", 64, 8, 72, all, NULL, 0 }, ERANGE, "longer than the object" },
+		{ { "t", 64, 8, 8, one_pointer, one_pointer_program, 3 }, ENOTUNIQ,
+		  "give one of them" },
+		{ { "\xc3(", 64, 8, 8, one_pointer, NULL, 0 }, EILSEQ, "UTF-8" },
+		{ { long_name, 64, 8, 8, one_pointer, NULL, 0 }, ENAMETOOLONG, "256 bytes" },
+	};
+	struct fixture *f = *state;
+	size_t i, other;
+
+	for (i = 0; i < ARRAY_SIZE(misuses); i++) {
+		struct gcheap_type_desc good = good_desc();
+		gcheap_type type = 0;
+
+		refused(f, &misuses[i].desc, misuses[i].error, misuses[i].words);
+		for (other = 0; other < ARRAY_SIZE(misuses); other++) {
+			if (other == i)
+				continue;
+			assert_int_not_equal(misuses[i].error, misuses[other].error);
+			assert_null(strstr(gcheap_error(), misuses[other].words));
+		}
+		assert_int_equal(gcheap_type_register(f->heap, &good, &type), 0);
+		assert_int_equal(type, i + 1);
+		assert_non_null(gcheap_new(f->thread, type));
+		assert_int_equal(live_after_collect(f), 0);
+	}
+	assert_int_equal(gcheap_verify(f->heap), 0);
+}
+
 static void test_err_masks_full(void **state)
 {
 	struct fixture *f = *state;
@@ -535,6 +581,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_arrays_of_a_program_s_type_are_tiled, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_err_name, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_err_each_misuse_has_its_own_errno_and_message,
+						setup, teardown),
 		cmocka_unit_test_setup_teardown(test_err_table_full, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_err_masks_full, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_macro_registers_members_and_arrays, setup,
