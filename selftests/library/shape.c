@@ -181,13 +181,27 @@ void shape_random(uint64_t *random, size_t words_max, struct shape *shape)
 
 /* ---- comparing ---------------------------------------------------------------- */
 
+/* Says which of @n words that should be as the model's are not. */
+static void differ(const uint8_t *mask, const uint8_t *expected, size_t n, size_t first,
+		   const struct shape *shape)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		if (mask[i] != expected[i])
+			fail_msg("elements of %zu words: word %zu is %u, not %u", shape->words,
+				 first + i, mask[i], expected[i]);
+	}
+}
+
 void shape_check_range(struct gcheap *heap, const struct shape *shape, const uint64_t *object,
 		       size_t n, size_t from, size_t to)
 {
 	static uint8_t *mask;
 	static size_t room;
 	size_t words = shape->words * n;
-	size_t last = 0, w, in;
+	size_t end = to < words ? to : words;
+	size_t last, w, run, in;
 	int found;
 
 	if (room < to - from) {
@@ -201,17 +215,14 @@ void shape_check_range(struct gcheap *heap, const struct shape *shape, const uin
 	if (found < 0)
 		fail_msg("words %zu to %zu of %zu: %s", from, to, words, gcheap_error());
 	in = from % shape->words;
-	for (w = from; w < to && w < words; w++) {
-		uint8_t expected = shape->pointer[in];
-
-		if (mask[w - from] != expected)
-			fail_msg("%zu elements of %zu words, %zu to %zu: word %zu is %u, not %u", n,
-				 shape->words, from, to, w, mask[w - from], expected);
-		if (expected)
-			last = w - from + 1;
-		if (++in == shape->words)
-			in = 0;
+	for (w = from; w < end; w += run) {
+		run = shape->words - in < end - w ? shape->words - in : end - w;
+		if (memcmp(mask + (w - from), shape->pointer + in, run))
+			differ(mask + (w - from), shape->pointer + in, run, w, shape);
+		in = 0;
 	}
+	for (last = end - from; last && !mask[last - 1]; last--)
+		;
 	if (to <= words && (size_t)found != last)
 		fail_msg("%zu elements of %zu words, words %zu to %zu: %d words up to the last "
 			 "pointer, not %zu", n, shape->words, from, to, found, last);
