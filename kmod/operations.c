@@ -328,7 +328,7 @@ static int request_reclaim(struct gcheap_heap *heap, union request_args *args,
  * @progress: bytes given back
  *
  * Does not run after pages that others free meanwhile: what is free at its
- * beginning is the most that it gives back.
+ * beginning, or of 2 MiB pages what is there, is the most that it gives back.
  *
  * Return:
  * * 0		- done
@@ -349,8 +349,15 @@ static int request_scavenge(struct gcheap_heap *heap, union request_args *args,
 	error = heap_scavenge(&heap->core, &piece);
 	if (error && error != -EINTR)
 		return error;
-	if (!progress->begun)
-		progress->limit = min(progress->limit, piece.out_bytes + piece.out_free_bytes);
+	if (!progress->begun) {
+		u64 left = piece.out_free_bytes;
+
+		/* A 2 MiB page goes whole, with parts that kmod/core knows nothing of. */
+		if (heap_is_huge(heap))
+			left = heap->core.counters.resident_bytes +
+			       heap->core.counters.stock_bytes;
+		progress->limit = min(progress->limit, piece.out_bytes + left);
+	}
 	progress->done += piece.out_bytes;
 	scavenge->out_bytes = progress->done;
 	scavenge->out_free_bytes = piece.out_free_bytes;
