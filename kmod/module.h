@@ -5,7 +5,7 @@
  *
  *	main.c		the module, its device node, its figures in sysfs
  *	file.c		open and close; the life of a struct gcheap_heap
- * *	request.c	the door that all requests come by
+ *	request.c	the door that all requests come by
  *	operations.c	what each of them does, between its struct and kmod/core
  *	ioctl.c		their door by ioctl()
  *	uring.c		their door by io_uring
@@ -463,7 +463,7 @@ unsigned long stock_keep(struct gcheap_heap *heap, struct list_head *pages, unsi
 struct page *stock_take_block(struct gcheap_heap *heap);
 void stock_keep_blocks(struct gcheap_heap *heap, struct list_head *blocks, unsigned long most);
 unsigned long stock_trim(struct gcheap_heap *heap, unsigned long most);
-unsigned long supply_stock_pages(const struct gcheap_heap *heap);
+unsigned long stock_pages(const struct gcheap_heap *heap);
 void stock_demand(struct gcheap_heap *heap);
 bool stock_zero_some(struct gcheap_heap *heap);
 void stock_destroy(struct gcheap_heap *heap);

@@ -568,7 +568,7 @@ void pages_counters(struct gcheap_heap *heap)
 
 	counters->resident_bytes = (u64)atomic_long_read(&heap->resident_pages) << PAGE_SHIFT;
 	counters->huge_bytes = (u64)atomic_long_read(&heap->whole_blocks) << HUGE_SHIFT;
-	counters->stock_bytes = (u64)supply_stock_pages(heap) << PAGE_SHIFT;
+	counters->stock_bytes = (u64)stock_pages(heap) << PAGE_SHIFT;
 	counters->zeroed_bytes = (u64)atomic_long_read(&heap->zeroed_pages) << PAGE_SHIFT;
 	counters->released_bytes = (u64)atomic_long_read(&heap->released_pages) << PAGE_SHIFT;
 }

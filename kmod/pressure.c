@@ -195,7 +195,7 @@ void pressure_request_end(struct gcheap_heap *heap, u32 op, int error)
 static unsigned long heap_spare(const struct gcheap_heap *heap)
 {
 	return (unsigned long)(READ_ONCE(heap->core.counters.free_bytes) >> PAGE_SHIFT) +
-	       supply_stock_pages(heap);
+	       stock_pages(heap);
 }
 
 static unsigned long heap_collectable(const struct gcheap_heap *heap)

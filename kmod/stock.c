@@ -177,7 +177,7 @@ unsigned long stock_keep(struct gcheap_heap *heap, struct list_head *pages, unsi
 	unsigned long kept = 0;
 	LIST_HEAD(dirty);
 
-	most = min(most, limit - min(limit, supply_stock_pages(heap)));
+	most = min(most, limit - min(limit, stock_pages(heap)));
 	list_for_each_entry_safe(page, next, pages, lru) {
 		if (kept == most)
 			break;
@@ -237,7 +237,7 @@ void stock_keep_blocks(struct gcheap_heap *heap, struct list_head *blocks, unsig
 
 	list_for_each_entry_safe(head, next, blocks, lru) {
 		/* As in stock_keep(). */
-		if (!most || supply_stock_pages(heap) + BLOCK_PAGES > limit ||
+		if (!most || stock_pages(heap) + BLOCK_PAGES > limit ||
 		    page_ref_count(head) != 1) {
 			list_move(&head->lru, &released);
 			continue;
@@ -296,12 +296,12 @@ unsigned long stock_trim(struct gcheap_heap *heap, unsigned long most)
 }
 
 /**
- * supply_stock_pages() - how many pages are in a heap's stock
+ * stock_pages() - how many pages are in a heap's stock
  * @heap: the heap
  *
  * Context: any; the number may change at any time.
  */
-unsigned long supply_stock_pages(const struct gcheap_heap *heap)
+unsigned long stock_pages(const struct gcheap_heap *heap)
 {
 	return READ_ONCE(heap->stock.zeroed_pages) + READ_ONCE(heap->stock.dirty_pages) +
 	       READ_ONCE(heap->stock.block_count) * BLOCK_PAGES;
