@@ -7,6 +7,7 @@
 
 #include "../kselftest_harness.h"
 #include "gcheap_selftest.h"
+#include "gcheap_track.h"
 
 #define PAGE	((size_t)4096)
 
@@ -147,13 +148,34 @@ FIXTURE_VARIANT_ADD(calls, ctrl) {
 	.region = GCHEAP_REGION_CTRL,
 };
 
+FIXTURE_VARIANT_ADD(calls, dirty) {
+	.region = GCHEAP_REGION_DIRTY,
+};
+
+FIXTURE_VARIANT_ADD(calls, bitmap) {
+	.region = GCHEAP_REGION_BITMAP,
+};
+
 FIXTURE_SETUP(calls)
 {
-	ASSERT_OK(heap_open(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE));
+	struct gcheap_track track = { .flags = GCHEAP_TRACK_BITMAP };
+	const bool bitmap = variant->region == GCHEAP_REGION_BITMAP;
+	const bool dirty = variant->region == GCHEAP_REGION_DIRTY;
+
+	if (dirty && !tracking_works())
+		SKIP(return, "no write tracking on this machine");
+	ASSERT_OK(heap_open(&self->heap, bitmap ? GCHEAP_UAPI_LAYOUT_BITMAP :
+					 GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE));
 	test_cmd_type_words(2, 1, NULL);
-	test_cmd_alloc_large(0, 1 << 20, NULL);
+	test_cmd_alloc_large(dirty, 1 << (dirty ? 16 : 20), NULL);
 	memset(heap_mem(&self->heap, 1), 0xa5, 1 << 20);
 	memset(self->heap.region[GCHEAP_REGION_MARKS], 0x5a, PAGE);
+	if (bitmap)
+		memset(self->heap.region[GCHEAP_REGION_BITMAP], 0x5b, PAGE);
+	if (dirty) {
+		test_cmd_track(&track);
+		ASSERT_EQ(128, track.out_dirty_pages);
+	}
 	self->p = self->heap.region[variant->region];
 	self->bytes = self->heap.region_bytes[variant->region];
 	self->prot = PROT_READ;
@@ -213,16 +235,16 @@ static int row_errno(const struct row *row, char *p, size_t bytes, size_t part, 
 TEST_F(calls, do_what_is_documented)
 {
 	const bool heap = variant->region == GCHEAP_REGION_HEAP;
-	const bool marks = variant->region == GCHEAP_REGION_MARKS;
+	const bool writable = region_is_owners(variant->region);
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		const struct row *row = &rows[i];
 		int expect = heap ? row->heap : row->tables;
 
 		/* A table that may be written differs in what asks for that. */
-		if (marks && row->call == MPROTECT && row->arg == (PROT_READ | PROT_WRITE))
+		if (writable && row->call == MPROTECT && row->arg == (PROT_READ | PROT_WRITE))
 			expect = 0;
-		if (marks && row->call == MADVISE && row->arg == MADV_REMOVE)
+		if (writable && row->call == MADVISE && row->arg == MADV_REMOVE)
 			expect = ENODEV;
 		if (self->bytes == PAGE && (row->extent == PART || row->to < 0))
 			continue;

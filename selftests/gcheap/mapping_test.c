@@ -7,6 +7,7 @@
 
 #include "../kselftest_harness.h"
 #include "gcheap_selftest.h"
+#include "gcheap_track.h"
 
 #define PAGE	((size_t)4096)
 
@@ -30,6 +31,12 @@ static __u32 region_layout(enum gcheap_region region)
 static int region_prot(enum gcheap_region region)
 {
 	return region_writable(region) ? PROT_READ | PROT_WRITE : PROT_READ;
+}
+
+/* Whether the heap of a region has no contents for it on this machine. */
+static bool region_is_empty(enum gcheap_region region)
+{
+	return region == GCHEAP_REGION_DIRTY && !tracking_works();
 }
 
 /* ---- each region, not mapped yet ------------------------------------------------ */
@@ -67,6 +74,10 @@ FIXTURE_VARIANT_ADD(region, marks) {
 
 FIXTURE_VARIANT_ADD(region, ctrl) {
 	.region = GCHEAP_REGION_CTRL,
+};
+
+FIXTURE_VARIANT_ADD(region, dirty) {
+	.region = GCHEAP_REGION_DIRTY,
 };
 
 FIXTURE_VARIANT_ADD(region, bitmap) {
@@ -216,6 +227,10 @@ FIXTURE_VARIANT_ADD(mapped, ctrl) {
 	.region = GCHEAP_REGION_CTRL,
 };
 
+FIXTURE_VARIANT_ADD(mapped, dirty) {
+	.region = GCHEAP_REGION_DIRTY,
+};
+
 FIXTURE_VARIANT_ADD(mapped, bitmap) {
 	.region = GCHEAP_REGION_BITMAP,
 };
@@ -239,8 +254,11 @@ static char *mapped_content(const struct test_heap *heap, enum gcheap_region reg
 
 FIXTURE_SETUP(mapped)
 {
+	struct gcheap_track track = { .flags = GCHEAP_TRACK_BITMAP };
 	struct gcheap_alloc_large large;
 
+	if (region_is_empty(variant->region))
+		SKIP(return, "no write tracking on this machine");
 	ASSERT_OK(heap_open(&self->heap, region_layout(variant->region), SMALL_RESERVE));
 	test_cmd_type_words(2, 1, NULL);
 	test_cmd_alloc_large(0, 1 << 20, &large);
@@ -249,6 +267,12 @@ FIXTURE_SETUP(mapped)
 	memset(self->heap.region[GCHEAP_REGION_MARKS], 0x5a, PAGE);
 	if (variant->region == GCHEAP_REGION_BITMAP)
 		memset(self->heap.region[GCHEAP_REGION_BITMAP], 0x5b, PAGE);
+	if (variant->region == GCHEAP_REGION_DIRTY) {
+		test_cmd_alloc_large(1, (1 << 20) / 16, &large);
+		memset(heap_mem(&self->heap, large.out_page), 1, 1 << 19);
+		test_cmd_track(&track);
+		ASSERT_EQ(64, track.out_dirty_pages);
+	}
 	self->p = self->heap.region[variant->region];
 	self->bytes = self->heap.region_bytes[variant->region];
 	self->prot = region_prot(variant->region);
@@ -422,11 +446,21 @@ FIXTURE_VARIANT_ADD(readonly, ctrl) {
 	.region = GCHEAP_REGION_CTRL,
 };
 
+FIXTURE_VARIANT_ADD(readonly, dirty) {
+	.region = GCHEAP_REGION_DIRTY,
+};
+
 FIXTURE_SETUP(readonly)
 {
+	struct gcheap_track track = { .flags = GCHEAP_TRACK_BITMAP };
+
+	if (region_is_empty(variant->region))
+		SKIP(return, "no write tracking on this machine");
 	ASSERT_OK(heap_open(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE));
 	test_cmd_type_words(2, 1, NULL);
 	test_cmd_alloc_large(0, 1 << 20, NULL);
+	if (variant->region == GCHEAP_REGION_DIRTY)
+		test_cmd_track(&track);
 	self->p = self->heap.region[variant->region];
 	self->bytes = self->heap.region_bytes[variant->region];
 	self->offset = GCHEAP_REGION_OFFSET(variant->region);
