@@ -84,6 +84,27 @@ static long long some_free(const struct test_heap *heap, const __u32 *pages,
 	return bytes;
 }
 
+/* Allocates as many anew, with the same contents. 0 or a negative errno. */
+static int some_make(const struct test_heap *heap, __u32 *pages, const __u32 *npages)
+{
+	for (__u32 i = 0; i < OBJECTS; i++) {
+		struct gcheap_alloc_large object;
+		int ret;
+
+		if (!GOES(i))
+			continue;
+		ret = cmd_alloc_large(heap->fd, 0, npages[i] * PAGE, &object);
+		if (ret)
+			return ret;
+		pages[i] = object.out_page;
+		if (!(object.out_flags & GCHEAP_GRANT_NEEDZERO) &&
+		    !memory_is(heap_mem(heap, pages[i]), 0, npages[i] * PAGE))
+			return -EPROTO;
+		memset(heap_mem(heap, pages[i]), 1 + i % 100, npages[i] * PAGE);
+	}
+	return 0;
+}
+
 TEST_F(scatter, parts_are_gone_and_the_rest_is_as_it_was)
 {
 	struct gcheap_counters before, after;
@@ -125,15 +146,7 @@ TEST_F(scatter, parts_do_not_count_as_resident_any_more)
 		rss = smaps_bytes(&self->heap, "Rss:");
 		test_cmd_scavenge(~0ull, NULL);
 		EXPECT_EQ(rss - bytes, smaps_bytes(&self->heap, "Rss:"));
-		for (__u32 i = 0; i < OBJECTS; i++) {
-			struct gcheap_alloc_large object;
-
-			if (!GOES(i))
-				continue;
-			test_cmd_alloc_large(0, self->npages[i] * PAGE, &object);
-			self->pages[i] = object.out_page;
-			heap_mem(&self->heap, object.out_page)[0] = 1 + i % 100;
-		}
+		ASSERT_OK(some_make(&self->heap, self->pages, self->npages));
 	}
 }
 
@@ -242,14 +255,7 @@ TEST_F_TIMEOUT(scatter, parts_are_out_of_reach_of_a_thread_that_goes_on_to_write
 		/* All that the writer has is gone: it has found out long ago. */
 		EXPECT_GE(VICTIMS, writer.written - seen);
 		munmap(others, bytes);
-		for (__u32 i = 0; i < OBJECTS; i++) {
-			struct gcheap_alloc_large object;
-
-			if (!GOES(i))
-				continue;
-			test_cmd_alloc_large(0, self->npages[i] * PAGE, &object);
-			self->pages[i] = object.out_page;
-		}
+		ASSERT_OK(some_make(&self->heap, self->pages, self->npages));
 	}
 	sigaction(SIGBUS, &old, NULL);
 	for (__u32 i = 0; i < OBJECTS; i++) {
@@ -257,6 +263,142 @@ TEST_F_TIMEOUT(scatter, parts_are_out_of_reach_of_a_thread_that_goes_on_to_write
 			ASSERT_TRUE(memory_is(heap_mem(&self->heap, self->pages[i]), 1 + i % 100,
 					      self->npages[i] * PAGE));
 	}
+}
+
+/* ---- racing page faults, and pins ------------------------------------------------------ */
+
+/*
+ * Threads that do all the time what a release has to stand: one has HEAP unmapped, so
+ * that every touch is a page fault, one touches by system calls what goes, one holds
+ * references to pages.
+ */
+static struct {
+	const struct test_heap *heap;
+	const __u32 *pages;
+	atomic_bool stop;
+	atomic_uint turns[3];
+	atomic_uint strange;	/* contents that no object has had */
+} racers;
+
+static void *unmapper_run(void *unused)
+{
+	while (!racers.stop) {
+		madvise(racers.heap->region[GCHEAP_REGION_HEAP], racers.heap->reserve,
+			MADV_DONTNEED);
+		racers.turns[0]++;
+		usleep(200);
+	}
+	return NULL;
+}
+
+/* Whether a page's first byte is what some object's is, or new. */
+static bool byte_is_strange(unsigned char byte)
+{
+	return byte > 100;
+}
+
+/* Copies @pages' bytes by a pipe, which holds no reference. */
+static void *toucher_run(void *unused)
+{
+	unsigned char byte;
+	int ends[2];
+
+	if (pipe(ends))
+		return NULL;
+	while (!racers.stop) {
+		for (__u32 i = 1; i < OBJECTS && !racers.stop; i += 3) {
+			if (write(ends[1], heap_mem(racers.heap, racers.pages[i]), 1) != 1)
+				continue;
+			if (read(ends[0], &byte, 1) == 1)
+				racers.strange += byte_is_strange(byte);
+		}
+		racers.turns[1]++;
+	}
+	close(ends[0]);
+	close(ends[1]);
+	return NULL;
+}
+
+/* The same with vmsplice(): the pipe holds the page until it is read. */
+static void *pinner_run(void *unused)
+{
+	unsigned char byte;
+	int ends[2];
+
+	if (pipe(ends))
+		return NULL;
+	while (!racers.stop) {
+		for (__u32 i = 1; i < OBJECTS && !racers.stop; i += 3) {
+			struct iovec iov = {
+				.iov_base = heap_mem(racers.heap, racers.pages[i]),
+				.iov_len = 1,
+			};
+
+			if (vmsplice(ends[1], &iov, 1, 0) != 1)
+				continue;
+			if (i % 2)
+				usleep(50);
+			if (read(ends[0], &byte, 1) == 1)
+				racers.strange += byte_is_strange(byte);
+		}
+		racers.turns[2]++;
+	}
+	close(ends[0]);
+	close(ends[1]);
+	return NULL;
+}
+
+/* What was released is somebody else's at once: full of bytes that no object has. */
+static void memory_use(size_t bytes)
+{
+	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			    -1, 0);
+
+	if (memory == MAP_FAILED)
+		return;
+	memset(memory, 0xee, bytes);
+	munmap(memory, bytes);
+}
+
+TEST_F_TIMEOUT(scatter, parts_stay_away_from_racing_faults_and_pins, 240)
+{
+	void *(*const runs[])(void *) = { unmapper_run, toucher_run, pinner_run };
+	const int rounds = 24 / (kernel_slowness() > 1 ? 4 : 1);
+	struct gcheap_counters counters;
+	pthread_t threads[3];
+
+	racers.heap = &self->heap;
+	racers.pages = self->pages;
+	racers.stop = false;
+	racers.strange = 0;
+	for (int i = 0; i < 3; i++) {
+		racers.turns[i] = 0;
+		ASSERT_EQ(0, pthread_create(&threads[i], NULL, runs[i], NULL));
+	}
+	for (int round = 0; round < rounds; round++) {
+		ASSERT_LT(0, some_free(&self->heap, self->pages, self->npages));
+		test_cmd_scavenge(~0ull, NULL);
+		memory_use(8 << 20);
+		ASSERT_OK(some_make(&self->heap, self->pages, self->npages));
+		ASSERT_EQ(0, racers.strange);
+	}
+	ASSERT_LT(0, some_free(&self->heap, self->pages, self->npages));
+	test_cmd_scavenge(~0ull, NULL);
+	racers.stop = true;
+	for (int i = 0; i < 3; i++) {
+		ASSERT_EQ(0, pthread_join(threads[i], NULL));
+		EXPECT_LT(0, racers.turns[i]);
+	}
+	EXPECT_EQ(0, racers.strange);
+	/* No fault has put a page back that was being released. */
+	for (__u32 i = 0; i < OBJECTS; i++) {
+		char *mem = heap_mem(&self->heap, self->pages[i]);
+
+		ASSERT_TRUE(GOES(i) ? probe(mem, false, NULL) == SIGBUS :
+				      memory_is(mem, 1 + i % 100, self->npages[i] * PAGE));
+	}
+	test_cmd_stats(&counters);
+	EXPECT_EQ((long long)counters.resident_bytes, smaps_bytes(&self->heap, "Rss:"));
 }
 
 /* ---- another process --------------------------------------------------------------- */
@@ -297,6 +439,57 @@ TEST_F(scatter, parts_are_gone_for_who_looks_at_them)
 	test_cmd_scavenge(~0ull, NULL);
 	ASSERT_EQ(1, write(order[1], "", 1));
 	EXPECT_EQ(0, child_wait(child));
+}
+
+/* One that looks at what goes, again and again, while it goes. */
+static int look_on(const struct test_heap *heap, const __u32 *pages, int ready)
+{
+	const size_t bytes = heap->region_bytes[GCHEAP_REGION_HEAP];
+	char *mem = mmap(NULL, bytes, PROT_READ, MAP_SHARED, heap->fd, 0);
+	unsigned char byte;
+	int ends[2];
+
+	if (mem == MAP_FAILED || pipe(ends))
+		return 1;
+	for (unsigned int turn = 0; ; turn++) {
+		for (__u32 i = 1; i < OBJECTS; i += 3) {
+			if (write(ends[1], mem + (size_t)pages[i] * PAGE, 1) != 1)
+				continue;
+			if (read(ends[0], &byte, 1) != 1 || byte_is_strange(byte))
+				return 2;
+		}
+		if (!turn && write(ready, "", 1) != 1)
+			return 3;
+		madvise(mem, bytes, turn % 2 ? MADV_DONTNEED : MADV_NORMAL);
+	}
+}
+
+TEST_F_TIMEOUT(scatter, parts_are_nobody_elses_for_who_goes_on_to_look, 120)
+{
+	const int rounds = 24 / (kernel_slowness() > 1 ? 4 : 1);
+	int ready[2];
+	char byte;
+	pid_t child;
+
+	if (!(variant->flags & GCHEAP_SETUP_SHARE_READ))
+		SKIP(return, "nobody may look");
+	ASSERT_EQ(0, pipe(ready));
+	child = fork();
+	ASSERT_LE(0, child);
+	if (!child)
+		_exit(look_on(&self->heap, self->pages, ready[1]));
+	close(ready[1]);
+	ASSERT_EQ(1, read(ready[0], &byte, 1));
+	for (int round = 0; round < rounds; round++) {
+		ASSERT_LT(0, some_free(&self->heap, self->pages, self->npages));
+		test_cmd_scavenge(~0ull, NULL);
+		memory_use(8 << 20);
+		ASSERT_OK(some_make(&self->heap, self->pages, self->npages));
+	}
+	/* It has seen nothing strange, or had ended by itself. */
+	kill(child, SIGKILL);
+	EXPECT_EQ(-SIGKILL, child_wait(child));
+	close(ready[0]);
 }
 
 TEST_HARNESS_MAIN
