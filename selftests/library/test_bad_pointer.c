@@ -100,8 +100,14 @@ static void test_one_past_the_end_is_the_next_slot(void **state)
 	size_t i, s;
 
 	(void)state;
-	in_each_layout(i) {
-		fixture_open_layout(&f, test_layouts[i].layout);
+	/* Each layout, and then each with recorded types. */
+	for (i = 0; i < 2 * TEST_LAYOUTS; i++) {
+		struct gcheap_config config = fixture_config();
+
+		config.layout = test_layouts[i % TEST_LAYOUTS].layout;
+		config.flags = i < TEST_LAYOUTS ? 0 : GCHEAP_RECORD_TYPES;
+		config.gc_percent = -1;
+		fixture_open_with(&f, &config);
 		for (s = 0; s < ARRAY_SIZE(sizes); s++) {
 			gcheap_type type = type_with_mask(f.heap, sizes[s], 8, 1);
 			char *first = gcheap_new(f.thread, type);
