@@ -13,6 +13,9 @@ uint32_t layout_size_class_plain(uint64_t bytes, uint64_t align)
 uint32_t layout_size_class(const struct gcheap *heap, const struct gcheap_type_record *type,
 			   uint64_t bytes, bool shared)
 {
+	/* It is large with or without a type word, for which there may be no room in 64 bits. */
+	if (bytes > SIZE_CLASS_MAX_BYTES)
+		return 0;
 	if (layout_knows_type(heap, type) && (shared || !heap->layout->own_spans))
 		bytes += heap->layout->word_bytes(&heap->view, type, bytes);
 	return size_class_aligned(bytes, type->align);

@@ -135,6 +135,11 @@ static void test_err_new_array(void **state)
 			    "any heap");
 	assert_refused_null(gcheap_new_array(f->thread, type, (size_t)1 << 34), ENOMEM, "memory");
 	assert_non_null(gcheap_new_array(f->thread, type, 1));
+	/* There is no room for a type word behind, or before, the last of 2^64 bytes. */
+	type = type_with_mask(f->heap, 8, 8, 1);
+	assert_refused_null(gcheap_new_array(f->thread, type, SIZE_MAX / 8), ENOMEM, "memory");
+	type = type_with_mask(f->heap, 64, 64, 1);
+	assert_refused_null(gcheap_new_array(f->thread, type, SIZE_MAX / 64), ENOMEM, "memory");
 }
 
 static void test_err_new_leaf(void **state)
