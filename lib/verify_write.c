@@ -16,6 +16,7 @@
 #include "bad_pointer.h"
 #include "inspect.h"
 #include "layout/layout.h"
+#include "layout/program.h"
 #include "thread.h"
 
 #define RANGE_WORDS	16384u	/* 128 KiB, an oblet */
@@ -27,6 +28,7 @@
  * @type: their number, or 0
  * @bytes: of all of them
  * @start: offset of the object from the base
+ * @mask: which words of an element are pointers
  */
 struct written {
 	struct gcheap *heap;
@@ -34,6 +36,7 @@ struct written {
 	gcheap_type type;
 	uint64_t bytes;
 	uint64_t start;
+	const uint64_t *mask;
 };
 
 static void __attribute__((format(printf, 2, 3), noreturn))
@@ -60,15 +63,9 @@ fault(const struct written *written, const char *format, ...)
 static bool type_says(const struct written *written, uint64_t word)
 {
 	const struct gcheap_type_record *record = written->record;
-	const uint64_t *mask;
 
 	word %= record->bytes / 8;
-	if (word >= record->ptr_bytes / 8)
-		return false;
-	if (!record->mask_offset)
-		return record->mask_word >> word & 1;
-	mask = (const uint64_t *)(written->heap->view.types + record->mask_offset);
-	return view_bit(mask, word);
+	return word < record->ptr_bytes / 8 && view_bit(written->mask, word);
 }
 
 /* Compares the pointers from word @from on. */
@@ -95,6 +92,33 @@ static void check_range(const struct written *written, const struct slot *slot, 
 	}
 }
 
+/* splitmix64, of Steele, Lea and Flood */
+static uint64_t random_number(struct gcheap *heap)
+{
+	uint64_t z = heap->verify_random += 0x9e3779b97f4a7c15;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
+	z = (z ^ z >> 27) * 0x94d049bb133111eb;
+	return z ^ z >> 31;
+}
+
+/* From the start, and from anywhere. Elements with pointers are of whole words. */
+static void check_pointers(struct written *written, const struct slot *slot)
+{
+	const struct gcheap_type_record *record = written->record;
+	const uint64_t *unrolled = NULL;
+
+	written->mask = view_type_mask(&written->heap->view, record);
+	/* A BITMAP heap has no masks of long programs. Without memory for one: next time. */
+	if (!written->mask)
+		written->mask = unrolled = program_mask(&written->heap->view, record);
+	if (!written->mask)
+		return;
+	check_range(written, slot, 0);
+	check_range(written, slot, random_number(written->heap) % (written->bytes / 8));
+	program_mask_free(unrolled, program_mask_bytes(record));
+}
+
 /* An object, and what its slot has behind it. */
 static void check_zeros(const struct written *written, const struct object_view *object)
 {
@@ -108,16 +132,6 @@ static void check_zeros(const struct written *written, const struct object_view 
 		;
 	fault(written, "its byte %llu is not zero%s", (unsigned long long)i,
 	      i < written->bytes ? "" : ", behind its last element");
-}
-
-/* splitmix64, of Steele, Lea and Flood */
-static uint64_t random_number(struct gcheap *heap)
-{
-	uint64_t z = heap->verify_random += 0x9e3779b97f4a7c15;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
-	z = (z ^ z >> 27) * 0x94d049bb133111eb;
-	return z ^ z >> 31;
 }
 
 /* A tiny object's cell, of the slot that it shares. */
@@ -161,10 +175,7 @@ void verify_write(struct gcheap *heap, const void *object, gcheap_type type, uin
 		      view.noscan ? "out" : "");
 	if (view.type && view.type != type)
 		fault(&written, "the heap has it as type %u", view.type);
-	/* Elements with pointers are of whole words. */
-	if (written.record->ptr_bytes) {
-		check_range(&written, &slot, 0);
-		check_range(&written, &slot, random_number(heap) % (bytes / 8));
-	}
+	if (written.record->ptr_bytes)
+		check_pointers(&written, &slot);
 	check_zeros(&written, &view);
 }

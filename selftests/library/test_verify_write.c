@@ -445,6 +445,30 @@ static void nothing(struct fixture *f)
 	assert_int_equal(live_after_collect(f), 0);
 }
 
+/* So long that the bitmap is its only map: a pointer and two scalars, again and again. */
+static void long_program(struct fixture *f)
+{
+	static const uint8_t program[] = { 3, 1, 0x83, 0x9f, 0x9c, 0x01, 0 };
+	const struct gcheap_type_desc desc = {
+		.name = "long", .size = 480000, .align = 8, .ptr_bytes = 480000,
+		.gc_prog = program, .gc_prog_len = sizeof(program),
+	};
+	gcheap_type type;
+	int i;
+
+	assert_int_equal(gcheap_type_register(f->heap, &desc, &type), 0);
+	/* From a random word on about a quarter is looked at. */
+	for (i = 0; i < 60; i++)
+		gcheap_new_array(f->thread, type, 1);
+	allocate(f, type, 2);
+}
+
+static void long_program_differs(struct fixture *f)
+{
+	lie.after_finish = flip_far_pointer_bit;
+	long_program(f);
+}
+
 static const struct write_case {
 	const char *name;
 	void (*run)(struct fixture *f);
@@ -496,6 +520,9 @@ static const struct write_case {
 	  "its word 0 of 8 is taken for a scalar", 0 },
 	{ "a word that a random start finds", bitmap_differs_far_away, "bitmap",
 	  "its word 50000 of 131072 is taken for a", 0 },
+	{ "a long GC program", long_program, NULL, NULL, 0 },
+	{ "the bitmap of a long GC program", long_program_differs, "bitmap",
+	  "its word 50000 of 60000 is taken for a pointer", 0 },
 	{ "a header", header_differs, "header", "the heap has it as type 2", 0 },
 	{ "a footer", footer_differs, "footer", "the heap has it as type 2", 0 },
 	{ "an object's tail", tail_not_zero, "header footer bitmap",
