@@ -23,6 +23,9 @@
 #define BLOCK_BYTES	((size_t)64 << 10)
 #define BLOCK_CACHES	(BLOCK_BYTES / sizeof(struct cache))
 
+/* Returned at a time: for so few the module needs no memory, which it may not get. */
+#define RETURNS_MAX	(CACHE_SPANS_MAX * 2)
+
 _Static_assert(CACHE_SPANS_MAX * 2 <= GCHEAP_REFILL_MAX, "a batch has room for two caches");
 _Static_assert(SIZE_CLASSES <= THREAD_SIZE_CLASSES, "every class has an entry");
 
@@ -413,7 +416,7 @@ static int send_returns(struct thread *thread, uint32_t *pages, uint32_t count)
 
 int cache_flush_all(struct thread *thread)
 {
-	uint32_t pages[GCHEAP_REFILL_MAX];
+	uint32_t pages[RETURNS_MAX];
 	struct cache *first = thread->caches;
 	struct cache *cache;
 	uint32_t count = 0;
@@ -426,7 +429,7 @@ int cache_flush_all(struct thread *thread)
 
 	/* Batches of whole caches: @first is the first of the batch in @pages. */
 	for (cache = thread->caches;; cache = cache->next) {
-		if (!cache || count + cache->exhausted_count > GCHEAP_REFILL_MAX) {
+		if (!cache || count + cache->exhausted_count > RETURNS_MAX) {
 			int error = send_returns(thread, pages, count);
 
 			if (error)

@@ -153,6 +153,43 @@ static void test_a_failed_sweep_start_costs_a_cycle(void **state)
 	all_failures_of(GCHEAP_OP_SWEEP_START);
 }
 
+/* A module that has no memory for more returns than its stack holds. */
+static int starved_request(struct backend *backend, enum gcheap_op op, void *arg)
+{
+	if (op == GCHEAP_OP_REFILL && ((struct gcheap_refill *)arg)->return_count > 128)
+		return -ENOMEM;
+	return real_ops->request(backend, op, arg);
+}
+
+static void test_detach_gives_spans_back_that_need_no_memory(void **state)
+{
+	struct gcheap_config config = fixture_config();
+	struct backend_ops ops;
+	struct fixture f;
+	size_t bytes;
+	int i;
+
+	(void)state;
+	config.gc_percent = -1;
+	fixture_open_with(&f, &config);
+	/* Caches of several classes, each with many spans that are full. */
+	for (bytes = 256; bytes <= 4096; bytes *= 2) {
+		for (i = 0; i < 2000; i++)
+			assert_non_null(gcheap_new_leaf(f.thread, bytes));
+	}
+	assert_true(f.heap->view.ctrl->counters.cached_spans > 128);
+	real_ops = f.heap->backend->ops;
+	ops = *real_ops;
+	ops.request = starved_request;
+	f.heap->backend->ops = &ops;
+	gcheap_thread_detach(f.thread);
+	assert_int_equal(f.heap->view.ctrl->counters.cached_spans, 0);
+	assert_int_equal(gcheap_thread_attach(f.heap, &f.thread), 0);
+	assert_int_equal(gcheap_collect(f.thread), 0);
+	f.heap->backend->ops = real_ops;
+	fixture_close(&f);
+}
+
 static void test_err_trim_says_why_it_failed(void **state)
 {
 	struct backend_ops ops;
@@ -180,6 +217,7 @@ int main(void)
 		cmocka_unit_test(test_a_failed_large_allocation_costs_one_object),
 		cmocka_unit_test(test_a_failed_mark_start_costs_a_cycle),
 		cmocka_unit_test(test_a_failed_sweep_start_costs_a_cycle),
+		cmocka_unit_test(test_detach_gives_spans_back_that_need_no_memory),
 		cmocka_unit_test(test_err_trim_says_why_it_failed),
 	};
 
