@@ -82,13 +82,14 @@ static uint64_t mark_frames(struct thread *thread)
 static uint64_t mark_all(struct thread *thread, const char *sp, struct mark_result *result)
 {
 	struct marker *marker = thread->heap->marker;
-	size_t stack_bytes = (size_t)(thread->stack_top - sp);
 	uint64_t bytes;
 
 	mark_begin(marker);
 	bytes = mark_registered(thread->heap);
 	bytes += mark_frames(thread);
 	if (thread->heap->flags & GCHEAP_CONSERVATIVE_STACKS) {
+		size_t stack_bytes = (size_t)(thread->stack_top - sp);
+
 		mark_ambiguous(marker, sp, stack_bytes);
 		bytes += stack_bytes;
 	}

@@ -37,7 +37,8 @@ bool thread_holds_stack(struct thread *thread, const void *sp)
 	if (at >= thread->stack_low && at < thread->stack_top)
 		return true;
 	/* The main thread's stack may have been given a new limit. */
-	return !thread_find_stack(thread) && at >= thread->stack_low && at < thread->stack_top;
+	return pthread_equal(thread->self, pthread_self()) && !thread_find_stack(thread) &&
+	       at >= thread->stack_low && at < thread->stack_top;
 }
 
 int gcheap_thread_attach(struct gcheap *heap, struct gcheap_thread **out)
@@ -55,9 +56,12 @@ int gcheap_thread_attach(struct gcheap *heap, struct gcheap_thread **out)
 	if (!thread)
 		return error_set(-ENOMEM, "out of memory for a thread's tables");
 	thread->heap = heap;
+	thread->self = pthread_self();
 	for (i = 0; i < GCHEAP_LEAVES_; i++)
 		thread->fast.leaves[i] = &thread_no_slots;
-	error = thread_find_stack(thread);
+	/* Of the main thread only /proc knows. */
+	if (heap->flags & GCHEAP_CONSERVATIVE_STACKS)
+		error = thread_find_stack(thread);
 	if (error) {
 		free(thread);
 		return error_set(error, "cannot find this thread's stack: %s", strerror(-error));
@@ -96,8 +100,8 @@ void gcheap_thread_detach(struct gcheap_thread *fast)
 		return;
 	heap = thread->heap;
 	/*
-	 * Spans that the backend did not take back stay allocated until the heap is
-	 * closed; nothing else depends on them.
+	 * Spans that the backend did not take back would stay cached, and no sweep could
+	 * begin. It takes them, but from a process that is being killed.
 	 */
 	cache_flush_all(thread);
 	__atomic_store_n(&heap->thread, NULL, __ATOMIC_RELEASE);

@@ -169,6 +169,7 @@ struct cache_block {
  * struct thread - one attached mutator
  * @fast: what the inline functions use; must be first
  * @heap: its heap
+ * @self: who it is
  * @stack_low: lowest address of its stack
  * @stack_top: one past the highest
  * @type_sources: by type: of single objects; NULL: not made yet, or the type's
@@ -192,6 +193,7 @@ struct cache_block {
 struct thread {
 	struct gcheap_thread fast;
 	struct gcheap *heap;
+	pthread_t self;
 	const char *stack_low;
 	const char *stack_top;
 	struct source **type_sources;

@@ -3,6 +3,7 @@
  * Collections: what they free and keep, when they start, what they report.
  */
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <sys/wait.h>
 #include <ucontext.h>
@@ -313,6 +314,38 @@ static void test_err_conservative_collect_on_another_stack(void **state)
 	assert_true(switched.said_why);
 }
 
+static void *collect_elsewhere(void *arg)
+{
+	struct fixture *f = arg;
+
+	switched.result = gcheap_collect(f->thread);
+	switched.said_why = strstr(gcheap_error(), "another stack") != NULL;
+	return NULL;
+}
+
+static void test_err_conservative_collect_on_another_thread(void **state)
+{
+	struct gcheap_config config = fixture_config();
+	struct gcheap_object found;
+	struct fixture f;
+	pthread_t other;
+	void *volatile object;
+
+	(void)state;
+	config.flags = GCHEAP_CONSERVATIVE_STACKS;
+	fixture_open_with(&f, &config);
+	object = gcheap_new_leaf(f.thread, 64);
+	assert_int_equal(pthread_create(&other, NULL, collect_elsewhere, &f), 0);
+	assert_int_equal(pthread_join(other, NULL), 0);
+	assert_int_equal(switched.result, -EINVAL);
+	assert_true(switched.said_why);
+	/* What this stack alone leads to is still there. */
+	assert_int_equal(gcheap_find(f.heap, object, &found), 0);
+	assert_int_equal(gcheap_collect(f.thread), 0);
+	assert_int_equal(gcheap_find(f.heap, object, &found), 0);
+	fixture_close(&f);
+}
+
 static void test_precise_heaps_collect_on_any_stack(void **state)
 {
 	(void)state;
@@ -435,6 +468,7 @@ int main(void)
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(test_safepoints_pass, setup, teardown),
 		cmocka_unit_test(test_err_conservative_collect_on_another_stack),
+		cmocka_unit_test(test_err_conservative_collect_on_another_thread),
 		cmocka_unit_test(test_precise_heaps_collect_on_any_stack),
 		cmocka_unit_test_setup_teardown(test_verify_checks_each_cycle_of_a_sound_heap,
 						setup, teardown),
