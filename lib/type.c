@@ -12,6 +12,7 @@
 
 #include "backend/backend.h"
 #include "gc_program.h"
+#include "type.h"
 
 #define WORD_BYTES	8u
 
@@ -205,6 +206,11 @@ static gcheap_type register_members(struct gcheap *heap, struct gcheap_type_desc
 
 		if (desc->ptr_bytes < end)
 			desc->ptr_bytes = end;
+	}
+	/* Refused before all its bits are set one by one. */
+	if (desc->ptr_bytes / WORD_BYTES / 8 > TYPE_MASK_BYTES_MAX) {
+		errno = -type_failed(-EFBIG, desc);
+		return 0;
 	}
 	mask = calloc(desc->ptr_bytes / WORD_BYTES / 8 + 1, 1);
 	if (!mask) {
