@@ -341,14 +341,15 @@ GCHEAP_API int gcheap_root_remove(struct gcheap *heap, const void *start);
 /*
  * Precise local roots: GCHEAP_FRAME(thread, a, b) makes the pointer variables a
  * and b roots until GCHEAP_FRAME_END(thread) in the same block. Every way out of
- * the block must pass the end.
+ * the block must pass the end. What is no pointer variable does not compile: for
+ * arrays there is gcheap_root_add(). @thread is evaluated more than once.
  */
 struct gcheap_frame_ {
 	struct gcheap_frame_ *previous;
 	size_t count;
 	void *const *slots;	/* addresses of the variables */
 };
-#define GCHEAP_ADDRESS_(x, v)	(void *)&(v)
+#define GCHEAP_ADDRESS_(x, v)	(void *)((char *)&(v) + GCHEAP_CHECK_VARIABLE_(v))
 #define GCHEAP_FRAME(thread, ...)						\
 	void *const gcheap_frame_slots_[] = {					\
 		GCHEAP_EACH_(GCHEAP_ADDRESS_, _, __VA_ARGS__)			\
@@ -420,7 +421,8 @@ GCHEAP_API int gcheap_find(struct gcheap *heap, const void *p, struct gcheap_obj
  * @noscan: of gcheap_new_leaf(), and of types without pointers; false: of types with
  *	pointers, and with GCHEAP_RECORD_TYPES of all types
  *
- * For whoever lets an array grow: to ask for less than the result saves nothing. It is
+ * For whoever lets an array grow: to ask for less than the result saves nothing, but
+ * for 17 to 24 bytes of a type without pointers that asks for no alignment of 16. It is
  * the size of the slot less what the layout needs of it. What is allocated may be
  * used as far as it was asked for, and no further: the first objects of a type may
  * come from other slots than later ones.

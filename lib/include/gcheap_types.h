@@ -93,8 +93,11 @@
 
 #ifdef __cplusplus
 #define GCHEAP_IS_POINTERS_(e)							\
-	std::is_pointer<std::remove_all_extents_t<				\
-		std::remove_reference_t<decltype(e)>>>::value
+	(std::is_pointer<std::remove_all_extents_t<				\
+		std::remove_reference_t<decltype(e)>>>::value &&		\
+	 std::rank<std::remove_reference_t<decltype(e)>>::value <= 3)
+#define GCHEAP_IS_VARIABLE_(v)							\
+	std::is_pointer<std::remove_reference_t<decltype(v)>>::value
 #define GCHEAP_IS_UNION_(e)							\
 	std::is_union<std::remove_all_extents_t<				\
 		std::remove_reference_t<decltype(e)>>>::value
@@ -113,7 +116,10 @@
 	(*__builtin_choose_expr(GCHEAP_IS_ARRAY_(e), (e), (void **)0))
 #define GCHEAP_IS_POINTERS_(e)							\
 	(GCHEAP_IS_POINTER_(e) && GCHEAP_IS_POINTER_(GCHEAP_ELEMENT_(e)) &&	\
-	 GCHEAP_IS_POINTER_(GCHEAP_ELEMENT_(GCHEAP_ELEMENT_(e))))
+	 GCHEAP_IS_POINTER_(GCHEAP_ELEMENT_(GCHEAP_ELEMENT_(e))) &&		\
+	 GCHEAP_IS_POINTER_(GCHEAP_ELEMENT_(GCHEAP_ELEMENT_(GCHEAP_ELEMENT_(e)))) && \
+	 !GCHEAP_IS_ARRAY_(GCHEAP_ELEMENT_(GCHEAP_ELEMENT_(GCHEAP_ELEMENT_(e)))))
+#define GCHEAP_IS_VARIABLE_(v)	(GCHEAP_IS_POINTER_(v) && !GCHEAP_IS_ARRAY_(v))
 #define GCHEAP_IS_UNION_(e)							\
 	(GCHEAP_IS_RECORD_(e) || GCHEAP_IS_RECORD_(GCHEAP_ELEMENT_(e)))
 #define GCHEAP_CHECK_(condition, text)						\
@@ -124,6 +130,8 @@
 	GCHEAP_CHECK_(GCHEAP_IS_POINTERS_(e),					\
 		      "this member is no pointer and no array of pointers: name those inside of " \
 		      "it; for a union say GCHEAP_UNION(member)")
+#define GCHEAP_CHECK_VARIABLE_(v)						\
+	GCHEAP_CHECK_(GCHEAP_IS_VARIABLE_(v), "GCHEAP_FRAME() is for pointer variables")
 #define GCHEAP_CHECK_UNION_(e)							\
 	GCHEAP_CHECK_(GCHEAP_IS_UNION_(e), "GCHEAP_UNION() is for unions")
 #define GCHEAP_CHECK_WORDS_(bytes)						\
