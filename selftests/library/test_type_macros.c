@@ -216,6 +216,11 @@ static void test_err_flexible_array_too_long(void **state)
 					      GCHEAP_TAIL(items)), 0);
 	assert_int_equal(errno, EFBIG);
 	assert_error_says("register an element");
+	/* Before it takes the memory of all of its bits. */
+	errno = 0;
+	assert_int_equal(GCHEAP_FLEXIBLE_TYPE(f->heap, struct pointers, items, 1ul << 36,
+					      GCHEAP_TAIL(items)), 0);
+	assert_int_equal(errno, EFBIG);
 }
 
 static void test_thirty_two_members_of_all_kinds(void **state)
