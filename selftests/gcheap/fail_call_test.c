@@ -139,6 +139,97 @@ TEST_F_TIMEOUT(fail_call, to_fault_memory_in_is_repeated, 600)
 	close(zero);
 }
 
+/* ---- lazy objects ----------------------------------------------------------------------- */
+
+#define LAZY_AROUND	(64u << 10)	/* bytes that a touch makes, if it can */
+
+/*
+ * The first touch of a part of a lazy object: by a load, or by read(2). It works, by what
+ * there is still to be had or because it is repeated; or it gets SIGBUS, or EFAULT. The
+ * next touch works, and what is touched is zero.
+ */
+TEST_F_TIMEOUT(fail_call, to_make_memory_for_a_lazy_object_is_an_error_of_the_touch, 600)
+{
+	struct test_heap *heap = &self->state.heap;
+	int zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+	unsigned int refused = 0;
+
+	ASSERT_LE(0, zero);
+	for (int how = 0; how < 2; how++) {
+		bool fired = true;
+
+		for (unsigned int n = 1; fired; n++) {
+			struct gcheap_alloc_large large;
+			int ret, err;
+			char *at;
+
+			ASSERT_GT(CALLS_MOST, n);
+			/* Its page tables are there or not, by turns. */
+			ASSERT_OK(cmd_alloc_large_flags(heap->fd, GCHEAP_ALLOC_LAZY, 0, 8 << 20,
+							&large));
+			ASSERT_OK(cmd_scavenge(heap->fd, ~0ull, NULL));
+			at = heap_mem(heap, large.out_page) + (5 << 20);
+			nth_set(n);
+			if (how) {
+				ret = (int)read(zero, at, 100);
+				err = errno;
+			} else {
+				ret = probe(at, false, NULL);
+				err = 0;
+			}
+			fired = nth_fired();
+			if (ret != (how ? 100 : 0)) {
+				refused++;
+				EXPECT_TRUE(fired && (how ? ret < 0 && err == EFAULT :
+							    ret == SIGBUS)) {
+					TH_LOG("n %u: %d, errno %d", n, ret, err);
+				}
+			}
+			ASSERT_RIGHT(heap_wrong(heap));
+			EXPECT_EQ(0, probe(at, true, NULL));
+			EXPECT_TRUE(memory_is(at - LAZY_AROUND, 0, LAZY_AROUND));
+			ASSERT_OK(cmd_free_large(heap->fd, large.out_page));
+		}
+	}
+	TH_LOG("%u touches refused", refused);
+	close(zero);
+}
+
+/* No page is to be had at all, but the page table is there. */
+TEST_F(fail_call, to_make_any_page_for_a_lazy_object_is_sigbus)
+{
+	struct test_heap *heap = &self->state.heap;
+	struct gcheap_counters before, after;
+	int zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+	struct gcheap_alloc_large large;
+	ssize_t bytes;
+	char *at;
+	int err;
+
+	ASSERT_LE(0, zero);
+	ASSERT_OK(cmd_alloc_large_flags(heap->fd, GCHEAP_ALLOC_LAZY, 0, 8 << 20, &large));
+	at = (char *)(((uintptr_t)heap_mem(heap, large.out_page) + (4 << 20)) & -(2ul << 20));
+	ASSERT_EQ(0, probe(at, true, NULL));
+	at += 1 << 20;
+	ASSERT_OK(cmd_scavenge(heap->fd, ~0ull, NULL));
+	ASSERT_OK(cmd_stats(heap->fd, &before));
+	ASSERT_TRUE(failure_begin(FAIL_PAGES, 1));
+	bytes = read(zero, at, 1);
+	err = errno;
+	failure_end(FAIL_PAGES);
+	EXPECT_EQ(-1, bytes);
+	EXPECT_EQ(EFAULT, err);
+	ASSERT_OK(cmd_stats(heap->fd, &after));
+	EXPECT_EQ(before.resident_bytes, after.resident_bytes);
+	EXPECT_EQ(before.bad_faults + 1, after.bad_faults);
+	EXPECT_EQ(0, probe(at, true, NULL));
+	EXPECT_EQ(1, read(zero, at + 4096, 1));
+	ASSERT_OK(cmd_free_large(heap->fd, large.out_page));
+	close(zero);
+}
+
+/* ---- marks, fork --------------------------------------------------------------------- */
+
 TEST_F_TIMEOUT(fail_call, to_read_marks_is_repeated, 300)
 {
 	struct test_heap *heap = &self->state.heap;
