@@ -565,6 +565,41 @@ static void test_a_program_without_memory_changes_nothing(void **state)
 	core_check(th);
 }
 
+/* Both where the mask is made with the type and where it is made for an object. */
+static void test_a_program_that_a_fatal_signal_ends_changes_nothing(void **state)
+{
+	/* Single bits: as many steps as there are words. */
+	static u8 code[2 * 8192 + 1];
+	struct core_state saved;
+	u32 type;
+
+	(void)state;
+	memset(code, 1, sizeof(code) - 1);
+	code[2 * 4096] = 0;
+	core_state_save(th, &saved);
+	port_test_interrupt(1);
+	assert_int_equal(request_type_program(th, 4096 * 8, 4096 * 8, code, 2 * 4096 + 1, "t",
+					      &type), -EINTR);
+	port_test_interrupt(0);
+	core_state_check(th, &saved);
+	assert_int_equal(port_test.blocks, heap_blocks);
+
+	code[2 * 4096] = 1;
+	assert_int_equal(request_type_program(th, 8192 * 8, 8192 * 8, code, sizeof(code), "t",
+					      &type), 0);
+	core_state_save(th, &saved);
+	port_test_interrupt(2);
+	assert_int_equal(type_mask_hold(&th->heap, type), -EINTR);
+	port_test_interrupt(0);
+	core_state_check(th, &saved);
+	assert_int_equal(record_at(type)->mask_offset, 0);
+	assert_int_equal(type_mask_hold(&th->heap, type), 0);
+	assert_int_equal(*(u64 *)test_heap_table(th, GCHEAP_REGION_TYPES,
+						 record_at(type)->mask_offset), U64_MAX);
+	type_mask_drop(&th->heap, type);
+	core_check(th);
+}
+
 /* ---- random masks ------------------------------------------------------------ */
 
 /* A mask of runs of repeated patterns, patterns of patterns too. Return: its words. */
@@ -667,6 +702,7 @@ int main(void)
 		TEST(test_err_no_room_for_another_program),
 		TEST(test_the_first_word_is_there_before_the_mask),
 		TEST(test_a_program_without_memory_changes_nothing),
+		TEST(test_a_program_that_a_fatal_signal_ends_changes_nothing),
 		TEST(test_random_masks_are_decoded_as_encoded),
 	};
 
