@@ -210,6 +210,7 @@ TEST_F_TIMEOUT(fails, loses_nothing_for_want_of_memory_or_of_access, 300)
 			EXPECT_TRUE(fired && (ret == -ENOMEM || (copies && ret == -EFAULT))) {
 				TH_LOG("n %u: errno %d", n, -ret);
 			}
+			TH_LOG("copies %d, n %u: errno %d", copies, n, -ret);
 			failed++;
 			late += heap_ctrl(&self->heap)->counters.tracks != tracks;
 			ASSERT_NOTHING_LOST();
