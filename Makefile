@@ -74,10 +74,12 @@ flags_core := -Ikmod/core -Iuapi
 flags_public := -Ilib/include
 views := internal core public
 
-# Made anew when a flag or the compiler changes: all that is compiled depends on it.
+# Made anew when a flag or the compiler changes: all that is compiled depends on it. So when liburing comes or goes,
+# which the library does without.
+has_liburing := $(shell printf '\043if __has_include(<liburing.h>)\nliburing\n\043endif\n' | $(CC) -E -P -x c - 2>&1)
 flags_stamp := $(B)/.flags
 flags_now := $(shell $(CC) -dumpfullversion -dumpmachine 2>&1 | tr '\n' ' ') $(base_flags) \
-	$(foreach name,$(views) $(flavours),$(flags_$(name)))
+	$(foreach name,$(views) $(flavours),$(flags_$(name))) $(has_liburing)
 ifneq ($(file <$(flags_stamp)),$(strip $(flags_now)))
 $(shell mkdir -p $(B))
 $(file >$(flags_stamp),$(strip $(flags_now)))
@@ -227,12 +229,14 @@ test_sources = selftests/$(1)/$(2).c $(call helpers,$(1))
 $(foreach test,$(core_tests),$(eval $(call program,$(B)/asan/selftests/core/$(test),asan,\
 	$(call objects,asan,core,$(call test_sources,core,$(test)) $(core_sources)),-lcmocka)))
 $(foreach test,$(library_tests),$(eval $(call program,$(B)/asan/selftests/library/$(test),asan,\
-	$(call objects,asan,internal,$(call test_sources,library,$(test))),$(asan_lib) -lcmocka)))
+	$(call objects,asan,internal,$(call test_sources,library,$(test))),$(asan_lib) -lcmocka \
+	$(call extra_libraries,selftests/library/$(test).c))))
 $(foreach test,$(library_tests),$(eval $(call program,$(B)/selftests/library/$(test),normal,\
-	$(call objects,normal,internal,$(call test_sources,library,$(test))),$(static_lib) -lcmocka)))
+	$(call objects,normal,internal,$(call test_sources,library,$(test))),$(static_lib) -lcmocka \
+	$(call extra_libraries,selftests/library/$(test).c))))
 $(foreach test,$(library_tests),$(eval $(call program,$(B)/selftests/library-shared/$(test),normal,\
 	$(call objects,normal,internal,$(call test_sources,library,$(test))),\
-	$(shared_lib) -lcmocka $$(shared_rpath))))
+	$(shared_lib) -lcmocka $(call extra_libraries,selftests/library/$(test).c) $$(shared_rpath))))
 
 fuzz_targets := $(basename $(notdir $(wildcard selftests/fuzz/fuzz_*.c)))
 fuzz_sources_fuzz_gc_program := kmod/core/gc_program.c

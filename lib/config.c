@@ -209,6 +209,19 @@ static int read_flag(struct gcheap_config *config, const char *name, uint32_t fl
 	return 0;
 }
 
+/* Not a flag of the interface: what it changes is not seen but by the clock. */
+static int read_uring(struct settings *settings)
+{
+	const char *value = variable("GCHEAP_URING");
+
+	if (!value)
+		return 0;
+	if (strcmp(value, "1") && strcmp(value, "0"))
+		return variable_failed("GCHEAP_URING", value, "1 or 0");
+	settings->uring = value[0] == '1';
+	return 0;
+}
+
 static int environment_read(struct settings *settings)
 {
 	struct gcheap_config *config = &settings->config;
@@ -228,6 +241,8 @@ static int environment_read(struct settings *settings)
 		error = read_flag(config, "GCHEAP_VERIFY", GCHEAP_VERIFY);
 	if (!error)
 		error = read_flag(config, "GCHEAP_HUGE_PAGES", GCHEAP_HUGE_PAGES);
+	if (!error)
+		error = read_uring(settings);
 	return error;
 }
 
@@ -288,7 +303,7 @@ int settings_read(const struct gcheap_config *config, struct settings *settings)
 {
 	int error = 0;
 
-	*settings = (struct settings) { .config = GCHEAP_CONFIG_INIT };
+	*settings = (struct settings) { .config = GCHEAP_CONFIG_INIT, .uring = true };
 	if (config)
 		error = config_copy(config, &settings->config);
 	if (!error)

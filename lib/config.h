@@ -12,10 +12,12 @@
  * struct settings - how to open a heap
  * @config: complete, with a reserve that is not 0
  * @trace_gc: print a line a cycle
+ * @uring: sweeps may run in the background, by io_uring
  */
 struct settings {
 	struct gcheap_config config;
 	bool trace_gc;
+	bool uring;
 };
 
 /**

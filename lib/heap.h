@@ -5,7 +5,7 @@
  * Files of lib/, each on those above it in the list:
  *	error		gcheap_error()
  *	private		memory that a child of fork() sees as zeros
- *	backend/	device, local: requests and regions
+ *	backend/	device, local: requests and regions; ring: sweeps in the background
  *	view		from an address to its span, slot and bits
  *	layout/		where pointer metadata lives; typed pointers
  *	roots		registered roots

@@ -166,6 +166,7 @@ int gcheap_open(const struct gcheap_config *config, struct gcheap **out)
 	error = backend_open(&settings.config, heap->layout->uapi, &heap->backend);
 	if (error)
 		goto free_heap;
+	heap->backend->sweeps_here = !settings.uring;
 	view_init(&heap->view, heap->backend);
 	heap->view.record_types = heap->flags & GCHEAP_RECORD_TYPES;
 	error = marker_create(heap, &heap->marker);

@@ -12,7 +12,8 @@
  *	8->4 MB			bytes of slots in use at the start (found live by the
  *				last cycle, and taken since); found live by this one
  *	10 MB goal		at which the next cycle starts; - if none will
- *	1234 spans freed	because no object in them was marked
+ *	1234 spans freed	because no object in them was marked; "swept in the
+ *				background" when nobody knows yet how many these are
  *	device			the backend
  */
 #include "trace.h"
@@ -43,6 +44,7 @@ void trace_cycle(const struct gcheap *heap, const struct cycle *cycle)
 {
 	uint64_t open_ns = collect_clock_ns() - heap->opened_ns;
 	char flush[24], mark[24], sweep[24], before[24], after[24], goal[24] = "-";
+	char freed[40] = "swept in the background";
 	char line[LINE_BYTES];
 
 	print_ms(flush, sizeof(flush), cycle->flush_ns);
@@ -52,11 +54,14 @@ void trace_cycle(const struct gcheap *heap, const struct cycle *cycle)
 	print_mb(after, sizeof(after), cycle->after_bytes);
 	if (heap->pacer.trigger_bytes != UINT64_MAX)
 		print_mb(goal, sizeof(goal), heap->pacer.live_bytes + heap->pacer.trigger_bytes);
+	if (!cycle->is_sweep_background)
+		snprintf(freed, sizeof(freed), "%llu spans freed",
+			 (unsigned long long)cycle->freed_spans);
 	snprintf(line, sizeof(line),
-		 "gc %llu @%.3fs %.0f%%: %s+%s+%s ms, %s->%s MB, %s MB goal, %llu spans freed, %s\n",
+		 "gc %llu @%.3fs %.0f%%: %s+%s+%s ms, %s->%s MB, %s MB goal, %s, %s\n",
 		 (unsigned long long)heap->stats.cycles, (double)open_ns / 1e9,
 		 open_ns ? 100.0 * (double)heap->stats.pause_ns_total / (double)open_ns : 0.0,
-		 flush, mark, sweep, before, after, goal, (unsigned long long)cycle->freed_spans,
+		 flush, mark, sweep, before, after, goal, freed,
 		 heap->backend->ops->kind == GCHEAP_BACKEND_DEVICE ? "device" : "local");
 	fputs(line, stderr);
 }

@@ -17,6 +17,7 @@
  * @before_bytes: live and taken bytes when it started
  * @after_bytes: live bytes
  * @freed_spans: spans freed by page marks
+ * @is_sweep_background: they are being freed now
  */
 struct cycle {
 	uint64_t start_ns;
@@ -27,6 +28,7 @@ struct cycle {
 	uint64_t before_bytes;
 	uint64_t after_bytes;
 	uint64_t freed_spans;
+	bool is_sweep_background;
 };
 
 /* Prints a cycle that has just ended and been counted in heap->stats. */

@@ -18,7 +18,10 @@ int gcheap_trim(struct gcheap *heap)
 
 	if (error)
 		return error;
-	error = backend_request(heap->backend, GCHEAP_OP_SCAVENGE, &request);
+	/* What a cycle before this has found dead is free memory. */
+	error = backend_sweep_finish(heap->backend);
+	if (!error)
+		error = backend_request(heap->backend, GCHEAP_OP_SCAVENGE, &request);
 	if (error)
 		return error_set(error, "the backend did not give memory back: %s",
 				 strerror(-error));

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "backend/backend.h"
 #include "bad_pointer.h"
 #include "inspect.h"
 #include "layout/layout.h"
@@ -502,6 +503,11 @@ int gcheap_verify(struct gcheap *heap)
 
 	if (error)
 		return error;
+	/* While somebody sweeps, tables and counters are not of the same moment. */
+	error = backend_sweep_finish(heap->backend);
+	if (error)
+		return error_set(error, "the backend did not finish the sweep: %s",
+				 strerror(-error));
 	verify.view = &heap->view;
 	verify.pages = heap->view.ctrl->heap_pages;
 	check_spans(&verify);

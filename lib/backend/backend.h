@@ -15,6 +15,7 @@
 #include <linux/gcheap.h>
 
 struct backend;
+struct ring;
 
 /**
  * struct backend_ops - one kind of backend
@@ -34,14 +35,23 @@ struct backend_ops {
  * struct backend - one open heap of a backend; embedded in each kind's own
  * @ops: its functions
  * @fd: the device's file descriptor, or -1
+ * @features: GCHEAP_FEATURE_* of the heap
  * @requests: how many requests were sent
+ * @ring: for sweeps in the background; made with the first; NULL: there is none
+ * @sweeps_here: no sweep runs in the background, because there is no ring to be had, or
+ *	nobody wants it
+ * @is_sweep_lazy: the last SWEEP_START has freed nothing
  * @regions: start of each region in this process; NULL: the heap has none
  * @region_bytes: length of each region
  */
 struct backend {
 	const struct backend_ops *ops;
 	int fd;
+	uint64_t features;
 	uint64_t requests;
+	struct ring *ring;
+	bool sweeps_here;
+	bool is_sweep_lazy;
 	void *regions[GCHEAP_REGIONS];
 	uint64_t region_bytes[GCHEAP_REGIONS];
 };
@@ -73,6 +83,40 @@ int backend_open_local(struct gcheap_setup *setup, struct backend **backend);
  * Return: the address of a private mapping without access, or NULL.
  */
 void *backend_reserve(uint64_t bytes, uint64_t align);
+
+/**
+ * backend_can_sweep_in_background() - can the next sweep run beside the program?
+ * @backend: the heap's
+ *
+ * Makes a ring if there is none yet. Only for the attached mutator.
+ *
+ * Return: false: no, or the last one that was started has not ended yet.
+ */
+bool backend_can_sweep_in_background(struct backend *backend);
+
+/**
+ * backend_sweep_in_background() - have a worker do all of the sweep
+ * @backend: one that can, after a SWEEP_START that frees nothing
+ *
+ * It ends with its cycle: MARK_START does what is left.
+ *
+ * Return: false: it does not run, and no other will.
+ */
+bool backend_sweep_in_background(struct backend *backend);
+
+/**
+ * backend_sweep_finish() - do what a sweep in the background has left
+ * @backend: the heap's
+ *
+ * From then on until the next cycle nothing changes behind the caller's back. Without
+ * a sweep in the background nothing is done. Any thread may call it.
+ *
+ * Return: 0 or a negative errno.
+ */
+int backend_sweep_finish(struct backend *backend);
+
+/* Ends the ring, and waits for its command; @here as of struct backend_ops.close. */
+void backend_ring_end(struct backend *backend, bool here);
 
 static inline int backend_request(struct backend *backend, enum gcheap_op op, void *arg)
 {

@@ -37,6 +37,7 @@ static void device_close(struct backend *backend, bool here)
 {
 	unsigned int i;
 
+	backend_ring_end(backend, here);
 	for (i = 0; here && i < GCHEAP_REGIONS; i++) {
 		if (backend->regions[i])
 			munmap(backend->regions[i], backend->region_bytes[i]);
@@ -146,6 +147,7 @@ int backend_open_device(struct gcheap_setup *setup, struct backend **out)
 	}
 	backend->ops = &device_ops;
 	backend->fd = fd;
+	backend->features = setup->out_features;
 	backend->requests = 1;
 	memcpy(backend->region_bytes, setup->out_region_bytes, sizeof(backend->region_bytes));
 	for (region = 0; region < GCHEAP_REGIONS; region++) {

@@ -99,7 +99,7 @@ enum gcheap_layout {
  * The environment overrides it: GCHEAP_BACKEND=auto|device|local,
  * GCHEAP_LAYOUT=span|header|footer|bitmap, GCHEAP_GC=<percent>|off,
  * GCHEAP_MEMLIMIT=<n>[KMG], GCHEAP_MARKERS=<n>, GCHEAP_TRACE=gc, GCHEAP_VERIFY=1|0,
- * GCHEAP_HUGE_PAGES=1|0.
+ * GCHEAP_HUGE_PAGES=1|0, GCHEAP_URING=1|0.
  */
 struct gcheap_config {
 	size_t size;
@@ -464,7 +464,8 @@ GCHEAP_API int gcheap_pointer_mask(struct gcheap *heap, const void *obj, uint8_t
  * @sweep_ns_total: time in SWEEP_START and sweeping
  * @mark_bytes_total: bytes marked live, all cycles together
  * @swept_spans: spans swept one by one
- * @freed_spans: spans freed
+ * @freed_spans: spans freed; this, @swept_spans, @free_bytes and @resident_bytes change while
+ *	a sweep runs in the background
  * @requests: system calls made to the backend; calls of its logic where it is local
  */
 struct gcheap_stats {

@@ -202,6 +202,7 @@ static void test_err_environment_is_named_with_its_value(void **state)
 		{ "GCHEAP_TRACE", "gc," }, { "GCHEAP_TRACE", "all" }, { "GCHEAP_TRACE", "g" },
 		{ "GCHEAP_VERIFY", "yes" },
 		{ "GCHEAP_HUGE_PAGES", "2" },
+		{ "GCHEAP_URING", "yes" }, { "GCHEAP_URING", "2" }, { "GCHEAP_URING", "11" },
 	};
 	size_t i;
 
@@ -226,6 +227,7 @@ static void test_environment_values_that_are_taken(void **state)
 		{ "GCHEAP_TRACE", "gc" }, { "GCHEAP_TRACE", "gc,gc" },
 		{ "GCHEAP_VERIFY", "0" }, { "GCHEAP_VERIFY", "1" },
 		{ "GCHEAP_HUGE_PAGES", "0" }, { "GCHEAP_HUGE_PAGES", "1" },
+		{ "GCHEAP_URING", "0" }, { "GCHEAP_URING", "1" },
 		{ "GCHEAP_BACKEND", "" }, { "GCHEAP_LAYOUT", "" },
 	};
 	size_t i;
