@@ -200,6 +200,8 @@ TEST_F_TIMEOUT(fails, loses_nothing_for_want_of_memory_or_of_access, 300)
 
 			ASSERT_GT(WAYS_MOST, n);
 			pages_write(&self->heap, self->page, (char)n);
+			/* No page fault of the answer's shall count. */
+			memset(self->report.ranges, 0, sizeof(self->report.ranges));
 			nth_set(n);
 			ret = cmd_track(self->heap.fd, &track);
 			fired = nth_fired();
@@ -218,8 +220,8 @@ TEST_F_TIMEOUT(fails, loses_nothing_for_want_of_memory_or_of_access, 300)
 	}
 	copies_fail(false);
 	TH_LOG("failed %u times, %u of them after the work", failed, late);
-	/* The array for the ranges, and the copy of the answer. */
-	EXPECT_LE(2, failed);
+	/* The array for the ranges, twice, and the copy of the answer. */
+	EXPECT_LE(variant->flags ? 4 : 3, failed);
 	EXPECT_LE(1, late);
 }
 
