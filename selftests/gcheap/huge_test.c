@@ -6,6 +6,7 @@
  */
 #include <pthread.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/uio.h>
 
 #include "../kselftest_harness.h"
@@ -16,6 +17,7 @@
 #define MAPPED_HUGE	"FilePmdMapped:"
 #define PARAMETERS	"/sys/module/gcheap/parameters/"
 #define CGROUP_NAME	"gcheap_huge_test"
+#define SLAB_FILES	20000
 
 FIXTURE(huge) {
 	struct test_heap heap;
@@ -97,6 +99,46 @@ TEST_F(huge, memory_is_mapped_by_the_request_that_makes_it)
 	test_cmd_stats(&self->counters);
 	EXPECT_EQ(faults, self->counters.faults);
 	EXPECT_EQ(0, self->counters.stock_bytes);
+}
+
+/* Makes and frees many small objects of the kernel: what their pages say of it is left there. */
+static int use_slab_pages(void)
+{
+	struct rlimit before, many;
+	int *fds = malloc(SLAB_FILES * sizeof(*fds));
+	int count = 0;
+
+	if (!fds || getrlimit(RLIMIT_NOFILE, &before))
+		goto out;
+	many.rlim_cur = SLAB_FILES + 100;
+	many.rlim_max = before.rlim_max > many.rlim_cur ? before.rlim_max : many.rlim_cur;
+	if (setrlimit(RLIMIT_NOFILE, &many))
+		goto out;
+	while (count < SLAB_FILES && (fds[count] = memfd_create("slab", 0)) >= 0)
+		count++;
+	for (int i = 0; i < count; i++)
+		close(fds[i]);
+	setrlimit(RLIMIT_NOFILE, &before);
+out:
+	free(fds);
+	text_write("/proc/sys/vm/drop_caches", "2");
+	text_write("/proc/sys/vm/compact_memory", "1");
+	return count;
+}
+
+TEST_F(huge, memory_is_mapped_whole_whatever_it_was_used_for_before)
+{
+	struct gcheap_alloc_large large;
+	struct test_heap heap;
+
+	ASSERT_EQ(SLAB_FILES, use_slab_pages());
+	/* The youngest free memory is taken first. */
+	ASSERT_OK(heap_open_flags(&heap, GCHEAP_UAPI_LAYOUT_SPAN, 1ull << 30,
+				  GCHEAP_SETUP_HUGE_PAGES));
+	ASSERT_OK(cmd_alloc_large(heap.fd, 0, 100 * BLOCK, &large));
+	EXPECT_EQ(100 * BLOCK, heap_ctrl(&heap)->counters.huge_bytes);
+	EXPECT_EQ((long long)(100 * BLOCK), smaps_bytes(&heap, MAPPED_HUGE));
+	heap_close(&heap);
 }
 
 TEST_F(huge, memory_counts_in_rss_as_it_is_resident)
