@@ -231,7 +231,6 @@ static const struct vm_operations_struct heap_huge_vm_ops = {
 };
 
 static const struct vm_operations_struct foreign_heap_huge_vm_ops = {
-	.open = region_kill,
 	.may_split = region_may_split,
 	.mremap = region_mremap,
 	.fault = mapping_huge_fault,
@@ -261,7 +260,6 @@ static const struct vm_operations_struct heap_snapshot_vm_ops = {
 };
 
 static const struct vm_operations_struct foreign_heap_vm_ops = {
-	.open = region_kill,
 	.may_split = region_may_split,
 	.mremap = region_mremap,
 	.fault = heap_fault,
@@ -517,7 +515,6 @@ static int foreign_table_access(struct vm_area_struct *vma, unsigned long addr, 
 }
 
 static const struct vm_operations_struct foreign_table_vm_ops = {
-	.open = region_kill,
 	.may_split = region_may_split,
 	.mremap = region_mremap,
 	.fault = foreign_table_fault,
