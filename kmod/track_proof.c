@@ -39,10 +39,13 @@
 #define PROOF_ROUNDS	32u
 #define PROOF_TIMEOUT	(10 * HZ)	/* for the other processor to write a word */
 
-/* The pages of the file: the guard, which is never populated, and the one written. */
+/*
+ * The pages of the file: the guard, which is never populated, and one that is written: the
+ * first behind it that has the entry of another before its own in the same page table.
+ */
 #define PROOF_GUARD	0u
 #define PROOF_PAGE	1u
-#define PROOF_PAGES	2u
+#define PROOF_PAGES	3u
 
 enum {
 	TRACK_OFF,
@@ -95,6 +98,27 @@ static int proof_look_pte(pte_t *ptep, unsigned long addr, void *data)
 {
 	*(bool *)data = pte_dirty(ptep_get(ptep));
 	return 0;
+}
+
+static int proof_meet_pte(pte_t *ptep, unsigned long addr, void *data)
+{
+	*(unsigned long *)data = addr;
+	return 0;
+}
+
+/*
+ * The walk of early releases of 6.1 and 6.12 does not get beyond an entry that is empty:
+ * what lies behind it would be taken for not mapped.
+ */
+static bool proof_finds_page(struct proof *proof)
+{
+	unsigned long found = 0;
+
+	mmap_read_lock(proof->mm);
+	apply_to_existing_page_range(proof->mm, proof->addr - PAGE_SIZE, 2 * PAGE_SIZE,
+				     proof_meet_pte, &found);
+	mmap_read_unlock(proof->mm);
+	return found == proof->addr;
 }
 
 static void proof_clean(struct proof *proof, bool flush)
@@ -218,6 +242,8 @@ static const char *proof_run(struct proof *proof, struct page *page)
 	mmap_read_unlock(proof->mm);
 	if (error)
 		return "no page to try it with";
+	if (!proof_finds_page(proof))
+		return "this kernel loses its way in page tables";
 
 	/* The other processor shall stay another one. */
 	migrate_disable();
@@ -273,6 +299,8 @@ static const char *track_prove(void)
 	if (IS_ERR_VALUE(start))
 		goto put_file;
 	proof.addr = start + PROOF_PAGE * PAGE_SIZE;
+	if (IS_ALIGNED(proof.addr, PMD_SIZE))
+		proof.addr += PAGE_SIZE;
 	why = proof_run(&proof, page);
 	vm_munmap(start, PROOF_PAGES * PAGE_SIZE);
 put_file:
