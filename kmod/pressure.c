@@ -194,6 +194,8 @@ void pressure_request_end(struct gcheap_heap *heap, u32 op, int error)
 /* Pages of memory that a heap could give back at once; a guess while it is busy. */
 static unsigned long heap_spare(const struct gcheap_heap *heap)
 {
+	if (READ_ONCE(heap->pressure.ended))
+		return 0;
 	return (unsigned long)(READ_ONCE(heap->core.counters.free_bytes) >> PAGE_SHIFT) +
 	       stock_pages(heap);
 }
@@ -203,7 +205,8 @@ static unsigned long heap_collectable(const struct gcheap_heap *heap)
 	u64 pages = READ_ONCE(heap->core.counters.in_use_pages);
 
 	/* It has been asked already. */
-	if (READ_ONCE(heap->pressure.level) >= GCHEAP_PRESSURE_HIGH)
+	if (READ_ONCE(heap->pressure.level) >= GCHEAP_PRESSURE_HIGH ||
+	    READ_ONCE(heap->pressure.ended))
 		return 0;
 	return (unsigned long)(pages << (GCHEAP_PAGE_SHIFT - PAGE_SHIFT)) / SHRINK_COLLECTABLE;
 }
@@ -239,6 +242,7 @@ static void walk_members(struct shrink_control *control, list_lru_walk_cb walk, 
 static unsigned long shrink_patience(const struct shrink_control *control)
 {
 	if (control->gfp_mask & (__GFP_NORETRY | __GFP_RETRY_MAYFAIL) ||
+	    compat_memcg_margin(NULL, NULL) >= SUPPLY_SLACK ||
 	    compat_memcg_margin(control->memcg, NULL) >= SUPPLY_SLACK)
 		return jiffies;
 	return jiffies + SHRINK_PATIENCE;
