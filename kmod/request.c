@@ -61,9 +61,14 @@ locked:
  */
 static int request_give_way(struct gcheap_heap *heap, unsigned int turn)
 {
+	unsigned int looks = 0;
+
 	do {
 		if (port_interrupted())
 			return -EINTR;
+		/* Who waits may have no other CPU, and a lower priority. */
+		if (++looks % 65536 == 0)
+			schedule_timeout_killable(1);
 		cpu_relax();
 	} while (atomic_read(&heap->waiting) && READ_ONCE(heap->turns) == turn);
 	return 0;
