@@ -437,6 +437,15 @@ static bool scavenge_is_long(struct gcheap_heap *heap, const union request_args 
 	return args->scavenge.max_bytes > SHORT_BYTES;
 }
 
+static bool free_large_is_long(struct gcheap_heap *heap, const union request_args *args)
+{
+	u32 page = args->free_large.page;
+
+	/* Of what begins no span, the length is anything: a worker will refuse it, too. */
+	return page < heap->core.heap_pages &&
+	       heap_span(&heap->core, page)->npages > SHORT_HEAP;
+}
+
 static bool always_is_long(struct gcheap_heap *heap, const union request_args *args)
 {
 	return true;
@@ -471,7 +480,7 @@ const struct request requests[GCHEAP_OPS] = {
 	REQUEST(GCHEAP_OP_STATS, struct gcheap_heap_stats, flags,
 		.run = request_stats, .pure = true),
 	REQUEST(GCHEAP_OP_FREE_LARGE, struct gcheap_free_large, page,
-		.run = request_free_large),
+		.run = request_free_large, .is_long = free_large_is_long),
 	REQUEST(GCHEAP_OP_RECLAIM, struct gcheap_reclaim, out_left,
 		.piece = request_reclaim, .is_long = reclaim_is_long),
 	REQUEST(GCHEAP_OP_SCAVENGE, struct gcheap_scavenge, out_free_bytes,

@@ -249,6 +249,7 @@ static void harvest_spans(struct harvest *harvest)
 	u32 end = harvest->end;
 	u32 page = harvest->page;
 	u32 run = 0, run_end = 0;
+	u32 passed = 0;
 
 	/* The range may begin inside a span. */
 	if (page < end && span_state(heap_span(core, page)) == GCHEAP_SPAN_INNER)
@@ -260,8 +261,12 @@ static void harvest_spans(struct harvest *harvest)
 		u32 first = max(page, harvest->page);
 
 		page += span->npages;
-		if (!span_is_tracked(span))
+		if (!span_is_tracked(span)) {
+			/* Others may run; to end early, harvest_run() looks for a signal. */
+			if (++passed % 4096 == 0)
+				cond_resched();
 			continue;
+		}
 		if (first != run_end) {
 			if (!harvest_run(harvest, run, run_end))
 				return;
