@@ -107,6 +107,7 @@ static bool parking_open(struct unmapping *work, u32 parts)
 	unsigned long most = min_t(u64, (u64)parts * SMALL_PAGES, PARKING_PAGES);
 	struct mm_struct *mm = current->mm;
 	struct vm_area_struct *vma;
+	unsigned long number;
 	unsigned int flags;
 	int error;
 
@@ -118,6 +119,10 @@ static bool parking_open(struct unmapping *work, u32 parts)
 	if (work->parking < (unsigned long)heap->core.heap_pages << HEAP_PAGE_SHIFT ||
 	    !mmap_read_trylock(mm))
 		return false;
+	/* A run that the heap is about to grow over has its memory already: heap_grow(). */
+	number = work->parking / TABLE_PAGES;
+	if (xa_find(&heap->leaves, &number, ULONG_MAX, XA_PRESENT))
+		goto unlock;
 	vma = mapping_owner_vma(heap);
 	/* Who wants to hear of it first needs mmap_lock for writing. */
 	if (!vma || mm_has_notifiers(mm))
