@@ -51,6 +51,14 @@ static vm_fault_t fault_hand_out(struct gcheap_heap *heap, struct vm_fault *vmf,
 			unlock_page(page);
 			return VM_FAULT_NOPAGE;
 		}
+		/*
+		 * What was there has just gone. The memory manager would allocate a page
+		 * table with the page locked, and reclaim may wait for that lock.
+		 */
+		if (pmd_none(pmd) && !vmf->prealloc_pte) {
+			unlock_page(page);
+			return VM_FAULT_NOPAGE;
+		}
 		/* Where a page table is, the memory manager maps a part. */
 		if (pmd_none(pmd) && !huge_fault_begin(heap, vmf->pgoff, owner) &&
 		    fault_make_table(vmf)) {
