@@ -18,6 +18,17 @@
 
 #include "port_test.h"
 
+/*
+ * Of @n cases, or steps, at random, how many a test makes: in the kernel, where a debug
+ * kernel in an emulated guest takes hundreds of times as long and KUnit gives a test five
+ * minutes, one in forty.
+ */
+#ifdef __KERNEL__
+#define RANDOM_CASES(n)	((n) / 40)
+#else
+#define RANDOM_CASES(n)	(n)
+#endif
+
 /* GCHEAP_SEED if it is set, else a new one; printed, and random_next() starts there. */
 u64 random_seed(void);
 

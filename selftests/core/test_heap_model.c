@@ -274,10 +274,10 @@ static void test_any_life_agrees_with_a_model(void **state)
 	(void)state;
 	random_seed();
 	for (u32 i = 0; i < 6; i++) {
-		life(GCHEAP_UAPI_LAYOUT_SPAN, 8000);
-		life(GCHEAP_UAPI_LAYOUT_HEADER, 8000);
-		life(GCHEAP_UAPI_LAYOUT_FOOTER, 8000);
-		life(GCHEAP_UAPI_LAYOUT_BITMAP, 8000);
+		life(GCHEAP_UAPI_LAYOUT_SPAN, RANDOM_CASES(8000));
+		life(GCHEAP_UAPI_LAYOUT_HEADER, RANDOM_CASES(8000));
+		life(GCHEAP_UAPI_LAYOUT_FOOTER, RANDOM_CASES(8000));
+		life(GCHEAP_UAPI_LAYOUT_BITMAP, RANDOM_CASES(8000));
 	}
 }
 

@@ -515,10 +515,10 @@ static void test_any_sequence_agrees_with_a_bitmap(void **state)
 {
 	(void)state;
 	random_seed();
-	differential(1, 100000);
-	differential(3, 100000);
-	differential(11, 60000);
-	differential(70, 15000);
+	differential(1, RANDOM_CASES(100000));
+	differential(3, RANDOM_CASES(100000));
+	differential(11, RANDOM_CASES(60000));
+	differential(70, RANDOM_CASES(15000));
 }
 
 int main(void)

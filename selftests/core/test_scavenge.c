@@ -385,10 +385,10 @@ static void test_any_life_in_little_memory_agrees_with_the_count(void **state)
 	random_seed();
 	port_test.page_limit = 3000;
 	heap_make(2 * GCHEAP_RESERVE_MIN);
-	life(10000);
+	life(RANDOM_CASES(10000));
 	port_test.cpus = 3;
 	heap_make(2 * GCHEAP_RESERVE_MIN);
-	life(10000);
+	life(RANDOM_CASES(10000));
 }
 
 int main(void)
