@@ -110,8 +110,10 @@ static void check_pointers(struct written *written, const struct slot *slot)
 
 	written->mask = view_type_mask(&written->heap->view, record);
 	/* A BITMAP heap has no masks of long programs. Without memory for one: next time. */
-	if (!written->mask)
-		written->mask = unrolled = program_mask(&written->heap->view, record);
+	if (!written->mask) {
+		unrolled = program_mask(&written->heap->view, record);
+		written->mask = unrolled;
+	}
 	if (!written->mask)
 		return;
 	check_range(written, slot, 0);
