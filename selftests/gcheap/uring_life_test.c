@@ -373,22 +373,75 @@ TEST_F(worker, tells_how_far_a_cancelled_sweep_came)
 	EXPECT_EQ(3, cancelled);
 }
 
+/*
+ * An allocation that ends early has made some of its memory, and given it back. How soon
+ * it ends is not measured by a clock, which a busy machine would stretch. It may be done,
+ * or not begun, before it is told to end: it is sent again then.
+ */
+#define LARGE_ROUNDS	30
+
+static struct gcheap_alloc_large large_in_flight;	/* as in_flight */
+
+static __u64 bytes_made(const struct gcheap_counters *counters)
+{
+	return counters->resident_bytes + counters->stock_bytes + counters->released_bytes;
+}
+
+/* Sends it, and lets it come to about an eighth. */
+static int large_begin(struct test_ring *ring, int fd, __u64 full)
+{
+	int ret;
+
+	large_in_flight = (struct gcheap_alloc_large){
+		.size = sizeof(large_in_flight),
+		.count = LARGE_BYTES,
+	};
+	ring_cmd(ring, fd, GCHEAP_OP_ALLOC_LARGE, &large_in_flight, 1);
+	ret = ring_submit(ring, 0);
+	sleep_us(full / 8);
+	return ret;
+}
+
+/* It was done: frees what it allocated. */
+static int large_undo(int fd)
+{
+	__u32 page;
+	int ret;
+
+	/* The answer is written after all else. */
+	while (!(page = *(volatile __u32 *)&large_in_flight.out_page))
+		sched_yield();
+	ret = cmd_free_large(fd, page);
+	return ret ?: cmd_scavenge(fd, ~0ull, NULL);
+}
+
 TEST_F(worker, allocates_nothing_when_it_is_cancelled)
 {
-	struct gcheap_alloc_large large = { .size = sizeof(large), .count = LARGE_BYTES };
-	__s32 result = 1;
-	__u64 from, full;
+	struct gcheap_counters before, counters;
+	int early = 0;
+	__u64 full;
 
 	full = large_us(&self->heap);
 	ASSERT_NE(0, full);
-	ring_cmd(&self->ring, self->heap.fd, GCHEAP_OP_ALLOC_LARGE, &large, 1);
-	ASSERT_OK(ring_submit(&self->ring, 0));
-	sleep_us(full / 8);
-	from = now_us();
-	ASSERT_OK(cancel(&self->ring, &result));
-	EXPECT_EQ(-EINTR, result);
-	EXPECT_GT(full / 2, now_us() - from);
-	EXPECT_EQ(1, heap_ctrl(&self->heap)->counters.spans);
+	for (int round = 0; round < LARGE_ROUNDS && !early; round++) {
+		__s32 result = 1;
+		__u64 made;
+
+		test_cmd_stats(&before);
+		ASSERT_OK(large_begin(&self->ring, self->heap.fd, full));
+		ASSERT_OK(cancel(&self->ring, &result));
+		if (!result) {
+			ASSERT_OK(large_undo(self->heap.fd));
+			continue;
+		}
+		if (result != -ECANCELED)	/* not begun */
+			EXPECT_EQ(-EINTR, result);
+		test_cmd_stats(&counters);
+		EXPECT_EQ(1, counters.spans);
+		made = bytes_made(&counters) - bytes_made(&before);
+		early += made && made < LARGE_BYTES;
+	}
+	EXPECT_EQ(1, early);
 	ASSERT_RIGHT(heap_wrong(&self->heap));
 }
 
@@ -396,21 +449,29 @@ TEST_F(worker, allocates_nothing_when_it_is_cancelled)
 
 TEST_F(worker, ends_early_when_its_ring_is_closed)
 {
-	struct gcheap_alloc_large large = { .size = sizeof(large), .count = LARGE_BYTES };
-	struct gcheap_counters counters;
-	__u64 from, full;
+	struct gcheap_counters before, counters;
+	int early = 0;
+	__u64 full;
 
 	full = large_us(&self->heap);
 	ASSERT_NE(0, full);
-	ring_cmd(&self->ring, self->heap.fd, GCHEAP_OP_ALLOC_LARGE, &large, 1);
-	ASSERT_OK(ring_submit(&self->ring, 0));
-	sleep_us(full / 8);
-	from = now_us();
-	ring_close(&self->ring);
-	/* It has the heap's lock until it ends. */
-	test_cmd_stats(&counters);
-	EXPECT_GT(full / 2, now_us() - from);
-	EXPECT_EQ(1, counters.spans);
+	for (int round = 0; round < LARGE_ROUNDS && !early; round++) {
+		__u64 made;
+
+		test_cmd_stats(&before);
+		ASSERT_OK(large_begin(&self->ring, self->heap.fd, full));
+		ring_close(&self->ring);
+		/* It has the heap's lock until it ends. */
+		test_cmd_stats(&counters);
+		if (counters.spans == 1) {
+			made = bytes_made(&counters) - bytes_made(&before);
+			early += made && made < LARGE_BYTES;
+		} else {
+			ASSERT_OK(large_undo(self->heap.fd));
+		}
+		ASSERT_OK(ring_open(&self->ring, 8, 0));
+	}
+	EXPECT_EQ(1, early);
 	ASSERT_RIGHT(heap_wrong(&self->heap));
 }
 
@@ -433,11 +494,13 @@ TEST_F(worker, stops_sweeping_when_its_ring_is_closed)
 		while (unswept_spans(&self->heap) == SPANS)
 			sched_yield();
 		ring_close(&self->ring);
-		sleep_us(100000);
+		/* The kernel closes it when it finds time. Who does not stop comes to 0. */
+		do {
+			unswept = unswept_spans(&self->heap);
+			sleep_us(150000);
+		} while (unswept != unswept_spans(&self->heap));
 		EXPECT_OK(busy_end(&busy));
-		unswept = unswept_spans(&self->heap);
 		stopped += !!unswept;
-		sleep_us(50000);
 		EXPECT_EQ(unswept, unswept_spans(&self->heap));
 		ASSERT_OK(cycle(&self->heap, self->pages));
 		ASSERT_OK(ring_open(&self->ring, 8, 0));
@@ -610,45 +673,65 @@ static int end_wait(pid_t child, enum ending how)
 	return how == KILL && status == -SIGKILL ? 0 : status;
 }
 
-TEST_F(ending, is_not_held_up_by_a_long_request)
+/*
+ * Ends a child in the middle of an allocation; how long that took, and how long the
+ * allocation takes when nobody disturbs it, in microseconds. 0 or not.
+ */
+static int end_in_allocation(enum ending how, unsigned int ring_flags, __u64 *full, __u64 *ended)
 {
-	static struct gcheap_alloc_large large = { .size = sizeof(large) };
 	struct test_heap heap;
 	struct test_ring ring;
-	int pipes[2];
-	__u64 from, full;
+	int pipes[2], ret;
 	pid_t child;
+	__u64 from;
 	char byte;
 
-	large.count = LARGE_BYTES;
-	ASSERT_OK(heap_open(&heap, GCHEAP_UAPI_LAYOUT_SPAN, RESERVE));
-	full = large_us(&heap);
-	ASSERT_NE(0, full);
+	ret = heap_open(&heap, GCHEAP_UAPI_LAYOUT_SPAN, RESERVE);
+	if (ret)
+		return ret;
+	*full = large_us(&heap);
 	heap_close(&heap);
-
-	ASSERT_EQ(0, pipe(pipes));
+	if (!*full || pipe(pipes))
+		return -1;
 	child = fork();
-	ASSERT_LE(0, child);
 	if (!child) {
 		if (heap_open(&heap, GCHEAP_UAPI_LAYOUT_SPAN, RESERVE) ||
-		    ring_open(&ring, 8, variant->ring_flags))
+		    ring_open(&ring, 8, ring_flags))
 			_exit(1);
-		ring_cmd(&ring, heap.fd, GCHEAP_OP_ALLOC_LARGE, &large, 1);
-		if (ring_submit(&ring, 0))
+		if (large_begin(&ring, heap.fd, *full))
 			_exit(2);
-		sleep_us(full / 8);
 		if (write(pipes[1], "x", 1) != 1)
 			_exit(3);
-		end(variant->how);
+		end(how);
 	}
-	ASSERT_EQ(1, read(pipes[0], &byte, 1));
-	from = now_us();
-	EXPECT_EQ(0, end_wait(child, variant->how));
-	EXPECT_GT(full / 2, now_us() - from);
-	close(pipes[0]);
 	close(pipes[1]);
+	ret = child < 0 || read(pipes[0], &byte, 1) != 1;
+	from = now_us();
+	if (child >= 0)
+		ret |= end_wait(child, how);
+	*ended = now_us() - from;
+	close(pipes[0]);
+	return ret;
 }
 
+/*
+ * What the request has left undone goes with its heap, so that here a clock must tell:
+ * of several children one must be faster than the request. On a busy machine not all are.
+ */
+#define ENDING_ROUNDS	10
+
+TEST_F(ending, is_not_held_up_by_a_long_request)
+{
+	bool soon = false;
+
+	for (int round = 0; round < ENDING_ROUNDS && !soon; round++) {
+		__u64 full, ended;
+
+		ASSERT_OK(end_in_allocation(variant->how, variant->ring_flags, &full, &ended));
+		soon = ended < full / 2;
+	}
+	EXPECT_TRUE(soon);
+}
 /* Whatever the commands are at. */
 TEST_F(ending, may_come_at_any_time)
 {
