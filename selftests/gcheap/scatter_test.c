@@ -363,7 +363,7 @@ static void memory_use(size_t bytes)
 TEST_F_TIMEOUT(scatter, parts_stay_away_from_racing_faults_and_pins, 240)
 {
 	void *(*const runs[])(void *) = { unmapper_run, toucher_run, pinner_run };
-	const int rounds = 24 / (kernel_slowness() > 1 ? 4 : 1);
+	const int rounds = 8 / (kernel_slowness() > 1 ? 4 : 1);
 	struct gcheap_counters counters;
 	pthread_t threads[3];
 
@@ -466,7 +466,7 @@ static int look_on(const struct test_heap *heap, const __u32 *pages, int ready)
 
 TEST_F_TIMEOUT(scatter, parts_are_nobody_elses_for_who_goes_on_to_look, 120)
 {
-	const int rounds = 24 / (kernel_slowness() > 1 ? 4 : 1);
+	const int rounds = 8 / (kernel_slowness() > 1 ? 4 : 1);
 	int ready[2];
 	char byte;
 	pid_t child;
