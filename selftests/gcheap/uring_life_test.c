@@ -732,6 +732,7 @@ TEST_F(ending, is_not_held_up_by_a_long_request)
 	}
 	EXPECT_TRUE(soon);
 }
+
 /* Whatever the commands are at. */
 TEST_F(ending, may_come_at_any_time)
 {
