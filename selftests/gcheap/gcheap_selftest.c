@@ -669,6 +669,14 @@ bool machine_back_to(const struct machine *machine)
 	return false;
 }
 
+__u64 now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (__u64)now.tv_sec * 1000000 + (__u64)now.tv_nsec / 1000;
+}
+
 void rng_init(struct rng *rng, __u64 seed)
 {
 	rng->state = seed * 0x9e3779b97f4a7c15ull + 1;

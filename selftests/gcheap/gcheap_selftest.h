@@ -430,6 +430,9 @@ int cgroup_run(const char *name, int (*body)(void *arg), void *arg);
 /* A number of memory.events: "oom_kill". */
 long long cgroup_event(const char *name, const char *event);
 
+/* Microseconds of a clock that nobody sets. */
+__u64 now_us(void);
+
 /* Pseudo-random numbers; the seed is printed, and GCHEAP_SEED overrides it. */
 struct rng {
 	__u64 state;

@@ -12,7 +12,6 @@
  */
 #include <pthread.h>
 #include <sched.h>
-#include <time.h>
 
 #include "../kselftest_harness.h"
 #include "gcheap_selftest.h"
@@ -26,24 +25,13 @@
 #define SPANS		(16384u / kernel_slowness())	/* of one heap page */
 #define RESERVE		(1ull << 30)
 
-static __u64 now_us(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (__u64)now.tv_sec * 1000000 + (__u64)now.tv_nsec / 1000;
-}
-
 /* A timer is not exact enough for short times. */
-static void sleep_us(__u64 us)
+static void wait_us(__u64 us)
 {
 	__u64 from = now_us();
 
-	const struct timespec wait = { .tv_sec = (time_t)(us / 1000000),
-				       .tv_nsec = (long)(us % 1000000) * 1000 };
-
 	if (us > 20000)
-		nanosleep(&wait, NULL);
+		usleep(us);
 	while (now_us() - from < us)
 		;
 }
@@ -68,7 +56,7 @@ struct victim {
 	pid_t pid;
 };
 
-/* By ioctl() always: a ring is another story, which uring_life_test.c tells. */
+/* By ioctl() always: a ring is another story, which uring_life_test.c and uring_end_test.c tell. */
 static int victim_main(void *arg)
 {
 	struct victim *victim = arg;
@@ -535,7 +523,7 @@ TEST_F_TIMEOUT(killed, dies_soon_and_leaves_a_heap_that_goes_on, 300)
 
 		ASSERT_OK(work_make(world, job, &all));
 		ASSERT_OK(victim_begin(&world->victim));
-		sleep_us(full * (1 + round % 3) / 8);
+		wait_us(full * (1 + round % 3) / 8);
 		death = victim_kill(&world->victim);
 		ASSERT_RIGHT(heap_wrong(&world->heap));
 		rest = job->rest(world);
@@ -587,9 +575,9 @@ TEST(who_waits_for_the_heap_dies_at_once)
 		pthread_t thread;
 
 		ASSERT_EQ(0, pthread_create(&thread, NULL, allocation_main, &allocation));
-		sleep_us(1000 * (1 + round % 20));
+		wait_us(1000 * (1 + round % 20));
 		ASSERT_OK(victim_begin(&victim));
-		sleep_us(1000);
+		wait_us(1000);
 		answered = victim.ended;
 		victim_kill(&victim);
 		/* It does not wait until the heap is free. */

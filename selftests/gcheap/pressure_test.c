@@ -5,7 +5,6 @@
  */
 #include <poll.h>
 #include <sys/epoll.h>
-#include <time.h>
 
 #include "../kselftest_harness.h"
 #include "gcheap_selftest.h"
@@ -30,14 +29,6 @@ static int poll_events(int fd)
 	struct pollfd pollfd = { .fd = fd, .events = POLLPRI };
 
 	return poll(&pollfd, 1, 0) < 0 ? -errno : pollfd.revents;
-}
-
-static __u64 now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (__u64)now.tv_sec * 1000 + (__u64)now.tv_nsec / 1000000;
 }
 
 FIXTURE(pressure) {
@@ -337,7 +328,7 @@ static __u64 spare_bytes(const struct test_heap *heap)
 TEST_F_TIMEOUT(pressure, is_prevented_by_giving_back_what_is_above_the_goal, SLOW)
 {
 	struct gcheap_alloc_large large, other;
-	__u64 end = now_ms() + (SLOW - 60) * 1000;
+	__u64 end = now_us() + (SLOW - 60) * 1000000ull;
 
 	test_cmd_alloc_large(0, MIB, &large);
 	test_cmd_alloc_large(0, 12 * MIB, &other);
@@ -346,7 +337,7 @@ TEST_F_TIMEOUT(pressure, is_prevented_by_giving_back_what_is_above_the_goal, SLO
 	slot_mark(&self->heap, large.out_page, 0);
 	test_cmd_sweep_start_flags(0, 4 * MIB, NULL);
 	EXPECT_LE(12 * MIB, spare_bytes(&self->heap));
-	while (spare_bytes(&self->heap) > 34 * MIB / 10 && now_ms() < end)
+	while (spare_bytes(&self->heap) > 34 * MIB / 10 && now_us() < end)
 		usleep(20000);
 	/* No less than it should keep, and no more than is worth a piece. */
 	EXPECT_GE(34 * MIB / 10 + 65536, spare_bytes(&self->heap));
@@ -358,13 +349,13 @@ TEST_F_TIMEOUT(pressure, is_prevented_by_giving_back_what_is_above_the_goal, SLO
 TEST_F_TIMEOUT(pressure, is_prevented_also_after_frees, SLOW)
 {
 	struct gcheap_alloc_large large;
-	__u64 end = now_ms() + (SLOW - 60) * 1000;
+	__u64 end = now_us() + (SLOW - 60) * 1000000ull;
 
 	test_cmd_mark_start(NULL);
 	test_cmd_sweep_start_flags(0, 4 * MIB, NULL);
 	test_cmd_alloc_large(0, 12 * MIB, &large);
 	test_cmd_free_large(large.out_page);
-	while (spare_bytes(&self->heap) > 44 * MIB / 10 + 65536 && now_ms() < end)
+	while (spare_bytes(&self->heap) > 44 * MIB / 10 + 65536 && now_us() < end)
 		usleep(20000);
 	EXPECT_GE(44 * MIB / 10 + 65536, spare_bytes(&self->heap));
 	EXPECT_LE(44 * MIB / 10 - 65536, spare_bytes(&self->heap));

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
  * Requests by io_uring: in every kind of ring each does what it does by ioctl, and
- * fails as it does there. What ends while commands are in flight: uring_life_test.
+ * fails as it does there. What ends while commands are in flight: uring_life_test
+ * and uring_end_test.
  */
 #include <sched.h>
 #include <sys/syscall.h>
