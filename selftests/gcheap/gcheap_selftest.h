@@ -3,8 +3,8 @@
  * What the tests of /dev/gcheap share: requests, a view of a heap's mapped
  * tables, and checks of what the kernel wrote there.
  *
- * Include it after kselftest_harness.h. gcheap_selftest.c has the functions and
- * is linked into each program. They return 0 or a negative errno, or for checks
+ * Include it after kselftest_harness.h. gcheap_selftest.c and others named below have
+ * the functions, and are linked into each program. They return 0 or a negative errno, or for checks
  * NULL or what is wrong; test_cmd_x() asserts that a request works, test_err_x()
  * that it fails with this errno.
  */
@@ -189,7 +189,7 @@ __u32 slots_allocated(const struct test_heap *heap, __u32 page);
 void span_fill(const struct test_heap *heap, __u32 page);
 char *slot_mem(const struct test_heap *heap, __u32 page, __u32 slot);
 
-/* ---- requests --------------------------------------------------------------- */
+/* ---- requests; gcheap_requests.c --------------------------------------------- */
 
 /*
  * How requests are sent: by ioctl, or with GCHEAP_DOOR=uring in the environment by
