@@ -423,7 +423,7 @@ TEST_F(life, keeps_the_module_loaded)
 	int ret = (int)syscall(SYS_delete_module, "gcheap", O_NONBLOCK);
 
 	if (ret < 0 && errno != EWOULDBLOCK)
-		SKIP(return, "not a module here");
+		SKIP(return, "nothing can be unloaded here: %s", strerror(errno));
 	ASSERT_EQ(-1, ret);
 	EXPECT_EQ(EWOULDBLOCK, errno);
 	close(self->heap.fd);

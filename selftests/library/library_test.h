@@ -50,6 +50,13 @@
 			fail_msg("\"%s\" does not say \"%s\"", gcheap_error(), words); \
 	} while (0)
 
+/* Skips the test that runs, and says why, which the line of its result does not. */
+#define skip_because(reason)							\
+	do {									\
+		print_message("# SKIP %s\n", reason);				\
+		skip();								\
+	} while (0)
+
 /* A heap with a thread attached. */
 struct fixture {
 	struct gcheap *heap;

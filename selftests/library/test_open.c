@@ -289,7 +289,7 @@ static void test_a_heap_has_huge_pages_if_it_asks(void **state)
 	config.flags |= GCHEAP_HUGE_PAGES;
 	error = gcheap_open(&config, &heap);
 	if (error == -EOPNOTSUPP)
-		skip();
+		skip_because("no huge pages on this machine");
 	assert_int_equal(error, 0);
 	assert_int_equal(gcheap_thread_attach(heap, &thread), 0);
 	object = gcheap_new_leaf(thread, bytes);
@@ -337,7 +337,7 @@ static void test_err_device_without_the_module(void **state)
 {
 	(void)state;
 	if (!access("/dev/gcheap", F_OK))
-		skip();
+		skip_because("there is a device");
 	variable_set("GCHEAP_BACKEND", "device");
 	refused(NULL, ENOENT, "load the module");
 }
@@ -348,8 +348,10 @@ static void test_err_device_without_permission(void **state)
 	pid_t child;
 
 	(void)state;
-	if (!device_is_there() || geteuid())
-		skip();
+	if (!device_is_there())
+		skip_because("there is no device");
+	if (geteuid())
+		skip_because("needs root, to become somebody else");
 	variable_set("GCHEAP_BACKEND", "device");
 	child = fork();
 	assert_true(child >= 0);
@@ -372,9 +374,8 @@ static void test_err_no_address_space(void **state)
 	pid_t child;
 
 	(void)state;
-	/* The sanitizer's own address space is over any limit. */
 	if (UNDER_ASAN)
-		skip();
+		skip_because("the sanitizer's own address space is over any limit");
 	child = fork();
 	assert_true(child >= 0);
 	if (!child) {

@@ -39,6 +39,16 @@ static bool is_device(const struct fixture *fixture)
 	return gcheap_backend(fixture->heap) == GCHEAP_BACKEND_DEVICE;
 }
 
+/* A heap whose CTRL the test can write to. */
+static void pressure_open_writable(struct fixture *fixture)
+{
+	pressure_open(fixture);
+	if (is_device(fixture)) {
+		fixture_close(fixture);
+		skip_because("only the kernel writes to CTRL of the device");
+	}
+}
+
 /* What the kernel does at an event, where the test can. */
 static void kernel_wants(struct fixture *fixture, uint32_t level)
 {
@@ -64,11 +74,7 @@ static void low_pressure_asks_for_nothing(void **state)
 	struct fixture fixture;
 
 	(void)state;
-	pressure_open(&fixture);
-	if (is_device(&fixture)) {
-		fixture_close(&fixture);
-		skip();
-	}
+	pressure_open_writable(&fixture);
 	allocate(&fixture, 4 * MIB);
 	kernel_wants(&fixture, GCHEAP_PRESSURE_LOW);
 	allocate(&fixture, 4 * MIB);
@@ -81,11 +87,7 @@ static void high_pressure_asks_for_one_cycle_an_event(void **state)
 	struct fixture fixture;
 
 	(void)state;
-	pressure_open(&fixture);
-	if (is_device(&fixture)) {
-		fixture_close(&fixture);
-		skip();
-	}
+	pressure_open_writable(&fixture);
 	for (uint64_t cycles = 1; cycles < 4; cycles++) {
 		allocate(&fixture, 4 * MIB);
 		kernel_wants(&fixture, GCHEAP_PRESSURE_HIGH);
@@ -102,11 +104,7 @@ static void a_program_under_pressure_can_still_work(void **state)
 	uint64_t i;
 
 	(void)state;
-	pressure_open(&fixture);
-	if (is_device(&fixture)) {
-		fixture_close(&fixture);
-		skip();
-	}
+	pressure_open_writable(&fixture);
 	for (i = 0; i < 1000; i++) {
 		kernel_wants(&fixture, GCHEAP_PRESSURE_HIGH);
 		allocate(&fixture, 16 << 10);
@@ -148,7 +146,7 @@ static void the_kernels_wish_is_answered_by_a_cycle_and_memory(void **state)
 	for (int i = 0; i < 50 && fixture.heap->view.ctrl->pressure < GCHEAP_PRESSURE_HIGH; i++) {
 		if (shrink_all()) {
 			fixture_close(&fixture);
-			skip();
+			skip_because("/proc/sys/vm/drop_caches cannot be written to");
 		}
 	}
 	assert_int_equal(fixture.heap->view.ctrl->pressure, GCHEAP_PRESSURE_HIGH);

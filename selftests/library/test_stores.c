@@ -134,7 +134,7 @@ static void skip_on_the_device(void)
 	device = gcheap_backend(f.heap) == GCHEAP_BACKEND_DEVICE;
 	fixture_close(&f);
 	if (device)
-		skip();
+		skip_because("nobody can protect parts of the device's mappings");
 }
 
 static void test_a_64_byte_objects_bits_take_two_stores_at_most(void **state)
