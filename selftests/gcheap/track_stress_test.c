@@ -177,6 +177,33 @@ static void writers_resume(struct stress *stress)
 		sched_yield();
 }
 
+/*
+ * A heap with these flags of SETUP, and the tracked object in it: 0; -EOPNOTSUPP on
+ * machines where it cannot be; or another negative errno.
+ */
+static int stress_open(struct stress *stress, struct test_heap *heap, __u32 flags)
+{
+	struct gcheap_alloc_large gone, large;
+	__u32 type;
+	int ret = tracking_works() ? tracked_open(heap, flags) : -EOPNOTSUPP;
+
+	if (ret)
+		return ret;
+	ret = cmd_type_words(heap->fd, 16, 1, &type);
+	/* Up to where 2 MiB pages begin. */
+	ret = ret ?: cmd_alloc_large(heap->fd, 0, (PAGES - 1) * 8192, NULL);
+	ret = ret ?: cmd_alloc_large(heap->fd, 0, 8192, &gone);
+	ret = ret ?: cmd_alloc_large(heap->fd, type, PAGES * 64, &large);
+	if (ret)
+		return ret;
+	stress->heap = heap;
+	stress->page = large.out_page;
+	stress->words = (volatile __u64 *)heap_mem(heap, large.out_page);
+	return flags & GCHEAP_SETUP_FAULT_FREED ? cmd_free_large(heap->fd, gone.out_page) : 0;
+}
+
+/* ---- threads --------------------------------------------------------------------- */
+
 FIXTURE(stress) {
 	struct test_heap heap;
 	struct stress stress;
@@ -236,26 +263,11 @@ FIXTURE_VARIANT_ADD(stress, huge_pages_of_one_thread) {
 
 FIXTURE_SETUP(stress)
 {
-	struct gcheap_alloc_large gone, large;
-	__u32 type;
-	int ret;
+	int ret = stress_open(&self->stress, &self->heap, variant->flags);
 
-	if (!tracking_works())
-		SKIP(return, "no write tracking on this machine");
-	ret = tracked_open(&self->heap, variant->flags);
 	if (ret == -EOPNOTSUPP)
-		SKIP(return, "no huge pages on this machine");
+		SKIP(return, "no write tracking of such heaps on this machine");
 	ASSERT_OK(ret);
-	test_cmd_type_words(16, 1, &type);
-	/* Up to where 2 MiB pages begin. */
-	test_cmd_alloc_large(0, (PAGES - 1) * 8192, NULL);
-	test_cmd_alloc_large(0, 8192, &gone);
-	test_cmd_alloc_large(type, PAGES * 64, &large);
-	if (variant->flags & GCHEAP_SETUP_FAULT_FREED)
-		test_cmd_free_large(gone.out_page);
-	self->stress.heap = &self->heap;
-	self->stress.page = large.out_page;
-	self->stress.words = (volatile __u64 *)heap_mem(&self->heap, large.out_page);
 }
 
 FIXTURE_TEARDOWN(stress)
@@ -304,16 +316,48 @@ TEST_F_TIMEOUT(stress, loses_no_write, 300)
 	       (unsigned long long)requests, (unsigned long long)dirty);
 }
 
-/* Another process, whose writes no page table entry tells of. */
-TEST_F_TIMEOUT(stress, loses_no_write_of_another_process, 300)
+/* ---- another process, whose writes no page table entry tells of ------------------- */
+
+FIXTURE(stress_by_others) {
+	struct test_heap heap;
+	struct stress stress;
+	struct report report;
+};
+
+FIXTURE_VARIANT(stress_by_others) {
+	__u32 flags;
+};
+
+FIXTURE_VARIANT_ADD(stress_by_others, plain) {
+	.flags = 0,
+};
+
+FIXTURE_VARIANT_ADD(stress_by_others, huge_pages) {
+	.flags = GCHEAP_SETUP_HUGE_PAGES,
+};
+
+FIXTURE_SETUP(stress_by_others)
+{
+	int ret = stress_open(&self->stress, &self->heap, variant->flags);
+
+	if (ret == -EOPNOTSUPP)
+		SKIP(return, "no write tracking of such heaps on this machine");
+	ASSERT_OK(ret);
+}
+
+FIXTURE_TEARDOWN(stress_by_others)
+{
+	if (self->heap.fd)
+		heap_close(&self->heap);
+}
+
+TEST_F_TIMEOUT(stress_by_others, loses_no_write, 300)
 {
 	struct stress *stress = &self->stress;
 	pid_t owner = getpid(), child;
 	int go[2], done[2];
 	char byte = 0;
 
-	if (variant->writers[1])
-		SKIP(return, "needs no other writers");
 	ASSERT_EQ(0, pipe(go));
 	ASSERT_EQ(0, pipe(done));
 	prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0);
