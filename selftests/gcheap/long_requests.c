@@ -7,40 +7,53 @@
 #include "long_requests.h"
 
 /* The worker may write to it at any time. */
-static struct gcheap_alloc_large large_in_flight;
+static struct gcheap_alloc_large *large_in_flight;
 
-__u64 large_us(const struct test_heap *heap)
+int large_init(void)
 {
-	__u64 from = now_us();
+	void *mem = mmap(NULL, sizeof(*large_in_flight), PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
-	if (cmd_alloc_large(heap->fd, 0, LARGE_BYTES, NULL))
-		return 0;
-	return now_us() - from;
+	if (mem == MAP_FAILED)
+		return -errno;
+	large_in_flight = mem;
+	return 0;
 }
 
-int large_begin(struct test_ring *ring, int fd, __u64 full)
+bool large_done(void)
 {
+	return *(volatile __u32 *)&large_in_flight->out_page;
+}
+
+int large_begin(struct test_ring *ring, int fd)
+{
+	long long before = sysfs_number("object_bytes");
+	__u64 give_up = now_us() + 100000000;
 	int ret;
 
-	large_in_flight = (struct gcheap_alloc_large){
-		.size = sizeof(large_in_flight),
+	*large_in_flight = (struct gcheap_alloc_large){
+		.size = sizeof(*large_in_flight),
 		.count = LARGE_BYTES,
 	};
-	ring_cmd(ring, fd, GCHEAP_OP_ALLOC_LARGE, &large_in_flight, 1);
+	ring_cmd(ring, fd, GCHEAP_OP_ALLOC_LARGE, large_in_flight, 1);
 	ret = ring_submit(ring, 0);
-	usleep(full / 8);
+	while (!ret && !large_done() &&
+	       sysfs_number("object_bytes") - before < (long long)LARGE_BYTES / 8) {
+		if (now_us() > give_up)
+			ret = -ETIMEDOUT;
+		usleep(200);
+	}
 	return ret;
 }
 
 int large_undo(int fd)
 {
-	__u32 page;
 	int ret;
 
 	/* The answer is written after all else. */
-	while (!(page = *(volatile __u32 *)&large_in_flight.out_page))
+	while (!large_done())
 		sched_yield();
-	ret = cmd_free_large(fd, page);
+	ret = cmd_free_large(fd, large_in_flight->out_page);
 	return ret ?: cmd_scavenge(fd, ~0ull, NULL);
 }
 

@@ -18,14 +18,17 @@
 /* Takes a second or more to populate: much longer than to end a process does. */
 #define LARGE_BYTES	((384ull << 20) / (kernel_slowness() > 1 ? 2 : 1))
 
-/* How long it takes when nobody disturbs it, in microseconds; 0: it fails. */
-__u64 large_us(const struct test_heap *heap);
+/* Memory for its answer, which forked children share: 0 or a negative errno. First. */
+int large_init(void);
 /*
- * Sends it with user_data 1, and lets it come to about an eighth where it takes @full
- * microseconds. One at a time: 0 or a negative errno.
+ * Sends it with user_data 1, and waits until an eighth of the memory is there, or it is
+ * done. One at a time, when no other heap of the machine gets memory or gives it back: 0
+ * or a negative errno.
  */
-int large_begin(struct test_ring *ring, int fd, __u64 full);
-/* When it was done: frees what it allocated. 0 or a negative errno. */
+int large_begin(struct test_ring *ring, int fd);
+/* Whether it was done; also one of a child. */
+bool large_done(void);
+/* When it was, or is about to be: frees what it allocated. 0 or a negative errno. */
 int large_undo(int fd);
 
 /* ---- thousands of requests ---------------------------------------------------- */
