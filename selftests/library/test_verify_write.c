@@ -175,112 +175,48 @@ static void large_object_not_allocated(struct fixture *f)
 }
 
 /*
- * Memory that was used before, the last bytes of each object, and is said to be zero:
- * for objects of another size.
+ * Memory that was used before, and is said to be zero: the last @used bytes of objects of
+ * @bytes are not, and one of @bytes_now gets it.
  */
-static void not_zeroed(struct fixture *f, size_t bytes, size_t used, size_t bytes_now)
+static struct dirt {
+	size_t bytes;
+	size_t used;
+	size_t bytes_now;
+} dirt;
+
+static void make_dirty(char *object)
 {
-	gcheap_type type = type_of(f, bytes, 1);
+	assert_non_null(object);
+	memset(object + dirt.bytes - dirt.used, 0x5a, dirt.used);
+}
+
+static void object_not_zeroed(struct fixture *f)
+{
+	gcheap_type type = type_of(f, dirt.bytes, 1);
 	int i;
 
-	for (i = 0; i < 20; i++) {
-		char *object = gcheap_new(f->thread, type);
-
-		assert_non_null(object);
-		memset(object + bytes - used, 0x5a, used);
-	}
+	for (i = 0; i < 20; i++)
+		make_dirty(gcheap_new(f->thread, type));
 	assert_int_equal(live_after_collect(f), 0);
 	lie.pretend_zero = true;
-	allocate(f, type_of(f, bytes_now, 1), 1);
+	allocate(f, type_of(f, dirt.bytes_now, 1), 1);
 }
 
-static void small_not_zeroed(struct fixture *f)
-{
-	not_zeroed(f, 48, 1, 48);
-}
-
-static void large_not_zeroed(struct fixture *f)
-{
-	not_zeroed(f, 100000, 1, 100000);
-}
-
-/* 13 pages are 106,496 bytes. */
-static void large_tail_not_zeroed(struct fixture *f)
-{
-	not_zeroed(f, 106496, 4096, 100000);
-}
-
-/* The same for leaves. */
-static void leaf_not_zeroed(struct fixture *f, size_t bytes, size_t used, size_t bytes_now)
+static void leaf_not_zeroed(struct fixture *f)
 {
 	int i;
 
-	for (i = 0; i < 20; i++) {
-		char *leaf = gcheap_new_leaf(f->thread, bytes);
-
-		assert_non_null(leaf);
-		memset(leaf + bytes - used, 0x5a, used);
-	}
+	for (i = 0; i < 20; i++)
+		make_dirty(gcheap_new_leaf(f->thread, dirt.bytes));
 	assert_int_equal(live_after_collect(f), 0);
 	lie.pretend_zero = true;
-	gcheap_new_leaf(f->thread, bytes_now);
-}
-
-static void small_leaf_not_zeroed(struct fixture *f)
-{
-	leaf_not_zeroed(f, 48, 1, 48);
-}
-
-static void small_leaf_tail_not_zeroed(struct fixture *f)
-{
-	leaf_not_zeroed(f, 48, 1, 40);
-}
-
-/* From 9 bytes on a leaf has a slot. */
-static void smallest_leaf_tail_not_zeroed(struct fixture *f)
-{
-	leaf_not_zeroed(f, 16, 7, 9);
-}
-
-static void large_leaf_not_zeroed(struct fixture *f)
-{
-	leaf_not_zeroed(f, 100000, 1, 100000);
-}
-
-static void large_leaf_tail_not_zeroed(struct fixture *f)
-{
-	leaf_not_zeroed(f, 106496, 1, 100000);
+	gcheap_new_leaf(f->thread, dirt.bytes_now);
 }
 
 static void large_leaf_not_allocated(struct fixture *f)
 {
 	lie.not_allocated = true;
 	gcheap_new_leaf(f->thread, 100000);
-}
-
-static void cell_of_1_not_zeroed(struct fixture *f)
-{
-	leaf_not_zeroed(f, 1, 1, 1);
-}
-
-static void cell_of_2_not_zeroed(struct fixture *f)
-{
-	leaf_not_zeroed(f, 2, 1, 2);
-}
-
-static void cell_of_4_not_zeroed(struct fixture *f)
-{
-	leaf_not_zeroed(f, 4, 1, 4);
-}
-
-static void cell_of_8_not_zeroed(struct fixture *f)
-{
-	leaf_not_zeroed(f, 8, 1, 8);
-}
-
-static void cells_tail_not_zeroed(struct fixture *f)
-{
-	leaf_not_zeroed(f, 8, 1, 5);
 }
 
 /* An object of a type, and an array of one, in a cell. */
@@ -475,60 +411,70 @@ static const struct write_case {
 	const char *layouts;	/* of which; NULL: of all */
 	const char *says;	/* NULL: nothing */
 	uint32_t flags;		/* more of the heap */
+	struct dirt dirt;
 } cases[] = {
-	{ "what is as it should be is not reported", nothing, NULL, NULL, 0 },
-	{ "what is as it should be, and recorded", nothing, NULL, NULL, GCHEAP_RECORD_TYPES },
-	{ "a leaf that is not zeroed", small_leaf_not_zeroed, NULL, "byte 47 is not zero", 0 },
-	{ "a leaf's tail", small_leaf_tail_not_zeroed, NULL,
-	  "byte 47 is not zero, behind its last element", 0 },
-	{ "the tail of the smallest leaf with a slot", smallest_leaf_tail_not_zeroed, NULL,
-	  "byte 9 is not zero, behind its last element", 0 },
-	{ "a large leaf that is not zeroed", large_leaf_not_zeroed, NULL,
-	  "byte 99999 is not zero", 0 },
-	{ "a large leaf's tail", large_leaf_tail_not_zeroed, NULL,
-	  "byte 106495 is not zero, behind its last element", 0 },
-	{ "a large leaf's alloc bit", large_leaf_not_allocated, NULL, "not allocated", 0 },
-	{ "a cell of 1 byte", cell_of_1_not_zeroed, NULL, "byte 0 is not zero", 0 },
-	{ "a cell of 2 bytes", cell_of_2_not_zeroed, NULL, "byte 1 is not zero", 0 },
-	{ "a cell of 4 bytes", cell_of_4_not_zeroed, NULL, "byte 3 is not zero", 0 },
-	{ "a cell of 8 bytes", cell_of_8_not_zeroed, NULL, "byte 7 is not zero", 0 },
-	{ "a cell's tail", cells_tail_not_zeroed, NULL,
-	  "byte 7 is not zero, behind its last element", 0 },
-	{ "a cell of a type", typed_cell_not_zeroed, NULL, "byte 0 is not zero", 0 },
-	{ "a recorded leaf's tail", smallest_leaf_tail_not_zeroed, NULL,
-	  "byte 9 is not zero, behind its last element", GCHEAP_RECORD_TYPES },
-	{ "a span's mask", other_mask, "span", "is taken for a pointer", 0 },
-	{ "a span's mask for an array", other_mask_of_an_array, "span",
-	  "is taken for a pointer", 0 },
-	{ "a span's type", other_type_of_a_span, "span", "the heap has it as type 2", 0 },
-	{ "a large object's type", other_type_of_a_large_object, NULL,
-	  "the heap has it as type 2", 0 },
-	{ "a large object's type of the same map", same_map_of_a_large_object, NULL,
-	  "the heap has it as type 2", 0 },
-	{ "a large object without pointers", no_pointers_in_a_large_object, NULL,
-	  "an object without pointers", 0 },
-	{ "a large object's alloc bit", large_object_not_allocated, NULL, "not allocated", 0 },
-	{ "a slot that is not zeroed", small_not_zeroed, NULL, "is not zero", 0 },
-	{ "a large object that is not zeroed", large_not_zeroed, NULL,
-	  "byte 99999 is not zero", 0 },
-	{ "a large object's tail", large_tail_not_zeroed, NULL,
-	  "is not zero, behind its last element", 0 },
-	{ "heap bits", heap_bits_differ, "header footer",
-	  "its word 1 of 8 is taken for a pointer", 0 },
-	{ "the bitmap", bitmap_differs, "bitmap", "its word 1 of 8 is taken for a pointer", 0 },
-	{ "where the bitmap ends", bitmap_ends_too_early, "bitmap",
-	  "its word 0 of 8 is taken for a scalar", 0 },
-	{ "a word that a random start finds", bitmap_differs_far_away, "bitmap",
-	  "its word 50000 of 131072 is taken for a", 0 },
-	{ "a long GC program", long_program, NULL, NULL, 0 },
-	{ "the bitmap of a long GC program", long_program_differs, "bitmap",
-	  "its word 50000 of 60000 is taken for a pointer", 0 },
-	{ "a header", header_differs, "header", "the heap has it as type 2", 0 },
-	{ "a footer", footer_differs, "footer", "the heap has it as type 2", 0 },
-	{ "an object's tail", tail_not_zero, "header footer bitmap",
-	  "is not zero, behind its last element", 0 },
-	{ "where an object begins", object_elsewhere, "header footer bitmap",
-	  "from byte -8 on", 0 },
+	{ "what is as it should be is not reported", nothing, .says = NULL },
+	{ "what is as it should be, and recorded", nothing, .says = NULL,
+	  .flags = GCHEAP_RECORD_TYPES },
+	{ "a leaf that is not zeroed", leaf_not_zeroed, .says = "byte 47 is not zero",
+	  .dirt = { 48, 1, 48 } },
+	{ "a leaf's tail", leaf_not_zeroed, .says = "byte 47 is not zero, behind its last element",
+	  .dirt = { 48, 1, 40 } },
+	/* From 9 bytes on a leaf has a slot. */
+	{ "the tail of the smallest leaf with a slot", leaf_not_zeroed,
+	  .says = "byte 9 is not zero, behind its last element", .dirt = { 16, 7, 9 } },
+	{ "a large leaf that is not zeroed", leaf_not_zeroed, .says = "byte 99999 is not zero",
+	  .dirt = { 100000, 1, 100000 } },
+	/* 13 pages are 106,496 bytes. */
+	{ "a large leaf's tail", leaf_not_zeroed,
+	  .says = "byte 106495 is not zero, behind its last element",
+	  .dirt = { 106496, 1, 100000 } },
+	{ "a large leaf's alloc bit", large_leaf_not_allocated, .says = "not allocated" },
+	{ "a cell of 1 byte", leaf_not_zeroed, .says = "byte 0 is not zero", .dirt = { 1, 1, 1 } },
+	{ "a cell of 2 bytes", leaf_not_zeroed, .says = "byte 1 is not zero", .dirt = { 2, 1, 2 } },
+	{ "a cell of 4 bytes", leaf_not_zeroed, .says = "byte 3 is not zero", .dirt = { 4, 1, 4 } },
+	{ "a cell of 8 bytes", leaf_not_zeroed, .says = "byte 7 is not zero", .dirt = { 8, 1, 8 } },
+	{ "a cell's tail", leaf_not_zeroed, .says = "byte 7 is not zero, behind its last element",
+	  .dirt = { 8, 1, 5 } },
+	{ "a cell of a type", typed_cell_not_zeroed, .says = "byte 0 is not zero" },
+	{ "a recorded leaf's tail", leaf_not_zeroed,
+	  .says = "byte 9 is not zero, behind its last element", .flags = GCHEAP_RECORD_TYPES,
+	  .dirt = { 16, 7, 9 } },
+	{ "a span's mask", other_mask, .layouts = "span", .says = "is taken for a pointer" },
+	{ "a span's mask for an array", other_mask_of_an_array, .layouts = "span",
+	  .says = "is taken for a pointer" },
+	{ "a span's type", other_type_of_a_span, .layouts = "span",
+	  .says = "the heap has it as type 2" },
+	{ "a large object's type", other_type_of_a_large_object,
+	  .says = "the heap has it as type 2" },
+	{ "a large object's type of the same map", same_map_of_a_large_object,
+	  .says = "the heap has it as type 2" },
+	{ "a large object without pointers", no_pointers_in_a_large_object,
+	  .says = "an object without pointers" },
+	{ "a large object's alloc bit", large_object_not_allocated, .says = "not allocated" },
+	{ "a slot that is not zeroed", object_not_zeroed, .says = "is not zero",
+	  .dirt = { 48, 1, 48 } },
+	{ "a large object that is not zeroed", object_not_zeroed, .says = "byte 99999 is not zero",
+	  .dirt = { 100000, 1, 100000 } },
+	{ "a large object's tail", object_not_zeroed,
+	  .says = "is not zero, behind its last element", .dirt = { 106496, 4096, 100000 } },
+	{ "heap bits", heap_bits_differ, .layouts = "header footer",
+	  .says = "its word 1 of 8 is taken for a pointer" },
+	{ "the bitmap", bitmap_differs, .layouts = "bitmap",
+	  .says = "its word 1 of 8 is taken for a pointer" },
+	{ "where the bitmap ends", bitmap_ends_too_early, .layouts = "bitmap",
+	  .says = "its word 0 of 8 is taken for a scalar" },
+	{ "a word that a random start finds", bitmap_differs_far_away, .layouts = "bitmap",
+	  .says = "its word 50000 of 131072 is taken for a" },
+	{ "a long GC program", long_program, .says = NULL },
+	{ "the bitmap of a long GC program", long_program_differs, .layouts = "bitmap",
+	  .says = "its word 50000 of 60000 is taken for a pointer" },
+	{ "a header", header_differs, .layouts = "header", .says = "the heap has it as type 2" },
+	{ "a footer", footer_differs, .layouts = "footer", .says = "the heap has it as type 2" },
+	{ "an object's tail", tail_not_zero, .layouts = "header footer bitmap",
+	  .says = "is not zero, behind its last element" },
+	{ "where an object begins", object_elsewhere, .layouts = "header footer bitmap",
+	  .says = "from byte -8 on" },
 };
 
 /* ---- running them ----------------------------------------------------------------- */
@@ -559,6 +505,7 @@ static int run_case(const struct write_case *this, const struct test_layout *lay
 		config.gc_percent = -1;
 		fixture_open_with(&f, &config);
 		lie_through(&f);
+		dirt = this->dirt;
 		this->run(&f);
 		_exit(0);
 	}
