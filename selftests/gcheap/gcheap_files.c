@@ -18,6 +18,11 @@ unsigned int kernel_slowness(void)
 	return slowness;
 }
 
+int rounds_here(int rounds)
+{
+	return kernel_slowness() > 1 ? (rounds + 3) / 4 : rounds;
+}
+
 int text_write(const char *path, const char *text)
 {
 	int fd = open(path, O_WRONLY);

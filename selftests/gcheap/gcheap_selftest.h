@@ -410,6 +410,9 @@ long long smaps_bytes(const struct test_heap *heap, const char *field);
  */
 unsigned int kernel_slowness(void);
 
+/* How often to repeat what chance decides about: @rounds, there a quarter of them. */
+int rounds_here(int rounds);
+
 /* 0 or a negative errno; the second reads all of a file, ended by a zero byte. */
 int text_write(const char *path, const char *text);
 int text_read(const char *path, char *text, size_t size);

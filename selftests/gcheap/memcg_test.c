@@ -117,11 +117,12 @@ TEST_F_TIMEOUT(memcg, limit_of_large_objects_fails_requests_and_kills_nobody, SL
 static int limit_of_small_objects(void *arg)
 {
 	static __u32 kept[1 << 16];
+	const int rounds = rounds_here(3);
 	struct test_heap heap;
 
 	if (heap_open(&heap, GCHEAP_UAPI_LAYOUT_SPAN, GCHEAP_RESERVE_DEFAULT))
 		return 1;
-	for (int round = 0; round < 3; round++) {
+	for (int round = 0; round < rounds; round++) {
 		__u32 spans = 0, class = 2;
 		int ret;
 
@@ -283,7 +284,7 @@ static int one_of_many(int number, int rounds)
 /* Heaps that fill one cgroup together, each seeing only that there is some room. */
 static int many_heaps(void *arg)
 {
-	const int rounds = 60;
+	const int rounds = rounds_here(60);
 	pid_t child[MANY];
 	int failed = 0;
 

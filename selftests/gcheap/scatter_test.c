@@ -221,11 +221,12 @@ static void *writer_run(void *unused)
 TEST_F_TIMEOUT(scatter, parts_are_out_of_reach_of_a_thread_that_goes_on_to_write, 120)
 {
 	struct sigaction action = { .sa_handler = writer_fault }, old;
+	const int rounds = rounds_here(20);
 	const size_t bytes = 16 << 20;
 	pthread_t thread;
 
 	ASSERT_EQ(0, sigaction(SIGBUS, &action, &old));
-	for (int round = 0; round < 20; round++) {
+	for (int round = 0; round < rounds; round++) {
 		unsigned int n = 0, seen;
 		char *others;
 
@@ -363,7 +364,7 @@ static void memory_use(size_t bytes)
 TEST_F_TIMEOUT(scatter, parts_stay_away_from_racing_faults_and_pins, 240)
 {
 	void *(*const runs[])(void *) = { unmapper_run, toucher_run, pinner_run };
-	const int rounds = 8 / (kernel_slowness() > 1 ? 4 : 1);
+	const int rounds = rounds_here(8);
 	struct gcheap_counters counters;
 	pthread_t threads[3];
 
@@ -479,7 +480,7 @@ static int look_on(const struct test_heap *heap, const __u32 *pages, int ready)
 
 TEST_F_TIMEOUT(scatter, parts_are_nobody_elses_for_who_goes_on_to_look, 120)
 {
-	const int rounds = 8 / (kernel_slowness() > 1 ? 4 : 1);
+	const int rounds = rounds_here(8);
 	int ready[2];
 	char byte;
 	pid_t child;

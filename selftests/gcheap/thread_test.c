@@ -335,7 +335,9 @@ static int race_map(struct racer *racer)
 
 TEST_F(threads, can_return_a_span_once)
 {
-	for (int i = 0; i < 300; i++) {
+	const int rounds = rounds_here(300);
+
+	for (int i = 0; i < rounds; i++) {
 		struct gcheap_grant grant;
 
 		test_cmd_take(0, CLASS_64, &grant);
@@ -347,7 +349,9 @@ TEST_F(threads, can_return_a_span_once)
 
 TEST_F(threads, can_start_and_end_a_cycle_once)
 {
-	for (int i = 0; i < 100; i++) {
+	const int rounds = rounds_here(100);
+
+	for (int i = 0; i < rounds; i++) {
 		ASSERT_EQ(1, race(self->heap.fd, race_mark_start, 0, EBUSY));
 		ASSERT_EQ(1, race(self->heap.fd, race_sweep_start, 0, EINVAL));
 	}
@@ -355,12 +359,14 @@ TEST_F(threads, can_start_and_end_a_cycle_once)
 
 TEST_F(threads, can_set_a_heap_up_and_map_it_once)
 {
-	for (int i = 0; i < 100; i++) {
+	const int rounds = rounds_here(100);
+
+	for (int i = 0; i < rounds; i++) {
 		int fd = device_open();
 
 		ASSERT_LE(0, fd);
 		ASSERT_EQ(1, race(fd, race_setup, 0, EBUSY));
-		if (i < 20)
+		if (i < rounds / 5)
 			ASSERT_EQ(1, race(fd, race_map, 0, EBUSY));
 		close(fd);
 	}
@@ -453,12 +459,13 @@ static void *churn(void *arg)
 
 TEST_F_TIMEOUT(threads, may_map_the_heap_anew_while_others_allocate, 60)
 {
+	const int rounds = rounds_here(150);
 	struct crowd crowd = { .heap = &self->heap };
 	pthread_t thread;
 	void *error;
 
 	ASSERT_EQ(0, pthread_create(&thread, NULL, churn, &crowd));
-	for (int i = 0; i < 150; i++) {
+	for (int i = 0; i < rounds; i++) {
 		ASSERT_EQ(0, munmap(heap_mem(&self->heap, 0), self->heap.reserve));
 		self->heap.region[GCHEAP_REGION_HEAP] =
 			region_map(&self->heap, GCHEAP_REGION_HEAP, PROT_READ | PROT_WRITE);
@@ -491,6 +498,7 @@ static void *touch(void *arg)
 
 TEST_F_TIMEOUT(threads, may_fork_while_others_use_the_heap, 60)
 {
+	const int rounds = rounds_here(100);
 	struct crowd crowd = { .heap = &self->heap };
 	struct gcheap_alloc_large large;
 	pthread_t thread;
@@ -502,7 +510,7 @@ TEST_F_TIMEOUT(threads, may_fork_while_others_use_the_heap, 60)
 	for (int r = 0; r < GCHEAP_REGIONS; r++)
 		madvise(self->heap.region[r], self->heap.region_bytes[r], MADV_DOFORK);
 	ASSERT_EQ(0, pthread_create(&thread, NULL, touch, &crowd));
-	for (int i = 0; i < 100; i++) {
+	for (int i = 0; i < rounds; i++) {
 		pid_t child = fork();
 
 		ASSERT_LE(0, child);

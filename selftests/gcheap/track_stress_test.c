@@ -20,8 +20,8 @@
 #define PAGE	4096u
 #define PAGES	256u			/* of the tracked object */
 #define WORDS	(2 * PAGES)		/* one a page of 4 KiB */
-#define CHECKS	40			/* times that the writers stop */
-#define WRITES	10000000ull		/* at least, of the program's own threads */
+#define CHECKS	rounds_here(40)		/* times that the writers stop */
+#define WRITES	(250000ull * CHECKS)	/* at least, of the program's own threads */
 #define COPIES	25			/* at least: between two checks */
 
 /**
