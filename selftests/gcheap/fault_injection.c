@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /* The kernel's fault injection; see fault_injection.h. */
+#include <features.h>
 #include <stdarg.h>
+#include <sys/syscall.h>
+#if __GLIBC_PREREQ(2, 35)
+#include <sys/rseq.h>
+#endif
 
 #include "../kselftest.h"
 #include "gcheap_selftest.h"
@@ -64,6 +69,21 @@ static void leave_out_kmemleak(const char *of)
 		fclose(file);
 }
 
+/*
+ * The C library has the kernel write the number of the CPU into the thread's rseq area
+ * whenever the scheduler has moved it. After a fork that write takes a page of its own,
+ * and where there is none the kernel knows but one answer: SIGSEGV. So without.
+ */
+static void leave_out_rseq(void)
+{
+#ifdef RSEQ_SIG
+	char *area = (char *)__builtin_thread_pointer() + __rseq_offset;
+
+	if (__rseq_size)
+		syscall(SYS_rseq, area, sizeof(struct rseq), RSEQ_FLAG_UNREGISTER, RSEQ_SIG);
+#endif
+}
+
 bool injection_init(void)
 {
 	if (nth_file >= 0)
@@ -83,6 +103,7 @@ bool injection_init(void)
 	file_write(DEBUGFS "fail_page_alloc/task-filter", "Y");
 	file_write(DEBUGFS "failslab/times", "-1");
 	file_write(DEBUGFS "fail_page_alloc/times", "-1");
+	leave_out_rseq();
 	nth_file = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
 	task_file = open("/proc/thread-self/make-it-fail", O_WRONLY | O_CLOEXEC);
 	return nth_file >= 0 && task_file >= 0;
