@@ -1,24 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * The regions in address spaces: the owner's, and those of processes that look.
+ * The regions in address spaces: the owner's, and those of processes that look. What
+ * holds for all of them, and HEAP; the tables are mapping_tables.c's.
  *
  * HEAP is a VM_MIXEDMAP mapping of ordinary, reference-counted pages: direct I/O,
  * debuggers and core dumps find them there, and they count in the process's RSS.
  * Pages are mapped in batches by the request that makes them; ->fault() is for
  * pages that exist but are not mapped: after munmap() and mmap(), or
  * MADV_DONTNEED, which loses no data. Where no memory is, an access gets SIGBUS.
- *
- * The tables are VM_PFNMAP mappings: their pages live as long as the heap, or until
- * tables_remove() has unmapped them, and nobody needs a reference to one. ->fault()
- * maps them as they are touched.
- *
- * BITMAP is as MARKS the owner's to write; lookers see it where they see HEAP, whose
- * objects it tells apart as heap bits and type words inside HEAP do in other layouts.
- *
- * MARKS can be read in its whole length, since a marker looks at the bits of any
- * address in the heap's range. A hole, where no table page is, reads as the zero
- * page and cannot be written. That the zero page does not stay when a table page
- * comes is what gcheap_heap.fault_lock is for; see tables_make().
  *
  * What the process could do to a mapping that the module does not expect is
  * refused: splitting and moving here, growing and fork by VM_DONTEXPAND and
@@ -35,25 +24,12 @@
 #include <linux/sched/mm.h>
 
 #include "compat.h"
-#include "module.h"
+#include "mapping.h"
 #include "trace.h"
-
-/* Table pages that one fault maps, if they exist: an aligned 64 KiB. */
-#define TABLE_AROUND	16u
 
 static unsigned long region_length(const struct gcheap_heap *heap, enum gcheap_region region)
 {
 	return PAGE_ALIGN(heap->region_bytes[region]);
-}
-
-static enum gcheap_region vma_region(const struct vm_area_struct *vma)
-{
-	return vma->vm_pgoff >> (GCHEAP_REGION_SHIFT - PAGE_SHIFT);
-}
-
-static struct gcheap_heap *vma_heap(const struct vm_area_struct *vma)
-{
-	return vma->vm_file->private_data;
 }
 
 /* ---- all regions ------------------------------------------------------------ */
@@ -82,8 +58,15 @@ static void region_kill(struct vm_area_struct *vma)
 			    false);
 }
 
-/* Called by fork(), and by mremap() for the short life of a copy that it cannot keep. */
-static void region_open(struct vm_area_struct *vma)
+/**
+ * region_open() - ->open() of the owner's mappings
+ * @vma: a copy
+ *
+ * Called by fork(), and by mremap() for the short life of a copy that it cannot keep.
+ *
+ * Context: mmap_lock is held for writing.
+ */
+void region_open(struct vm_area_struct *vma)
 {
 	struct gcheap_heap *heap = vma_heap(vma);
 
@@ -96,14 +79,19 @@ static void region_open(struct vm_area_struct *vma)
 		atomic_inc(&heap->heap_maps);
 }
 
-/*
+/**
+ * region_close() - ->close() of the owner's mappings
+ * @vma: what goes
+ *
  * With no user left the address space itself ends: the owner has exited or
  * executed another program. It has no page tables any more, and cannot fault or
  * send a request. That is also why the lock, which comes before mmap_lock, is free
  * as a rule. Who else may hold it, as one that reads statistics, does not wait for
  * this address space.
+ *
+ * Context: mmap_lock is held, perhaps for reading only.
  */
-static void region_close(struct vm_area_struct *vma)
+void region_close(struct vm_area_struct *vma)
 {
 	struct gcheap_heap *heap = vma_heap(vma);
 	bool last = atomic_dec_and_test(&heap->owner_maps);
@@ -122,20 +110,58 @@ static void region_close(struct vm_area_struct *vma)
 	}
 }
 
-static int region_may_split(struct vm_area_struct *vma, unsigned long addr)
+/**
+ * region_may_split() - ->may_split() of all mappings
+ * @vma: what would be split
+ * @addr: where
+ *
+ * Return: -EINVAL.
+ */
+int region_may_split(struct vm_area_struct *vma, unsigned long addr)
 {
 	return -EINVAL;
 }
 
-static int region_mremap(struct vm_area_struct *vma)
+/**
+ * region_mremap() - ->mremap() of all mappings
+ * @vma: the copy elsewhere
+ *
+ * Return: -EINVAL.
+ */
+int region_mremap(struct vm_area_struct *vma)
 {
 	return -EINVAL;
 }
 
-/* Without one, 6.12 takes mmap_lock for each fault. */
-static vm_fault_t region_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_t end)
+/**
+ * region_map_pages() - ->map_pages() of all mappings, which does nothing
+ * @vmf: the fault
+ * @start: the first page that could be mapped
+ * @end: the last
+ *
+ * Without one, 6.12 takes mmap_lock for each fault.
+ *
+ * Return: 0: ->fault() is to do it.
+ */
+vm_fault_t region_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_t end)
 {
 	return 0;
+}
+
+/**
+ * mapping_end() - take all pages of a heap from all address spaces, for ever
+ * @heap: the heap, whose owner has ended
+ *
+ * Context: may sleep; @heap->lock is held, or @heap is known to nobody else.
+ */
+void mapping_end(struct gcheap_heap *heap)
+{
+	unsigned int flags = heap_fault_lock(heap);
+
+	WRITE_ONCE(heap->ended, true);
+	heap_fault_unlock(heap, flags);
+	/* No fault maps a page any more; some have. */
+	unmap_mapping_range(heap->inode->i_mapping, 0, 0, 1);
 }
 
 /* ---- HEAP ------------------------------------------------------------------- */
@@ -350,194 +376,6 @@ int mapping_map_pages(struct gcheap_heap *heap, unsigned long index,
 	return error;
 }
 
-/* ---- tables ----------------------------------------------------------------- */
-
-/*
- * vm_page_prot is read-only because of ->pfn_mkwrite(); writable mappings of MARKS
- * and BITMAP shall not fault at the first write to each page.
- */
-static vm_fault_t table_insert(struct vm_area_struct *vma, unsigned long index,
-			       struct page *page)
-{
-	return vmf_insert_pfn_prot(vma, vma->vm_start + (index << PAGE_SHIFT),
-				   page_to_pfn(page), vm_get_page_prot(vma->vm_flags));
-}
-
-/* The zero page where no table page is. */
-static vm_fault_t table_insert_hole(struct vm_fault *vmf, struct gcheap_heap *heap,
-				    unsigned long index)
-{
-	struct vm_area_struct *vma = vmf->vma;
-	unsigned int flags = heap_fault_lock(heap);
-	struct page *page;
-	vm_fault_t ret;
-
-	page = tables_find(heap, GCHEAP_REGION_MARKS, index);
-	if (page) {
-		ret = table_insert(vma, index, page);
-	} else {
-		heap->holes_mapped = true;
-		ret = vmf_insert_pfn_prot(vma, vmf->address, my_zero_pfn(vmf->address),
-					  vm_get_page_prot(vma->vm_flags & ~VM_WRITE));
-	}
-	heap_fault_unlock(heap, flags);
-	return ret;
-}
-
-static vm_fault_t table_fault_any(struct vm_fault *vmf)
-{
-	struct vm_area_struct *vma = vmf->vma;
-	struct gcheap_heap *heap = vma_heap(vma);
-	enum gcheap_region region = vma_region(vma);
-	unsigned long index = vmf->pgoff - vma->vm_pgoff;
-	unsigned long first, last, i;
-	struct page *page;
-	vm_fault_t ret;
-
-	page = tables_find(heap, region, index);
-	if (!page) {
-		if (region != GCHEAP_REGION_MARKS || vmf->flags & FAULT_FLAG_WRITE)
-			return VM_FAULT_SIGBUS;
-		return table_insert_hole(vmf, heap, index);
-	}
-	ret = table_insert(vma, index, page);
-
-	first = max(vmf->address & ~(TABLE_AROUND * PAGE_SIZE - 1), vma->vm_start);
-	first = (first - vma->vm_start) >> PAGE_SHIFT;
-	last = min(first + TABLE_AROUND, vma_pages(vma)) - 1;
-	xa_for_each_range(&heap->tables[region], i, page, first, last) {
-		if (ret != VM_FAULT_NOPAGE)
-			break;
-		if (i != index)
-			ret = table_insert(vma, i, page);
-	}
-	return ret;
-}
-
-static vm_fault_t table_fault(struct vm_fault *vmf)
-{
-	struct gcheap_heap *heap = vma_heap(vmf->vma);
-	unsigned int flags;
-	vm_fault_t ret;
-
-	if (vma_region(vmf->vma) != GCHEAP_REGION_TYPES)
-		return table_fault_any(vmf);
-	/* Its pages may go: see tables_remove(). */
-	flags = heap_fault_lock(heap);
-	ret = table_fault_any(vmf);
-	heap_fault_unlock(heap, flags);
-	return ret;
-}
-
-/*
- * A write to a page that is mapped read-only: a hole, or a table page that was
- * mapped while the region was mprotect()ed.
- */
-static vm_fault_t table_pfn_mkwrite(struct vm_fault *vmf)
-{
-	struct vm_area_struct *vma = vmf->vma;
-	unsigned long index = vmf->pgoff - vma->vm_pgoff;
-	struct page *page = tables_find(vma_heap(vma), vma_region(vma), index);
-
-	if (!page)
-		return VM_FAULT_SIGBUS;
-	/* The hole has been filled just now: fault again. */
-	if (pte_pfn(vmf->orig_pte) != page_to_pfn(page))
-		return VM_FAULT_NOPAGE;
-	return 0;
-}
-
-/*
- * For debuggers, which cannot reach the pages of such a mapping by themselves. They
- * keep the mapping's address space alive.
- */
-static int table_access_any(struct vm_area_struct *vma, unsigned long addr, void *buf, int len,
-			    int write)
-{
-	unsigned long offset = addr - vma->vm_start;
-	struct page *page;
-
-	if (write)
-		return -EACCES;
-	len = min_t(unsigned long, len, PAGE_SIZE - offset_in_page(offset));
-	page = tables_find(vma_heap(vma), vma_region(vma), offset >> PAGE_SHIFT);
-	if (page)
-		memcpy(buf, page_address(page) + offset_in_page(offset), len);
-	else if (vma_region(vma) == GCHEAP_REGION_MARKS)
-		memset(buf, 0, len);
-	else
-		return -EIO;
-	return len;
-}
-
-static int table_access(struct vm_area_struct *vma, unsigned long addr, void *buf, int len,
-			int write)
-{
-	struct gcheap_heap *heap = vma_heap(vma);
-	unsigned int flags = heap_fault_lock(heap);
-	int ret = table_access_any(vma, addr, buf, len, write);
-
-	heap_fault_unlock(heap, flags);
-	return ret;
-}
-
-static const struct vm_operations_struct table_vm_ops = {
-	.open = region_open,
-	.close = region_close,
-	.may_split = region_may_split,
-	.mremap = region_mremap,
-	.fault = table_fault,
-	.map_pages = region_map_pages,
-	.pfn_mkwrite = table_pfn_mkwrite,
-	.access = table_access,
-};
-
-/* A process that looks: its tables end with the owner, its address space does not. */
-static vm_fault_t foreign_table_fault(struct vm_fault *vmf)
-{
-	struct gcheap_heap *heap = vma_heap(vmf->vma);
-	unsigned int flags = heap_fault_lock(heap);
-	vm_fault_t ret = heap->ended ? VM_FAULT_SIGBUS : table_fault_any(vmf);
-
-	heap_fault_unlock(heap, flags);
-	return ret;
-}
-
-static int foreign_table_access(struct vm_area_struct *vma, unsigned long addr, void *buf,
-				int len, int write)
-{
-	struct gcheap_heap *heap = vma_heap(vma);
-	unsigned int flags = heap_fault_lock(heap);
-	int ret = heap->ended ? -EIO : table_access_any(vma, addr, buf, len, write);
-
-	heap_fault_unlock(heap, flags);
-	return ret;
-}
-
-static const struct vm_operations_struct foreign_table_vm_ops = {
-	.may_split = region_may_split,
-	.mremap = region_mremap,
-	.fault = foreign_table_fault,
-	.map_pages = region_map_pages,
-	.access = foreign_table_access,
-};
-
-/**
- * mapping_end() - take all pages of a heap from all address spaces, for ever
- * @heap: the heap, whose owner has ended
- *
- * Context: may sleep; @heap->lock is held, or @heap is known to nobody else.
- */
-void mapping_end(struct gcheap_heap *heap)
-{
-	unsigned int flags = heap_fault_lock(heap);
-
-	WRITE_ONCE(heap->ended, true);
-	heap_fault_unlock(heap, flags);
-	/* No fault maps a page any more; some have. */
-	unmap_mapping_range(heap->inode->i_mapping, 0, 0, 1);
-}
-
 /* ---- mmap() ----------------------------------------------------------------- */
 
 /* Of a mapping of HEAP. What has 2 MiB pages is as any file's that has: mapping_huge.c. */
@@ -562,43 +400,15 @@ static int heap_mmap(struct gcheap_heap *heap, struct vm_area_struct *vma)
 	return 0;
 }
 
-/* Whether the owner writes to a table. */
-static bool table_is_writable(enum gcheap_region region)
-{
-	return region == GCHEAP_REGION_MARKS || region == GCHEAP_REGION_BITMAP;
-}
-
-static int table_mmap(struct gcheap_heap *heap, enum gcheap_region region,
-		      struct vm_area_struct *vma)
-{
-	unsigned long clear = VM_MAYEXEC;
-
-	if (!table_is_writable(region)) {
-		if (vma->vm_flags & VM_WRITE)
-			return -EACCES;
-		clear |= VM_MAYWRITE;
-	}
-	compat_vm_flags_mod(vma, VM_PFNMAP | VM_DONTEXPAND | VM_DONTCOPY | VM_DONTDUMP, clear);
-	vma->vm_ops = &table_vm_ops;
-	atomic_inc(&heap->owner_maps);
-	return 0;
-}
-
 /* A mapping of a process that is not the owner. */
 static int foreign_mmap(const struct gcheap_heap *heap, enum gcheap_region region,
 			struct vm_area_struct *vma)
 {
-	const unsigned long clear = VM_MAYWRITE | VM_MAYEXEC;
-	const unsigned long set = VM_DONTEXPAND | VM_DONTCOPY | VM_DONTDUMP;
-
-	if (region == GCHEAP_REGION_HEAP) {
-		compat_vm_flags_mod(vma, set | heap_vm_flags(heap), clear);
-		vma->vm_ops = heap_is_huge(heap) ? &foreign_heap_huge_vm_ops :
-						   &foreign_heap_vm_ops;
-	} else {
-		compat_vm_flags_mod(vma, set | VM_PFNMAP, clear);
-		vma->vm_ops = &foreign_table_vm_ops;
-	}
+	if (region != GCHEAP_REGION_HEAP)
+		return mapping_tables_look(vma);
+	compat_vm_flags_mod(vma, heap_vm_flags(heap) | MAPPING_OF_LOOKER,
+			    VM_MAYWRITE | VM_MAYEXEC);
+	vma->vm_ops = heap_is_huge(heap) ? &foreign_heap_huge_vm_ops : &foreign_heap_vm_ops;
 	return 0;
 }
 
@@ -653,7 +463,7 @@ int mapping_mmap(struct file *file, struct vm_area_struct *vma)
 	if (foreign)
 		return foreign_mmap(heap, region, vma);
 	return region == GCHEAP_REGION_HEAP ? heap_mmap(heap, vma) :
-					      table_mmap(heap, region, vma);
+					      mapping_tables_mmap(region, vma);
 }
 
 /**

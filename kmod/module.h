@@ -13,9 +13,10 @@
  *	track_harvest.c	the same in page tables
  *	track_plain.c	the same for pages that are nothing special, fast
  *	track_proof.c	whether this machine does what track_harvest.c relies on
- *	mapping.c	the regions in address spaces, page faults
- *	tables.c	physical pages of the mapped tables
+ *	mapping.c	the regions in address spaces; HEAP, and its page faults
  *	mapping_huge.c	the same for heaps with 2 MiB pages
+ *	mapping_tables.c	the tables in address spaces
+ *	tables.c	their physical pages
  *	lazy.c		which parts of object memory get pages as they are touched
  *	pages.c		which page of object memory is where
  *	huge.c		the same for 2 MiB pages

@@ -6,7 +6,7 @@
  * A table is long and sparse, so it is made of single pages in an xarray. A page
  * is made when kmod/core asks for it first and stays until the heap is gone.
  * That is why page faults find it without a lock, and why the tables may be
- * mapped without reference counts (mapping.c).
+ * mapped without reference counts (mapping_tables.c).
  *
  * Of TYPES alone, pages may go before: faults there hold gcheap_heap.fault_lock from
  * looking for the page until they have mapped it, so that none maps it once it has

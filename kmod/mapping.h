@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * What mapping.c and mapping_tables.c share: operations of all mappings.
+ */
+#ifndef GCHEAP_MAPPING_H
+#define GCHEAP_MAPPING_H
+
+#include "module.h"
+
+/* Flags of each mapping of a process that looks. */
+#define MAPPING_OF_LOOKER	(VM_DONTEXPAND | VM_DONTCOPY | VM_DONTDUMP)
+
+static inline enum gcheap_region vma_region(const struct vm_area_struct *vma)
+{
+	return vma->vm_pgoff >> (GCHEAP_REGION_SHIFT - PAGE_SHIFT);
+}
+
+static inline struct gcheap_heap *vma_heap(const struct vm_area_struct *vma)
+{
+	return vma->vm_file->private_data;
+}
+
+void region_open(struct vm_area_struct *vma);
+void region_close(struct vm_area_struct *vma);
+int region_may_split(struct vm_area_struct *vma, unsigned long addr);
+int region_mremap(struct vm_area_struct *vma);
+vm_fault_t region_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_t end);
+
+int mapping_tables_mmap(enum gcheap_region region, struct vm_area_struct *vma);
+int mapping_tables_look(struct vm_area_struct *vma);
+
+#endif /* GCHEAP_MAPPING_H */
