@@ -1,173 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
  * A heap and those who look at it: processes that hold its file and are not its
- * owner. What they may map, what they see, and what is left to see when the owner
- * has ended.
+ * owner. What they may map, and what they see; what is left to see when the owner has
+ * ended is look_end_test's.
  */
-#include <pthread.h>
-#include <sys/syscall.h>
-#include <time.h>
-
 #include "../kselftest_harness.h"
 #include "gcheap_selftest.h"
-
-#define OBJECT_BYTES	(2u << 20)
-#define PATTERN		0x6b
+#include "heap_owner.h"
 
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP	4
 #endif
-
-/*
- * The owner is a child that does what it is told by one byte, and answers by one
- * when it is done. This process has nothing but the file.
- */
-struct owner {
-	pid_t pid;
-	int sock;
-	struct test_heap heap;		/* in the child */
-	struct gcheap_alloc_large large;
-};
-
-/* What the owner sends with the file. */
-struct owner_says {
-	__u64 region_bytes[GCHEAP_REGIONS];
-	struct gcheap_alloc_large large;
-};
-
-static int owner_obey(struct owner *owner, char order)
-{
-	char *mem = heap_mem(&owner->heap, owner->large.out_page);
-	char *argv[] = { "look_test", "--sleep", NULL };
-
-	switch (order) {
-	case 'a':	/* another object */
-		return cmd_alloc_large(owner->heap.fd, 0, OBJECT_BYTES, NULL);
-	case 'w':	/* other contents */
-		memset(mem, PATTERN + 1, OBJECT_BYTES);
-		return 0;
-	case 'm':	/* the mapping anew */
-		munmap(owner->heap.region[GCHEAP_REGION_HEAP], owner->heap.reserve);
-		owner->heap.region[GCHEAP_REGION_HEAP] =
-			region_map(&owner->heap, GCHEAP_REGION_HEAP, PROT_READ | PROT_WRITE);
-		return !owner->heap.region[GCHEAP_REGION_HEAP];
-	case 'u':	/* nothing mapped */
-		heap_unmap(&owner->heap);
-		return 0;
-	case 'v':	/* all is well */
-		return heap_wrong(&owner->heap) || !memory_is(mem, PATTERN, OBJECT_BYTES);
-	case 'k':	/* keep the file over exec */
-		return fcntl(owner->heap.fd, F_SETFD, 0);
-	case 'x':
-		execv("/proc/self/exe", argv);
-		return 1;
-	default:
-		_exit(0);
-	}
-}
-
-static void owner_main(struct owner *owner, __u32 flags)
-{
-	struct owner_says says;
-	char byte;
-
-	if (heap_open_flags(&owner->heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE, flags) ||
-	    cmd_type_words(owner->heap.fd, 8, 1, NULL) ||
-	    cmd_alloc_large(owner->heap.fd, 0, OBJECT_BYTES, &owner->large))
-		_exit(1);
-	memset(heap_mem(&owner->heap, owner->large.out_page), PATTERN, OBJECT_BYTES);
-	memcpy(says.region_bytes, owner->heap.region_bytes, sizeof(says.region_bytes));
-	says.large = owner->large;
-	if (fd_send(owner->sock, owner->heap.fd) ||
-	    write(owner->sock, &says, sizeof(says)) != sizeof(says))
-		_exit(2);
-	while (read(owner->sock, &byte, 1) == 1) {
-		byte = owner_obey(owner, byte) ? '1' : '0';
-		if (write(owner->sock, &byte, 1) != 1)
-			_exit(3);
-	}
-	_exit(0);
-}
-
-/* Starts an owner; @view is what this process gets of its heap. */
-static int owner_start(struct owner *owner, struct test_heap *view, __u32 flags)
-{
-	struct owner_says says;
-	int sv[2];
-
-	memset(view, 0, sizeof(*view));
-	view->fd = -1;
-	if (socketpair(AF_UNIX, SOCK_STREAM, 0, sv))
-		return -errno;
-	owner->pid = fork();
-	if (owner->pid < 0)
-		return -errno;
-	if (!owner->pid) {
-		close(sv[0]);
-		owner->sock = sv[1];
-		owner_main(owner, flags);
-	}
-	close(sv[1]);
-	owner->sock = sv[0];
-	view->fd = fd_receive(sv[0]);
-	if (view->fd < 0 || read(sv[0], &says, sizeof(says)) != sizeof(says))
-		return -EIO;
-	memcpy(view->region_bytes, says.region_bytes, sizeof(says.region_bytes));
-	view->reserve = says.region_bytes[GCHEAP_REGION_HEAP];
-	owner->large = says.large;
-	return 0;
-}
-
-static int owner_does(struct owner *owner, char order)
-{
-	char byte = 0;
-
-	if (write(owner->sock, &order, 1) != 1 || read(owner->sock, &byte, 1) != 1)
-		return -EIO;
-	return byte == '0' ? 0 : -EINVAL;
-}
-
-/* Ends it, by a signal, or by an order that it does not answer. */
-static int owner_end(struct owner *owner, char how)
-{
-	int ret;
-
-	if (how == 'K')
-		kill(owner->pid, SIGKILL);
-	else if (write(owner->sock, &how, 1) != 1)
-		return -EIO;
-	ret = child_wait(owner->pid);
-	owner->pid = 0;
-	return ret == -SIGKILL ? 0 : ret;
-}
-
-/* Maps what one may map. */
-static int view_map(struct test_heap *view, bool heap)
-{
-	for (int r = heap ? 0 : 1; r < GCHEAP_REGIONS; r++) {
-		if (r == GCHEAP_REGION_MARKS || !view->region_bytes[r])
-			continue;
-		view->region[r] = region_map(view, r, PROT_READ);
-		if (!view->region[r])
-			return -errno;
-	}
-	return 0;
-}
-
-/* A place of each region that has contents. */
-static char *view_content(const struct test_heap *view, int r)
-{
-	switch (r) {
-	case GCHEAP_REGION_HEAP:
-		return heap_mem(view, 1);
-	case GCHEAP_REGION_PAGES:
-		return (char *)view->region[r] + sizeof(__u64);
-	case GCHEAP_REGION_SPANS:
-		return (char *)view->region[r] + sizeof(struct gcheap_span);
-	default:
-		return view->region[r];
-	}
-}
 
 FIXTURE(look) {
 	struct machine before;
@@ -261,10 +104,6 @@ TEST_F(look, may_map_the_same_region_many_times)
 	self->view.region[GCHEAP_REGION_HEAP] = NULL;
 	self->view.region[GCHEAP_REGION_SPANS] = NULL;
 }
-
-#define test_err_view(err, r, prot, flags) \
-	EXPECT_EQ(err, map_errno(self->view.fd, self->view.region_bytes[r], prot, flags, \
-				 GCHEAP_REGION_OFFSET(r)))
 
 TEST_F(look, test_err_marks)
 {
@@ -429,10 +268,7 @@ TEST_F(look, is_for_the_owners_forked_child_too)
 	struct test_heap heap;
 	pid_t child;
 
-	ASSERT_OK(heap_open_flags(&heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE,
-				  GCHEAP_SETUP_SHARE_READ));
-	ASSERT_OK(cmd_alloc_large(heap.fd, 0, OBJECT_BYTES, &large));
-	memset(heap_mem(&heap, large.out_page), PATTERN, OBJECT_BYTES);
+	ASSERT_OK(owned_open(&heap, GCHEAP_SETUP_SHARE_READ, &large));
 	child = fork();
 	ASSERT_LE(0, child);
 	if (!child) {
@@ -464,10 +300,7 @@ TEST_F(look, costs_the_owner_no_page_faults)
 	long long before;
 	pid_t child;
 
-	ASSERT_OK(heap_open_flags(&heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE,
-				  GCHEAP_SETUP_SHARE_READ));
-	ASSERT_OK(cmd_alloc_large(heap.fd, 0, OBJECT_BYTES, &large));
-	memset(heap_mem(&heap, large.out_page), PATTERN, OBJECT_BYTES);
+	ASSERT_OK(owned_open(&heap, GCHEAP_SETUP_SHARE_READ, &large));
 	before = smaps_bytes(&heap, "Rss:");
 	ASSERT_LE(OBJECT_BYTES, before);
 	child = fork();
@@ -495,187 +328,4 @@ TEST_F(look, costs_the_owner_no_page_faults)
 	heap_close(&heap);
 }
 
-/* ---- the owner's end ------------------------------------------------------------- */
-
-/* All mappings fault, none can be made, and no memory is left. */
-#define EXPECT_NOTHING_TO_SEE() do { \
-	struct machine left_ = self->before; \
-\
-	left_.heaps++;		/* our file */ \
-	EXPECT_TRUE(machine_back_to(&left_)); \
-	for (int r_ = 0; r_ < GCHEAP_REGIONS; r_++) { \
-		if (self->view.region[r_]) \
-			EXPECT_EQ(SIGBUS, probe(view_content(&self->view, r_), false, NULL)); \
-		if (self->view.region_bytes[r_]) \
-			test_err_view(ENXIO, r_, PROT_READ, MAP_SHARED); \
-	} \
-	EXPECT_ERR(EPERM, cmd_mark_start(self->view.fd, NULL)); \
-} while (0)
-
-/* Touches what is there. */
-#define EXPECT_ALL_TO_SEE() do { \
-	for (int r_ = 0; r_ < GCHEAP_REGIONS; r_++) { \
-		if (self->view.region[r_] && r_ != GCHEAP_REGION_DIRTY) \
-			EXPECT_EQ(0, probe(view_content(&self->view, r_), false, NULL)); \
-	} \
-} while (0)
-
-TEST_F(look, is_over_when_the_owner_exits)
-{
-	ASSERT_OK(view_map(&self->view, true));
-	EXPECT_ALL_TO_SEE();
-	ASSERT_OK(owner_end(&self->owner, 'q'));
-	EXPECT_NOTHING_TO_SEE();
-	EXPECT_ERR(EFAULT, read_into(view_content(&self->view, 0), 1));
-}
-
-TEST_F(look, is_over_when_the_owner_is_killed)
-{
-	ASSERT_OK(view_map(&self->view, true));
-	EXPECT_ALL_TO_SEE();
-	ASSERT_OK(owner_end(&self->owner, 'K'));
-	EXPECT_NOTHING_TO_SEE();
-}
-
-TEST_F(look, is_over_when_the_owner_executes_another_program)
-{
-	ASSERT_OK(view_map(&self->view, true));
-	EXPECT_ALL_TO_SEE();
-	ASSERT_OK(owner_does(&self->owner, 'k'));
-	ASSERT_EQ(1, write(self->owner.sock, "x", 1));
-	EXPECT_NOTHING_TO_SEE();
-	kill(self->owner.pid, SIGKILL);
-	child_wait(self->owner.pid);
-	self->owner.pid = 0;
-}
-
-/* The owner has nothing mapped when it ends; the file is ours. */
-TEST_F(look, is_over_when_an_owner_without_mappings_exits)
-{
-	ASSERT_OK(view_map(&self->view, true));
-	ASSERT_OK(owner_does(&self->owner, 'u'));
-	/* That alone is no end. */
-	EXPECT_ALL_TO_SEE();
-	EXPECT_TRUE(memory_is(heap_mem(&self->view, 1), PATTERN, OBJECT_BYTES));
-	sleep(2);
-	EXPECT_ALL_TO_SEE();
-	ASSERT_OK(owner_end(&self->owner, 'q'));
-	EXPECT_NOTHING_TO_SEE();
-}
-
-TEST_F(look, is_over_when_an_owner_without_mappings_executes_another_program)
-{
-	ASSERT_OK(view_map(&self->view, true));
-	EXPECT_ALL_TO_SEE();
-	ASSERT_OK(owner_does(&self->owner, 'u'));
-	ASSERT_OK(owner_does(&self->owner, 'k'));
-	ASSERT_EQ(1, write(self->owner.sock, "x", 1));
-	EXPECT_NOTHING_TO_SEE();
-	kill(self->owner.pid, SIGKILL);
-	child_wait(self->owner.pid);
-	self->owner.pid = 0;
-}
-
-TEST_F(look, goes_on_when_an_owner_without_mappings_maps_again)
-{
-	ASSERT_OK(view_map(&self->view, true));
-	ASSERT_OK(owner_does(&self->owner, 'm'));
-	sleep(2);
-	EXPECT_ALL_TO_SEE();
-	ASSERT_OK(owner_end(&self->owner, 'K'));
-	EXPECT_NOTHING_TO_SEE();
-}
-
-/* ---- the end while somebody looks ------------------------------------------------- */
-
-struct watcher {
-	pthread_t thread;
-	const struct test_heap *view;
-	bool stop;
-	__u64 seen;
-	const char *error;
-};
-
-/* What is read is the object, or nothing; never what came into its memory later. */
-static void *watcher_main(void *arg)
-{
-	struct watcher *watcher = arg;
-	char *mem = heap_mem(watcher->view, 1);
-	int copy = (int)syscall(SYS_memfd_create, "copy", 0);
-	char page[4096];
-
-	if (copy < 0) {
-		watcher->error = "memfd_create";
-		return NULL;
-	}
-	while (!__atomic_load_n(&watcher->stop, __ATOMIC_RELAXED)) {
-		for (size_t i = 0; i < OBJECT_BYTES / 8; i += sizeof(page)) {
-			ssize_t n = pwrite(copy, mem + i, sizeof(page), 0);
-
-			if (n < 0 && errno == EFAULT)
-				continue;
-			if (n <= 0 || pread(copy, page, (size_t)n, 0) != n ||
-			    page[0] != PATTERN || !memory_is(page, PATTERN, (size_t)n)) {
-				watcher->error = "contents";
-				break;
-			}
-			watcher->seen++;
-		}
-		/* A table: its pages are not counted, and must not be seen later either. */
-		if (pwrite(copy, watcher->view->region[GCHEAP_REGION_CTRL], 4096, 0) == 4096 &&
-		    (pread(copy, page, 4, 0) != 4 || *(__u32 *)page != GCHEAP_ABI))
-			watcher->error = "CTRL";
-		/* Fault all in again. */
-		madvise(mem, OBJECT_BYTES, MADV_DONTNEED);
-	}
-	close(copy);
-	return NULL;
-}
-
-TEST_F_TIMEOUT(look, never_sees_memory_of_others_when_the_owner_ends, 120)
-{
-	__u64 seen = 0;
-	struct rng rng;
-
-	rng_init_printed(&rng, "look");
-	ASSERT_OK(owner_end(&self->owner, 'q'));
-	for (int round = 0; round < 12; round++) {
-		const struct timespec wait = { .tv_nsec = 1000 * rng_below(&rng, 30000) };
-		struct watcher watchers[2];
-		struct test_heap view;
-		struct owner owner;
-
-		ASSERT_OK(owner_start(&owner, &view, GCHEAP_SETUP_SHARE_READ));
-		ASSERT_OK(view_map(&view, true));
-		for (int i = 0; i < 2; i++) {
-			watchers[i] = (struct watcher){ .view = &view };
-			ASSERT_EQ(0, pthread_create(&watchers[i].thread, NULL, watcher_main,
-						    &watchers[i]));
-		}
-		nanosleep(&wait, NULL);
-		ASSERT_OK(owner_end(&owner, round % 2 ? 'K' : 'q'));
-		nanosleep(&wait, NULL);
-		for (int i = 0; i < 2; i++) {
-			__atomic_store_n(&watchers[i].stop, true, __ATOMIC_RELAXED);
-			pthread_join(watchers[i].thread, NULL);
-			EXPECT_EQ(NULL, watchers[i].error) {
-				TH_LOG("%s", watchers[i].error);
-			}
-			seen += watchers[i].seen;
-		}
-		EXPECT_EQ(SIGBUS, probe(heap_mem(&view, 1), false, NULL));
-		close(owner.sock);
-		heap_close(&view);
-	}
-	EXPECT_LT(0, seen);
-}
-
-int main(int argc, char **argv)
-{
-	/* What an owner does after it has executed itself. */
-	if (argc == 2 && !strcmp(argv[1], "--sleep")) {
-		sleep(60);
-		return 0;
-	}
-	return test_harness_run(argc, argv);
-}
+TEST_HARNESS_MAIN
