@@ -298,36 +298,14 @@ static bool byte_is_strange(unsigned char byte)
 	return byte > 100;
 }
 
-/* Copies @pages' bytes by a pipe, which holds no reference. */
-static void *toucher_run(void *unused)
+/* Reads what goes by a pipe, which has a copy, or holds the page itself. */
+static void read_all(bool pin, atomic_uint *turns)
 {
 	unsigned char byte;
 	int ends[2];
 
 	if (pipe(ends))
-		return NULL;
-	while (!racers.stop) {
-		for (__u32 i = 1; i < OBJECTS && !racers.stop; i += 3) {
-			if (write(ends[1], heap_mem(racers.heap, racers.pages[i]), 1) != 1)
-				continue;
-			if (read(ends[0], &byte, 1) == 1)
-				racers.strange += byte_is_strange(byte);
-		}
-		racers.turns[1]++;
-	}
-	close(ends[0]);
-	close(ends[1]);
-	return NULL;
-}
-
-/* The same with vmsplice(): the pipe holds the page until it is read. */
-static void *pinner_run(void *unused)
-{
-	unsigned char byte;
-	int ends[2];
-
-	if (pipe(ends))
-		return NULL;
+		return;
 	while (!racers.stop) {
 		for (__u32 i = 1; i < OBJECTS && !racers.stop; i += 3) {
 			struct iovec iov = {
@@ -335,17 +313,29 @@ static void *pinner_run(void *unused)
 				.iov_len = 1,
 			};
 
-			if (vmsplice(ends[1], &iov, 1, 0) != 1)
+			if ((pin ? vmsplice(ends[1], &iov, 1, 0) :
+				   write(ends[1], iov.iov_base, 1)) != 1)
 				continue;
-			if (i % 2)
+			if (pin && i % 2)
 				usleep(50);
 			if (read(ends[0], &byte, 1) == 1)
 				racers.strange += byte_is_strange(byte);
 		}
-		racers.turns[2]++;
+		(*turns)++;
 	}
 	close(ends[0]);
 	close(ends[1]);
+}
+
+static void *toucher_run(void *unused)
+{
+	read_all(false, &racers.turns[1]);
+	return NULL;
+}
+
+static void *pinner_run(void *unused)
+{
+	read_all(true, &racers.turns[2]);
 	return NULL;
 }
 
