@@ -310,6 +310,7 @@ man_pages = $(wildcard Documentation/man/*.[1-9])
 install: lib tools
 	install -d $(DESTDIR)$(INCLUDEDIR) $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(UDEVDIR)
 	install -m 644 lib/include/*.h $(DESTDIR)$(INCLUDEDIR)
+	install -D -m 644 uapi/linux/gcheap.h $(DESTDIR)$(INCLUDEDIR)/linux/gcheap.h
 	install -m 644 $(static_lib) $(DESTDIR)$(LIBDIR)
 	install -m 755 $(shared_lib).$(SOVERSION) $(DESTDIR)$(LIBDIR)
 	ln -sf libgcheap.so.$(SOVERSION) $(DESTDIR)$(LIBDIR)/libgcheap.so
