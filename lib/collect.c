@@ -31,8 +31,8 @@
  * Spans in use from which on a sweep runs in the background, 128 MiB of 8 KiB spans. To
  * submit it takes a time of its own, which smaller heaps do not always get back: measured
  * beside a SWEEP_START that frees what is dead, the sweep's part of the pause was 1.03 to
- * 1.14 times as long with 1,200 to 8,192 spans on Linux 6.12, and 0.27 to 0.42 times with
- * 16,384 and 32,768 on 6.1 and 6.12. Documentation/io-uring.md has the figures.
+ * 1.14 times as long with 1,200 to 8,192 spans on Linux 6.12, and 0.30 to 0.42 times with
+ * 16,384 on 6.1 and 6.12. Documentation/io-uring.md has the figures.
  */
 #define BACKGROUND_SPANS	16384u
 

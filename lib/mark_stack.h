@@ -52,6 +52,8 @@ void mark_stack_destroy(struct mark_stack *stack);
 /* Give spare segments back until at most @bytes are kept; one is kept always. */
 void mark_stack_trim(struct mark_stack *stack, uint64_t bytes);
 
+size_t mark_stack_reserve_slow(struct mark_stack *stack, size_t entries);
+
 /**
  * mark_stack_reserve() - make room in one piece
  * @stack: the stack
@@ -60,8 +62,6 @@ void mark_stack_trim(struct mark_stack *stack, uint64_t bytes);
  * Return: how many entries there is room for at @stack->top: fewer than asked
  * for when there is no memory, maybe none.
  */
-size_t mark_stack_reserve_slow(struct mark_stack *stack, size_t entries);
-
 static inline size_t mark_stack_reserve(struct mark_stack *stack, size_t entries)
 {
 	size_t room = (size_t)(stack->limit - stack->top);

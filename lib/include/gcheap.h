@@ -6,8 +6,9 @@
  *
  * Functions that can fail return 0 or a negative errno; allocation returns NULL
  * and sets errno. gcheap_error() tells a person what was wrong and what to do.
- * Nothing prints, exits or aborts, except on a corrupted heap, where the library
- * says what it found, where, and aborts.
+ * To all of them, NULL for a heap or thread is EINVAL, and in a child of fork() the
+ * parent's heap EPERM. Nothing prints, exits or aborts, except on a corrupted heap,
+ * where the library says what it found, where, and aborts.
  *
  * Names that end in an underscore are of the inline functions' making: they may
  * change with any release that changes the library's soname.
@@ -36,7 +37,8 @@ typedef uint32_t gcheap_type;	/* 0 is never a type */
 
 /**
  * enum gcheap_backend - where spans come from
- * @GCHEAP_BACKEND_AUTO: the device if /dev/gcheap is there, else local
+ * @GCHEAP_BACKEND_AUTO: the device; local where /dev/gcheap does not exist, or this
+ *	process has no permission to open it
  * @GCHEAP_BACKEND_DEVICE: the kernel module
  * @GCHEAP_BACKEND_LOCAL: anonymous memory of this process; its tables are not
  *	protected from wild stores
@@ -90,9 +92,11 @@ enum gcheap_layout {
  * @layout: where pointer metadata lives
  * @flags: GCHEAP_CONSERVATIVE_STACKS and others; -EOPNOTSUPP for those that the
  *	library or the backend does not have
- * @markers: marker threads, 4096 at most; 0: one per CPU. One is used for now
- * @gc_percent: start a cycle when the heap has grown by this much; -1: no cycle
- *	starts by growth, only by the limit, on request, and when memory runs out
+ * @markers: marker threads, 4096 at most; 0: one per CPU. This version uses one
+ * @gc_percent: start a cycle when as much was allocated as the last one found live,
+ *	times this / 100, but 1 to 4 MiB at least, depending on what it had to look at;
+ *	-1: no cycle starts by growth, only by the limit, on request, under memory
+ *	pressure, and when memory runs out
  * @memory_limit: soft limit in bytes for what is live and what was allocated
  *	since the last cycle; 0: none
  *
@@ -121,9 +125,11 @@ struct gcheap_config {
  * @config: how, or NULL for GCHEAP_CONFIG_INIT
  * @heap: receives the heap
  *
- * Return: 0; -EINVAL a bad value in @config or the environment; -EOPNOTSUPP a
- * flag or layout that is not there; -ENOENT /dev/gcheap does not exist (load the
- * module); -EACCES no permission to open it (join the group gcheap); -ENOMEM.
+ * Return: 0; -EINVAL a bad value in @config or the environment; -E2BIG @config is of a
+ * newer library, and uses what this one does not have; -EOPNOTSUPP a flag or layout
+ * that is not there; -EPROTONOSUPPORT the module is of another release; -ENOMEM. Of
+ * GCHEAP_BACKEND_DEVICE also -ENOENT, -ENODEV or -ENXIO there is no /dev/gcheap (load
+ * the module), -EACCES or -EPERM no permission to open it (join the group gcheap).
  */
 GCHEAP_API int gcheap_open(const struct gcheap_config *config, struct gcheap **heap);
 
@@ -170,13 +176,14 @@ struct gcheap_thread {
  * @heap: the heap
  * @thread: receives the handle, to be used by this thread only
  *
- * Return: 0; -EBUSY a thread is attached (one mutator at a time for now);
- * -ENOMEM; -EINVAL NULL.
+ * Return: 0; -EBUSY a thread is attached (this version has one mutator at a time);
+ * -ENOMEM.
  */
 GCHEAP_API int gcheap_thread_attach(struct gcheap *heap, struct gcheap_thread **thread);
 /* What the thread allocated stays in the heap; the handle is gone. NULL is allowed. */
 GCHEAP_API void gcheap_thread_detach(struct gcheap_thread *thread);
 
+/* For loops that neither allocate nor collect for long: where others may stop the thread. */
 GCHEAP_API void gcheap_safepoint_slow_(struct gcheap_thread *thread);
 static inline void gcheap_safepoint(struct gcheap_thread *thread)
 {
@@ -282,7 +289,8 @@ static inline void *gcheap_cache_next_(struct gcheap_cache_ *cache, uint64_t fre
  *
  * Context: may collect: pointers that only this thread knows must be in roots, a
  * frame, or, with conservative stacks, anywhere on the stack or in registers.
- * Return: the object, zeroed; NULL with errno ENOMEM, or EINVAL for a bad type.
+ * Return: the object, zeroed; NULL with errno ENOMEM, EINVAL for a bad type, or EPERM
+ * after fork().
  */
 static inline void *gcheap_new(struct gcheap_thread *thread, gcheap_type type)
 {
@@ -329,13 +337,18 @@ static inline void *gcheap_new_leaf(struct gcheap_thread *thread, size_t bytes)
 
 /* ---- roots ------------------------------------------------------------------ */
 
+/*
+ * Roots: what memory outside the heap leads to is alive. Memory that is added stays
+ * readable until it is removed. Each of these returns 0; -EINVAL a length of 0, an
+ * address that is NULL or not aligned to 8, or no type of the heap; -ENOMEM.
+ */
 /* @n pointer slots, precise: each holds NULL or the address of an object. */
 GCHEAP_API int gcheap_root_add(struct gcheap *heap, void *slots, size_t n);
 /* @n elements of a type outside the heap. */
 GCHEAP_API int gcheap_root_add_typed(struct gcheap *heap, void *start, gcheap_type type, size_t n);
-/* Memory of which any aligned word may be a pointer to or into an object; @start is aligned. */
+/* Memory of which any aligned word may be a pointer to or into an object. */
 GCHEAP_API int gcheap_root_add_ambiguous(struct gcheap *heap, const void *start, size_t bytes);
-/* Remove the root that was added with this address; -ENOENT. */
+/* Remove the root that was added with this address, the last of several; -ENOENT. */
 GCHEAP_API int gcheap_root_remove(struct gcheap *heap, const void *start);
 
 /*
@@ -371,7 +384,10 @@ static inline void gcheap_store(struct gcheap_thread *thread, void *slot_addr, v
 	__atomic_store_n((void **)slot_addr, value, __ATOMIC_RELAXED);
 }
 
-/* Copy @n elements that may overlap, or clear them. */
+/*
+ * Copy @n elements that may overlap, or clear them. With a type that does not exist, or
+ * after fork(), they do nothing, and gcheap_error() says so.
+ */
 GCHEAP_API void gcheap_copy(struct gcheap_thread *thread, gcheap_type type, void *dst,
 			    const void *src, size_t n);
 GCHEAP_API void gcheap_clear(struct gcheap_thread *thread, gcheap_type type, void *dst, size_t n);
@@ -385,8 +401,8 @@ GCHEAP_API void gcheap_clear(struct gcheap_thread *thread, gcheap_type type, voi
 GCHEAP_API int gcheap_collect(struct gcheap_thread *thread);
 
 /*
- * Give free memory back to the system now: that of pages without an object on
- * them, as the last cycle has left it. Any thread may call it, attached or not.
+ * Give free memory back to the system: that of pages without an object on them, as
+ * the last cycle has left it. Any thread may call it, attached or not.
  */
 GCHEAP_API int gcheap_trim(struct gcheap *heap);
 
@@ -396,7 +412,9 @@ GCHEAP_API int gcheap_trim(struct gcheap *heap);
  * struct gcheap_object - what gcheap_find() tells of an object
  * @base: its address
  * @size: usable bytes from @base: the slot less inline metadata
- * @type: its type; 0 where the layout does not record it: small and noscan ones
+ * @type: its type; 0 where the layout does not record it, which may be so of objects of
+ *	up to 512 bytes, of those without pointers, and in BITMAP. With
+ *	GCHEAP_RECORD_TYPES only leaves have 0
  * @flags: GCHEAP_OBJECT_*
  */
 struct gcheap_object {
@@ -405,6 +423,7 @@ struct gcheap_object {
 	gcheap_type type;
 	unsigned int flags;
 };
+
 #define GCHEAP_OBJECT_NOSCAN	(1u << 0)	/* holds no pointers */
 #define GCHEAP_OBJECT_LARGE	(1u << 1)	/* has a span of its own */
 
@@ -441,7 +460,8 @@ GCHEAP_API size_t gcheap_roundup(struct gcheap *heap, size_t size, bool noscan);
  *
  * The zeroed tail of a slot may repeat the element's mask.
  *
- * Return: the number of words up to the last pointer, at most @words; -ENOENT.
+ * Return: the number of words up to the last pointer, at most @words; -ENOENT @obj leads
+ * to no object; -EINVAL it is not a word of one.
  */
 GCHEAP_API int gcheap_pointer_mask(struct gcheap *heap, const void *obj, uint8_t *mask,
 				   size_t words);

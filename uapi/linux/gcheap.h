@@ -16,21 +16,25 @@
  *	ENOTTY		no such request
  *	EINVAL		size too small, a reserved field not zero, a value out
  *			of range
- *	E2BIG		the tail that this module does not know is not zero
+ *	E2BIG		the tail that this module does not know is not zero, or the
+ *			struct is longer than 4 KiB
  *	EOPNOTSUPP	a flag that this module does not know
  *	EFAULT		the struct, or memory it points to, cannot be accessed
  *	EPERM		the caller is not the heap's owner (after fork or exec,
  *			or with a file descriptor received from the owner)
  *	ENXIO		the request came before GCHEAP_IOC_SETUP
- *	ENOMEM		no memory, or a memory cgroup at its limit
+ *	ENOMEM		no memory, a limit of a memory cgroup or of the module reached,
+ *			or no room left in the reserve
  *	EINTR		a fatal signal arrived; the heap is consistent
  *
  * A request that fails changes nothing but, with ENOMEM, the pressure in CTRL and
  * what was left to sweep, and but for those documented as doing part of their work:
- * these say how much, and are sent again to go on. Whether the
- * struct, and arrays it points to, can be written is found out before the work.
- * An owner that unmaps them in another thread while the request runs gets EFAULT
- * after it: what the request did is then to be seen in SPANS and CTRL.
+ * these say how much, and are sent again to go on. Whether the struct, and arrays it
+ * points to, can be written is found out before the work. An owner that unmaps them
+ * in another thread while the request runs gets EFAULT after it: what the request did
+ * is then to be seen in SPANS and CTRL.
+ *
+ * open() itself fails with EINVAL for what is not O_RDWR, and with ENOMEM.
  */
 #ifndef _UAPI_LINUX_GCHEAP_H
 #define _UAPI_LINUX_GCHEAP_H
@@ -77,9 +81,10 @@
  * Read-only regions refuse PROT_WRITE and can never be made writable later.
  * All regions are MAP_SHARED, are not inherited by fork, and cannot be split,
  * grown or moved. What is not there, an access to it gets SIGBUS with code
- * BUS_ADRERR, a system call EFAULT: in HEAP, pages that were never handed out; in
- * the tables, what speaks only of such pages. MARKS, however, can be read in its
- * whole length: what is not there reads as zeros, and cannot be written.
+ * BUS_ADRERR, a system call EFAULT: in HEAP, pages without memory, which were never
+ * handed out, or whose memory was taken away since; in the tables, what speaks only of
+ * addresses that the heap has not grown over. MARKS, however, can be read in its whole
+ * length: what is not there reads as zeros, and cannot be written.
  *
  * Another process that holds the file may look: it may map PAGES, SPANS, TYPES,
  * CTRL and DIRTY read-only, and HEAP and BITMAP read-only in a heap of
@@ -386,10 +391,10 @@ struct gcheap_counters {
 /**
  * enum gcheap_pressure - how short of memory the system is, or the memory cgroup
  * @GCHEAP_PRESSURE_NONE: not known to be
- * @GCHEAP_PRESSURE_LOW: the kernel has asked for memory, and clean free pages of
- *	this heap were enough
- * @GCHEAP_PRESSURE_HIGH: it has asked for more than the heap could give back
- *	without a collection
+ * @GCHEAP_PRESSURE_LOW: the kernel wanted memory, and has taken some of what this
+ *	heap had free
+ * @GCHEAP_PRESSURE_HIGH: it wanted more than the heaps it asked had free: a collection
+ *	would help
  * @GCHEAP_PRESSURE_LIMIT: a request of this heap has failed for want of memory, or
  *	of reserve: with ENOMEM
  */
@@ -406,7 +411,7 @@ enum gcheap_pressure {
  * @layout: enum gcheap_uapi_layout
  * @generation: sweep generation, +2 at each SWEEP_START
  * @phase: enum gcheap_phase
- * @mark_table: which of the two bit tables holds the mark bits now
+ * @mark_table: which of the two bit tables holds the mark bits
  * @heap_pages: as in @counters, for a marker's range check; only grows
  * @counters: see struct gcheap_counters; exact between requests
  * @pressure: enum gcheap_pressure. The file polls as EPOLLPRI while it is not
@@ -535,8 +540,9 @@ enum gcheap_uapi_layout {
  * The caller's address space becomes the heap's owner.
  *
  * Errors: EBUSY a heap already (the outputs are not written); EOPNOTSUPP a
- * layout that the module does not have, GCHEAP_SETUP_SNAPSHOTS where it cannot track
- * writes or with GCHEAP_SETUP_HUGE_PAGES; EINVAL a bad @reserve_bytes.
+ * layout that the module does not have, GCHEAP_SETUP_HUGE_PAGES where the kernel or the
+ * processor has none, GCHEAP_SETUP_SNAPSHOTS where it cannot track writes, or both
+ * together; EINVAL a bad @reserve_bytes.
  */
 struct gcheap_setup {
 	__u32 size;
@@ -650,20 +656,17 @@ struct gcheap_grant {
  *	owner gives back, whose alloc bits say which slots are in use
  * @grants: address of struct gcheap_grant: receives the spans taken
  * @out_granted: how many were taken
- * @out_reserved: zero
  *
  * Spans come empty before fragmented, unless most slots of their kind are free
  * already, and as many as fit @grants; fewer than asked for is no error as long as
- * there is one. They are backed by memory
- * before the request returns. Returned spans without an object are freed.
+ * there is one. They are backed by memory before the request returns. Returned spans
+ * without an object are freed.
  *
- * Errors: EINVAL a page that is no cached span, or stands twice, @want_bytes but
- * no room in @grants, a size class
- * or type that does not exist, slots too small for the type, or
- * GCHEAP_REFILL_MIXED in another layout than SPAN; EOVERFLOW
- * @return_count or @grant_count over the limit. ENOMEM not one span could be
- * had (out of memory or of reserve): @returns are still cached, and can be
- * returned alone.
+ * Errors: EINVAL a page that is no cached span, or stands twice, @want_bytes but no
+ * room in @grants, a size class or type that does not exist, slots too small for the
+ * type, or GCHEAP_REFILL_MIXED in another layout than SPAN; EOVERFLOW @return_count or
+ * @grant_count over the limit. ENOMEM not one span could be had (out of memory or of
+ * reserve): @returns are still cached, and can be returned alone.
  */
 struct gcheap_refill {
 	__u32 size;
@@ -751,11 +754,11 @@ struct gcheap_mark_start {
  * @out_freed_pages: their length in heap pages
  * @out_unswept_spans: spans left to sweep, by REFILL as it needs them or SWEEP;
  *	after a lazy one all spans
- * @goal_bytes: the heap's size, in bytes of spans in use without chunks, at which
- *	the owner means to start the next cycle; 0: not known. REFILL and ALLOC_LARGE sweep in
- *	proportion to what they hand out, so that all is swept by then; and of free
- *	memory, what makes the heap larger than this and a tenth goes back to the
- *	system in time
+ * @goal_bytes: the heap's size, in bytes of spans in use without chunks, at which the
+ *	owner means to start the next cycle; 0: not known. REFILL and ALLOC_LARGE sweep
+ *	in proportion to what they hand out, so that all is swept by then; and of free
+ *	memory, what makes the heap larger than this and a tenth goes back to the system
+ *	in the background
  *
  * The mark bits become the alloc bits.
  *
@@ -872,7 +875,8 @@ struct gcheap_scavenge {
  * @out_page: number of its first heap page; the chunk is aligned to its size
  * @out_flags: GCHEAP_GRANT_NEEDZERO
  *
- * Chunks are not swept: each stays until CHUNK_FREE.
+ * Chunks are not swept: each stays until CHUNK_FREE. ENOMEM is also for a reserve
+ * that has no 8 MiB in a row, aligned, left.
  */
 struct gcheap_chunk_new {
 	__u32 size;
@@ -888,7 +892,7 @@ struct gcheap_chunk_new {
  * @page: first page of the chunk
  * @reserved: zero
  *
- * From now on an access to it gets SIGBUS with code BUS_ADRERR and the address, a
+ * After it, an access to the chunk gets SIGBUS with code BUS_ADRERR and the address, a
  * system call EFAULT. Its addresses are not used again before CHUNK_READY.
  *
  * Errors: EINVAL no chunk in use begins at @page: it may have been freed before.
