@@ -46,10 +46,12 @@ help:
 	@echo 'make check           installs what is missing, builds, runs every test; ends with the count'
 	@echo 'make check-debug     of these, what needs /dev/gcheap, on a kernel with KASAN, lockdep, kmemleak; builds that first'
 	@echo 'make check-kcsan     what runs in several threads, on a kernel with KCSAN; builds that first'
-	@echo 'make soak            heaps at work in a full memory cgroup: [SOAK_MINUTES=30] [SOAK_SEED=] [SOAK_LIMIT=128]'
-	@echo 'make bench           benchmarks beside the peers'
-	@echo 'make lib | module [KDIR=...] | tools | examples | sparse'
+	@echo 'make soak            heaps at work in a full memory cgroup: [SOAK_MINUTES=30] [SOAK_SEED=] [SOAK_LIMIT=128] [SOAK_KERNEL=6.12]'
+	@echo 'make bench           benchmarks beside the peers; those of the module: scripts/bench-device'
+	@echo 'make lib | module [KDIR=...] | tools | examples | tests | kselftests | sparse'
+	@echo 'make bench-programs | device-bench-programs'
 	@echo 'make install         [DESTDIR=] [PREFIX=/usr/local]'
+	@echo '                     V=1 shows the commands of any of these'
 	@echo 'make clean'
 
 # ---- flavours: the same sources, compiled for different ends --------------------------------------------------
