@@ -16,7 +16,7 @@
 
 #include "module.h"
 
-static DEFINE_SPINLOCK(zero_lock);		/* level 6: of all below */
+static DEFINE_SPINLOCK(zero_lock);		/* level 7: of all below */
 static LIST_HEAD(zero_heaps);
 static struct gcheap_heap *zero_serving;
 

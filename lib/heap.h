@@ -16,7 +16,9 @@
  *	pressure	what to do when the system is short of memory
  *	collect, trace	a cycle: flush, mark, sweep; its line on stderr
  *	thread, alloc	attached threads; allocation
- *	inspect		find, pointer masks, stats
+ *	barrier		what copies and clears will owe a collector beside the program
+ *	inspect		find, pointer masks, stats; bad_pointer: where an address leads instead
+ *	trim		giving free memory back
  *	verify		consistency of the whole heap; verify_write: of a new object
  *	type		type registration
  *	config, open	configuration and environment; life of a heap

@@ -10,6 +10,11 @@
  * parent's heap EPERM. Nothing prints, exits or aborts, except on a corrupted heap,
  * where the library says what it found, where, and aborts.
  *
+ * Threads: what takes a struct gcheap_thread is called by the thread that attached. Types
+ * and roots may be added, roots removed, and memory trimmed by any thread at any time.
+ * All else that takes a heap is for the attached thread, or for one that knows that
+ * nobody uses the heap meanwhile.
+ *
  * Names that end in an underscore are of the inline functions' making: they may
  * change with any release that changes the library's soname.
  */

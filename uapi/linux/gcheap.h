@@ -500,6 +500,7 @@ enum gcheap_uapi_layout {
 /* The part of a span that its heap bits take: 1 bit a word. */
 #define GCHEAP_HEAP_BITS_SHIFT	6
 
+/* What SETUP tells that the module has on this machine: layouts, doors, flags, requests. */
 #define GCHEAP_FEATURE_LAYOUT_SPAN	_BITULL(0)
 #define GCHEAP_FEATURE_LAYOUT_HEADER	_BITULL(1)
 #define GCHEAP_FEATURE_LAYOUT_FOOTER	_BITULL(2)
@@ -560,7 +561,7 @@ struct gcheap_setup {
  * struct gcheap_type_add - GCHEAP_IOC_TYPE_ADD: register a type
  * @size: sizeof(struct gcheap_type_add)
  * @flags: none yet
- * @bytes: size of an element, not 0, a multiple of @align
+ * @bytes: size of an element, not 0, a multiple of @align, at most GCHEAP_RESERVE_MAX
  * @ptr_bytes: length of the prefix that may hold pointers: a multiple of 8, at
  *	most @bytes; 0: the type holds no pointers
  * @align: a power of two, at most GCHEAP_TYPE_ALIGN_MAX; at least 8 when
