@@ -26,7 +26,7 @@ note() {
 # kernel_dir SERIES: the folder in the cache with all there is of a kernel: `release`, `version` (of Debian's packages),
 # `vmlinuz`, `modules` (names of the few that the guest needs to talk to its host, in order, and the modules themselves),
 # and `build`, the folder that modules are built against. scripts/setup makes those of Debian's kernels,
-# scripts/build-debug-kernel makes `debug`.
+# scripts/build-debug-kernel makes `debug` and `kcsan`.
 kernel_dir() {
 	echo "$gcheap_cache/kernels/$1"
 }

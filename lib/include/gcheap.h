@@ -358,9 +358,9 @@ GCHEAP_API int gcheap_root_remove(struct gcheap *heap, const void *start);
 
 /*
  * Precise local roots: GCHEAP_FRAME(thread, a, b) makes the pointer variables a
- * and b roots until GCHEAP_FRAME_END(thread) in the same block. Every way out of
- * the block must pass the end. What is no pointer variable does not compile: for
- * arrays there is gcheap_root_add(). @thread is evaluated more than once.
+ * and b, 32 at most, roots until GCHEAP_FRAME_END(thread) in the same block. Every way
+ * out of the block must pass the end. What is no pointer variable does not compile:
+ * for arrays there is gcheap_root_add(). @thread is evaluated more than once.
  */
 struct gcheap_frame_ {
 	struct gcheap_frame_ *previous;
