@@ -37,7 +37,7 @@ Q := @
 say = @printf '  %-7s %s\n' $(1) $(patsubst $(B)/%,%,$(2))
 endif
 
-.PHONY: all help lib module tools examples bench-programs device-bench-programs tests kselftests sparse run check check-debug check-kcsan soak bench install clean
+.PHONY: all help lib module tools examples bench-programs device-bench-programs tests kselftests sparse run check check-debug check-kcsan soak bench install uninstall clean
 all: lib module tools examples
 
 help:
@@ -51,8 +51,9 @@ help:
 	@echo 'make lib | module [KDIR=...] | tools | examples | tests | kselftests | sparse'
 	@echo 'make bench-programs | device-bench-programs'
 	@echo 'make install         [DESTDIR=] [PREFIX=/usr/local]'
-	@echo '                     V=1 shows the commands of any of these'
+	@echo 'make uninstall       removes what make install has put there, with the same options'
 	@echo 'make clean'
+	@echo '                     V=1 shows the commands of any of these'
 
 # ---- flavours: the same sources, compiled for different ends --------------------------------------------------
 #
@@ -328,6 +329,15 @@ install: lib tools
 	cp -r --parents Kbuild VERSION LICENSE LICENSES uapi kmod $(dkms_dir)
 	sed 's|@VERSION@|$(VERSION)|' tools/dkms/dkms.conf.in >$(dkms_dir)/dkms.conf
 	$(if $(DESTDIR),,getent group gcheap >/dev/null || groupadd --system gcheap; ldconfig)
+
+# What install has put there, and nothing else: folders and the group may be others' too.
+uninstall:
+	rm -f $(patsubst lib/include/%,$(DESTDIR)$(INCLUDEDIR)/%,$(wildcard lib/include/*.h)) \
+		$(DESTDIR)$(INCLUDEDIR)/linux/gcheap.h \
+		$(addprefix $(DESTDIR)$(LIBDIR)/,libgcheap.a libgcheap.so libgcheap.so.$(SOVERSION) pkgconfig/gcheap.pc) \
+		$(DESTDIR)$(UDEVDIR)/60-gcheap.rules $(tool_programs:%=$(DESTDIR)$(BINDIR)/%) \
+		$(foreach page,$(man_pages),$(DESTDIR)$(MANDIR)/man$(patsubst .%,%,$(suffix $(page)))/$(notdir $(page)))
+	rm -rf $(dkms_dir)
 
 clean:
 	rm -rf $(B)
