@@ -1,112 +1,20 @@
 // SPDX-License-Identifier: MIT
 /*
- * GC programs: what they emit, what is refused, and that a type made by a program
- * is the one made by the mask.
+ * GC programs: what they emit, and that a type made by a program is the one made by
+ * the mask. What is refused is test_bad_gc_programs's.
  */
 #include <time.h>
 
 #include "core_check.h"
 #include "core_test.h"
 #include "fixture.h"
-#include "gc_program.h"
+#include "program_writer.h"
 #include "request.h"
-
-static u64 heap_blocks;	/* of an empty heap */
 
 static int setup(void **state)
 {
-	int error = fixture_begin(GCHEAP_UAPI_LAYOUT_SPAN, GCHEAP_RESERVE_MIN, 0);
-
 	(void)state;
-	heap_blocks = port_test.blocks;
-	return error;
-}
-
-/* A program that a test writes. */
-struct writer {
-	u8 code[GCHEAP_GC_PROG_MAX + 64];
-	u32 bytes;
-};
-
-static void put(struct writer *w, u8 byte)
-{
-	assert_in_range(w->bytes, 0, sizeof(w->code) - 1);
-	w->code[w->bytes++] = byte;
-}
-
-static void put_varint(struct writer *w, u64 value)
-{
-	for (; value >= 0x80; value >>= 7)
-		put(w, (u8)(value | 0x80));
-	put(w, (u8)value);
-}
-
-/* At most 127 bits, each a byte. */
-static void put_literal(struct writer *w, const u8 *bits, u32 count)
-{
-	put(w, (u8)count);
-	for (u32 i = 0; i < count; i += 8) {
-		u8 byte = 0;
-
-		for (u32 bit = i; bit < count && bit < i + 8; bit++)
-			byte |= (u8)(bits[bit] << bit % 8);
-		put(w, byte);
-	}
-}
-
-static void put_repeat(struct writer *w, u64 n, u64 times, bool wide)
-{
-	if (n < 0x80 && !wide) {
-		put(w, (u8)(0x80 | n));
-	} else {
-		put(w, 0x80);
-		put_varint(w, n);
-	}
-	put_varint(w, times);
-}
-
-/* Copies of just the right length: the sanitizer sees their end. */
-static enum gc_program_fault check_bytes(const u8 *code, u32 bytes, u64 words, u32 *at)
-{
-	struct gc_program program = { .words = words, .bytes = bytes };
-	u8 *copy = malloc(bytes);
-	enum gc_program_fault fault;
-
-	memcpy(copy, code, bytes);
-	program.code = copy;
-	fault = gc_program_check(&program);
-	assert_true(program.at <= bytes);
-	assert_true(program.emitted <= words);
-	if (at)
-		*at = program.at;
-	free(copy);
-	return fault;
-}
-
-/* Fails the test when the program does not emit just these bits, each a byte. */
-static void assert_emits(const u8 *code, u32 bytes, const u8 *bits, u64 words)
-{
-	struct gc_program program = { .words = words, .bytes = bytes };
-	u8 *copy = malloc(bytes);
-	u64 nwords = DIV_ROUND_UP(words, 64);
-	u64 *mask = calloc(nwords, 8);
-
-	assert_int_equal(check_bytes(code, bytes, words, NULL), GC_PROGRAM_OK);
-	memcpy(copy, code, bytes);
-	program.code = copy;
-	assert_int_equal(gc_program_unroll(&program, mask, 1), 0);
-	assert_int_equal(program.emitted, words);
-	for (u64 i = 0; i < nwords * 64; i++) {
-		if ((mask[i / 64] >> i % 64 & 1) != (i < words ? bits[i] : 0))
-			fail_msg("bit %llu of %llu is wrong", i, words);
-	}
-	free(mask);
-	free(copy);
-}
-
-static const struct gcheap_type_record *record_at(u32 type)
-{
-	return test_heap_table(th, GCHEAP_REGION_TYPES, type * 64ull);
+	return fixture_begin(GCHEAP_UAPI_LAYOUT_SPAN, GCHEAP_RESERVE_MIN, 0);
 }
 
 /* Fails the test when types 1 and 2 differ, but for where their masks and names are. */
@@ -234,7 +142,7 @@ static void test_programs_emit_what_the_table_says(void **state)
 		u64 count = 0;
 
 		expand(table[i].bits, bits, &count);
-		assert_emits(table[i].code, table[i].bytes, bits, count);
+		program_assert_emits(table[i].code, table[i].bytes, bits, count);
 		memcpy(w->code, table[i].code, table[i].bytes);
 		w->bytes = table[i].bytes;
 		assert_type_as_by_mask(w, bits, count);
@@ -263,15 +171,15 @@ static void test_repeats_of_any_period_start_anywhere(void **state)
 
 				for (u32 i = 0; i < part; i++)
 					bits[count + i] = (u8)random_below(2);
-				put_literal(w, bits + count, part);
+				program_put_literal(w, bits + count, part);
 				count += part;
 				left -= part;
 			}
-			put_repeat(w, period, times, random_one_in(2));
+			program_put_repeat(w, period, times, random_one_in(2));
 			for (u32 i = 0; i < period * times; i++, count++)
 				bits[count] = bits[count - period];
-			put(w, 0);
-			assert_emits(w->code, w->bytes, bits, count);
+			program_put(w, 0);
+			program_assert_emits(w->code, w->bytes, bits, count);
 		}
 	}
 	free(w);
@@ -294,16 +202,16 @@ static void test_the_longest_mask_is_unrolled_in_no_time(void **state)
 
 		w->bytes = 0;
 		bits[0] = 1;
-		put_literal(w, bits, 1);
+		program_put_literal(w, bits, 1);
 		bits[0] = 0;
 		if (periods[i] > 1)
-			put_literal(w, bits, 1);
+			program_put_literal(w, bits, 1);
 		if (periods[i] > 2)
-			put_repeat(w, 1, periods[i] - 2, false);
-		put_repeat(w, periods[i], times - 1, true);
+			program_put_repeat(w, 1, periods[i] - 2, false);
+		program_put_repeat(w, periods[i], times - 1, true);
 		if (rest)
-			put_repeat(w, rest, 1, true);
-		put(w, 0);
+			program_put_repeat(w, rest, 1, true);
+		program_put(w, 0);
 		memset(mask, 0, TYPE_MASK_BYTES_MAX);
 		program.code = w->code;
 		program.bytes = w->bytes;
@@ -324,119 +232,6 @@ static void test_the_longest_mask_is_unrolled_in_no_time(void **state)
 	free(w);
 }
 
-/* ---- what is refused --------------------------------------------------------- */
-
-static const struct {
-	enum gc_program_fault fault;
-	u32 words;
-	u32 at;		/* the instruction at fault */
-	u32 bytes;
-	u8 code[16];
-} bad[] = {
-#define BAD(fault, words, at, ...) \
-	{ GC_PROGRAM_##fault, words, at, sizeof((u8[]){ __VA_ARGS__ }), { __VA_ARGS__ } }
-	/* Truncated: without end, in a literal, in a repeat's numbers. */
-	BAD(TRUNCATED, 1, 2, 1, 1),
-	BAD(TRUNCATED, 8, 0, 8),
-	BAD(TRUNCATED, 9, 0, 9, 0xff),
-	BAD(TRUNCATED, 127, 0, 127, 0),
-	BAD(TRUNCATED, 2, 2, 1, 1, 0x81),
-	BAD(TRUNCATED, 2, 2, 1, 1, 0x81, 0x80),
-	BAD(TRUNCATED, 2, 4, 1, 1, 0x81, 1),
-	BAD(TRUNCATED, 2, 2, 1, 1, 0x80),
-	BAD(TRUNCATED, 2, 2, 1, 1, 0x80, 1),
-	BAD(TRUNCATED, 2, 2, 1, 1, 0x80, 0x81),
-	BAD(TRUNCATED, 2, 2, 1, 1, 0x80, 1, 0x81),
-	/* Bytes after the end, of whatever kind. */
-	BAD(TRAILING, 1, 2, 1, 1, 0, 0),
-	BAD(TRAILING, 1, 2, 1, 1, 0, 1),
-	BAD(TRAILING, 2, 2, 1, 1, 0, 1, 1, 0),
-	BAD(TRAILING, 1, 0, 0, 0),
-	/* Bits of a literal's last byte that belong to none. */
-	BAD(PADDING, 1, 0, 1, 3, 0),
-	BAD(PADDING, 1, 0, 1, 0x80, 0),
-	BAD(PADDING, 7, 0, 7, 0x80, 0),
-	BAD(PADDING, 9, 0, 9, 0, 2, 0),
-	/* Numbers with more bytes than they need. */
-	BAD(VARINT_LONG, 2, 2, 1, 1, 0x81, 0x81, 0, 0),
-	BAD(VARINT_LONG, 1, 2, 1, 1, 0x81, 0x80, 0, 0),
-	BAD(VARINT_LONG, 2, 2, 1, 1, 0x80, 0x81, 0, 1, 0),
-	BAD(VARINT_LONG, 2, 2, 1, 1, 0x81, 0x81, 0x80, 0, 0),
-	BAD(VARINT_LONG, 2, 2, 1, 1, 0x81, 0x81, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0,
-	    0),
-	/* Numbers of 65 bits and more. */
-	BAD(VARINT_OVERFLOW, 2, 2, 1, 1, 0x81, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-	    2, 0),
-	BAD(VARINT_OVERFLOW, 2, 2, 1, 1, 0x81, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80,
-	    0x80, 1),
-	BAD(VARINT_OVERFLOW, 2, 2, 1, 1, 0x81, 0x81, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80,
-	    2, 0),
-	BAD(VARINT_OVERFLOW, 2, 2, 1, 1, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80,
-	    0x7f, 0),
-	BAD(VARINT_OVERFLOW, 2, 2, 1, 1, 0x81, 0x81, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80,
-	    0x81, 0),
-	/* Repeats of nothing, and of what is not there. */
-	BAD(REPEAT_NOTHING, 1, 2, 1, 1, 0x80, 0, 1, 0),
-	BAD(REPEAT_NOTHING, 1, 2, 1, 1, 0x80, 0, 0, 0),
-	BAD(REPEAT_NOTHING, 1, 0, 0x80, 0, 1, 0),
-	BAD(REPEAT_UNWRITTEN, 1, 0, 0x81, 1, 0),
-	BAD(REPEAT_UNWRITTEN, 1, 0, 0x81, 0, 0),
-	BAD(REPEAT_UNWRITTEN, 4, 2, 1, 1, 0x82, 1, 0),
-	BAD(REPEAT_UNWRITTEN, 4, 2, 1, 1, 0x80, 2, 1, 0),
-	BAD(REPEAT_UNWRITTEN, 4, 2, 1, 1, 0x80, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-	    1, 1, 0),
-	/* Too many bits: by a literal, by a repeat, by products over 64 bits. */
-	BAD(LONG, 1, 0, 2, 1, 0),
-	BAD(LONG, 8, 2, 8, 0xff, 1, 0, 0),
-	BAD(LONG, 2, 2, 1, 1, 0x81, 2, 0),
-	BAD(LONG, 5, 2, 2, 1, 0x82, 2, 0),
-	BAD(LONG, 64, 2, 1, 1, 0x81, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 0),
-	BAD(LONG, 64, 2, 2, 1, 0x82, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 1, 0),
-	BAD(LONG, 64, 2, 2, 1, 0x82, 0x81, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 1, 0),
-	BAD(LONG, 4, 2, 2, 1, 0x82, 0x81, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 1, 0),
-	/* Too few. */
-	BAD(SHORT, 1, 0, 0),
-	BAD(SHORT, 2, 2, 1, 1, 0),
-	BAD(SHORT, 5, 4, 2, 1, 0x82, 1, 0),
-	BAD(SHORT, 3, 4, 2, 1, 0x82, 0, 0),
-#undef BAD
-};
-
-static void test_err_every_fault_of_a_program(void **state)
-{
-	(void)state;
-	for (u32 i = 0; i < ARRAY_SIZE(bad); i++) {
-		struct gc_program program = {
-			.code = bad[i].code, .bytes = bad[i].bytes, .words = bad[i].words,
-		};
-		u64 mask[2] = { 0 };
-		struct core_state saved;
-		u32 at, type;
-
-		if (check_bytes(bad[i].code, bad[i].bytes, bad[i].words, &at) != bad[i].fault)
-			fail_msg("program %u: not fault %u", i, bad[i].fault);
-		if (at != bad[i].at)
-			fail_msg("program %u: fault at %u, not %u", i, at, bad[i].at);
-		assert_int_equal(gc_program_unroll(&program, mask, 1), -EINVAL);
-		core_state_save(th, &saved);
-		assert_int_equal(request_type_program(th, 1024, bad[i].words * 8ull, bad[i].code,
-						      bad[i].bytes, "bad", &type), -EINVAL);
-		core_state_check(th, &saved);
-		assert_int_equal(th->heap.types.count, 0);
-	}
-	assert_int_equal(port_test.blocks, heap_blocks);
-}
-
-static void test_err_name_that_is_not_utf8(void **state)
-{
-	static const u8 code[] = { 1, 1, 0 };
-	u32 type;
-
-	(void)state;
-	assert_int_equal(request_type_program(th, 8, 8, code, 3, "\xff", &type), -EILSEQ);
-	assert_int_equal(request_type_program(th, 8, 8, code, 3, "\xc3\xa4", &type), 0);
-}
-
 /* As long as a program can be, each instruction as small as it can be. */
 static void test_the_longest_programs_end(void **state)
 {
@@ -448,49 +243,26 @@ static void test_the_longest_programs_end(void **state)
 	/* Single bits. */
 	for (; w->bytes + 2 < GCHEAP_GC_PROG_MAX; words++) {
 		bits[words] = words % 3 == 0;
-		put_literal(w, bits + words, 1);
+		program_put_literal(w, bits + words, 1);
 	}
-	put(w, 0);
-	assert_emits(w->code, w->bytes, bits, words);
+	program_put(w, 0);
+	program_assert_emits(w->code, w->bytes, bits, words);
 	assert_type_as_by_mask(w, bits, words);
 
 	/* Repeats that emit nothing. */
 	w->bytes = 0;
-	put_literal(w, bits, 1);
+	program_put_literal(w, bits, 1);
 	while (w->bytes + 2 < GCHEAP_GC_PROG_MAX)
-		put_repeat(w, 1, 0, false);
-	put(w, 0);
-	assert_emits(w->code, w->bytes, bits, 1);
+		program_put_repeat(w, 1, 0, false);
+	program_put(w, 0);
+	program_assert_emits(w->code, w->bytes, bits, 1);
 
 	/* All literals, never an end. */
 	memset(w->code, 1, GCHEAP_GC_PROG_MAX);
-	assert_int_equal(check_bytes(w->code, GCHEAP_GC_PROG_MAX, GCHEAP_GC_PROG_MAX / 2, NULL),
+	assert_int_equal(program_check(w->code, GCHEAP_GC_PROG_MAX, GCHEAP_GC_PROG_MAX / 2, NULL),
 			 GC_PROGRAM_TRUNCATED);
 	free(bits);
 	free(w);
-}
-
-static void test_err_no_room_for_another_program(void **state)
-{
-	/* Single bits: a mask of 32,767, which is longer than is kept. */
-	static u8 code[GCHEAP_GC_PROG_MAX - 1];
-	const u64 ptr_bytes = sizeof(code) / 2 * 8;
-	struct core_state saved;
-	u32 types = 0, type;
-
-	(void)state;
-	memset(code, 1, sizeof(code) - 1);
-	while (!request_type_program(th, ptr_bytes, ptr_bytes, code, sizeof(code), "t", &type))
-		types++;
-	/* Each with a name of 8 bytes. */
-	assert_int_equal(types, (GCHEAP_TYPES_MASKS - GCHEAP_TYPES_DATA) / (65536 + 8));
-	core_state_save(th, &saved);
-	assert_int_equal(request_type_program(th, ptr_bytes, ptr_bytes, code, sizeof(code), "t",
-					      &type), -ENOSPC);
-	core_state_check(th, &saved);
-	assert_int_equal(port_test.blocks, heap_blocks);
-	assert_int_equal(request_type_program(th, 8, 8, (u8[]){ 1, 1, 0 }, 3, "t", &type), 0);
-	core_check(th);
 }
 
 /* The first word of a mask that is not made yet, from programs of all kinds. */
@@ -527,79 +299,6 @@ static void test_the_first_word_is_there_before_the_mask(void **state)
 				 cases[i].first);
 		type_mask_drop(&th->heap, type);
 	}
-}
-
-/* ---- failures ---------------------------------------------------------------- */
-
-static void test_a_program_without_memory_changes_nothing(void **state)
-{
-	/* 4096 pointer words: the longest mask that is kept. */
-	static const u8 code[] = { 1, 1, 0x81, 0xff, 0x1f, 0 };
-	const u64 ptr_bytes = 4096 * 8;
-	u32 type, failed = 0;
-
-	(void)state;
-	for (u64 n = 1;; n++) {
-		struct core_state saved;
-		int error;
-
-		core_state_save(th, &saved);
-		port_test_fail(n, true);
-		error = request_type_program(th, ptr_bytes, ptr_bytes, code, sizeof(code), "t",
-					     &type);
-		port_test_fail(0, false);
-		assert_int_equal(port_test.blocks, heap_blocks);
-		if (!error)
-			break;
-		assert_int_equal(error, -ENOMEM);
-		core_state_check(th, &saved);
-		failed++;
-	}
-	/* The record's page, and the mask's. */
-	assert_true(failed >= 2);
-	assert_int_equal(type, 1);
-	for (u64 at = 0; at < 4096 / 64; at++) {
-		const u64 *word = test_heap_table(th, GCHEAP_REGION_TYPES,
-						  record_at(1)->mask_offset + at * 8);
-
-		assert_int_equal(*word, U64_MAX);
-	}
-	core_check(th);
-}
-
-/* Both where the mask is made with the type and where it is made for an object. */
-static void test_a_program_that_a_fatal_signal_ends_changes_nothing(void **state)
-{
-	/* Single bits: as many steps as there are words. */
-	static u8 code[2 * 8192 + 1];
-	struct core_state saved;
-	u32 type;
-
-	(void)state;
-	memset(code, 1, sizeof(code) - 1);
-	code[2 * 4096] = 0;
-	core_state_save(th, &saved);
-	port_test_interrupt(1);
-	assert_int_equal(request_type_program(th, 4096 * 8, 4096 * 8, code, 2 * 4096 + 1, "t",
-					      &type), -EINTR);
-	port_test_interrupt(0);
-	core_state_check(th, &saved);
-	assert_int_equal(port_test.blocks, heap_blocks);
-
-	code[2 * 4096] = 1;
-	assert_int_equal(request_type_program(th, 8192 * 8, 8192 * 8, code, sizeof(code), "t",
-					      &type), 0);
-	core_state_save(th, &saved);
-	port_test_interrupt(2);
-	assert_int_equal(type_mask_hold(&th->heap, type), -EINTR);
-	port_test_interrupt(0);
-	core_state_check(th, &saved);
-	assert_int_equal(record_at(type)->mask_offset, 0);
-	assert_int_equal(type_mask_hold(&th->heap, type), 0);
-	assert_int_equal(*(u64 *)test_heap_table(th, GCHEAP_REGION_TYPES,
-						 record_at(type)->mask_offset), U64_MAX);
-	type_mask_drop(&th->heap, type);
-	core_check(th);
 }
 
 /* ---- random masks ------------------------------------------------------------ */
@@ -646,16 +345,16 @@ static void encode(struct writer *w, const u8 *bits, u32 words)
 
 				if (random_one_in(4))
 					times = (u32)random_below(times + 1);
-				put_repeat(w, period, times, random_one_in(4));
+				program_put_repeat(w, period, times, random_one_in(4));
 				at += times * period;
 				continue;
 			}
 		}
 		part = (u32)random_length(min_t(u32, words - at, 127));
-		put_literal(w, bits + at, part);
+		program_put_literal(w, bits + at, part);
 		at += part;
 	}
-	put(w, 0);
+	program_put(w, 0);
 }
 
 #define CASES	RANDOM_CASES(250000)
@@ -674,12 +373,12 @@ static void test_random_masks_are_decoded_as_encoded(void **state)
 		encode(w, bits, words);
 		if (w->bytes > GCHEAP_GC_PROG_MAX)
 			continue;
-		assert_emits(w->code, w->bytes, bits, words);
+		program_assert_emits(w->code, w->bytes, bits, words);
 		/* One bit more or fewer is another type's. */
-		assert_int_equal(check_bytes(w->code, w->bytes, words + 1, NULL), GC_PROGRAM_SHORT);
-		assert_int_equal(check_bytes(w->code, w->bytes, words - 1, NULL), GC_PROGRAM_LONG);
+		assert_int_equal(program_check(w->code, w->bytes, words + 1, NULL), GC_PROGRAM_SHORT);
+		assert_int_equal(program_check(w->code, w->bytes, words - 1, NULL), GC_PROGRAM_LONG);
 		/* And no part of it is a program. */
-		assert_int_equal(check_bytes(w->code, (u32)random_below(w->bytes), words, NULL),
+		assert_int_equal(program_check(w->code, (u32)random_below(w->bytes), words, NULL),
 				 GC_PROGRAM_TRUNCATED);
 		if (i % 64 == 0 && th->heap.types.data_end < GCHEAP_TYPES_MASKS - 65536) {
 			assert_type_as_by_mask(w, bits, words);
@@ -698,13 +397,8 @@ int main(void)
 		TEST(test_programs_emit_what_the_table_says),
 		TEST(test_repeats_of_any_period_start_anywhere),
 		TEST(test_the_longest_mask_is_unrolled_in_no_time),
-		TEST(test_err_every_fault_of_a_program),
-		TEST(test_err_name_that_is_not_utf8),
 		TEST(test_the_longest_programs_end),
-		TEST(test_err_no_room_for_another_program),
 		TEST(test_the_first_word_is_there_before_the_mask),
-		TEST(test_a_program_without_memory_changes_nothing),
-		TEST(test_a_program_that_a_fatal_signal_ends_changes_nothing),
 		TEST(test_random_masks_are_decoded_as_encoded),
 	};
 

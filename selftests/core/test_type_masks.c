@@ -17,11 +17,6 @@ static int setup(void **state)
 	return fixture_begin(GCHEAP_UAPI_LAYOUT_SPAN, 16 * GCHEAP_RESERVE_MIN, 0);
 }
 
-static struct gcheap_type_record *record_at(u32 type)
-{
-	return test_heap_table(th, GCHEAP_REGION_TYPES, type * 64ull);
-}
-
 /* Words p s s p s s ..., of which the last may be cut off. */
 static u32 pss_type(u64 words)
 {

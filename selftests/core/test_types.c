@@ -31,11 +31,6 @@ static struct gcheap_type_add good(void)
 	assert_int_equal(type_check(&add_), expected);				\
 } while (0)
 
-static const struct gcheap_type_record *record_at(u32 type)
-{
-	return test_heap_table(th, GCHEAP_REGION_TYPES, type * 64ull);
-}
-
 static const char *name_of(u32 type)
 {
 	return test_heap_table(th, GCHEAP_REGION_TYPES, record_at(type)->name_offset);
