@@ -52,7 +52,7 @@ static inline int figures_print(FILE *file, struct gcheap *heap, double start)
 		figures_mib(stats.allocated_bytes), stats.allocated_objects);
 	fprintf(file, "  live      %10.1f MiB in %" PRIu64 " objects, found by the last cycle\n",
 		figures_mib(stats.live_bytes), stats.live_objects);
-	fprintf(file, "  memory    %10.1f MiB resident, and %.1f MiB of tables\n",
+	fprintf(file, "  memory    %10.1f MiB resident, and %.1f MiB of metadata\n",
 		figures_mib(stats.resident_bytes), figures_mib(stats.metadata_bytes));
 	fprintf(file, "  pauses    %10.2f ms together, %.2f ms the longest\n",
 		figures_ms(stats.pause_ns_total), figures_ms(stats.pause_ns_max));
