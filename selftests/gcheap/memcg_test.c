@@ -284,7 +284,7 @@ static int one_of_many(int number, int rounds)
 /* Heaps that fill one cgroup together, each seeing only that there is some room. */
 static int many_heaps(void *arg)
 {
-	const int rounds = 60 / (int)kernel_slowness();
+	const int rounds = rounds_here(24);
 	pid_t child[MANY];
 	int failed = 0;
 

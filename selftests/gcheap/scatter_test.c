@@ -221,7 +221,7 @@ static void *writer_run(void *unused)
 TEST_F_TIMEOUT(scatter, parts_are_out_of_reach_of_a_thread_that_goes_on_to_write, 120)
 {
 	struct sigaction action = { .sa_handler = writer_fault }, old;
-	const int rounds = rounds_here(20);
+	const int rounds = rounds_here(12);
 	const size_t bytes = 16 << 20;
 	pthread_t thread;
 

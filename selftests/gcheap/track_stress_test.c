@@ -20,7 +20,7 @@
 #define PAGE	4096u
 #define PAGES	256u			/* of the tracked object */
 #define WORDS	(2 * PAGES)		/* one a page of 4 KiB */
-#define CHECKS	rounds_here(40)		/* times that the writers stop */
+#define CHECKS	rounds_here(20)		/* times that the writers stop */
 #define WRITES	(250000ull * CHECKS)	/* at least, of the program's own threads */
 #define COPIES	25			/* at least: between two checks */
 
