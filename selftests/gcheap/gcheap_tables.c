@@ -342,21 +342,39 @@ static const char *set_aside_wrong(const struct test_heap *heap, __u32 page)
 	return inner_wrong(heap, page, npages);
 }
 
+/*
+ * The scavenger and the shrinker may take free memory between the two looks: what is
+ * wrong stays wrong.
+ */
+#define LOOKS	100
+
+static const char *counters_wrong(const struct test_heap *heap, struct gcheap_counters *counters)
+{
+	for (int i = 0; i < LOOKS; i++) {
+		struct gcheap_counters published;
+		int ret = cmd_stats(heap->fd, counters);
+
+		if (ret)
+			return wrong("STATS: %s", strerror(-ret));
+		published = *(const volatile struct gcheap_counters *)&heap_ctrl(heap)->counters;
+		counters_steady(&published);
+		counters_steady(counters);
+		if (!memcmp(counters, &published, sizeof(published)))
+			return NULL;
+	}
+	return wrong("STATS and CTRL disagree");
+}
+
 const char *heap_wrong(const struct test_heap *heap)
 {
-	struct gcheap_counters counters, published;
 	const struct gcheap_ctrl *ctrl = heap_ctrl(heap);
+	struct gcheap_counters counters;
 	__u64 in_use = 0, spans = 0, cached = 0, chunks = 0, quarantined = 0, unswept = 0;
+	const char *different = counters_wrong(heap, &counters);
 	__u32 page, npages;
-	int ret = cmd_stats(heap->fd, &counters);
 
-	if (ret)
-		return wrong("STATS: %s", strerror(-ret));
-	published = ctrl->counters;
-	counters_steady(&published);
-	counters_steady(&counters);
-	if (memcmp(&counters, &published, sizeof(counters)))
-		return wrong("STATS and CTRL disagree");
+	if (different)
+		return different;
 	if (ctrl->heap_pages != counters.heap_pages)
 		return wrong("heap_pages: %u in CTRL, %llu counted", ctrl->heap_pages,
 			     counters.heap_pages);
