@@ -248,6 +248,7 @@ static int one_of_many(int number, int rounds)
 	static struct gcheap_alloc_large objects[OBJECTS];
 	unsigned int refused = 0;
 	struct test_heap heap;
+	const char *error;
 	struct rng rng;
 	int n = 0;
 
@@ -278,7 +279,10 @@ static int one_of_many(int number, int rounds)
 				return 4;
 		}
 	}
-	return !refused ? 5 : heap_wrong(&heap) ? 6 : 0;
+	error = heap_wrong(&heap);
+	if (error)
+		fprintf(stderr, "# heap %d: %s\n", number, error);
+	return !refused ? 5 : error ? 6 : 0;
 }
 
 /* Heaps that fill one cgroup together, each seeing only that there is some room. */
