@@ -123,6 +123,8 @@ void fuzz_heap_check(struct fuzz_heap *fh);
 /* Make the model what the tables say. */
 void fuzz_heap_resync(struct fuzz_heap *fh);
 
+/* Sweep what a lazy cycle has left, whatever its page marks say, and make the model that. */
+void fuzz_request_settle(struct fuzz_heap *fh);
 void fuzz_request_right(struct fuzz_heap *fh, struct rng *rng);
 void fuzz_request_mutated(struct fuzz_heap *fh, struct rng *rng);
 void fuzz_world(struct fuzz_heap *fh, struct rng *rng);

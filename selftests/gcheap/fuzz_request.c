@@ -596,6 +596,15 @@ static void mutated_together(struct fuzz_heap *fh, struct rng *rng)
 		fuzz_heap_resync(fh);
 }
 
+void fuzz_request_settle(struct fuzz_heap *fh)
+{
+	struct gcheap_reclaim all = { .size = sizeof(all), .max_pages = ~0ull };
+
+	send_request(fh, GCHEAP_OP_RECLAIM, &all);
+	if (fuzz_alone)
+		fuzz_heap_resync(fh);
+}
+
 void fuzz_request_mutated(struct fuzz_heap *fh, struct rng *rng)
 {
 	static const __u32 seldom = GCHEAP_OP_MARK_START;
@@ -632,12 +641,9 @@ void fuzz_request_mutated(struct fuzz_heap *fh, struct rng *rng)
 	ret = send_request(fh, op, at);
 	if ((ret && ret != -EFAULT) || op == GCHEAP_OP_STATS)
 		return;
-	/* One that was lazy has left what died in it: nobody had marked what lives. */
-	if (op == GCHEAP_OP_SWEEP_START) {
-		struct gcheap_reclaim all = { .size = sizeof(all), .max_pages = ~0ull };
-
-		send_request(fh, GCHEAP_OP_RECLAIM, &all);
-	}
-	if (fuzz_alone)
+	/* Nobody had marked what lives. */
+	if (op == GCHEAP_OP_SWEEP_START)
+		fuzz_request_settle(fh);
+	else if (fuzz_alone)
 		fuzz_heap_resync(fh);
 }

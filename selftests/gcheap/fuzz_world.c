@@ -104,6 +104,8 @@ static void wild_marks(struct fuzz_heap *fh, struct rng *rng)
 		fuzz_store(word, one_in(rng, 2) ? rng_next(rng) : one_in(rng, 2) ? 0 : ~0ull);
 	}
 	fuzz_note("wild marks");
+	/* What a lazy cycle has still to sweep lives or dies by what was written. */
+	fuzz_request_settle(fh);
 }
 
 static void write_objects(struct fuzz_heap *fh, struct rng *rng)
