@@ -166,8 +166,8 @@ ifdef KDIR
 module_dirs := $(KDIR)
 else
 # The supported series that scripts/setup has fetched, and the running kernel when its headers are installed.
-module_dirs := $(shell . scripts/common.sh; for kernel in "$${gcheap_kernels[@]}"; do \
-	[ ! -e "$$(kernel_dir $$kernel)/build" ] || echo "$$(kernel_dir $$kernel)/build"; done) \
+module_dirs := $(shell . scripts/common.sh; for kernel in $$(kernels_here | grep -v newest); do \
+	echo "$$(kernel_dir $$kernel)/build"; done) \
 	$(wildcard /lib/modules/$(shell uname -r)/build)
 endif
 
