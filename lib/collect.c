@@ -199,15 +199,13 @@ static void cycle_count(struct gcheap *heap, struct cycle *cycle,
 	pacer_cycle_ended(&heap->pacer, result->bytes, cycle->root_bytes);
 }
 
-static void cycle_verify(struct gcheap *heap, const struct mark_result *result)
+static void cycle_verify(struct gcheap *heap)
 {
-	if (result->bad_pointers)
-		fprintf(stderr, "gcheap: corrupted heap: cycle %llu found %llu precise pointers "
-			"into the heap that point at no object\n",
-			(unsigned long long)heap->stats.cycles,
-			(unsigned long long)result->bad_pointers);
-	if (gcheap_verify(heap) || result->bad_pointers)
-		abort();
+	if (!gcheap_verify(heap))
+		return;
+	fprintf(stderr, "gcheap: corrupted heap: found after cycle %llu\n",
+		(unsigned long long)heap->stats.cycles);
+	abort();
 }
 
 /*
@@ -254,7 +252,7 @@ static __attribute__((noinline)) int collect_below(struct thread *thread, bool b
 	if (heap->trace_gc)
 		trace_cycle(heap, &cycle);
 	if (heap->flags & GCHEAP_VERIFY)
-		cycle_verify(heap, &result);
+		cycle_verify(heap);
 	return 0;
 }
 

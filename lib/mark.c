@@ -27,6 +27,7 @@ int marker_create(struct gcheap *heap, struct marker **out)
 		free(marker);
 		return error_set(error, "no memory for the marker's stack");
 	}
+	marker->heap = heap;
 	marker->view = &heap->view;
 	for (size_class = SIZE_CLASS_MIN; size_class < SIZE_CLASSES; size_class++) {
 		uint32_t bytes = (uint32_t)size_class_pages[size_class] << GCHEAP_PAGE_SHIFT;
@@ -64,16 +65,16 @@ void mark_begin(struct marker *marker)
 	marker->marks = view_mark_bits(view);
 	marker->page_marks = view->page_marks;
 	marker->bitmap = view->bitmap;
-	marker->bad_pointers = 0;
 	marker->edge_count = 0;
 	marker->stack.overflow = false;
+	mark_hide_free(marker);
 }
 
 /* Mark what roots lead to, and follow it if that is much. */
 static void roots_flush(struct marker *marker)
 {
 	mark_edges(marker);
-	if (marker->stack.bytes > ROOTS_STACK_BYTES)
+	if (mark_stack_exceeds(&marker->stack, ROOTS_STACK_BYTES))
 		mark_drain(marker);
 }
 
@@ -101,20 +102,41 @@ void mark_typed(struct marker *marker, const struct root *root)
 }
 
 /*
+ * The object before @edge, where that is not the middle of one: compilers keep a pointer
+ * to the end of an array alone, and count down from there.
+ */
+static void mark_before(struct marker *marker, uint64_t edge)
+{
+	struct slot slot;
+
+	if (view_slot(marker->view, edge - 1, &slot) && slot.offset + slot.bytes == edge &&
+	    view_bit(view_alloc_bits(marker->view), view_granule(slot.offset)))
+		mark_word(marker, marker->base + slot.offset);
+}
+
+/*
  * A word that may be a pointer: only the slot that it points into tells, and the
  * slot's alloc bit. No span is cached during a cycle, so that alloc bits are true.
+ * The end of the heap's last page, too, may be an object's.
  */
 static void mark_ambiguous_word(struct marker *marker, uint64_t word)
 {
 	uint64_t edge = word - marker->base;
 	struct slot slot;
 
-	if (edge >= marker->end)
+	if (!edge || edge > marker->end)
 		return;
-	if (!view_slot(marker->view, edge, &slot))
+	if (edge == marker->end) {
+		mark_before(marker, edge);
+	} else if (!view_slot(marker->view, edge, &slot)) {
 		mark_quarantine(marker, edge);
-	else if (view_bit(view_alloc_bits(marker->view), view_granule(slot.offset)))
-		mark_word(marker, word);
+		mark_before(marker, edge);
+	} else {
+		if (view_bit(view_alloc_bits(marker->view), view_granule(slot.offset)))
+			mark_word(marker, word);
+		if (edge == slot.offset)
+			mark_before(marker, edge);
+	}
 }
 
 /* Stacks are read whole, red zones between variables too. */

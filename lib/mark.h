@@ -18,21 +18,17 @@
  * @objects: marked objects
  * @bytes: their slots' bytes
  * @span_bytes: the spans that they are in
- * @bad_pointers: precise pointers into the heap that point at no object; 0 where
- *	that cannot be told, because a pointer to the end of an object led to a
- *	free slot, whose old pointers were followed
  */
 struct mark_result {
 	uint64_t objects;
 	uint64_t bytes;
 	uint64_t span_bytes;
-	uint64_t bad_pointers;
 };
 
 int marker_create(struct gcheap *heap, struct marker **marker);
 void marker_destroy(struct marker *marker);
 
-/* Begin a cycle: MARK_START has been sent. */
+/* Begin a cycle: MARK_START has been sent, no span is cached, and alloc bits are exact. */
 void mark_begin(struct marker *marker);
 /* Roots; each may drain when its buffers fill. -ENOMEM never: the stack of the
  * marker overflows into a rescan of the mark bits.

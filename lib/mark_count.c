@@ -1,39 +1,39 @@
 // SPDX-License-Identifier: MIT
 /*
- * What is read back from the mark bits: the cycle's figures, and, after the stack
- * has overflowed, the objects that were marked and not scanned.
+ * What walks the spans beside the marking itself: free slots before it, the cycle's
+ * figures after it, and, after the stack has overflowed, the objects that were marked
+ * and not scanned.
  *
- * Both walk the spans that have a page mark. A walk costs about a nanosecond a
- * span, far less than counting object by object would.
+ * A free slot is neither scanned nor kept, whatever leads there: an old pointer, a
+ * number, the end of the object before it. To look at the alloc bit of every object
+ * would cost a fifth of the time to mark a large heap, for a second table that does not
+ * fit the cache. Instead the bits of free slots are set before anything is marked, and
+ * cleared after: the marker takes a free slot for an object that it has been to. That
+ * is two walks through the bits of all spans, in order, which cost a few nanoseconds a
+ * span.
  */
 #include "mark_state.h"
 
 #define WORDS_PER_PAGE	8u	/* of a bit table */
 
-/**
- * struct count - what counting needs at a span
- * @marker: the marker
- * @result: the figures
- * @ends: marked free slots that follow an object
- */
-struct count {
-	const struct marker *marker;
-	struct mark_result *result;
-	uint64_t ends;
-};
-
-/* Calls @visit for the first page of each span that has a marked slot. */
-static void marked_spans(struct marker *marker,
-			 void (*visit)(struct marker *marker, uint64_t page, void *arg), void *arg)
+/* Calls @visit for each span of the heap, with its first page's PAGES entry. */
+static void each_span(struct marker *marker,
+		      void (*visit)(struct marker *marker, uint64_t page, uint64_t info, void *arg),
+		      void *arg)
 {
 	uint64_t pages = marker->end >> GCHEAP_PAGE_SHIFT;
-	uint64_t at;
+	uint64_t page = 0;
 
-	for (at = 0; at < pages; at += 64) {
-		uint64_t word = marker->page_marks[at / 64];
+	while (page < pages) {
+		uint64_t info = marker->pages[page];
 
-		for (; word; word &= word - 1)
-			visit(marker, at + (unsigned int)__builtin_ctzll(word), arg);
+		if (GCHEAP_PAGE_KIND(info) == GCHEAP_KIND_NONE) {
+			page++;
+			continue;
+		}
+		visit(marker, page, info, arg);
+		page += GCHEAP_PAGE_KIND(info) == GCHEAP_KIND_LARGE ?
+			marker->spans[page].npages : size_class_pages[GCHEAP_PAGE_CLASS(info)];
 	}
 }
 
@@ -43,6 +43,12 @@ static uint64_t slot_of_bit(uint64_t page, uint64_t info, uint64_t bit)
 	uint64_t index = (bit << GCHEAP_GRANULE_SHIFT) * GCHEAP_PAGE_MAGIC(info) >> 32;
 
 	return (page << GCHEAP_PAGE_SHIFT) + index * GCHEAP_PAGE_SLOT_BYTES(info);
+}
+
+/* Words of a span of small objects in a bit table. */
+static uint64_t span_words(uint64_t info)
+{
+	return (uint64_t)size_class_pages[GCHEAP_PAGE_CLASS(info)] * WORDS_PER_PAGE;
 }
 
 bool mark_may_be_end(const struct marker *marker, uint64_t edge)
@@ -63,88 +69,78 @@ void mark_quarantine(struct marker *marker, uint64_t edge)
 		marker->page_marks[page / 64] |= 1ull << page % 64;
 }
 
-void mark_edge_none(struct marker *marker, uint64_t edge)
-{
-	uint64_t page;
+/* ---- free slots --------------------------------------------------------------- */
 
-	/* The heap does not know what is in user arenas. */
-	if (view_set_aside(marker->view, edge, &page) == GCHEAP_SPAN_CHUNK ||
-	    mark_may_be_end(marker, edge))
+static void hide_free(struct marker *marker, uint64_t page, uint64_t info, void *unused)
+{
+	bool heap_bits = GCHEAP_PAGE_KIND(info) == GCHEAP_KIND_HEAP_BITS;
+	const uint64_t *slots = marker->heap->slot_bits[heap_bits][GCHEAP_PAGE_CLASS(info)];
+	const uint64_t *allocs = view_alloc_bits(marker->view) + page * WORDS_PER_PAGE;
+	uint64_t *marks = marker->marks + page * WORDS_PER_PAGE;
+	uint64_t words = span_words(info);
+	uint64_t i;
+
+	(void)unused;
+	/* A large object is never free; and what no cache had has no object. */
+	if (GCHEAP_PAGE_KIND(info) == GCHEAP_KIND_LARGE || !slots)
 		return;
-	marker->bad_pointers++;
-	mark_quarantine(marker, edge);
+	for (i = 0; i < words; i++)
+		marks[i] = slots[i] & ~allocs[i];
 }
 
-/*
- * Slots that were marked and are free: pointers to the end of an object lead
- * there, and dangling ones. They stay free. What is in them was followed all the
- * same, old pointers: an alloc bit looked up for each object would cost a fifth of
- * the time to mark a large heap. These keep what they lead to for a cycle, and
- * make the count of bad pointers worthless.
- */
-static void count_free(struct count *count, uint64_t page, uint64_t info, uint64_t first_bit,
-		       uint64_t bits)
+void mark_hide_free(struct marker *marker)
 {
-	for (; bits; bits &= bits - 1) {
-		uint64_t bit = first_bit + (unsigned int)__builtin_ctzll(bits);
-
-		if (mark_may_be_end(count->marker, slot_of_bit(page, info, bit)))
-			count->ends++;
-		else
-			count->result->bad_pointers++;
-	}
+	each_span(marker, hide_free, NULL);
 }
 
-static void count_span(struct marker *marker, uint64_t page, void *arg)
+/* ---- figures ------------------------------------------------------------------ */
+
+static void count_span(struct marker *marker, uint64_t page, uint64_t info, void *arg)
 {
-	uint64_t info = marker->pages[page];
 	uint64_t *marks = marker->marks + page * WORDS_PER_PAGE;
 	const uint64_t *allocs = view_alloc_bits(marker->view) + page * WORDS_PER_PAGE;
-	struct count *count = arg;
-	struct mark_result *result = count->result;
+	bool is_marked = marker->page_marks[page / 64] >> page % 64 & 1;
+	struct mark_result *result = arg;
 	uint64_t marked = 0;
 	uint64_t words, i;
 
 	if (GCHEAP_PAGE_KIND(info) == GCHEAP_KIND_LARGE) {
-		result->objects++;
-		result->bytes += (uint64_t)marker->spans[page].npages << GCHEAP_PAGE_SHIFT;
-		result->span_bytes += (uint64_t)marker->spans[page].npages << GCHEAP_PAGE_SHIFT;
+		uint64_t bytes = (uint64_t)marker->spans[page].npages << GCHEAP_PAGE_SHIFT;
+
+		result->objects += is_marked;
+		result->bytes += is_marked ? bytes : 0;
+		result->span_bytes += is_marked ? bytes : 0;
 		return;
 	}
-	/* A freed span in quarantine has no PAGES entry, and class 0 no words. */
-	result->span_bytes += (uint64_t)size_class_pages[GCHEAP_PAGE_CLASS(info)] <<
-			      GCHEAP_PAGE_SHIFT;
-	words = (uint64_t)size_class_pages[GCHEAP_PAGE_CLASS(info)] * WORDS_PER_PAGE;
+	words = span_words(info);
+	/* Free slots stay free. */
 	for (i = 0; i < words; i++) {
-		uint64_t free_slots = marks[i] & ~allocs[i];
-
-		if (__builtin_expect(free_slots != 0, 0)) {
-			count_free(count, page, info, i * 64, free_slots);
-			marks[i] &= allocs[i];
-		}
+		marks[i] &= allocs[i];
 		marked += (uint64_t)__builtin_popcountll(marks[i]);
 	}
 	result->objects += marked;
 	result->bytes += marked * GCHEAP_PAGE_SLOT_BYTES(info);
+	if (is_marked)
+		result->span_bytes += (uint64_t)size_class_pages[GCHEAP_PAGE_CLASS(info)] <<
+				      GCHEAP_PAGE_SHIFT;
 }
 
 void mark_count(struct marker *marker, struct mark_result *result)
 {
-	struct count count = { .marker = marker, .result = result };
-
-	*result = (struct mark_result){ .bad_pointers = marker->bad_pointers };
-	marked_spans(marker, count_span, &count);
-	if (count.ends)
-		result->bad_pointers = 0;
+	*result = (struct mark_result) { 0 };
+	each_span(marker, count_span, result);
 }
 
-static void rescan_span(struct marker *marker, uint64_t page, void *unused)
+/* ---- what the stack had no room for -------------------------------------------- */
+
+static void rescan_span(struct marker *marker, uint64_t page, uint64_t info, void *unused)
 {
-	uint64_t info = marker->pages[page];
+	const uint64_t *marks = marker->marks + page * WORDS_PER_PAGE;
+	const uint64_t *allocs = view_alloc_bits(marker->view) + page * WORDS_PER_PAGE;
 	uint64_t words, i;
 
 	(void)unused;
-	if (info & GCHEAP_PAGE_NOSCAN)
+	if (info & GCHEAP_PAGE_NOSCAN || !(marker->page_marks[page / 64] >> page % 64 & 1))
 		return;
 	if (GCHEAP_PAGE_KIND(info) == GCHEAP_KIND_LARGE) {
 		mark_scan_large(marker, page);
@@ -152,9 +148,9 @@ static void rescan_span(struct marker *marker, uint64_t page, void *unused)
 		mark_drain(marker);
 		return;
 	}
-	words = (uint64_t)size_class_pages[GCHEAP_PAGE_CLASS(info)] * WORDS_PER_PAGE;
+	words = span_words(info);
 	for (i = 0; i < words; i++) {
-		uint64_t word = marker->marks[page * WORDS_PER_PAGE + i];
+		uint64_t word = marks[i] & allocs[i];
 
 		for (; word; word &= word - 1) {
 			uint64_t bit = i * 64 + (unsigned int)__builtin_ctzll(word);
@@ -170,5 +166,5 @@ static void rescan_span(struct marker *marker, uint64_t page, void *unused)
 
 void mark_rescan(struct marker *marker)
 {
-	marked_spans(marker, rescan_span, NULL);
+	each_span(marker, rescan_span, NULL);
 }

@@ -70,6 +70,17 @@ static inline size_t mark_stack_reserve(struct mark_stack *stack, size_t entries
 		mark_stack_reserve_slow(stack, entries);
 }
 
+/* Whether entries of more than @bytes are on the stack, whatever memory it keeps. */
+static inline bool mark_stack_exceeds(const struct mark_stack *stack, size_t bytes)
+{
+	size_t used = (size_t)(stack->top - stack->segment->entries) * sizeof(uint64_t);
+	const struct mark_segment *below;
+
+	for (below = stack->segment->below; below && used <= bytes; below = below->below)
+		used += (size_t)(below->top - below->entries) * sizeof(uint64_t);
+	return used > bytes;
+}
+
 /* Put one entry on the stack, or note the overflow. */
 static inline void mark_stack_push(struct mark_stack *stack, uint64_t entry)
 {

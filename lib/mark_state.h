@@ -45,10 +45,10 @@ _Static_assert(GCHEAP_RESERVE_MAX <= 1ull << 40, "an entry has 40 bits of offset
  * @marks: this cycle's mark bits
  * @page_marks: page marks
  * @bitmap: BITMAP; NULL in the other layouts
- * @bad_pointers: precise edges to pages that no span uses
  * @edge_count: how many edges wait
  * @edges: offsets of targets, unfiltered; all are below @end
  * @stack: marked and not scanned
+ * @heap: whose
  * @slots: slots of a span, by size class; [1]: with heap bits
  * @view: the heap
  */
@@ -60,9 +60,9 @@ struct marker {
 	uint64_t *marks;
 	uint64_t *page_marks;
 	const uint64_t *bitmap;
-	uint64_t bad_pointers;
 	size_t edge_count;
 	struct mark_stack stack;
+	const struct gcheap *heap;
 	const struct view *view;
 	uint16_t slots[2][SIZE_CLASSES];
 	uint64_t edges[MARK_EDGES];
@@ -75,7 +75,7 @@ static inline bool mark_raw_bit(const struct marker *marker, uint64_t edge)
 	return marker->marks[granule >> 6] >> (granule & 63) & 1;
 }
 
-/* Set a slot's mark bit and its span's page mark; false: it was set before. */
+/* Set a slot's mark bit and its span's page mark; false: it was set before, or it is free. */
 static inline bool mark_set(struct marker *marker, uint64_t granule, uint64_t first_page)
 {
 	uint64_t *word = &marker->marks[granule >> 6];
@@ -101,9 +101,6 @@ bool mark_may_be_end(const struct marker *marker, uint64_t edge);
 /* If a freed span is there, it shall fault for as long as there is a pointer to it. */
 void mark_quarantine(struct marker *marker, uint64_t edge);
 
-/* A precise edge to a page without objects. */
-void mark_edge_none(struct marker *marker, uint64_t edge);
-
 uint64_t mark_edge_large(struct marker *marker, uint64_t page, uint64_t info);
 
 /**
@@ -121,7 +118,7 @@ static inline uint64_t mark_edge(struct marker *marker, uint64_t edge)
 	uint64_t first, first_page, index, start;
 
 	if (__builtin_expect(kind == GCHEAP_KIND_NONE, 0)) {
-		mark_edge_none(marker, edge);
+		mark_quarantine(marker, edge);
 		return 0;
 	}
 	if (__builtin_expect(kind == GCHEAP_KIND_LARGE, 0))
@@ -169,6 +166,8 @@ void mark_scan_large(struct marker *marker, uint64_t page);
 /* Empty the stack. */
 void mark_drain(struct marker *marker);
 
+/* mark_count.c: set the mark bits of free slots, so that no edge leads into one. */
+void mark_hide_free(struct marker *marker);
 /* mark_count.c: scan all marked objects again, because the stack overflowed. */
 void mark_rescan(struct marker *marker);
 /* mark_count.c: the cycle's figures, from the mark bits; takes them off free slots. */

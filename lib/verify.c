@@ -5,7 +5,8 @@
  * Two passes over the heap's pages. The first is about spans: descriptors against
  * PAGES entries, lengths, states, slots, alloc bits, and the counters. The second
  * is about objects: that every pointer leads to an object, and that what lies
- * behind an object's last element is zero, because the collector relies on it.
+ * behind an object's last element is zero, because the collector relies on it. Then
+ * come the roots (verify_roots.c).
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -17,10 +18,10 @@
 #include "inspect.h"
 #include "layout/layout.h"
 #include "span.h"
+#include "verify.h"
 
 #define WORDS_PER_PAGE	8u	/* of a bit table */
 #define CHUNK_PAGES	(GCHEAP_CHUNK_BYTES >> GCHEAP_PAGE_SHIFT)
-#define REPORTS_MAX	20u	/* what is broken is often broken everywhere */
 
 /**
  * struct verify - one verification
@@ -63,7 +64,7 @@ fault(struct verify *verify, uint64_t page, uint32_t slot, const char *format, .
 	char what[256], where[40] = "";
 	va_list args;
 
-	if (verify->faults++ >= REPORTS_MAX)
+	if (verify->faults++ >= VERIFY_REPORTS_MAX)
 		return;
 	va_start(args, format);
 	vsnprintf(what, sizeof(what), format, args);
@@ -359,7 +360,7 @@ static void check_counter(struct verify *verify, const char *name, uint64_t coun
 {
 	if (counter == counted)
 		return;
-	if (verify->faults++ < REPORTS_MAX)
+	if (verify->faults++ < VERIFY_REPORTS_MAX)
 		fprintf(stderr, "gcheap: verify: the counter %s is %llu, and %llu were counted\n",
 			name, (unsigned long long)counter, (unsigned long long)counted);
 }
@@ -386,21 +387,23 @@ static void check_spans(struct verify *verify)
 
 /* ---- objects ---------------------------------------------------------------- */
 
+bool verify_pointer(const struct gcheap *heap, const void *pointer)
+{
+	uint64_t target = view_offset(&heap->view, pointer);
+	struct slot found;
+	uint64_t page;
+
+	return target >= heap->view.reserve_bytes || inspect_slot(heap, target, &found) ||
+	       view_set_aside(&heap->view, target, &page) == GCHEAP_SPAN_CHUNK ||
+	       (target && inspect_slot(heap, target - 1, &found));
+}
+
 static void check_pointer(struct verify *verify, const struct slot *slot, uint64_t word,
 			  const void *pointer)
 {
-	uint64_t target = view_offset(verify->view, pointer);
-	struct slot found;
 	char where[BAD_POINTER_TEXT];
-	uint64_t page;
 
-	if (target >= verify->view->reserve_bytes || inspect_slot(verify->heap, target, &found))
-		return;
-	/* Objects may point into user arenas. */
-	if (view_set_aside(verify->view, target, &page) == GCHEAP_SPAN_CHUNK)
-		return;
-	/* C allows a pointer to the end of an object. */
-	if (target && inspect_slot(verify->heap, target - 1, &found))
+	if (verify_pointer(verify->heap, pointer))
 		return;
 	fault(verify, slot->page, slot->index, "the pointer %p at byte %llu leads %s", pointer,
 	      (unsigned long long)(word - slot->offset),
@@ -512,8 +515,10 @@ int gcheap_verify(struct gcheap *heap)
 	verify.pages = heap->view.ctrl->heap_pages;
 	check_spans(&verify);
 	/* With tables that disagree there is no telling where the objects are. */
-	if (!verify.faults)
+	if (!verify.faults) {
 		check_objects(&verify);
+		verify.faults += verify_roots(heap, verify.faults);
+	}
 	if (!verify.faults)
 		return 0;
 	return error_set(-EUCLEAN, "the heap is corrupted: %llu faults were found, and reported "

@@ -40,15 +40,34 @@ void quarantine_add(struct heap *heap, u32 page)
 	quarantine_link(heap, page);
 }
 
+static void clear_page_mark(struct heap *heap, u32 page)
+{
+	u64 *word = page_mark_word(heap, page);
+
+	WRITE_ONCE(*word, READ_ONCE(*word) & ~BIT_ULL(page % 64));
+}
+
+/* Freed chunks are on no list, but there are few places where one can begin. */
+static void clear_marks_of_chunks(struct heap *heap)
+{
+	u32 page;
+
+	for (page = CHUNK_PAGES; page < heap->heap_pages; page += CHUNK_PAGES) {
+		struct gcheap_span *span = heap_span(heap, page);
+
+		if (span_state(span) == GCHEAP_SPAN_QUARANTINE && !span->slots)
+			clear_page_mark(heap, page);
+	}
+}
+
 void quarantine_clear_marks(struct heap *heap)
 {
 	u32 page;
 
-	for (page = heap->quarantine.first; page; page = heap_span(heap, page)->next) {
-		u64 *word = page_mark_word(heap, page);
-
-		WRITE_ONCE(*word, READ_ONCE(*word) & ~BIT_ULL(page % 64));
-	}
+	for (page = heap->quarantine.first; page; page = heap_span(heap, page)->next)
+		clear_page_mark(heap, page);
+	if (heap->counters.quarantined_pages)
+		clear_marks_of_chunks(heap);
 }
 
 /* Whether a span stays for another cycle. */

@@ -10,7 +10,8 @@
  * span stays.
  *
  * The spans are a list by their descriptors' @next, in the order in which they
- * were freed. Freed chunks are not on it: these leave by CHUNK_READY.
+ * were freed. Freed chunks are not on it: these leave by CHUNK_READY, which is the
+ * owner's to send. Their page marks tell it when: they, too, are those of one cycle.
  */
 #ifndef GCHEAP_CORE_QUARANTINE_H
 #define GCHEAP_CORE_QUARANTINE_H
@@ -35,7 +36,7 @@ struct quarantine {
  */
 void quarantine_add(struct heap *heap, u32 page);
 
-/* At MARK_START: clear the page marks of all spans in quarantine. */
+/* At MARK_START: clear the page marks of all spans and chunks in quarantine. */
 void quarantine_clear_marks(struct heap *heap);
 
 /* At SWEEP_START, the generation just stepped: free the pages of spans that may go. */

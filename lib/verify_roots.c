@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The part of gcheap_verify() that is about roots: whether what must be a pointer to an
+ * object, or NULL, is one. Ambiguous roots and stacks may hold anything.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "bad_pointer.h"
+#include "layout/layout.h"
+#include "thread.h"
+#include "verify.h"
+#include "view.h"
+
+/**
+ * struct check - what a check of roots needs
+ * @heap: whose
+ * @reported: faults reported so far, in objects too
+ * @faults: pointers that lead to no object
+ */
+struct check {
+	struct gcheap *heap;
+	uint64_t reported;
+	uint64_t faults;
+};
+
+/* A pointer that some root holds; @format and what follows it say which. */
+static void __attribute__((format(printf, 3, 4)))
+check_root(struct check *check, const void *pointer, const char *format, ...)
+{
+	char holder[160], where[BAD_POINTER_TEXT];
+	va_list args;
+
+	if (verify_pointer(check->heap, pointer))
+		return;
+	check->faults++;
+	if (check->reported++ >= VERIFY_REPORTS_MAX)
+		return;
+	va_start(args, format);
+	vsnprintf(holder, sizeof(holder), format, args);
+	va_end(args);
+	fprintf(stderr, "gcheap: verify: %s: the pointer %p leads %s\n", holder, pointer,
+		bad_pointer_describe(check->heap, pointer, where));
+}
+
+static void check_precise(struct check *check, const struct root *root)
+{
+	void *const *slots = root->start;
+	size_t i;
+
+	for (i = 0; i < root->count; i++)
+		check_root(check, slots[i], "root %zu of %zu at %p", i, root->count, root->start);
+}
+
+static void check_typed(struct check *check, const struct root *root)
+{
+	const struct view *view = &check->heap->view;
+	const struct gcheap_type_record *type = view_type(view, root->type);
+	const uint64_t *mask = root->mask ? root->mask : view_type_mask(view, type);
+	uint64_t start = (uint64_t)(uintptr_t)root->start;
+	struct typed_pointers tp = typed_pointers_of_mask(view, type, mask, start, start,
+							  start + type->bytes * root->count);
+	uint64_t address;
+
+	while ((address = typed_pointers_next(&tp)))
+		check_root(check, *(void *const *)(uintptr_t)address,
+			   "root at %p, %zu of type %u, byte %llu", root->start, root->count,
+			   root->type, (unsigned long long)(address - start));
+}
+
+static void check_frames(struct check *check)
+{
+	const struct gcheap_frame_ *frame;
+	size_t i;
+
+	if (!check->heap->thread)
+		return;
+	for (frame = check->heap->thread->fast.frames; frame; frame = frame->previous) {
+		for (i = 0; i < frame->count; i++)
+			check_root(check, *(void *const *)frame->slots[i],
+				   "variable %zu of the frame at %p, at %p", i,
+				   (const void *)frame, frame->slots[i]);
+	}
+}
+
+uint64_t verify_roots(struct gcheap *heap, uint64_t faults)
+{
+	struct check check = { .heap = heap, .reported = faults };
+	size_t i;
+
+	pthread_mutex_lock(&heap->lock);
+	for (i = 0; i < heap->roots.count; i++) {
+		const struct root *root = &heap->roots.all[i];
+
+		if (root->kind == ROOT_PRECISE)
+			check_precise(&check, root);
+		else if (root->kind == ROOT_TYPED)
+			check_typed(&check, root);
+	}
+	pthread_mutex_unlock(&heap->lock);
+	check_frames(&check);
+	return check.faults;
+}
