@@ -119,6 +119,30 @@ static void test_cycles_leave_chunks_and_freed_chunks_alone(void **state)
 	}
 }
 
+/* A marker finds a pointer into a freed chunk in one cycle, and none in the next. */
+static void test_the_page_mark_of_a_freed_chunk_is_of_one_cycle(void **state)
+{
+	u32 used = request_chunk(th);
+	u32 freed = request_chunk(th);
+	u64 spans;
+
+	(void)state;
+	assert_int_equal(request_chunk_free(th, freed), 0);
+	for (u32 i = 0; i < 4; i++) {
+		const struct arena *arena = heap_arena(&th->heap, freed);
+		const u64 *word = &arena->page_marks[arena_offset(freed) / 64];
+
+		assert_int_equal(request_mark_start(th), 0);
+		assert_int_equal(*word, 0);
+		if (i % 2)
+			page_mark(th, freed);
+		assert_int_equal(request_sweep_start(th, &spans), 0);
+		assert_int_equal(*word, i % 2);
+		core_check(th);
+	}
+	assert_int_equal(state_at(used), GCHEAP_SPAN_CHUNK);
+}
+
 static void test_a_ready_chunk_is_the_next_new_one(void **state)
 {
 	u32 pages[3];
@@ -367,6 +391,7 @@ int main(void)
 		T(test_the_lowest_aligned_run_is_taken),
 		T(test_a_freed_chunk_has_no_memory_and_its_addresses_are_not_used),
 		T(test_cycles_leave_chunks_and_freed_chunks_alone),
+		T(test_the_page_mark_of_a_freed_chunk_is_of_one_cycle),
 		T(test_a_ready_chunk_is_the_next_new_one),
 		T(test_spans_get_ready_chunks_when_the_reserve_is_full),
 		T(test_err_chunk_free_of_what_is_no_chunk),

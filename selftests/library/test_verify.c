@@ -7,7 +7,9 @@
  * objects, headers, footers, alloc bits. The tables can only be written where they are
  * local.
  */
+#include <signal.h>
 #include <stdio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "library_test.h"
@@ -260,6 +262,127 @@ static void test_a_wild_pointer_is_reported(void **state)
 	}
 }
 
+/* A slot that is free after a cycle, of a span with a live object, and that object. */
+static char *free_slot(struct fixture *f, gcheap_type type, void **keep)
+{
+	char *dead = NULL;
+	size_t i;
+
+	*keep = new_object(f, type);
+	for (i = 0; i < 40; i++)
+		dead = new_object(f, type);
+	assert_int_equal(gcheap_root_add(f->heap, keep, 1), 0);
+	assert_int_equal(live_after_collect(f), 1);
+	return dead;
+}
+
+static void test_dangling_roots_are_reported_with_their_place(void **state)
+{
+	static void *keep, *slots[3], *end;
+	static struct { void *pointer, *more; } typed[4];
+	gcheap_type type;
+	struct fixture f;
+	char words[120];
+	char *dead;
+	size_t l;
+
+	(void)state;
+	in_each_layout(l) {
+		void *variable = NULL, *other = NULL;
+
+		fixture_open_layout(&f, test_layouts[l].layout);
+		type = type_with_mask(f.heap, 16, 8, 1);
+		dead = free_slot(&f, type, &keep);
+		assert_int_equal(gcheap_root_add(f.heap, slots, 3), 0);
+		assert_int_equal(gcheap_root_add_typed(f.heap, typed, type, 4), 0);
+		assert_int_equal(gcheap_root_add(f.heap, &end, 1), 0);
+		GCHEAP_FRAME(f.thread, other, variable);
+		/* Legal, and no reason to be silent about what is not. */
+		end = (char *)keep + 16;
+		typed[1].more = dead;
+		assert_sound(f.heap);
+
+		slots[2] = dead;
+		snprintf(words, sizeof(words), "root 2 of 3 at %p: the pointer %p leads to slot ",
+			 (void *)slots, dead);
+		assert_broken(f.heap, words);
+		slots[2] = NULL;
+		assert_sound(f.heap);
+
+		typed[3].pointer = dead + 8;
+		snprintf(words, sizeof(words), "root at %p, 4 of type %u, byte 48: the pointer %p ",
+			 (void *)typed, type, dead + 8);
+		assert_broken(f.heap, words);
+		typed[3].pointer = NULL;
+		assert_sound(f.heap);
+
+		variable = dead;
+		snprintf(words, sizeof(words), "at %p: the pointer %p leads to slot ",
+			 (void *)&variable, dead);
+		assert_broken(f.heap, words);
+		assert_broken(f.heap, "variable 1 of the frame at ");
+		variable = NULL;
+		assert_sound(f.heap);
+
+		/* All of them, and no more lines than anybody reads. */
+		slots[0] = dead;
+		slots[1] = dead;
+		*(void **)keep = dead;
+		assert_int_equal(gcheap_verify(f.heap), -EUCLEAN);
+		assert_error_says("3 faults");
+		*(void **)keep = NULL;
+		slots[0] = NULL;
+		slots[1] = NULL;
+		GCHEAP_FRAME_END(f.thread);
+		fixture_close(&f);
+	}
+}
+
+/* With GCHEAP_VERIFY a cycle that finds one is the last. */
+static void test_a_dangling_root_ends_a_verified_program(void **state)
+{
+	static void *keep, *wild, *end;
+	struct gcheap_config config = fixture_config();
+	int status, pipes[2];
+	char text[4096];
+	ssize_t length;
+	pid_t child;
+
+	(void)state;
+	assert_int_equal(pipe(pipes), 0);
+	child = fork();
+	assert_true(child >= 0);
+	if (!child) {
+		struct fixture f;
+		gcheap_type type;
+		char *dead;
+
+		dup2(pipes[1], 2);
+		signal(SIGABRT, SIG_DFL);
+		config.flags |= GCHEAP_VERIFY;
+		config.gc_percent = -1;
+		fixture_open_with(&f, &config);
+		type = type_with_mask(f.heap, 16, 8, 1);
+		dead = free_slot(&f, type, &keep);
+		end = (char *)keep + 16;
+		wild = dead;
+		gcheap_root_add(f.heap, &end, 1);
+		gcheap_root_add(f.heap, &wild, 1);
+		gcheap_collect(f.thread);
+		_exit(0);
+	}
+	close(pipes[1]);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	length = read(pipes[0], text, sizeof(text) - 1);
+	close(pipes[0]);
+	assert_true(length > 0);
+	text[length] = 0;
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(WTERMSIG(status), SIGABRT);
+	assert_non_null(strstr(text, "gcheap: verify: root 0 of 1 at "));
+	assert_non_null(strstr(text, "gcheap: corrupted heap: found after cycle 2"));
+}
+
 static void test_a_broken_header_is_reported(void **state)
 {
 	struct fixture f;
@@ -441,6 +564,8 @@ int main(void)
 		cmocka_unit_test(test_a_wild_pointer_is_reported),
 		cmocka_unit_test(test_pointers_to_tiny_objects),
 		cmocka_unit_test(test_alloc_bits_of_tiny_objects),
+		cmocka_unit_test(test_dangling_roots_are_reported_with_their_place),
+		cmocka_unit_test(test_a_dangling_root_ends_a_verified_program),
 		cmocka_unit_test(test_a_broken_header_is_reported),
 		cmocka_unit_test(test_a_broken_footer_is_reported),
 		cmocka_unit_test(test_a_tail_that_is_not_zero_is_reported),
