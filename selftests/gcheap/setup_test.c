@@ -183,6 +183,22 @@ TEST_F(setup, test_err_wrong_ioctl_type)
 	EXPECT_EQ(ENOTTY, errno);
 }
 
+/* Requests of other devices and files that a program sends here by mistake. */
+TEST_F(setup, test_err_requests_of_others)
+{
+	struct gcheap_heap_stats stats = { .size = sizeof(stats) };
+
+	test_cmd_setup(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE);
+	for (unsigned int nr = 0; nr < GCHEAP_OPS; nr++) {
+		/* NS_GET_USERNS of <linux/nsfs.h> and its neighbours: also remoteproc's. */
+		EXPECT_EQ(-1, ioctl(self->heap.fd, _IO(0xb7, nr), &stats));
+		EXPECT_EQ(ENOTTY, errno);
+		/* TCGETS of a terminal and its neighbours. */
+		EXPECT_EQ(-1, ioctl(self->heap.fd, _IO('T', nr), &stats));
+		EXPECT_EQ(ENOTTY, errno);
+	}
+}
+
 TEST_F(setup, of_a_shorter_counters_struct_in_stats_still_works)
 {
 	struct gcheap_heap_stats stats = {

@@ -436,7 +436,8 @@ struct gcheap_ctrl {
 
 #define GCHEAP_ABI	1u
 
-#define GCHEAP_IOC_TYPE	0xB7
+/* Free in Documentation/userspace-api/ioctl/ioctl-number.rst, with its neighbours. */
+#define GCHEAP_IOC_TYPE	0xD7
 
 enum gcheap_op {
 	GCHEAP_OP_SETUP,
