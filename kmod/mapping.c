@@ -20,6 +20,7 @@
  * has set it and zapped all mappings, no page comes back to one.
  */
 #include <linux/jiffies.h>
+#include <linux/nospec.h>
 #include <linux/pagemap.h>
 #include <linux/sched/mm.h>
 
@@ -451,6 +452,7 @@ int mapping_mmap(struct file *file, struct vm_area_struct *vma)
 		return -ENXIO;
 	if (region >= GCHEAP_REGIONS || vma->vm_pgoff != region_pgoff(region))
 		return -EINVAL;
+	region = array_index_nospec(region, GCHEAP_REGIONS);
 	if (foreign && !foreign_may(heap, region, vma))
 		return -EPERM;
 	if (!(vma->vm_flags & VM_SHARED) ||

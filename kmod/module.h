@@ -381,6 +381,7 @@ struct extent {
  * @count: how many entries have been taken, and are in @entries
  * @put: how many of these are there, too
  * @entries: those taken that may not be there yet
+ * @places: numbers of the pages that they were taken from
  */
 struct unmapping {
 	struct gcheap_heap *heap;
@@ -395,6 +396,7 @@ struct unmapping {
 	unsigned int count;
 	unsigned int put;
 	pte_t entries[UNMAP_ENTRIES];
+	unsigned long places[UNMAP_ENTRIES];
 };
 
 void unmap_begin(struct unmapping *work, struct gcheap_heap *heap, u32 parts);

@@ -443,7 +443,8 @@ static bool free_large_is_long(struct gcheap_heap *heap, const union request_arg
 
 	/* Of what begins no span, the length is anything: a worker will refuse it, too. */
 	return page < heap->core.heap_pages &&
-	       heap_span(&heap->core, page)->npages > SHORT_HEAP;
+	       heap_span(&heap->core, heap_page_nospec(&heap->core, page))->npages >
+	       SHORT_HEAP;
 }
 
 static bool always_is_long(struct gcheap_heap *heap, const union request_args *args)

@@ -406,8 +406,11 @@ int request_track(struct gcheap_heap *heap, union request_args *args)
 	error = track_check(heap, track);
 	if (error)
 		return error;
-	harvest.page = track->page;
-	harvest.end = track->npages ? track->page + track->npages : heap->core.heap_pages;
+	harvest.page = (u32)array_index_nospec(track->page, heap->core.heap_pages + 1);
+	harvest.end = heap->core.heap_pages;
+	if (track->npages)
+		harvest.end = (u32)array_index_nospec(track->page + track->npages,
+						      heap->core.heap_pages + 1);
 
 	if (track->range_count) {
 		/* Two ranges have a page between them. */

@@ -82,6 +82,7 @@ static int entries_take(pte_t *ptep, unsigned long addr, void *data)
 			/* Poisoned, for instance: unmapping would leave it, too. */
 			if (!pte_present(ptep_get(entry)))
 				continue;
+			work->places[work->count] = at;
 			work->entries[work->count++] =
 				pte_mkold(pte_mkclean(ptep_get_and_clear(work->mm,
 									 page_addr(work, at),
@@ -145,7 +146,25 @@ unlock:
 	return false;
 }
 
-/* Puts what has been taken next to the entries that are there. Its page table exists. */
+/*
+ * Puts the first of the entries at hand that are nowhere back where it was taken from,
+ * where a page table is as a rule, and has it unmapped there. An entry that is lost is a
+ * page that is never freed, so this does not give up.
+ */
+static void entry_put_back(struct unmapping *work)
+{
+	unsigned long place = work->places[work->put];
+
+	while (apply_to_page_range(work->mm, page_addr(work, place), PAGE_SIZE, entry_put, work))
+		cond_resched();
+	unmap_one(work->heap, place, place + 1);
+}
+
+/*
+ * Puts what has been taken next to the entries that are there. Its page table was made,
+ * but kernels that free empty ones may have taken it away, and there may be no memory
+ * for another.
+ */
 static void parking_put(struct unmapping *work)
 {
 	if (!work->count)
@@ -153,7 +172,9 @@ static void parking_put(struct unmapping *work)
 	work->put = 0;
 	apply_to_page_range(work->mm, page_addr(work, work->parking + work->parked),
 			    (unsigned long)work->count << PAGE_SHIFT, entry_put, work);
-	work->parked += work->count;
+	work->parked += work->put;
+	while (work->put < work->count)
+		entry_put_back(work);
 	work->count = 0;
 }
 

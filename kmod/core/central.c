@@ -94,6 +94,7 @@ int central_key_make(struct heap *heap, u32 type, u32 size_class, u32 flags,
 
 	if (size_class < SIZE_CLASS_MIN || size_class >= SIZE_CLASSES)
 		return -EINVAL;
+	size_class = (u32)array_index_nospec(size_class, SIZE_CLASSES);
 	if (type) {
 		record = type_find(heap, type);
 		if (!record)

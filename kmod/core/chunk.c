@@ -11,7 +11,7 @@ static struct gcheap_span *chunk_find(struct heap *heap, u32 page, enum gcheap_s
 
 	if (!page || page >= heap->heap_pages)
 		return NULL;
-	span = heap_span(heap, page);
+	span = heap_span(heap, heap_page_nospec(heap, page));
 	/* A freed span in quarantine has slots. */
 	return span_state(span) == state && !span->slots ? span : NULL;
 }

@@ -355,7 +355,7 @@ static int returns_check(struct heap *heap, const u32 *returns, u32 count)
 			error = -EINVAL;
 			break;
 		}
-		span = heap_span(heap, returns[i]);
+		span = heap_span(heap, heap_page_nospec(heap, returns[i]));
 		if (span_state(span) != GCHEAP_SPAN_CACHED || span->next) {
 			error = -EINVAL;
 			break;
@@ -611,7 +611,7 @@ int heap_free_large(struct heap *heap, struct gcheap_free_large *request)
 		return -EOPNOTSUPP;
 	if (request->reserved || !request->page || request->page >= heap->heap_pages)
 		return -EINVAL;
-	span = heap_span(heap, request->page);
+	span = heap_span(heap, heap_page_nospec(heap, request->page));
 	if (span_state(span) != GCHEAP_SPAN_LARGE)
 		return -EINVAL;
 	if (heap->phase == GCHEAP_PHASE_MARK)

@@ -267,6 +267,15 @@ void heap_pages_depopulate(struct heap *heap, u32 page, u32 npages);
 
 /* ---- from page numbers to tables; @page is below @heap->heap_pages ----------- */
 
+/*
+ * A number from user space that was found to be below @heap->heap_pages: so it is even
+ * where the processor guesses what the comparison will say, and looks tables up by it.
+ */
+static inline u32 heap_page_nospec(const struct heap *heap, u32 page)
+{
+	return (u32)array_index_nospec(page, heap->heap_pages);
+}
+
 static inline struct arena *heap_arena(struct heap *heap, u32 page)
 {
 	return heap->arenas[arena_index(page)];

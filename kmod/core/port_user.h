@@ -42,6 +42,9 @@ typedef __u64 u64;
 #define WRITE_ONCE(x, v) (*(volatile __typeof__(x) *)&(x) = (v))
 #define WARN_ON_ONCE(x)	({ bool warn_ = !!(x); assert(!warn_); warn_; })
 
+/* What it guards against is a process that reads another's memory. */
+#define array_index_nospec(index, size)	((void)(size), (index))
+
 #define check_add_overflow(a, b, out)	__builtin_add_overflow(a, b, out)
 #define check_mul_overflow(a, b, out)	__builtin_mul_overflow(a, b, out)
 

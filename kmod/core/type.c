@@ -301,12 +301,15 @@ int type_add(struct heap *heap, struct gcheap_type_add *add, const char *name,
 
 struct gcheap_type_record *type_record(struct heap *heap, u32 type)
 {
-	u64 offset = (u64)type * sizeof(struct gcheap_type_record);
-	u64 in_page = offset % PORT_TABLE_PAGE_BYTES;
+	u64 offset, in_page;
 	char *page;
 
 	if (!type || type > heap->types.count)
 		return NULL;
+	/* The number may be user space's, see heap_page_nospec(). */
+	type = (u32)array_index_nospec(type, heap->types.count + 1);
+	offset = (u64)type * sizeof(struct gcheap_type_record);
+	in_page = offset % PORT_TABLE_PAGE_BYTES;
 	page = port_table_page(heap, GCHEAP_REGION_TYPES, offset - in_page);
 	if (WARN_ON_ONCE(!page))
 		return NULL;
