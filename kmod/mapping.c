@@ -15,11 +15,12 @@
  *
  * A process that holds the file and is not the owner may look: its mappings are
  * read-only for ever, it may have several of each region, and no request looks at
- * them. They outlive the owner, whose memory goes when its address space goes. So
+ * them. How many there are in all is bounded. They outlive the owner, whose memory goes when its address space goes. So
  * their faults look at gcheap_heap.ended, under fault_lock: once mapping_end()
  * has set it and zapped all mappings, no page comes back to one.
  */
 #include <linux/jiffies.h>
+#include <linux/moduleparam.h>
 #include <linux/nospec.h>
 #include <linux/pagemap.h>
 #include <linux/sched/mm.h>
@@ -41,7 +42,7 @@ static vm_fault_t dead_fault(struct vm_fault *vmf)
 	return VM_FAULT_SIGSEGV;
 }
 
-static const struct vm_operations_struct dead_vm_ops = {
+const struct vm_operations_struct dead_vm_ops = {
 	.fault = dead_fault,
 };
 
@@ -97,6 +98,7 @@ void region_close(struct vm_area_struct *vma)
 	struct gcheap_heap *heap = vma_heap(vma);
 	bool last = atomic_dec_and_test(&heap->owner_maps);
 
+
 	if (vma_region(vma) == GCHEAP_REGION_HEAP && atomic_dec_and_test(&heap->heap_maps))
 		WRITE_ONCE(heap->base, 0);
 
@@ -110,6 +112,64 @@ void region_close(struct vm_area_struct *vma)
 		gcheap_watch_owner(heap, 0);
 	}
 }
+
+/* ---- those of processes that look --------------------------------------------- */
+
+/*
+ * What takes memory away from a heap has to visit each mapping of it, while the heap's
+ * lock is held. So who may only look could make the owner's requests as slow as he
+ * likes, were there no bound.
+ */
+static unsigned int look_maps = 128;
+module_param(look_maps, uint, 0644);
+MODULE_PARM_DESC(look_maps,
+		 "Most mappings of one heap by processes that are not its owner; 0: no limit");
+
+/**
+ * look_begin() - count a mapping of a process that is not the owner
+ * @heap: the heap
+ *
+ * Context: any.
+ * Return: 0; -ENOSPC: there are too many, and it was not counted.
+ */
+int look_begin(struct gcheap_heap *heap)
+{
+	unsigned int most = READ_ONCE(look_maps);
+	unsigned int count = atomic_inc_return(&heap->look_maps);
+
+	if (!most || count <= most)
+		return 0;
+	atomic_dec(&heap->look_maps);
+	return -ENOSPC;
+}
+
+/**
+ * look_open() - ->open() of the mappings of processes that look
+ * @vma: a copy
+ *
+ * Called as region_open() is. fork() cannot be refused: one too many is one where
+ * nothing can be reached, but for pages whose entries were copied with it.
+ *
+ * Context: mmap_lock is held for writing.
+ */
+void look_open(struct vm_area_struct *vma)
+{
+	if (look_begin(vma_heap(vma)))
+		vma->vm_ops = &dead_vm_ops;
+}
+
+/**
+ * look_close() - ->close() of the mappings of processes that look
+ * @vma: what goes
+ *
+ * Context: mmap_lock is held, perhaps for reading only.
+ */
+void look_close(struct vm_area_struct *vma)
+{
+	atomic_dec(&vma_heap(vma)->look_maps);
+}
+
+/* ---- all of them -------------------------------------------------------------- */
 
 /**
  * region_may_split() - ->may_split() of all mappings
@@ -258,6 +318,8 @@ static const struct vm_operations_struct heap_huge_vm_ops = {
 };
 
 static const struct vm_operations_struct foreign_heap_huge_vm_ops = {
+	.open = look_open,
+	.close = look_close,
 	.may_split = region_may_split,
 	.mremap = region_mremap,
 	.fault = mapping_huge_fault,
@@ -287,6 +349,8 @@ static const struct vm_operations_struct heap_snapshot_vm_ops = {
 };
 
 static const struct vm_operations_struct foreign_heap_vm_ops = {
+	.open = look_open,
+	.close = look_close,
 	.may_split = region_may_split,
 	.mremap = region_mremap,
 	.fault = heap_fault,
@@ -402,11 +466,17 @@ static int heap_mmap(struct gcheap_heap *heap, struct vm_area_struct *vma)
 }
 
 /* A mapping of a process that is not the owner. */
-static int foreign_mmap(const struct gcheap_heap *heap, enum gcheap_region region,
+static int foreign_mmap(struct gcheap_heap *heap, enum gcheap_region region,
 			struct vm_area_struct *vma)
 {
-	if (region != GCHEAP_REGION_HEAP)
-		return mapping_tables_look(vma);
+	int error = look_begin(heap);
+
+	if (error)
+		return error;
+	if (region != GCHEAP_REGION_HEAP) {
+		mapping_tables_look(vma);
+		return 0;
+	}
 	compat_vm_flags_mod(vma, heap_vm_flags(heap) | MAPPING_OF_LOOKER,
 			    VM_MAYWRITE | VM_MAYEXEC);
 	vma->vm_ops = heap_is_huge(heap) ? &foreign_heap_huge_vm_ops : &foreign_heap_vm_ops;
@@ -438,6 +508,8 @@ static bool foreign_may(const struct gcheap_heap *heap, enum gcheap_region regio
  *		  address of HEAP that is not aligned to an arena
  * * -EACCES	- asks for PROT_WRITE on a region that can only be read
  * * -EBUSY	- HEAP is mapped already
+ * * -ENOSPC	- the caller is not the heap's owner, and such processes have as many
+ *		  mappings of it as they may
  */
 int mapping_mmap(struct file *file, struct vm_area_struct *vma)
 {

@@ -20,13 +20,18 @@ static inline struct gcheap_heap *vma_heap(const struct vm_area_struct *vma)
 	return vma->vm_file->private_data;
 }
 
+extern const struct vm_operations_struct dead_vm_ops;
+
 void region_open(struct vm_area_struct *vma);
 void region_close(struct vm_area_struct *vma);
+int look_begin(struct gcheap_heap *heap);
+void look_open(struct vm_area_struct *vma);
+void look_close(struct vm_area_struct *vma);
 int region_may_split(struct vm_area_struct *vma, unsigned long addr);
 int region_mremap(struct vm_area_struct *vma);
 vm_fault_t region_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_t end);
 
 int mapping_tables_mmap(enum gcheap_region region, struct vm_area_struct *vma);
-int mapping_tables_look(struct vm_area_struct *vma);
+void mapping_tables_look(struct vm_area_struct *vma);
 
 #endif /* GCHEAP_MAPPING_H */

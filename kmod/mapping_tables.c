@@ -183,6 +183,8 @@ static int foreign_table_access(struct vm_area_struct *vma, unsigned long addr, 
 }
 
 static const struct vm_operations_struct foreign_table_vm_ops = {
+	.open = look_open,
+	.close = look_close,
 	.may_split = region_may_split,
 	.mremap = region_mremap,
 	.fault = foreign_table_fault,
@@ -220,13 +222,10 @@ int mapping_tables_mmap(enum gcheap_region region, struct vm_area_struct *vma)
 
 /**
  * mapping_tables_look() - map a table for a process that looks
- * @vma: the mapping to be, of the whole region
- *
- * Return: 0.
+ * @vma: the mapping to be, of the whole region; look_begin() has counted it
  */
-int mapping_tables_look(struct vm_area_struct *vma)
+void mapping_tables_look(struct vm_area_struct *vma)
 {
 	compat_vm_flags_mod(vma, VM_PFNMAP | MAPPING_OF_LOOKER, VM_MAYWRITE | VM_MAYEXEC);
 	vma->vm_ops = &foreign_table_vm_ops;
-	return 0;
 }

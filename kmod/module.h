@@ -174,6 +174,7 @@ struct heap_pressure {
  * @owner_watch: see file.c
  * @owner_maps: mappings of regions in @owner
  * @heap_maps: of these, of HEAP; more than one only inside mremap()
+ * @look_maps: mappings of regions in other address spaces
  * @base: address of the HEAP region in @owner; 0: not mapped
  * @holes_mapped: a hole of MARKS was read; under @fault_lock
  * @faults: page faults in HEAP that found memory
@@ -207,6 +208,7 @@ struct gcheap_heap {
 	struct delayed_work owner_watch;
 	atomic_t owner_maps;
 	atomic_t heap_maps;
+	atomic_t look_maps;
 	unsigned long base;
 	bool holes_mapped;
 	atomic64_t faults;

@@ -260,6 +260,108 @@ TEST_F(look, is_not_inherited_by_fork)
 	EXPECT_TRUE(memory_is(heap_mem(&self->view, 1), PATTERN, OBJECT_BYTES));
 }
 
+/* ---- how often -------------------------------------------------------------------- */
+
+#define LOOK_MAPS	"/sys/module/gcheap/parameters/look_maps"
+#define FEW		"6"
+
+/* Maps HEAP until it is refused: how often that worked, or a negative errno but ENOSPC's. */
+static int map_most(const struct test_heap *view, void **maps, int most)
+{
+	int count = 0;
+
+	while (count < most) {
+		maps[count] = mmap(NULL, view->region_bytes[GCHEAP_REGION_HEAP], PROT_READ,
+				   MAP_SHARED, view->fd, 0);
+		if (maps[count] == MAP_FAILED)
+			return errno == ENOSPC ? count : -errno;
+		count++;
+	}
+	return count;
+}
+
+static void unmap_all(const struct test_heap *view, void **maps, int count)
+{
+	while (count > 0)
+		munmap(maps[--count], view->region_bytes[GCHEAP_REGION_HEAP]);
+}
+
+/* Each costs the owner, as often as memory is taken away from the heap. */
+TEST_F(look, may_map_so_often_and_no_more)
+{
+	static void *maps[2000];
+	int most = map_most(&self->view, maps, 2000);
+
+	EXPECT_EQ(128, most);
+	test_err_view(ENOSPC, GCHEAP_REGION_SPANS, PROT_READ, MAP_SHARED);
+	/* What is refused for another reason says so, and counts for nothing. */
+	test_err_view(EPERM, GCHEAP_REGION_HEAP, PROT_READ | PROT_WRITE, MAP_SHARED);
+	/* The owner is free to map what it likes. */
+	ASSERT_OK(owner_does(&self->owner, 'm'));
+	ASSERT_OK(owner_does(&self->owner, 'a'));
+	for (int round = 0; round < 3; round++) {
+		munmap(maps[most - 1], self->view.region_bytes[GCHEAP_REGION_HEAP]);
+		EXPECT_EQ(1, map_most(&self->view, maps + most - 1, 2));
+	}
+	unmap_all(&self->view, maps, most);
+	EXPECT_EQ(most, map_most(&self->view, maps, 2000));
+	unmap_all(&self->view, maps, most);
+}
+
+TEST_F(look, may_map_so_often_in_all_processes_together)
+{
+	size_t bytes = self->view.region_bytes[GCHEAP_REGION_HEAP];
+	void *maps[20], *moved;
+	char before[32];
+	pid_t child;
+
+	ASSERT_OK(text_read(LOOK_MAPS, before, sizeof(before)));
+	ASSERT_OK(text_write(LOOK_MAPS, FEW));
+	ASSERT_EQ(6, map_most(&self->view, maps, 20));
+	unmap_all(&self->view, maps, 6);
+	ASSERT_EQ(4, map_most(&self->view, maps, 4));
+	/* What fails counts for nothing: to move one, to cut it, to take a part away. */
+	moved = mremap(maps[0], bytes, bytes * 2, MREMAP_MAYMOVE);
+	EXPECT_EQ(MAP_FAILED, moved);
+	EXPECT_EQ(MAP_FAILED, mremap(maps[0], bytes, bytes, MREMAP_MAYMOVE | MREMAP_FIXED,
+				     (char *)maps[3] + 16 * bytes));
+	EXPECT_EQ(-1, munmap(maps[0], bytes / 2));
+	EXPECT_EQ(-1, mprotect(maps[0], bytes / 2, PROT_NONE));
+	/* A child that has not inherited them has mappings of its own. */
+	child = fork();
+	ASSERT_LE(0, child);
+	if (!child)
+		_exit(map_most(&self->view, maps, 20));
+	EXPECT_EQ(2, child_wait(child));
+	/* The mappings that fork copies count, those that are too many are dead. */
+	for (int i = 0; i < 4; i++)
+		madvise(maps[i], bytes, MADV_DOFORK);
+	child = fork();
+	ASSERT_LE(0, child);
+	if (!child) {
+		size_t at = (size_t)self->owner.large.out_page << GCHEAP_PAGE_SHIFT;
+		void *more[20];
+		int alive = 0;
+
+		for (int i = 0; i < 4; i++)
+			alive += !probe((char *)maps[i] + at + 12345, false, NULL);
+		if (alive < 2 || map_most(&self->view, more, 20))
+			_exit(100);
+		unmap_all(&self->view, maps, 4);
+		_exit(map_most(&self->view, more, 20));
+	}
+	EXPECT_EQ(2, child_wait(child));
+	EXPECT_EQ(2, map_most(&self->view, maps + 4, 16));
+	unmap_all(&self->view, maps, 6);
+	/* Nothing is left that counts. */
+	EXPECT_EQ(6, map_most(&self->view, maps, 20));
+	unmap_all(&self->view, maps, 6);
+	ASSERT_OK(text_write(LOOK_MAPS, "0"));
+	EXPECT_EQ(20, map_most(&self->view, maps, 20));
+	unmap_all(&self->view, maps, 20);
+	EXPECT_OK(text_write(LOOK_MAPS, before));
+}
+
 /* ---- a forked child of the owner -------------------------------------------------- */
 
 TEST_F(look, is_for_the_owners_forked_child_too)
