@@ -126,6 +126,7 @@ static NOINLINE void *object_large(struct thread *thread, gcheap_type type, uint
 		heap->layout->finish_large(&heap->view, object, view_type(&heap->view, type),
 					   bytes);
 	heap->pacer.taken_bytes += span_bytes;
+	limit_keep(heap);
 	heap->stats.allocated_objects++;
 	heap->stats.allocated_bytes += span_bytes;
 	return object_publish(heap, object, type, bytes);

@@ -336,6 +336,7 @@ static int cache_refill(struct thread *thread, struct cache *cache)
 				 "drop references", cache->want_bytes);
 	if (error)
 		return error_set(error, "the backend refused a refill: %s", strerror(-error));
+	limit_keep(thread->heap);
 	return 0;
 }
 

@@ -143,7 +143,7 @@ static int mark_start(struct gcheap *heap)
 static bool sweep_may_be_background(const struct gcheap *heap, uint32_t pressure)
 {
 	return heap->view.ctrl->counters.spans >= BACKGROUND_SPANS &&
-	       pressure == GCHEAP_PRESSURE_NONE &&
+	       pressure == GCHEAP_PRESSURE_NONE && !limit_is_exceeded(heap) &&
 	       !(heap->flags & (GCHEAP_VERIFY | GCHEAP_FAULT_FREED)) &&
 	       backend_can_sweep_in_background(heap->backend);
 }
@@ -246,6 +246,7 @@ static __attribute__((noinline)) int collect_below(struct thread *thread, bool b
 	if (error)
 		return error;
 	pressure_cycle_ended(heap, pressure);
+	limit_keep(heap);
 	cycle.sweep_ns = collect_clock_ns() - marked;
 
 	cycle_count(heap, &cycle, &result);

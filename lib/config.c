@@ -308,6 +308,7 @@ int settings_read(const struct gcheap_config *config, struct settings *settings)
 		error = config_copy(config, &settings->config);
 	if (!error)
 		error = environment_read(settings);
+	settings->any_reserve = !settings->config.reserve_bytes;
 	if (!error)
 		error = config_check(&settings->config);
 	return error;

@@ -11,11 +11,13 @@
 /**
  * struct settings - how to open a heap
  * @config: complete, with a reserve that is not 0
+ * @any_reserve: nobody asked for a reserve of this size: a smaller one will do
  * @trace_gc: print a line a cycle
  * @uring: sweeps may run in the background, by io_uring
  */
 struct settings {
 	struct gcheap_config config;
+	bool any_reserve;
 	bool trace_gc;
 	bool uring;
 };

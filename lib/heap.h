@@ -14,6 +14,7 @@
  *	mark		the marker
  *	pacer		when to collect
  *	pressure	what to do when the system is short of memory
+ *	limit		what to do when the heap is larger than its memory limit
  *	collect, trace	a cycle: flush, mark, sweep; its line on stderr
  *	thread, alloc	attached threads; allocation
  *	barrier		what copies and clears will owe a collector beside the program
@@ -111,7 +112,8 @@ struct roots {
 /**
  * struct pacer - when to collect
  * @gc_percent: growth that starts a cycle; negative: none does
- * @memory_limit: soft limit for live and taken bytes together; 0: none
+ * @memory_limit: soft limit for live and taken bytes together, and for object memory
+ *	(limit.c); 0: none
  * @taken_bytes: allocated since the last cycle, as far as caches have told: each
  *	tells when it asks for more. What they were granted and hold back does not
  *	count, so that a program of many types with few objects each, which holds
@@ -231,6 +233,13 @@ bool pressure_is_due(struct gcheap *heap);
 uint32_t pressure_cycle_begins(struct gcheap *heap);
 /* It has freed what was dead: gives memory back if that was the wish. */
 void pressure_cycle_ended(struct gcheap *heap, uint32_t level);
+
+/* ---- limit.c ---------------------------------------------------------------- */
+
+/* Whether object memory is more than the heap's memory limit. */
+bool limit_is_exceeded(const struct gcheap *heap);
+/* Gives free memory back, if there is any, until the rest is within the limit. */
+void limit_keep(struct gcheap *heap);
 
 /* ---- collect.c -------------------------------------------------------------- */
 

@@ -66,8 +66,8 @@ static uint32_t setup_flags(uint32_t flags)
 	return setup;
 }
 
-static int backend_open(const struct gcheap_config *config, enum gcheap_uapi_layout layout,
-			struct backend **backend)
+static int backend_open_reserve(const struct gcheap_config *config,
+				enum gcheap_uapi_layout layout, struct backend **backend)
 {
 	struct gcheap_setup setup = {
 		.size = sizeof(setup),
@@ -83,6 +83,37 @@ static int backend_open(const struct gcheap_config *config, enum gcheap_uapi_lay
 			return error;
 	}
 	return backend_open_local(&setup, backend);
+}
+
+/*
+ * The default reserve is more than there may be, by ulimit -v or under valgrind: then it
+ * is half of what there is, at most, so that the program has room, too.
+ */
+static uint64_t reserve_default(void)
+{
+	uint64_t bytes = GCHEAP_RESERVE_DEFAULT;
+
+	if (backend_has_room(bytes + bytes / 16))
+		return bytes;
+	while (bytes > GCHEAP_RESERVE_MIN && !backend_has_room(2 * bytes))
+		bytes /= 2;
+	return bytes;
+}
+
+static int backend_open(struct settings *settings, enum gcheap_uapi_layout layout,
+			struct backend **backend)
+{
+	uint64_t *reserve = &settings->config.reserve_bytes;
+	int error;
+
+	if (settings->any_reserve)
+		*reserve = reserve_default();
+	for (;; *reserve /= 2) {
+		error = backend_open_reserve(&settings->config, layout, backend);
+		/* Tables take room as well, and an address space without overcommit less. */
+		if (error != -ENOMEM || !settings->any_reserve || *reserve <= GCHEAP_RESERVE_MIN)
+			return error;
+	}
 }
 
 static void view_init(struct view *view, const struct backend *backend)
@@ -163,7 +194,7 @@ int gcheap_open(const struct gcheap_config *config, struct gcheap **out)
 	heap->verify_random = heap->opened_ns;
 	pacer_init(&heap->pacer, settings.config.gc_percent, settings.config.memory_limit);
 
-	error = backend_open(&settings.config, heap->layout->uapi, &heap->backend);
+	error = backend_open(&settings, heap->layout->uapi, &heap->backend);
 	if (error)
 		goto free_heap;
 	heap->backend->sweeps_here = !settings.uring;

@@ -84,6 +84,18 @@ int backend_open_local(struct gcheap_setup *setup, struct backend **backend);
  */
 void *backend_reserve(uint64_t bytes, uint64_t align);
 
+/* Whether there is room for a region of @bytes. */
+bool backend_has_room(uint64_t bytes);
+
+/**
+ * backend_drop_memory() - give the memory of private pages back to the system
+ * @start: of whole pages that can be written
+ * @bytes: their length
+ *
+ * They read as zeros from then on, whether the process has locked its memory or not.
+ */
+void backend_drop_memory(void *start, uint64_t bytes);
+
 /**
  * backend_can_sweep_in_background() - can the next sweep run beside the program?
  * @backend: the heap's

@@ -95,17 +95,41 @@ static int local_request(struct backend *backend, enum gcheap_op op, void *arg)
 
 /* ---- life -------------------------------------------------------------------- */
 
+/*
+ * Bits, all clear, of pages that may never be used: they take memory as these do.
+ */
+static u64 *bits_map(u64 bits)
+{
+	u64 bytes = DIV_ROUND_UP(bits, 8);
+	void *memory = backend_reserve(round_up(bytes, PORT_TABLE_PAGE_BYTES),
+				       PORT_TABLE_PAGE_BYTES);
+
+	if (memory && mprotect(memory, bytes, PROT_READ | PROT_WRITE)) {
+		munmap(memory, round_up(bytes, PORT_TABLE_PAGE_BYTES));
+		return NULL;
+	}
+	return memory;
+}
+
+static void bits_unmap(u64 *memory, u64 bits)
+{
+	if (memory)
+		munmap(memory, round_up(DIV_ROUND_UP(bits, 8), PORT_TABLE_PAGE_BYTES));
+}
+
 static void local_free(struct local_backend *local, bool here)
 {
+	u64 heap_bits = local->backend.region_bytes[GCHEAP_REGION_HEAP] >> GCHEAP_PAGE_SHIFT;
 	unsigned int i;
 
 	for (i = 0; i < GCHEAP_REGIONS; i++) {
 		if (here && local->backend.regions[i])
 			munmap(local->backend.regions[i], local->backend.region_bytes[i]);
-		free(local->table_pages[i]);
+		bits_unmap(local->table_pages[i],
+			   local->backend.region_bytes[i] / PORT_TABLE_PAGE_BYTES);
 	}
-	free(local->populated);
-	free(local->closed);
+	bits_unmap(local->populated, heap_bits);
+	bits_unmap(local->closed, heap_bits);
 	pthread_mutex_destroy(&local->lock);
 	free(local);
 }
@@ -146,7 +170,7 @@ static int local_map(struct local_backend *local, enum gcheap_region region)
 static int local_make(struct local_backend *local, const struct gcheap_setup *setup)
 {
 	unsigned int region;
-	u64 heap_words;
+	u64 heap_pages = setup->reserve_bytes >> GCHEAP_PAGE_SHIFT;
 
 	for (region = 0; region < GCHEAP_REGIONS; region++) {
 		uint64_t pages = setup->out_region_bytes[region] / PORT_TABLE_PAGE_BYTES;
@@ -158,7 +182,7 @@ static int local_make(struct local_backend *local, const struct gcheap_setup *se
 			return -ENOMEM;
 		if (region == GCHEAP_REGION_HEAP)
 			continue;
-		local->table_pages[region] = calloc(DIV_ROUND_UP(pages, 64), sizeof(u64));
+		local->table_pages[region] = bits_map(pages);
 		if (!local->table_pages[region])
 			return -ENOMEM;
 	}
@@ -167,9 +191,9 @@ static int local_make(struct local_backend *local, const struct gcheap_setup *se
 	    madvise(local->backend.regions[GCHEAP_REGION_HEAP], setup->reserve_bytes,
 		    MADV_HUGEPAGE))
 		return -EOPNOTSUPP;
-	heap_words = DIV_ROUND_UP(setup->reserve_bytes >> GCHEAP_PAGE_SHIFT, 64);
-	local->populated = calloc(heap_words, sizeof(u64));
-	local->closed = calloc(heap_words, sizeof(u64));
+	local->populated = bits_map(heap_pages);
+	local->closed = bits_map(heap_pages);
+	local->closed_runs_max = local_closed_runs_max();
 	if (!local->populated || !local->closed)
 		return -ENOMEM;
 	return heap_init(&local->heap, setup);

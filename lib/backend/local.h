@@ -6,7 +6,8 @@
  * system backs what is touched. What the device gives and this cannot: the tables
  * are as writable as any memory of the process; memory that was freed is kept for
  * the next spans; no memory is charged before it is touched, so that running out
- * of it is a kill and no -ENOMEM, but for the reserve.
+ * of it is a kill and no -ENOMEM, but for the reserve; and freed memory is without
+ * access only as far as the system's limit of mappings allows (port_local.c).
  */
 #ifndef GCHEAP_LIB_BACKEND_LOCAL_H
 #define GCHEAP_LIB_BACKEND_LOCAL_H
@@ -24,6 +25,9 @@
  * @table_pages: by region: one bit a table page: it was made
  * @populated: one bit a heap page: port_populate() has passed it
  * @closed: likewise: port_depopulate() has, and made it inaccessible
+ * @closed_runs: runs of such pages
+ * @closed_runs_max: how many there may be
+ * @refused_runs: how often port_depopulate() has left pages accessible
  */
 struct local_backend {
 	struct backend backend;
@@ -32,7 +36,13 @@ struct local_backend {
 	u64 *table_pages[GCHEAP_REGIONS];
 	u64 *populated;
 	u64 *closed;
+	u32 closed_runs;
+	u32 closed_runs_max;
+	u64 refused_runs;
 };
+
+/* How many runs of inaccessible pages a heap may have, by the system's limit of mappings. */
+u32 local_closed_runs_max(void);
 
 static inline struct local_backend *local_of_heap(struct heap *heap)
 {

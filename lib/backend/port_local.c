@@ -6,6 +6,7 @@
 #include "local.h"
 
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -52,8 +53,8 @@ void port_table_page_free(struct heap *heap, enum gcheap_region region, u64 offs
 	struct local_backend *local = local_of_heap(heap);
 
 	bit_clear_first(local->table_pages[region], offset / PORT_TABLE_PAGE_BYTES);
-	madvise((char *)local->backend.regions[region] + offset, PORT_TABLE_PAGE_BYTES,
-		MADV_DONTNEED);
+	backend_drop_memory((char *)local->backend.regions[region] + offset,
+			    PORT_TABLE_PAGE_BYTES);
 	heap->counters.table_bytes -= PORT_TABLE_PAGE_BYTES;
 }
 
@@ -63,7 +64,90 @@ static char *heap_memory(const struct local_backend *local, u32 page)
 	       ((size_t)page << GCHEAP_PAGE_SHIFT);
 }
 
-/* Makes accessible what port_depopulate() made inaccessible. */
+/* ---- pages without access ------------------------------------------------------ */
+
+/*
+ * Runs of closed pages are mappings of the system, as are the runs between them, and the
+ * system has a limit for these, which is the program's: when it is reached, malloc()
+ * fails. So closed runs take a quarter of it, two mappings each, and no more; then pages
+ * lose their memory, and stay open.
+ */
+#define MAX_MAP_COUNT_PATH	"/proc/sys/vm/max_map_count"
+#define MAX_MAP_COUNT_DEFAULT	65530u
+#define CLOSED_RUN_SHARE	8u
+
+u32 local_closed_runs_max(void)
+{
+	unsigned int count = MAX_MAP_COUNT_DEFAULT;
+	FILE *file = fopen(MAX_MAP_COUNT_PATH, "re");
+
+	if (file) {
+		if (fscanf(file, "%u", &count) != 1)
+			count = MAX_MAP_COUNT_DEFAULT;
+		fclose(file);
+	}
+	return count / CLOSED_RUN_SHARE;
+}
+
+static bool page_is_closed(const struct local_backend *local, u32 page)
+{
+	return local->closed[page / 64] >> page % 64 & 1;
+}
+
+/* How many more closed runs there are when the open pages [@page, @end) are closed. */
+static int runs_by_closing(const struct local_backend *local, u32 page, u32 end)
+{
+	u64 pages = local->backend.region_bytes[GCHEAP_REGION_HEAP] >> GCHEAP_PAGE_SHIFT;
+	/* Page 0 has no access ever, and is no page of the heap. */
+	bool before = page_is_closed(local, page - 1);
+	bool after = end < pages && page_is_closed(local, end);
+
+	return 1 - before - after;
+}
+
+static void closed_runs_are_many(struct local_backend *local)
+{
+	if (local->refused_runs++)
+		return;
+	fprintf(stderr, "gcheap: GCHEAP_FAULT_FREED: %u runs of freed pages are without access, "
+		"as many as fit beside the program's own mappings: accesses to more freed memory "
+		"will find zeros and not fault (raise vm.max_map_count, now %u)\n",
+		local->closed_runs, local->closed_runs_max * CLOSED_RUN_SHARE);
+}
+
+static void open_run_close(struct local_backend *local, u32 page, u32 end)
+{
+	int more = runs_by_closing(local, page, end);
+
+	if ((more > 0 && local->closed_runs >= local->closed_runs_max) ||
+	    mprotect(heap_memory(local, page), (size_t)(end - page) << GCHEAP_PAGE_SHIFT,
+		     PROT_NONE)) {
+		closed_runs_are_many(local);
+		return;
+	}
+	local->closed_runs += (u32)more;
+	for (; page < end; page++)
+		bit_set_first(local->closed, page);
+}
+
+/* Makes pages inaccessible, as far as there is room for that. */
+static void memory_close(struct local_backend *local, u32 page, u32 npages)
+{
+	u32 end = page + npages;
+
+	while (page < end) {
+		u32 first = page;
+
+		while (page < end && !page_is_closed(local, page))
+			page++;
+		if (page == first)
+			page++;
+		else
+			open_run_close(local, first, page);
+	}
+}
+
+/* Makes accessible what memory_close() made inaccessible. */
 static int memory_open(struct local_backend *local, u32 page, u32 npages)
 {
 	u32 end = page + npages;
@@ -85,9 +169,12 @@ static int memory_open(struct local_backend *local, u32 page, u32 npages)
 				bit_set_first(local->closed, at);
 			return -ENOMEM;
 		}
+		local->closed_runs -= (u32)runs_by_closing(local, first, at);
 	}
 	return 0;
 }
+
+/* ---- memory of heap pages -------------------------------------------------------- */
 
 /* Memory comes with the first touch: this counts. */
 int port_populate(struct heap *heap, u32 page, u32 npages, bool *needzero)
@@ -111,7 +198,7 @@ static void memory_drop(struct heap *heap, u32 page, u32 npages)
 	struct local_backend *local = local_of_heap(heap);
 	u32 end = page + npages;
 
-	madvise(heap_memory(local, page), (size_t)npages << GCHEAP_PAGE_SHIFT, MADV_DONTNEED);
+	backend_drop_memory(heap_memory(local, page), (size_t)npages << GCHEAP_PAGE_SHIFT);
 	for (; page < end; page++) {
 		if (bit_clear_first(local->populated, page))
 			heap->counters.resident_bytes -= GCHEAP_PAGE_BYTES;
@@ -121,14 +208,9 @@ static void memory_drop(struct heap *heap, u32 page, u32 npages)
 void port_depopulate(struct heap *heap, u32 page, u32 npages)
 {
 	struct local_backend *local = local_of_heap(heap);
-	u32 end = page + npages;
 
 	memory_drop(heap, page, npages);
-	/* Where there is no room for one more mapping, accesses find zeros. */
-	if (mprotect(heap_memory(local, page), (size_t)npages << GCHEAP_PAGE_SHIFT, PROT_NONE))
-		return;
-	for (; page < end; page++)
-		bit_set_first(local->closed, page);
+	memory_close(local, page, npages);
 }
 
 /* What is touched is not counted: nobody is told. */

@@ -82,7 +82,8 @@ enum gcheap_layout {
 /*
  * Debug: memory of freed objects is taken away as soon as a whole span of them is
  * free, and each access gets SIGBUS (local backend: SIGSEGV) with the address, at
- * least until the next cycle has found no pointer there.
+ * least until the next cycle has found no pointer there. The local backend has room for
+ * so many runs of such pages (a quarter of vm.max_map_count), and says so once on stderr.
  */
 #define GCHEAP_FAULT_FREED		(1u << 4)
 #define GCHEAP_VERIFY			(1u << 5)	/* debug: check objects and cycles */
@@ -92,7 +93,8 @@ enum gcheap_layout {
 /**
  * struct gcheap_config - how to open a heap; start from GCHEAP_CONFIG_INIT
  * @size: sizeof(struct gcheap_config)
- * @reserve_bytes: address space; a multiple of 64 MiB; 0: 64 GiB
+ * @reserve_bytes: address space; a multiple of 64 MiB; 0: 64 GiB, and where there is
+ *	less, as by ulimit -v or under valgrind, up to half of what there is
  * @backend: where spans come from
  * @layout: where pointer metadata lives
  * @flags: GCHEAP_CONSERVATIVE_STACKS and others; -EOPNOTSUPP for those that the
@@ -103,7 +105,8 @@ enum gcheap_layout {
  *	-1: no cycle starts by growth, only by the limit, on request, under memory
  *	pressure, and when memory runs out
  * @memory_limit: soft limit in bytes for what is live and what was allocated
- *	since the last cycle; 0: none
+ *	since the last cycle, and for resident object memory: free memory above it goes
+ *	back to the system; 0: none
  *
  * The environment overrides it: GCHEAP_BACKEND=auto|device|local,
  * GCHEAP_LAYOUT=span|header|footer|bitmap, GCHEAP_GC=<percent>|off,

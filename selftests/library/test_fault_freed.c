@@ -227,6 +227,88 @@ static void test_a_program_of_much_garbage_goes_on(void **state)
 	fixture_close(&f);
 }
 
+/* Lines of /proc/self/maps. */
+static size_t mappings(void)
+{
+	FILE *file = fopen("/proc/self/maps", "r");
+	size_t count = 0;
+	int c;
+
+	assert_non_null(file);
+	while ((c = getc(file)) != EOF)
+		count += c == '\n';
+	fclose(file);
+	return count;
+}
+
+static size_t mappings_max(void)
+{
+	FILE *file = fopen("/proc/sys/vm/max_map_count", "r");
+	size_t count;
+
+	assert_non_null(file);
+	assert_int_equal(fscanf(file, "%zu", &count), 1);
+	fclose(file);
+	return count;
+}
+
+/* Every second span dies: were each without access, no mapping would be left to malloc(). */
+static void test_the_system_keeps_mappings_for_the_program(void **state)
+{
+	size_t count = mappings_max() / 4 + 4000, i, faults = 0, zeros = 0;
+	char **objects;
+	struct fixture f;
+	void *more;
+
+	(void)state;
+	if (count > 100000)
+		skip_because("this system has room for very many mappings");
+	fixture_open_fault_freed(&f);
+	if (gcheap_backend(f.heap) == GCHEAP_BACKEND_DEVICE) {
+		fixture_close(&f);
+		skip_because("the device takes no mapping for it");
+	}
+	objects = calloc(count, sizeof(*objects));
+	assert_non_null(objects);
+	assert_int_equal(gcheap_root_add(f.heap, objects, count), 0);
+	for (i = 0; i < count; i++) {
+		objects[i] = gcheap_new_leaf(f.thread, 8192);
+		assert_non_null(objects[i]);
+		objects[i][5] = 1;
+	}
+	for (i = 1; i < count; i += 2)
+		objects[i] = NULL;
+	assert_int_equal(live_after_collect(&f), (count + 1) / 2);
+	assert_in_range(mappings(), mappings_max() / 8, mappings_max() / 2);
+	more = malloc(4 << 20);
+	assert_non_null(more);
+	free(more);
+	/* As many as there may be fault; the rest has lost its memory all the same. */
+	for (i = 0; i + 2 < count; i += 2) {
+		if (fault_of(objects[i] + 8192 + 5, false))
+			faults++;
+		else
+			zeros += !objects[i][8192 + 5];
+	}
+	assert_in_range(faults, mappings_max() / 8 - 2, mappings_max() / 8 + 2);
+	assert_true(zeros > 0);
+	assert_in_range(faults + zeros, (count - 1) / 2 - 2, (count - 1) / 2);
+	for (i = 0; i < count; i += 2)
+		assert_int_equal(objects[i][5], 1);
+	assert_int_equal(gcheap_verify(f.heap), 0);
+	/* Memory that comes back is accessible, and new runs take the old ones' places. */
+	for (i = 1; i < count; i += 2) {
+		objects[i] = gcheap_new_leaf(f.thread, 8192);
+		assert_non_null(objects[i]);
+		memset(objects[i], 2, 8192);
+	}
+	memset(objects, 0, count * sizeof(*objects));
+	assert_int_equal(live_after_collect(&f), 0);
+	assert_in_range(mappings(), 1, mappings_max() / 2);
+	fixture_close(&f);
+	free(objects);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -236,6 +318,7 @@ int main(void)
 		cmocka_unit_test(test_find_knows_chunks),
 		cmocka_unit_test(test_addresses_come_back_after_a_cycle_that_finds_no_pointer),
 		cmocka_unit_test(test_a_program_of_much_garbage_goes_on),
+		cmocka_unit_test(test_the_system_keeps_mappings_for_the_program),
 	};
 
 	return run_in_all_layouts("fault freed", tests);

@@ -379,10 +379,13 @@ static void test_err_no_address_space(void **state)
 	child = fork();
 	assert_true(child >= 0);
 	if (!child) {
+		struct gcheap_config config = fixture_config();
 		struct gcheap *heap;
 
 		setrlimit(RLIMIT_AS, &limit);
-		_exit(gcheap_open(NULL, &heap) != -ENOMEM || !strstr(gcheap_error(), "ulimit -v"));
+		config.reserve_bytes = 64ull << 30;
+		_exit(gcheap_open(&config, &heap) != -ENOMEM ||
+		      !strstr(gcheap_error(), "ulimit -v"));
 	}
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_int_equal(status, 0);
