@@ -16,6 +16,12 @@
 
 #include <linux/types.h>
 
+/* As the kernel has it: the message may be left out, which C11 alone does not allow. */
+#undef static_assert
+#define static_assert(condition, ...) \
+	STATIC_ASSERT_TEXT(condition, ##__VA_ARGS__, #condition)
+#define STATIC_ASSERT_TEXT(condition, text, ...)	_Static_assert(condition, text)
+
 /* The kernel's own choice: u64 is unsigned long long everywhere. */
 typedef __u8 u8;
 typedef __u16 u16;
