@@ -105,7 +105,11 @@ static NOINLINE void *object_large(struct thread *thread, gcheap_type type, uint
 	/* A cycle would not help. */
 	if (bytes >= heap->view.reserve_bytes)
 		return large_failed(-ENOMEM, bytes);
-	collect_before_alloc(thread, bytes);
+	error = collect_before_alloc(thread, bytes);
+	if (error) {
+		errno = -error;
+		return NULL;
+	}
 	error = backend_request(heap->backend, GCHEAP_OP_ALLOC_LARGE, &alloc);
 	if (error == -ENOMEM) {
 		if (collect_now(thread)) {

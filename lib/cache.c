@@ -322,7 +322,9 @@ static int cache_refill(struct thread *thread, struct cache *cache)
 	thread->heap->pacer.taken_bytes += cache->granted_bytes - cache->paced_bytes;
 	cache->paced_bytes = cache->granted_bytes;
 	/* A cycle may flush this cache: what it has to return is looked at after. */
-	collect_before_alloc(thread, cache->want_bytes);
+	error = collect_before_alloc(thread, cache->want_bytes);
+	if (error)
+		return error;
 	error = cache_send_refill(thread, cache);
 	if (error == -ENOMEM) {
 		/* Why there can be no cycle is what a person must know. */

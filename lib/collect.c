@@ -6,8 +6,8 @@
  *	flush		the thread's spans go back, and all alloc bits are exact:
  *			conservative marking tells objects from free slots by them
  *	MARK_START	clean mark bits
- *	mark		registered roots, frames, then the stack from the registers
- *			that this call saved upwards
+ *	mark		registered roots, frames, then the stacks, the running one from
+ *			the registers that this call saved upwards
  *	SWEEP_START	the mark bits become the alloc bits; dead spans are freed, or
  *			left to a sweep in the background
  *
@@ -23,6 +23,8 @@
 #include <time.h>
 
 #include "backend/backend.h"
+#include "frame.h"
+#include "loaded.h"
 #include "mark.h"
 #include "trace.h"
 #include "view.h"
@@ -77,19 +79,20 @@ static uint64_t mark_registered(struct gcheap *heap)
 
 static uint64_t mark_frames(struct thread *thread)
 {
-	const struct gcheap_frame_ *frame;
+	const uintptr_t *words = thread->fast.frames;
 	uint64_t bytes = 0;
-	size_t i;
+	size_t at, i;
 
-	for (frame = thread->fast.frames; frame; frame = frame->previous) {
-		for (i = 0; i < frame->count; i++)
-			mark_slots(thread->heap->marker, frame->slots[i], 1);
-		bytes += frame->count * sizeof(void *);
+	for (at = 0; at < thread->fast.frames_used; at += words[at]) {
+		for (i = 0; i < frame_count(&words[at]); i++)
+			mark_slots(thread->heap->marker, frame_variable(&words[at], i), 1);
+		bytes += i * sizeof(void *);
 	}
 	return bytes;
 }
 
-static uint64_t mark_all(struct thread *thread, const char *sp, struct mark_result *result)
+static uint64_t mark_all(struct thread *thread, const char *sp, const struct stack *running,
+			 struct mark_result *result)
 {
 	struct marker *marker = thread->heap->marker;
 	uint64_t bytes;
@@ -97,12 +100,9 @@ static uint64_t mark_all(struct thread *thread, const char *sp, struct mark_resu
 	mark_begin(marker);
 	bytes = mark_registered(thread->heap);
 	bytes += mark_frames(thread);
-	if (thread->heap->flags & GCHEAP_CONSERVATIVE_STACKS) {
-		size_t stack_bytes = (size_t)(thread->stack_top - sp);
-
-		mark_ambiguous(marker, sp, stack_bytes);
-		bytes += stack_bytes;
-	}
+	bytes += loaded_mark(thread);
+	if (thread->heap->flags & GCHEAP_CONSERVATIVE_STACKS)
+		bytes += stack_mark(thread, sp, running);
 	mark_finish(marker, result);
 	return bytes;
 }
@@ -219,13 +219,17 @@ static __attribute__((noinline)) int collect_below(struct thread *thread, bool b
 	struct mark_result result = { 0 };
 	struct cycle cycle = { 0 };
 	uint64_t flushed, marked;
+	struct stack running;
 	uint32_t pressure;
 	int error;
 
-	if (heap->flags & GCHEAP_CONSERVATIVE_STACKS && !thread_holds_stack(thread, sp))
-		return error_set(-EINVAL, "the thread collects on another stack than the one it "
-				 "was attached on: use frames and ambiguous roots, and open the "
-				 "heap without GCHEAP_CONSERVATIVE_STACKS");
+	if (stack_running(thread, sp, &running))
+		frames_drop_ended(thread, sp, &running);
+	else if (heap->flags & GCHEAP_CONSERVATIVE_STACKS)
+		return stack_unknown(sp);
+	if (thread->frames_lost)
+		return error_set(-ENOMEM, "there was no memory for the table of frames: no cycle "
+				 "can run before the block of GCHEAP_FRAME has ended");
 	cycle.start_ns = collect_clock_ns();
 	pressure = pressure_cycle_begins(heap);
 	error = cache_flush_all(thread);
@@ -237,7 +241,7 @@ static __attribute__((noinline)) int collect_below(struct thread *thread, bool b
 	flushed = collect_clock_ns();
 	cycle.flush_ns = flushed - cycle.start_ns;
 
-	cycle.root_bytes = mark_all(thread, sp, &result);
+	cycle.root_bytes = mark_all(thread, sp, &running, &result);
 	marked = collect_clock_ns();
 	cycle.mark_ns = marked - flushed;
 
@@ -275,10 +279,20 @@ int collect_now(struct thread *thread)
 	return collect_all(thread, false);
 }
 
-void collect_before_alloc(struct thread *thread, uint64_t bytes)
+int collect_before_alloc(struct thread *thread, uint64_t bytes)
 {
-	if (pacer_is_due(&thread->heap->pacer, bytes) || pressure_is_due(thread->heap))
-		collect_all(thread, true);
+	const char *sp = __builtin_frame_address(0);
+	struct stack running;
+
+	if (!pacer_is_due(&thread->heap->pacer, bytes) && !pressure_is_due(thread->heap))
+		return 0;
+	if (thread->heap->flags & GCHEAP_CONSERVATIVE_STACKS &&
+	    !stack_running(thread, sp, &running))
+		return stack_unknown(sp);
+	error_save();
+	if (collect_all(thread, true))
+		error_restore();
+	return 0;
 }
 
 int gcheap_collect(struct gcheap_thread *fast)

@@ -7,12 +7,31 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 static __thread char error_line[512];
+static __thread char error_saved[sizeof(error_line)];
 
+/* One line: values that others made up may have anything in them. */
 static void error_write(const char *format, va_list args)
 {
+	unsigned char *at = (unsigned char *)error_line;
+
 	vsnprintf(error_line, sizeof(error_line), format, args);
+	for (; *at; at++) {
+		if (*at < ' ' || *at == 0x7f)
+			*at = '?';
+	}
+}
+
+void error_save(void)
+{
+	memcpy(error_saved, error_line, sizeof(error_line));
+}
+
+void error_restore(void)
+{
+	memcpy(error_line, error_saved, sizeof(error_line));
 }
 
 int error_set(int error, const char *format, ...)

@@ -8,13 +8,14 @@
  *	backend/	device, local: requests and regions; ring: sweeps in the background
  *	view		from an address to its span, slot and bits
  *	layout/		where pointer metadata lives; typed pointers
- *	roots		registered roots
+ *	roots		registered roots; loaded: memory that the program loader knows
  *	window		a span's free slots from its alloc bits
  *	cache		thread caches of slots; source: which cache a type has
  *	mark		the marker
  *	pacer		when to collect
  *	pressure	what to do when the system is short of memory
  *	limit		what to do when the heap is larger than its memory limit
+ *	frame, stack	local roots; the stacks of a thread
  *	collect, trace	a cycle: flush, mark, sweep; its line on stderr
  *	thread, alloc	attached threads; allocation
  *	barrier		what copies and clears will owe a collector beside the program
@@ -22,11 +23,11 @@
  *	trim		giving free memory back
  *	verify		consistency of the whole heap; verify_write: of a new object
  *	type		type registration
- *	config, open	configuration and environment; life of a heap
+ *	environment, config, open	configuration and environment; life of a heap
  *
  * Threads: one mutator is attached at a time, and all that allocates or collects
  * is called by it. Roots and types may be added by any thread: struct gcheap.lock
- * guards the roots, and a backend serialises its requests.
+ * guards the roots and the declared stacks, and a backend serialises its requests.
  *
  * After fork() the child has no heap: its regions are not there. Every function
  * that touches them, or sends a request, asks heap_check() first; the inline
@@ -82,6 +83,8 @@ struct view {
  * @mask: of typed roots whose type may have none: their own; else NULL
  * @mask_bytes: its length
  * @kind: how to read it
+ * @next: in its bucket: the index of the next one, plus 1; 0: none. Of those with one
+ *	address a later one comes first
  */
 struct root {
 	const void *start;
@@ -94,19 +97,41 @@ struct root {
 		ROOT_TYPED,
 		ROOT_AMBIGUOUS,
 	} kind;
+	size_t next;
 };
 
 /**
  * struct roots - the registered roots of a heap
- * @all: array
+ * @all: array, in no order
  * @count: how many
- * @capacity: room in @all
+ * @capacity: room in @all, a power of two
+ * @buckets: @capacity of them, by address: the index of the first root, plus 1
  * @mask_bytes: memory of the roots' own masks
  */
 struct roots {
 	struct root *all;
 	size_t count, capacity;
+	size_t *buckets;
 	uint64_t mask_bytes;
+};
+
+/* A stack: [@low, @top). */
+struct stack {
+	const char *low;
+	const char *top;
+};
+
+/**
+ * struct stacks - the stacks that a program has declared
+ * @all: array, by rising @low
+ * @count: how many
+ * @capacity: room in @all
+ * @nested: there may be some inside of others; none overlaps another otherwise
+ */
+struct stacks {
+	struct stack *all;
+	size_t count, capacity;
+	bool nested;
 };
 
 /**
@@ -139,8 +164,10 @@ struct pacer {
  * @layout: where pointer metadata lives
  * @flags: GCHEAP_* of the configuration
  * @trace_gc: print a line a cycle on stderr
- * @lock: guards @roots
+ * @lock: guards @roots and @stacks
  * @roots: registered roots
+ * @stacks: declared stacks
+ * @program_is_root: what the loader has mapped for writing is scanned
  * @pacer: when to collect
  * @pressure_seen: the number of events in CTRL that was acted on
  * @thread: the attached mutator, or NULL
@@ -163,6 +190,8 @@ struct gcheap {
 	bool trace_gc;
 	pthread_mutex_t lock;
 	struct roots roots;
+	struct stacks stacks;
+	bool program_is_root;
 	struct pacer pacer;
 	uint32_t pressure_seen;
 	struct thread *thread;
@@ -203,6 +232,13 @@ const struct gcheap_type_record *heap_type(const struct gcheap *heap, gcheap_typ
 int error_set(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The same for functions that return NULL: sets errno too. */
 void *error_null(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/*
+ * Keep the line aside, and put it back: of a call that succeeds nothing stays that has
+ * failed on its way. Not nested.
+ */
+void error_save(void);
+void error_restore(void);
 
 /* ---- pacer.c ---------------------------------------------------------------- */
 
@@ -248,9 +284,13 @@ void limit_keep(struct gcheap *heap);
  * @thread: the calling mutator
  * @bytes: how much it is about to take
  *
- * A cycle that fails is no reason to fail the allocation: it is tried again.
+ * A cycle that fails is no reason to fail the allocation: it is tried again. On a stack
+ * that is not known every cycle would fail, and the heap grow until it is full.
+ *
+ * Return: 0; -EINVAL a cycle is due, and the thread is on an unknown stack, with
+ * gcheap_error() set.
  */
-void collect_before_alloc(struct thread *thread, uint64_t bytes);
+int collect_before_alloc(struct thread *thread, uint64_t bytes);
 
 /**
  * collect_now() - run a full cycle

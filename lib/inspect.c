@@ -142,18 +142,21 @@ static void stats_collect(const struct gcheap *heap, struct gcheap_stats *stats)
 		pages -= 1 + counters->in_use_pages + counters->quarantined_pages;
 	stats->free_bytes = pages << GCHEAP_PAGE_SHIFT;
 	stats->metadata_bytes = counters->table_bytes + marker_memory(heap->marker) +
-				heap->roots.capacity * sizeof(struct root) +
-				heap->roots.mask_bytes + sizeof(*heap);
+				heap->roots.capacity *
+				(sizeof(struct root) + sizeof(size_t)) +
+				heap->roots.mask_bytes +
+				heap->stacks.capacity * sizeof(struct stack) + sizeof(*heap);
 	stats->swept_spans = counters->swept_spans;
 	stats->freed_spans = counters->freed_spans;
 	stats->requests = heap->backend->requests;
 	if (heap->thread) {
 		cache_allocated(heap->thread, &stats->allocated_objects, &stats->allocated_bytes);
-		stats->metadata_bytes += cache_memory(heap->thread);
+		stats->metadata_bytes += cache_memory(heap->thread) +
+					 heap->thread->fast.frames_room * sizeof(uintptr_t);
 	}
 }
 
-int gcheap_stats(struct gcheap *heap, struct gcheap_stats *out)
+int gcheap_stats_get(struct gcheap *heap, struct gcheap_stats *out)
 {
 	struct gcheap_stats stats;
 	size_t size;
@@ -176,4 +179,9 @@ int gcheap_stats(struct gcheap *heap, struct gcheap_stats *out)
 	stats.size = out->size;
 	memcpy(out, &stats, size);
 	return 0;
+}
+
+int gcheap_stats(struct gcheap *heap, struct gcheap_stats *out)
+{
+	return gcheap_stats_get(heap, out);
 }

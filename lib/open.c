@@ -77,12 +77,17 @@ static int backend_open_reserve(const struct gcheap_config *config,
 	};
 	int error;
 
+	error_save();
 	if (config->backend != GCHEAP_BACKEND_LOCAL) {
 		error = backend_open_device(&setup, backend);
 		if (config->backend == GCHEAP_BACKEND_DEVICE || !device_is_absent(error))
 			return error;
 	}
-	return backend_open_local(&setup, backend);
+	error = backend_open_local(&setup, backend);
+	/* That there is no device has been no failure. */
+	if (!error)
+		error_restore();
+	return error;
 }
 
 /*
@@ -160,6 +165,7 @@ static void heap_free(struct gcheap *heap)
 			free(heap->slot_bits[variant][i]);
 	}
 	roots_destroy(&heap->roots);
+	stacks_destroy(&heap->stacks);
 	pthread_mutex_destroy(&heap->lock);
 	private_free((void *)heap->owner_mark, OWNER_MARK_BYTES);
 	free(heap);

@@ -6,40 +6,12 @@
 #include "thread.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "frame.h"
+
 struct gcheap_cache_ thread_no_slots;
-
-static int thread_find_stack(struct thread *thread)
-{
-	pthread_attr_t attr;
-	void *low;
-	size_t bytes;
-	int error = pthread_getattr_np(pthread_self(), &attr);
-
-	if (error)
-		return -error;
-	error = pthread_attr_getstack(&attr, &low, &bytes);
-	pthread_attr_destroy(&attr);
-	if (error)
-		return -error;
-	thread->stack_low = low;
-	thread->stack_top = thread->stack_low + bytes;
-	return 0;
-}
-
-bool thread_holds_stack(struct thread *thread, const void *sp)
-{
-	const char *at = sp;
-
-	if (at >= thread->stack_low && at < thread->stack_top)
-		return true;
-	/* The main thread's stack may have been given a new limit. */
-	return pthread_equal(thread->self, pthread_self()) && !thread_find_stack(thread) &&
-	       at >= thread->stack_low && at < thread->stack_top;
-}
 
 int gcheap_thread_attach(struct gcheap *heap, struct gcheap_thread **out)
 {
@@ -59,15 +31,20 @@ int gcheap_thread_attach(struct gcheap *heap, struct gcheap_thread **out)
 	thread->self = pthread_self();
 	for (i = 0; i < GCHEAP_LEAVES_; i++)
 		thread->fast.leaves[i] = &thread_no_slots;
-	/* Of the main thread only /proc knows. */
-	if (heap->flags & GCHEAP_CONSERVATIVE_STACKS)
-		error = thread_find_stack(thread);
+	error = native_stack_find(&thread->native);
+	/* Without conservative stacks, it only tells which frames have ended. */
+	if (error && heap->flags & GCHEAP_CONSERVATIVE_STACKS) {
+		free(thread);
+		return error;
+	}
+	error = frames_init(thread);
 	if (error) {
 		free(thread);
-		return error_set(error, "cannot find this thread's stack: %s", strerror(-error));
+		return error;
 	}
 	if (!__atomic_compare_exchange_n(&heap->thread, &nobody, thread, false,
 					 __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+		free(thread->fast.frames);
 		free(thread);
 		return error_set(-EBUSY, "another thread is attached to this heap: detach it first "
 				 "(one mutator at a time for now)");
@@ -84,6 +61,7 @@ void thread_free(struct thread *thread)
 		thread->blocks = block->next;
 		cache_block_free(block);
 	}
+	free(thread->fast.frames);
 	free(thread->fast.types);
 	free(thread->type_sources);
 	free(thread->type_next);

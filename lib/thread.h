@@ -32,6 +32,7 @@
 #define GCHEAP_LIB_THREAD_H
 
 #include "heap.h"
+#include "stack.h"
 
 /* A cache never holds more spans than this, those exhausted included. */
 #define CACHE_SPANS_MAX		64u
@@ -170,8 +171,10 @@ struct cache_block {
  * @fast: what the inline functions use; must be first
  * @heap: its heap
  * @self: who it is
- * @stack_low: lowest address of its stack
- * @stack_top: one past the highest
+ * @native: the stack that it was born with, if it was found
+ * @tls_is_root: its thread-local storage is scanned
+ * @frames_lost: frames for which there was no memory: no cycle may run
+ * @frames_reported: it was said that a frame's end was skipped
  * @type_sources: by type: of single objects; NULL: not made yet, or the type's
  *	objects are large. @fast.type_count entries, as @fast.types
  * @type_next: by type: the next one with the same source; 0: none
@@ -194,8 +197,10 @@ struct thread {
 	struct gcheap_thread fast;
 	struct gcheap *heap;
 	pthread_t self;
-	const char *stack_low;
-	const char *stack_top;
+	struct native_stack native;
+	bool tls_is_root;
+	bool frames_reported;
+	size_t frames_lost;
 	struct source **type_sources;
 	gcheap_type *type_next;
 	struct cache *noscan_caches[THREAD_SIZE_CLASSES];
@@ -217,16 +222,6 @@ struct thread {
 
 /* The cache without slots, that a thread's tables hold where there is no other. */
 extern struct gcheap_cache_ thread_no_slots;
-
-/**
- * thread_holds_stack() - whether an address is on the thread's stack
- * @thread: the calling thread
- * @sp: its stack pointer
- *
- * False: the thread runs on another stack (a coroutine's, a signal's) than the
- * one it was attached with.
- */
-bool thread_holds_stack(struct thread *thread, const void *sp);
 
 /* End a thread, its spans returned or lost with the heap already. */
 void thread_free(struct thread *thread);

@@ -149,8 +149,6 @@ GCHEAP_API void gcheap_close(struct gcheap *heap);
 
 /* ---- threads ---------------------------------------------------------------- */
 
-struct gcheap_frame_;
-
 /*
  * One cache of slots of a kind. @free has a bit for each free slot of the
  * window, slot 0 lowest; @zero_bytes of a slot must be zeroed before use.
@@ -175,8 +173,9 @@ struct gcheap_thread {
 	uint32_t type_count;
 	uint32_t stop;
 	struct gcheap_cache_ **types;
-	struct gcheap_frame_ *frames;
+	uintptr_t *frames;	/* the table of local roots, in words */
 	struct gcheap_cache_ *leaves[GCHEAP_LEAVES_];
+	size_t frames_used, frames_room;
 };
 
 /**
@@ -297,8 +296,8 @@ static inline void *gcheap_cache_next_(struct gcheap_cache_ *cache, uint64_t fre
  *
  * Context: may collect: pointers that only this thread knows must be in roots, a
  * frame, or, with conservative stacks, anywhere on the stack or in registers.
- * Return: the object, zeroed; NULL with errno ENOMEM, EINVAL for a bad type, or EPERM
- * after fork().
+ * Return: the object, zeroed; NULL with errno ENOMEM, EINVAL for a bad type, or because a
+ * cycle is due on a stack that is not known, or EPERM after fork().
  */
 static inline void *gcheap_new(struct gcheap_thread *thread, gcheap_type type)
 {
@@ -360,28 +359,128 @@ GCHEAP_API int gcheap_root_add_ambiguous(struct gcheap *heap, const void *start,
 GCHEAP_API int gcheap_root_remove(struct gcheap *heap, const void *start);
 
 /*
+ * All that the program and its shared libraries keep in static variables, as ambiguous
+ * roots, until the heap is closed: what is loaded when a cycle runs, so also libraries
+ * that come later, and not those that have gone. 0.
+ */
+GCHEAP_API int gcheap_root_add_program(struct gcheap *heap);
+/*
+ * The thread-local variables of the calling thread, which is the attached one, as
+ * ambiguous roots, until it detaches: those of the program, and of each library that the
+ * thread has used one of. 0; -EPERM another thread calls.
+ */
+GCHEAP_API int gcheap_root_add_tls(struct gcheap_thread *thread);
+
+/*
  * Precise local roots: GCHEAP_FRAME(thread, a, b) makes the pointer variables a
- * and b, 32 at most, roots until GCHEAP_FRAME_END(thread) in the same block. Every way
- * out of the block must pass the end. What is no pointer variable does not compile:
- * for arrays there is gcheap_root_add(). @thread is evaluated more than once.
+ * and b, 32 at most, roots until GCHEAP_FRAME_END(thread) in the same block. With
+ * GCHEAP_FRAME_AUTO(thread, a, b) they are until the block is left, however it is left,
+ * by return, break, continue, goto or a C++ exception. longjmp() passes by both: whoever
+ * calls setjmp() calls gcheap_frame_save() before, and gcheap_frame_restore() where it
+ * has come back. An end that was skipped all the same is noticed when the block is
+ * entered again, when an outer one ends, and by each cycle once its function is gone, if
+ * the thread runs on a stack that is known (gcheap_stack_add()).
+ *
+ * What is no pointer variable does not compile: for arrays there is gcheap_root_add().
+ * @thread is evaluated more than once.
  */
 struct gcheap_frame_ {
-	struct gcheap_frame_ *previous;
-	size_t count;
-	void *const *slots;	/* addresses of the variables */
+	struct gcheap_thread *thread;
+	bool is_lost;		/* there was no memory for it */
 };
+#define GCHEAP_FRAME_WORDS_	3	/* of an entry of the table, beside the variables */
+GCHEAP_API void gcheap_frame_begin_slow_(struct gcheap_frame_ *frame,
+					 struct gcheap_thread *thread, void *const *slots,
+					 size_t count);
+GCHEAP_API void gcheap_frame_end_slow_(struct gcheap_frame_ *frame);
+
+static inline void gcheap_frame_begin_(struct gcheap_frame_ *frame, struct gcheap_thread *thread,
+				       void *const *slots, size_t count)
+{
+	size_t used = thread->frames_used;
+	uintptr_t *entry = thread->frames + used;
+	size_t total = count + GCHEAP_FRAME_WORDS_;
+
+	/* The newest entry is of an outer block: its struct has a higher address. */
+	if (!GCHEAP_LIKELY_(total <= thread->frames_room - used &&
+			    (!used || entry[-2] > (uintptr_t)frame))) {
+		gcheap_frame_begin_slow_(frame, thread, slots, count);
+		return;
+	}
+	frame->thread = thread;
+	frame->is_lost = false;
+	entry[0] = total;
+	__builtin_memcpy(entry + 1, slots, count * sizeof(*slots));
+	entry[total - 2] = (uintptr_t)frame;
+	entry[total - 1] = total;
+	thread->frames_used = used + total;
+}
+
+static inline void gcheap_frame_end_(struct gcheap_frame_ *frame)
+{
+	struct gcheap_thread *thread = frame->thread;
+	size_t used = thread->frames_used;
+
+	if (GCHEAP_LIKELY_(used && thread->frames[used - 2] == (uintptr_t)frame))
+		thread->frames_used = used - thread->frames[used - 1];
+	else
+		gcheap_frame_end_slow_(frame);
+}
+
+/* Frames may be nested: the names are hidden on purpose. */
+#define GCHEAP_QUIET_(...)							\
+	_Pragma("GCC diagnostic push")						\
+	_Pragma("GCC diagnostic ignored \"-Wshadow\"")				\
+	__VA_ARGS__								\
+	_Pragma("GCC diagnostic pop")
 #define GCHEAP_ADDRESS_(x, v)	(void *)((char *)&(v) + GCHEAP_CHECK_VARIABLE_(v))
+#define GCHEAP_FRAME_BEGIN_(attribute, thread, ...)				\
+	GCHEAP_QUIET_(struct gcheap_frame_ gcheap_frame_ attribute;		\
+		      void *const gcheap_frame_slots_[] = {			\
+			GCHEAP_EACH_(GCHEAP_ADDRESS_, _, __VA_ARGS__)		\
+		      };)							\
+	gcheap_frame_begin_(&gcheap_frame_, (thread), gcheap_frame_slots_,	\
+			    sizeof(gcheap_frame_slots_) / sizeof(gcheap_frame_slots_[0]))
 #define GCHEAP_FRAME(thread, ...)						\
-	void *const gcheap_frame_slots_[] = {					\
-		GCHEAP_EACH_(GCHEAP_ADDRESS_, _, __VA_ARGS__)			\
-	};									\
-	struct gcheap_frame_ gcheap_frame_ = {					\
-		(thread)->frames,						\
-		sizeof(gcheap_frame_slots_) / sizeof(gcheap_frame_slots_[0]),	\
-		gcheap_frame_slots_						\
-	};									\
-	(thread)->frames = &gcheap_frame_
-#define GCHEAP_FRAME_END(thread) ((void)((thread)->frames = gcheap_frame_.previous))
+	GCHEAP_FRAME_BEGIN_(, thread, __VA_ARGS__)
+#define GCHEAP_FRAME_AUTO(thread, ...)						\
+	GCHEAP_FRAME_BEGIN_(__attribute__((cleanup(gcheap_frame_end_))), thread, __VA_ARGS__)
+#define GCHEAP_FRAME_END(thread) ((void)(thread), gcheap_frame_end_(&gcheap_frame_))
+
+/* The newest frame of this stack, for gcheap_frame_restore(); NULL: there is none. */
+GCHEAP_API struct gcheap_frame_ *gcheap_frame_save(struct gcheap_thread *thread);
+/* Ends the frames of this stack that were begun since @saved was saved. */
+GCHEAP_API void gcheap_frame_restore(struct gcheap_thread *thread, struct gcheap_frame_ *saved);
+
+/* ---- stacks ----------------------------------------------------------------- */
+
+/*
+ * A thread's own stack is known, and that of its signal handlers. Stacks that a program
+ * switches to by itself (coroutines, fibers, contexts) are declared before they are first
+ * run on, without guard pages, and removed before their memory goes. With
+ * GCHEAP_CONSERVATIVE_STACKS the one that the thread runs on is scanned from the stack
+ * pointer, all others whole, the thread's own too while it runs on another. On a stack
+ * that is not declared no cycle runs: gcheap_collect() is -EINVAL then, and so is the
+ * first allocation for which one is due. Documentation/stacks.md.
+ */
+
+/**
+ * gcheap_stack_add() - declare a stack
+ * @heap: the heap
+ * @low: its lowest address, of any alignment
+ * @bytes: its length
+ *
+ * It may lie inside of another, such as the thread's own: a local array.
+ *
+ * Return: 0; -EINVAL NULL, a length of 0, or it overlaps a part of another; -EEXIST there
+ * is one at @low; -EFAULT it cannot be read; -ENOMEM.
+ */
+GCHEAP_API int gcheap_stack_add(struct gcheap *heap, void *low, size_t bytes);
+/*
+ * Forget a stack, and the frames on it. Called by the attached thread, from another
+ * stack: -EBUSY; -ENOENT.
+ */
+GCHEAP_API int gcheap_stack_remove(struct gcheap *heap, void *low);
 
 /* ---- stores ----------------------------------------------------------------- */
 
@@ -404,7 +503,7 @@ GCHEAP_API void gcheap_clear(struct gcheap_thread *thread, gcheap_type type, voi
 
 /*
  * Run a full cycle: marked and swept on return. -EINVAL with conservative stacks
- * on another stack than that of the attach.
+ * on a stack that is not known.
  */
 GCHEAP_API int gcheap_collect(struct gcheap_thread *thread);
 
@@ -503,7 +602,13 @@ struct gcheap_stats {
 	uint64_t pause_ns_max, pause_ns_total, mark_ns_total, sweep_ns_total;
 	uint64_t mark_bytes_total, swept_spans, freed_spans, requests;
 };
+GCHEAP_API int gcheap_stats_get(struct gcheap *heap, struct gcheap_stats *out);
+/* The same. In C++ a function would hide the struct. */
+#ifdef __cplusplus
+#define gcheap_stats(...) gcheap_stats_get(__VA_ARGS__)
+#else
 GCHEAP_API int gcheap_stats(struct gcheap *heap, struct gcheap_stats *out);
+#endif
 
 /* Check the whole heap: 0, or -EUCLEAN and a report on stderr. */
 GCHEAP_API int gcheap_verify(struct gcheap *heap);

@@ -315,38 +315,34 @@ static void test_err_conservative_collect_on_another_stack(void **state)
 	assert_true(switched.said_why);
 }
 
-/* Where a main thread's stack is, only a file tells. */
-static void test_precise_heaps_need_no_stack_to_attach(void **state)
+/* Where a main thread's stack is, a file tells; but it is not needed. */
+static void test_a_thread_attaches_without_a_file_descriptor(void **state)
 {
 	struct gcheap_config config = fixture_config();
-	struct gcheap_thread *thread;
 	struct rlimit files, none;
+	struct gcheap_object found;
+	void *volatile object;
 	struct fixture f;
-	int found, precise;
+	uint32_t flags;
+	int attached;
 
 	(void)state;
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
 	none = files;
 	none.rlim_cur = 0;
-	config.flags = GCHEAP_CONSERVATIVE_STACKS;
-	fixture_open_with(&f, &config);
-	gcheap_thread_detach(f.thread);
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
-	found = gcheap_thread_attach(f.heap, &thread);
-	setrlimit(RLIMIT_NOFILE, &files);
-	assert_refused(found, EMFILE, "cannot find this thread's stack");
-	assert_int_equal(gcheap_thread_attach(f.heap, &f.thread), 0);
-	fixture_close(&f);
-
-	config.flags = 0;
-	fixture_open_with(&f, &config);
-	gcheap_thread_detach(f.thread);
-	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
-	precise = gcheap_thread_attach(f.heap, &f.thread);
-	setrlimit(RLIMIT_NOFILE, &files);
-	assert_int_equal(precise, 0);
-	assert_int_equal(gcheap_collect(f.thread), 0);
-	fixture_close(&f);
+	for (flags = 0; flags <= GCHEAP_CONSERVATIVE_STACKS; flags += GCHEAP_CONSERVATIVE_STACKS) {
+		config.flags = flags;
+		fixture_open_with(&f, &config);
+		gcheap_thread_detach(f.thread);
+		assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+		attached = gcheap_thread_attach(f.heap, &f.thread);
+		setrlimit(RLIMIT_NOFILE, &files);
+		assert_int_equal(attached, 0);
+		object = gcheap_new_leaf(f.thread, 64);
+		assert_int_equal(gcheap_collect(f.thread), 0);
+		assert_int_equal(gcheap_find(f.heap, object, &found), flags ? 0 : -ENOENT);
+		fixture_close(&f);
+	}
 }
 
 static void *collect_elsewhere(void *arg)
@@ -504,7 +500,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_safepoints_pass, setup, teardown),
 		cmocka_unit_test(test_err_conservative_collect_on_another_stack),
 		cmocka_unit_test(test_err_conservative_collect_on_another_thread),
-		cmocka_unit_test(test_precise_heaps_need_no_stack_to_attach),
+		cmocka_unit_test(test_a_thread_attaches_without_a_file_descriptor),
 		cmocka_unit_test(test_precise_heaps_collect_on_any_stack),
 		cmocka_unit_test_setup_teardown(test_verify_checks_each_cycle_of_a_sound_heap,
 						setup, teardown),

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Frames: the thread's table of local variables that are roots (frame.c).
+ *
+ * An entry is of one GCHEAP_FRAME:
+ *
+ *	word	0	1 ..		words - 2	words - 1
+ *		+-------+---------------+---------------+-------+
+ *		| words | variables'	| place		| words |
+ *		|	| addresses	|		|	|
+ *		+-------+---------------+---------------+-------+
+ *
+ * @place is the address of the block's own struct gcheap_frame_: it tells the block, the
+ * stack that it is on, and how deep. Nothing is read from there, so that an entry whose
+ * block was left without its end can be told, by the stack pointer, and dropped without
+ * a look at what lies there now.
+ *
+ * Of the entries of one stack, those that were added later are inner ones. Stacks of
+ * coroutines have their entries anywhere in the table.
+ */
+#ifndef GCHEAP_LIB_FRAME_H
+#define GCHEAP_LIB_FRAME_H
+
+#include "heap.h"
+
+struct thread;
+
+/* Variables of the entry that begins at @entry. */
+static inline size_t frame_count(const uintptr_t *entry)
+{
+	return entry[0] - GCHEAP_FRAME_WORDS_;
+}
+
+/* The address of one. */
+static inline void *const *frame_variable(const uintptr_t *entry, size_t i)
+{
+	return (void *const *)entry[1 + i];
+}
+
+/* A thread is attached: its table. 0 or -ENOMEM, with gcheap_error() set. */
+int frames_init(struct thread *thread);
+
+/**
+ * frames_drop() - take frames out of the table
+ * @thread: whose
+ * @at: the first word of the entry from which on
+ * @part: those that go are in this part of a stack, and on no stack inside of it
+ *
+ * Return: how many went.
+ */
+size_t frames_drop(struct thread *thread, size_t at, const struct stack *part);
+
+/**
+ * frames_drop_ended() - take out those whose functions have returned without their end
+ * @thread: the calling thread
+ * @sp: its stack pointer
+ * @running: the stack that it is on
+ *
+ * Under GCHEAP_VERIFY, says so once a thread.
+ */
+void frames_drop_ended(struct thread *thread, const char *sp, const struct stack *running);
+
+#endif /* GCHEAP_LIB_FRAME_H */

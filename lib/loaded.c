@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Static and thread-local variables as roots.
+ *
+ * Each cycle asks the loader anew what there is, and marks while the loader tells it: for
+ * that time no library is unloaded, and none is added. A cycle holds no lock of the heap
+ * meanwhile, so that a thread may use the heap while it holds the loader's.
+ *
+ * Of an object its segments that can be read and written are scanned, but what the loader
+ * has made read-only after relocation, which the program cannot have changed. Nothing
+ * else is left out: neither this library nor malloc() keeps the address of a heap's object
+ * in a static variable.
+ */
+#define _GNU_SOURCE
+#include "loaded.h"
+
+#include <errno.h>
+#include <link.h>
+#include <unistd.h>
+
+#include "mark.h"
+#include "thread.h"
+
+/**
+ * struct loaded - what the loader's callback needs
+ * @thread: the calling mutator
+ * @bytes: how many were gone through
+ */
+struct loaded {
+	struct thread *thread;
+	uint64_t bytes;
+};
+
+static void loaded_scan(struct loaded *loaded, uintptr_t start, uintptr_t end)
+{
+	if (start >= end)
+		return;
+	mark_ambiguous(loaded->thread->heap->marker, (const void *)start, end - start);
+	loaded->bytes += end - start;
+}
+
+/* What the loader has protected: whole pages, as it does. */
+static void relro_of(const struct dl_phdr_info *info, uintptr_t *start, uintptr_t *end)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	size_t i;
+
+	*start = 0;
+	*end = 0;
+	for (i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *header = &info->dlpi_phdr[i];
+
+		if (header->p_type != PT_GNU_RELRO)
+			continue;
+		*start = (info->dlpi_addr + header->p_vaddr) & ~(page - 1);
+		*end = (info->dlpi_addr + header->p_vaddr + header->p_memsz) & ~(page - 1);
+	}
+}
+
+static void scan_segments(struct loaded *loaded, const struct dl_phdr_info *info)
+{
+	uintptr_t relro, relro_end;
+	size_t i;
+
+	relro_of(info, &relro, &relro_end);
+	for (i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *header = &info->dlpi_phdr[i];
+		uintptr_t start = info->dlpi_addr + header->p_vaddr;
+		uintptr_t end = start + header->p_memsz;
+
+		if (header->p_type != PT_LOAD || (header->p_flags & (PF_R | PF_W)) != (PF_R | PF_W))
+			continue;
+		if (relro < end && relro_end > start) {
+			loaded_scan(loaded, start, relro);
+			start = relro_end;
+		}
+		loaded_scan(loaded, start, end);
+	}
+}
+
+/* The calling thread's part; a library that it has not used yet may have none. */
+static void scan_tls(struct loaded *loaded, const struct dl_phdr_info *info)
+{
+	uintptr_t start = (uintptr_t)info->dlpi_tls_data;
+	size_t i;
+
+	for (i = 0; start && i < info->dlpi_phnum; i++) {
+		if (info->dlpi_phdr[i].p_type == PT_TLS)
+			loaded_scan(loaded, start, start + info->dlpi_phdr[i].p_memsz);
+	}
+}
+
+static int loaded_object(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	struct loaded *loaded = arg;
+
+	if (loaded->thread->heap->program_is_root)
+		scan_segments(loaded, info);
+	if (loaded->thread->tls_is_root &&
+	    size >= offsetof(struct dl_phdr_info, dlpi_tls_data) + sizeof(info->dlpi_tls_data))
+		scan_tls(loaded, info);
+	return 0;
+}
+
+uint64_t loaded_mark(struct thread *thread)
+{
+	struct loaded loaded = { .thread = thread };
+
+	if (thread->heap->program_is_root || thread->tls_is_root)
+		dl_iterate_phdr(loaded_object, &loaded);
+	return loaded.bytes;
+}
+
+int gcheap_root_add_program(struct gcheap *heap)
+{
+	int error = heap_check(heap);
+
+	if (error)
+		return error;
+	__atomic_store_n(&heap->program_is_root, true, __ATOMIC_RELAXED);
+	return 0;
+}
+
+int gcheap_root_add_tls(struct gcheap_thread *fast)
+{
+	struct thread *thread = (struct thread *)fast;
+	int error;
+
+	if (!thread)
+		return error_set(-EINVAL, "the thread is NULL: attach one with "
+				 "gcheap_thread_attach()");
+	error = heap_check(thread->heap);
+	if (error)
+		return error;
+	if (!pthread_equal(thread->self, pthread_self()))
+		return error_set(-EPERM, "thread-local storage is added by the thread whose it is");
+	thread->tls_is_root = true;
+	return 0;
+}

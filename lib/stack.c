@@ -1,0 +1,482 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Stacks: native, declared, and what a cycle reads of them.
+ */
+#define _GNU_SOURCE
+#include "stack.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include "frame.h"
+#include "mark.h"
+#include "thread.h"
+
+/* ---- the native stack ----------------------------------------------------------- */
+
+/* The stack pointer of the process's first instruction. */
+extern void *__libc_stack_end __attribute__((weak));
+
+static uintptr_t page_floor(uintptr_t at)
+{
+	return at & ~(uintptr_t)(sysconf(_SC_PAGESIZE) - 1);
+}
+
+/*
+ * Whether all of [@low, @top) is mapped. Without MS_SYNC msync() does nothing but look
+ * at the mappings, and it stops at the first hole.
+ */
+static bool range_is_mapped(const char *low, const char *top)
+{
+	uintptr_t start = page_floor((uintptr_t)low);
+
+	return start < (uintptr_t)top &&
+	       !msync((void *)start, (uintptr_t)top - start, MS_ASYNC);
+}
+
+/*
+ * One past the main thread's stack, by the auxiliary vector: the program's file name is
+ * the last thing on it, but for a word of zeros.
+ */
+static const char *main_stack_top(void)
+{
+	const char *name = (const char *)getauxval(AT_EXECFN);
+	uintptr_t last = (uintptr_t)(&__libc_stack_end ? __libc_stack_end : NULL);
+
+	if (name && (uintptr_t)name + strlen(name) > last)
+		last = (uintptr_t)name + strlen(name);
+	return last ? (const char *)page_floor(last + sysconf(_SC_PAGESIZE)) : NULL;
+}
+
+int native_stack_find(struct native_stack *native)
+{
+	const char *sp = __builtin_frame_address(0);
+	const char *main_top = main_stack_top();
+	pthread_attr_t attr;
+	size_t bytes;
+	void *low;
+	int error;
+
+	*native = (struct native_stack) { 0 };
+	/* Below the main thread's stack the kernel leaves a gap: no other reaches up to it. */
+	if (main_top && sp < main_top && range_is_mapped(sp, main_top)) {
+		*native = (struct native_stack) { sp, main_top, true };
+		return 0;
+	}
+	error = pthread_getattr_np(pthread_self(), &attr);
+	if (!error) {
+		error = pthread_attr_getstack(&attr, &low, &bytes);
+		pthread_attr_destroy(&attr);
+	}
+	if (error && (!main_top || getpid() != gettid()))
+		return error_set(-error, "cannot find this thread's stack: the auxiliary vector "
+				 "does not tell, and the C library, which reads /proc/self/maps "
+				 "for the main thread, says: %s", strerror(error));
+	/* The main thread, on another stack: what RLIMIT_STACK allows is not what is there. */
+	if (error || (main_top && (const char *)low < main_top &&
+		      main_top <= (const char *)low + bytes))
+		*native = (struct native_stack) {
+			main_top - sysconf(_SC_PAGESIZE), main_top, true,
+		};
+	else
+		*native = (struct native_stack) { low, (const char *)low + bytes, false };
+	return 0;
+}
+
+static bool native_holds(struct native_stack *native, const char *at)
+{
+	if (at >= native->top)
+		return false;
+	if (at >= native->low)
+		return true;
+	if (!native->grows || !range_is_mapped(at, native->top))
+		return false;
+	native->low = at;
+	return true;
+}
+
+/* The lowest address of the native stack that can be read. */
+static const char *native_low(struct native_stack *native)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	uintptr_t mapped = page_floor((uintptr_t)native->low);
+	uintptr_t step;
+
+	if (!native->grows)
+		return native->low;
+	/* Go down in steps that double, then come back in steps that halve. */
+	for (step = page; range_is_mapped((const char *)(mapped - step), native->top); step *= 2)
+		mapped -= step;
+	for (; step >= page; step /= 2) {
+		if (range_is_mapped((const char *)(mapped - step), native->top))
+			mapped -= step;
+	}
+	native->low = (const char *)mapped;
+	return native->low;
+}
+
+/* ---- declared stacks -------------------------------------------------------------- */
+
+/* The index of the first stack whose low end is above @at. */
+static size_t stacks_above(const struct stacks *stacks, const char *at)
+{
+	size_t first = 0, end = stacks->count;
+
+	while (first < end) {
+		size_t middle = first + (end - first) / 2;
+
+		if (stacks->all[middle].low <= at)
+			first = middle + 1;
+		else
+			end = middle;
+	}
+	return first;
+}
+
+/*
+ * The innermost declared stack that holds @at; NULL: none does. Stacks lie beside or
+ * inside of each other: it is the one with the highest low end.
+ */
+static const struct stack *stacks_find(const struct stacks *stacks, const char *at)
+{
+	size_t i;
+
+	for (i = stacks_above(stacks, at); i; i--) {
+		if (at < stacks->all[i - 1].top)
+			return &stacks->all[i - 1];
+		/* Only a stack that has others inside of it can hold what they do not. */
+		if (!stacks->nested)
+			return NULL;
+	}
+	return NULL;
+}
+
+bool stack_part_holds(const struct stacks *stacks, const struct stack *part, const char *at)
+{
+	const struct stack *inner;
+
+	if (at < part->low || at >= part->top)
+		return false;
+	inner = stacks_find(stacks, at);
+	return !inner || (inner->low <= part->low && inner->top >= part->top);
+}
+
+/* A byte that is not there must be found out before a cycle reads it. */
+static bool byte_is_readable(const char *at)
+{
+	char byte;
+	struct iovec to = { &byte, 1 };
+	struct iovec from = { (void *)at, 1 };
+
+	return process_vm_readv(getpid(), &to, 1, &from, 1, 0) != -1 || errno != EFAULT;
+}
+
+static int stack_check(const struct gcheap *heap, const char *low, size_t bytes)
+{
+	int error = heap_check(heap);
+
+	if (error)
+		return error;
+	if (!low)
+		return error_set(-EINVAL, "a stack's address is NULL");
+	if (!bytes)
+		return error_set(-EINVAL, "the stack at %p has a length of 0", low);
+	if (bytes > UINTPTR_MAX - (uintptr_t)low)
+		return error_set(-EINVAL, "the stack at %p goes past the end of the address space",
+				 low);
+	if (!byte_is_readable(low) || !byte_is_readable(low + bytes - 1))
+		return error_set(-EFAULT, "the stack at %p, of %zu bytes, cannot be read from end "
+				 "to end: declare it without its guard page", low, bytes);
+	return 0;
+}
+
+static int stacks_room(struct stacks *stacks)
+{
+	size_t capacity = stacks->capacity ? stacks->capacity * 2 : 16;
+	struct stack *all;
+
+	if (stacks->count < stacks->capacity)
+		return 0;
+	all = realloc(stacks->all, capacity * sizeof(*all));
+	if (!all)
+		return error_set(-ENOMEM, "out of memory for %zu stacks", capacity);
+	stacks->all = all;
+	stacks->capacity = capacity;
+	return 0;
+}
+
+/* Whether a new stack lies beside, inside of or around each of the others. */
+static int stacks_insert(struct stacks *stacks, const struct stack *stack)
+{
+	size_t at = stacks_above(stacks, stack->low);
+	size_t i;
+
+	if (at && stacks->all[at - 1].low == stack->low)
+		return error_set(-EEXIST, "a stack was declared at %p already", stack->low);
+	for (i = at; i < stacks->count && stacks->all[i].low < stack->top; i++) {
+		if (stacks->all[i].top > stack->top)
+			return error_set(-EINVAL, "the stack at %p overlaps the one at %p",
+					 stack->low, stacks->all[i].low);
+	}
+	for (i = at; i; i--) {
+		if (stacks->all[i - 1].top > stack->low && stacks->all[i - 1].top < stack->top)
+			return error_set(-EINVAL, "the stack at %p overlaps the one at %p",
+					 stack->low, stacks->all[i - 1].low);
+		if (!stacks->nested)
+			break;
+	}
+	if (stacks_room(stacks))
+		return -ENOMEM;
+	if ((at < stacks->count && stacks->all[at].low < stack->top) ||
+	    stacks_find(stacks, stack->low))
+		stacks->nested = true;
+	memmove(&stacks->all[at + 1], &stacks->all[at],
+		(stacks->count - at) * sizeof(*stacks->all));
+	stacks->all[at] = *stack;
+	stacks->count++;
+	return 0;
+}
+
+int gcheap_stack_add(struct gcheap *heap, void *low, size_t bytes)
+{
+	struct stack stack = { low, (const char *)low + bytes };
+	int error = stack_check(heap, low, bytes);
+
+	if (error)
+		return error;
+	pthread_mutex_lock(&heap->lock);
+	error = stacks_insert(&heap->stacks, &stack);
+	pthread_mutex_unlock(&heap->lock);
+	return error;
+}
+
+int gcheap_stack_remove(struct gcheap *heap, void *low)
+{
+	const char *sp = __builtin_frame_address(0);
+	struct stack stack = { NULL, NULL };
+	struct stacks *stacks;
+	struct thread *thread;
+	int error = heap_check(heap);
+	size_t at;
+
+	if (error)
+		return error;
+	stacks = &heap->stacks;
+	pthread_mutex_lock(&heap->lock);
+	at = stacks_above(stacks, low);
+	if (!at || stacks->all[at - 1].low != low) {
+		error = -ENOENT;
+	} else {
+		stack = stacks->all[at - 1];
+		if (stacks_find(stacks, sp) == &stacks->all[at - 1])
+			error = -EBUSY;
+	}
+	if (!error) {
+		memmove(&stacks->all[at - 1], &stacks->all[at],
+			(stacks->count - at) * sizeof(*stacks->all));
+		stacks->count--;
+	}
+	pthread_mutex_unlock(&heap->lock);
+	if (error == -ENOENT)
+		return error_set(error, "no stack was declared at %p", low);
+	if (error)
+		return error_set(error, "this thread runs on the stack at %p: switch to another "
+				 "one first", low);
+	/* Nobody returns to the frames on it. */
+	thread = __atomic_load_n(&heap->thread, __ATOMIC_ACQUIRE);
+	if (thread && pthread_equal(thread->self, pthread_self()))
+		frames_drop(thread, 0, &stack);
+	return 0;
+}
+
+void stacks_destroy(struct stacks *stacks)
+{
+	free(stacks->all);
+}
+
+/* ---- which one is it? ------------------------------------------------------------- */
+
+/* The stack of signal handlers, while the thread is on it. */
+static bool signal_stack_find(const char *sp, struct stack *found)
+{
+	stack_t stack;
+
+	if (sigaltstack(NULL, &stack) || !(stack.ss_flags & SS_ONSTACK))
+		return false;
+	found->low = stack.ss_sp;
+	found->top = found->low + stack.ss_size;
+	return sp >= found->low && sp < found->top;
+}
+
+bool stack_running(struct thread *thread, const char *sp, struct stack *running)
+{
+	struct gcheap *heap = thread->heap;
+	const struct stack *declared;
+
+	/* The handle may be another thread's, by mistake. */
+	if (!pthread_equal(thread->self, pthread_self()))
+		return false;
+	pthread_mutex_lock(&heap->lock);
+	declared = stacks_find(&heap->stacks, sp);
+	if (declared)
+		*running = *declared;
+	pthread_mutex_unlock(&heap->lock);
+	if (declared || signal_stack_find(sp, running))
+		return true;
+	if (!native_holds(&thread->native, sp))
+		return false;
+	*running = (struct stack) { thread->native.low, thread->native.top };
+	return true;
+}
+
+int stack_unknown(const void *sp)
+{
+	return error_set(-EINVAL, "the thread runs on another stack (at %p) than its own and those "
+			 "that were declared: declare it with gcheap_stack_add(), or open the heap "
+			 "without GCHEAP_CONSERVATIVE_STACKS and use frames", sp);
+}
+
+/* ---- contexts --------------------------------------------------------------------- */
+
+/* Where a context that makecontext() has made returns to: a word at its stack's top. */
+static uintptr_t context_mark;
+
+static void context_nothing(void)
+{
+}
+
+static void context_mark_find(void)
+{
+	/* Large ones: who calls may have little room. */
+	static char stack[4096] __attribute__((aligned(16)));
+	static ucontext_t context;
+
+	if (getcontext(&context))
+		return;
+	context.uc_stack.ss_sp = stack;
+	context.uc_stack.ss_size = sizeof(stack);
+	context.uc_link = NULL;
+	makecontext(&context, context_nothing, 0);
+#if defined(__x86_64__)
+	context_mark = *(const uintptr_t *)context.uc_mcontext.gregs[REG_RSP];
+#elif defined(__aarch64__)
+	context_mark = context.uc_mcontext.regs[30];
+#endif
+}
+
+/* Stacks are read whole, red zones between variables too. */
+__attribute__((no_sanitize("address")))
+bool stack_has_context(const char *sp, const char *top)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	uintptr_t at = ((uintptr_t)sp + 7) & ~(uintptr_t)7;
+
+	pthread_once(&once, context_mark_find);
+	if (!context_mark)
+		return false;
+	for (; at + 8 <= (uintptr_t)top; at += 8) {
+		if (*(const uintptr_t *)at == context_mark)
+			return true;
+	}
+	return false;
+}
+
+/* ---- AddressSanitizer's fake stack -------------------------------------------------- */
+
+/*
+ * With detect_stack_use_after_return AddressSanitizer keeps local variables in memory
+ * of its own, and the real stack has the address of a function's part of it. These are
+ * there where the program is instrumented.
+ */
+extern void *__asan_get_current_fake_stack(void) __attribute__((weak));
+extern void *__asan_addr_is_in_fake_stack(void *fake_stack, void *at, void **low, void **end)
+	__attribute__((weak));
+
+static void *fake_stack(void)
+{
+	if (!__asan_get_current_fake_stack || !__asan_addr_is_in_fake_stack)
+		return NULL;
+	return __asan_get_current_fake_stack();
+}
+
+uintptr_t stack_real(uintptr_t at)
+{
+	void *fake = fake_stack();
+	void *low, *end;
+	void *real = fake ? __asan_addr_is_in_fake_stack(fake, (void *)at, &low, &end) : NULL;
+
+	return real ? (uintptr_t)real : at;
+}
+
+/* Mark what the fake frames lead to that a real stack leads to. */
+__attribute__((no_sanitize("address")))
+static uint64_t mark_fake_frames(struct marker *marker, void *fake, const char *low,
+				 const char *top)
+{
+	uintptr_t at = ((uintptr_t)low + 7) & ~(uintptr_t)7;
+	const void *last = NULL;
+	uint64_t bytes = 0;
+
+	for (; at + 8 <= (uintptr_t)top; at += 8) {
+		void *start, *end;
+
+		if (!__asan_addr_is_in_fake_stack(fake, *(void *const *)at, &start, &end) ||
+		    start == last)
+			continue;
+		last = start;
+		mark_ambiguous(marker, start, (size_t)((char *)end - (char *)start));
+		bytes += (uint64_t)((char *)end - (char *)start);
+	}
+	return bytes;
+}
+
+/* ---- marking ---------------------------------------------------------------------- */
+
+static uint64_t mark_range(struct marker *marker, const char *low, const char *top)
+{
+	uint64_t bytes = (uint64_t)(top - low);
+	void *fake = fake_stack();
+
+	mark_ambiguous(marker, low, bytes);
+	if (fake)
+		bytes += mark_fake_frames(marker, fake, low, top);
+	return bytes;
+}
+
+static uint64_t mark_declared(struct gcheap *heap, const struct stack *running)
+{
+	uint64_t bytes = 0;
+	size_t i;
+
+	pthread_mutex_lock(&heap->lock);
+	for (i = 0; i < heap->stacks.count; i++) {
+		const struct stack *stack = &heap->stacks.all[i];
+
+		if (stack->low != running->low || stack->top != running->top)
+			bytes += mark_range(heap->marker, stack->low, stack->top);
+	}
+	pthread_mutex_unlock(&heap->lock);
+	return bytes;
+}
+
+uint64_t stack_mark(struct thread *thread, const char *sp, const struct stack *running)
+{
+	struct marker *marker = thread->heap->marker;
+	bool is_native = running->top == thread->native.top;
+	uint64_t bytes = 0;
+
+	if (!is_native || stack_has_context(sp, running->top))
+		bytes += mark_range(marker, native_low(&thread->native), thread->native.top);
+	else
+		bytes += mark_range(marker, sp, running->top);
+	if (!is_native)
+		bytes += mark_range(marker, sp, running->top);
+	return bytes + mark_declared(thread->heap, running);
+}

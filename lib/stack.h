@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Stacks: which ones there are, on which one the thread runs, and what a cycle has to
+ * read of them (stack.c). Documentation/stacks.md is for users.
+ *
+ * A thread has a stack of its own, its native one, which is found when it attaches. The
+ * program declares those that it makes and switches itself. The stack of signal handlers
+ * (sigaltstack(2)) needs no declaration: the kernel tells whether the thread is on it.
+ *
+ *	running		read from the stack pointer up
+ *	suspended	read whole, because nobody tells the stack pointer that it was left
+ *			with: all declared stacks but the running one, and the native stack
+ *			while the thread is on another
+ *
+ * A stack pointer that is on none of them is refused. What cannot be seen from a stack
+ * pointer is a stack inside of another one that nobody has declared, such as a local
+ * array. Those that makecontext(3) has made have the C library's mark at their top, and
+ * the stack around them is read whole then.
+ */
+#ifndef GCHEAP_LIB_STACK_H
+#define GCHEAP_LIB_STACK_H
+
+#include "heap.h"
+
+/**
+ * struct native_stack - the stack that a thread was born with
+ * @low: all from here to @top is the stack's
+ * @top: one past its highest byte; NULL: it was not found
+ * @grows: it is the main thread's, which the kernel extends below @low
+ */
+struct native_stack {
+	const char *low;
+	const char *top;
+	bool grows;
+};
+
+/**
+ * native_stack_find() - find the calling thread's native stack
+ * @native: receives it
+ *
+ * The main thread's is found by the auxiliary vector, others' by the C library. Neither
+ * needs /proc, a file descriptor, or RLIMIT_STACK.
+ *
+ * Return: 0 or a negative errno, with gcheap_error() set and @native->top NULL.
+ */
+int native_stack_find(struct native_stack *native);
+
+/**
+ * stack_running() - the stack that the calling thread is on
+ * @thread: the calling thread
+ * @sp: its stack pointer
+ * @running: receives the innermost stack that holds @sp
+ *
+ * Return: whether there is one.
+ */
+bool stack_running(struct thread *thread, const char *sp, struct stack *running);
+
+/*
+ * Whether an address is in a part of a stack, and on no declared stack inside of it. The
+ * heap's lock is held.
+ */
+bool stack_part_holds(const struct stacks *stacks, const struct stack *part, const char *at);
+
+/*
+ * Whether there is a makecontext() context in [@sp, @top), so that @sp may be on a
+ * stack that nobody has declared inside of the one that ends at @top.
+ */
+bool stack_has_context(const char *sp, const char *top);
+
+/**
+ * stack_mark() - mark what all stacks lead to
+ * @thread: the calling thread
+ * @sp: its stack pointer
+ * @running: of stack_running()
+ *
+ * Return: how many bytes it went through.
+ */
+uint64_t stack_mark(struct thread *thread, const char *sp, const struct stack *running);
+
+/* gcheap_error() says that @sp is on no known stack; returns -EINVAL. */
+int stack_unknown(const void *sp);
+
+/*
+ * Where an address of AddressSanitizer's fake stack would be on the real one; any other
+ * address as it is.
+ */
+uintptr_t stack_real(uintptr_t at);
+
+/* Frees the table of declared stacks. */
+void stacks_destroy(struct stacks *stacks);
+
+#endif /* GCHEAP_LIB_STACK_H */

@@ -1,0 +1,602 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Stacks that a program declares and switches, that of signal handlers, and those that
+ * the heap does not know: what lies on them is kept, or the cycle is refused.
+ */
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include "library_test.h"
+
+#define STACK_BYTES	(128u << 10)
+#define KEPT		16
+
+/* Addresses that no scan takes for pointers. */
+#define HIDE(p)		(~(uintptr_t)(p))
+#define SHOW(hidden)	((void *)~(hidden))
+
+/* A coroutine, and the main program that it switches to and fro with. */
+static struct {
+	struct fixture f;
+	ucontext_t main, other;
+	void (*body)(void);
+	uintptr_t hidden[KEPT];		/* what the main program's stack leads to */
+	uintptr_t hidden_other[KEPT];	/* what the coroutine's leads to */
+	int result, error;
+	char *stack;
+	size_t allocated;
+} co;
+
+static void switch_to_main(void)
+{
+	assert_int_equal(swapcontext(&co.other, &co.main), 0);
+}
+
+static void switch_to_other(void)
+{
+	assert_int_equal(swapcontext(&co.main, &co.other), 0);
+}
+
+static void coroutine(void)
+{
+	co.body();
+}
+
+static void coroutine_make(char *stack, size_t bytes, void (*body)(void))
+{
+	co.body = body;
+	co.stack = stack;
+	assert_int_equal(getcontext(&co.other), 0);
+	co.other.uc_stack.ss_sp = stack;
+	co.other.uc_stack.ss_size = bytes;
+	co.other.uc_link = &co.main;
+	makecontext(&co.other, coroutine, 0);
+}
+
+static int setup(void **state)
+{
+	struct gcheap_config config = fixture_config();
+
+	(void)state;
+	memset(&co, 0, sizeof(co));
+	config.flags = GCHEAP_CONSERVATIVE_STACKS;
+	fixture_open_with(&co.f, &config);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	fixture_close(&co.f);
+	return 0;
+}
+
+static bool is_alive(uintptr_t hidden)
+{
+	struct gcheap_object found;
+
+	return !gcheap_find(co.f.heap, SHOW(hidden), &found);
+}
+
+static size_t count_alive(const uintptr_t *hidden)
+{
+	size_t alive = 0;
+	size_t i;
+
+	for (i = 0; i < KEPT; i++)
+		alive += is_alive(hidden[i]);
+	return alive;
+}
+
+static __attribute__((noinline)) void fill(void *volatile *kept, uintptr_t *hidden)
+{
+	size_t i;
+
+	for (i = 0; i < KEPT; i++) {
+		kept[i] = gcheap_new_leaf(co.f.thread, 64);
+		assert_non_null(kept[i]);
+		hidden[i] = HIDE(kept[i]);
+	}
+}
+
+/* Overwrites what earlier calls left on the stack below. */
+static __attribute__((noinline)) void stack_wipe(void)
+{
+	volatile char room[16384];
+	size_t i;
+
+	for (i = 0; i < sizeof(room); i++)
+		room[i] = 0;
+}
+
+/* Switches to the coroutine from a frame that alone leads to some objects. */
+static __attribute__((noinline)) size_t switch_with_objects(void)
+{
+	void *volatile kept[KEPT];
+	size_t alive;
+
+	fill(kept, co.hidden);
+	switch_to_other();
+	alive = count_alive(co.hidden);
+	/* Needed until here. */
+	assert_non_null(kept[0]);
+	return alive;
+}
+
+/* ---- declared stacks --------------------------------------------------------------- */
+
+static void collect_in_coroutine(void)
+{
+	stack_wipe();
+	co.result = gcheap_collect(co.f.thread);
+}
+
+/* The main program's frames below the place of @stack, if it is on the same stack. */
+static void collect_on(char *stack, size_t bytes, bool declare)
+{
+	if (declare)
+		assert_int_equal(gcheap_stack_add(co.f.heap, stack, bytes), 0);
+	coroutine_make(stack, bytes, collect_in_coroutine);
+	assert_int_equal(switch_with_objects(), KEPT);
+	assert_int_equal(co.result, 0);
+	if (declare)
+		assert_int_equal(gcheap_stack_remove(co.f.heap, stack), 0);
+	stack_wipe();
+	assert_int_equal(gcheap_collect(co.f.thread), 0);
+	/* What nothing leads to any more is found, but for stale words. */
+	assert_true(count_alive(co.hidden) < KEPT / 2);
+}
+
+static void test_the_threads_own_stack_is_read_while_it_runs_on_a_declared_one(void **state)
+{
+	char *stack = malloc(STACK_BYTES);
+
+	(void)state;
+	assert_non_null(stack);
+	collect_on(stack, STACK_BYTES, true);
+	free(stack);
+}
+
+static void test_a_declared_stack_may_be_a_local_array(void **state)
+{
+	char stack[STACK_BYTES];
+
+	(void)state;
+	collect_on(stack, sizeof(stack), true);
+}
+
+static void test_a_context_on_a_local_array_is_noticed_undeclared(void **state)
+{
+	char stack[STACK_BYTES];
+
+	(void)state;
+	collect_on(stack, sizeof(stack), false);
+}
+
+static void keep_and_switch(void)
+{
+	void *volatile kept[KEPT];
+
+	fill(kept, co.hidden_other);
+	switch_to_main();
+	co.result = (int)count_alive(co.hidden_other);
+	assert_non_null(kept[0]);
+}
+
+static void test_a_suspended_stack_keeps_what_it_leads_to(void **state)
+{
+	char *stack = malloc(STACK_BYTES);
+	int i;
+
+	(void)state;
+	assert_non_null(stack);
+	assert_int_equal(gcheap_stack_add(co.f.heap, stack, STACK_BYTES), 0);
+	coroutine_make(stack, STACK_BYTES, keep_and_switch);
+	switch_to_other();
+	for (i = 0; i < 3; i++)
+		assert_int_equal(gcheap_collect(co.f.thread), 0);
+	assert_int_equal(count_alive(co.hidden_other), KEPT);
+	switch_to_other();
+	assert_int_equal(co.result, KEPT);
+	assert_int_equal(gcheap_stack_remove(co.f.heap, stack), 0);
+	stack_wipe();
+	assert_int_equal(gcheap_collect(co.f.thread), 0);
+	assert_true(count_alive(co.hidden_other) < KEPT / 2);
+	free(stack);
+}
+
+/* The lowest words of its stack, far below its stack pointer, lead to an object. */
+static void collect_above_garbage(void)
+{
+	memset(co.stack, 0, 4096);
+	*(void **)(void *)co.stack = SHOW(co.hidden[0]);
+	co.result = gcheap_collect(co.f.thread);
+	co.error = is_alive(co.hidden[0]);
+	if (!co.error) {
+		co.hidden[1] = HIDE(gcheap_new_leaf(co.f.thread, 64));
+		*(void **)(void *)co.stack = SHOW(co.hidden[1]);
+	}
+	switch_to_main();
+}
+
+static __attribute__((noinline)) void hide_one(void)
+{
+	co.hidden[0] = HIDE(gcheap_new_leaf(co.f.thread, 64));
+}
+
+static void test_a_running_stack_is_read_from_its_stack_pointer_alone(void **state)
+{
+	char *stack = aligned_alloc(4096, STACK_BYTES);
+
+	(void)state;
+	assert_non_null(stack);
+	assert_int_equal(gcheap_stack_add(co.f.heap, stack, STACK_BYTES), 0);
+	hide_one();
+	stack_wipe();
+	coroutine_make(stack, STACK_BYTES, collect_above_garbage);
+	switch_to_other();
+	assert_int_equal(co.result, 0);
+	assert_false(co.error);
+	/* Suspended, it is read whole. */
+	assert_int_equal(gcheap_collect(co.f.thread), 0);
+	assert_true(is_alive(co.hidden[1]));
+	assert_int_equal(gcheap_stack_remove(co.f.heap, stack), 0);
+	free(stack);
+}
+
+static void *run_on_thread(void *arg)
+{
+	char *stack = malloc(STACK_BYTES);
+
+	(void)arg;
+	assert_non_null(stack);
+	assert_int_equal(gcheap_thread_attach(co.f.heap, &co.f.thread), 0);
+	collect_on(stack, STACK_BYTES, true);
+	gcheap_thread_detach(co.f.thread);
+	free(stack);
+	return NULL;
+}
+
+static void test_a_thread_that_was_created_has_a_stack_of_its_own_too(void **state)
+{
+	pthread_t thread;
+
+	(void)state;
+	gcheap_thread_detach(co.f.thread);
+	assert_int_equal(pthread_create(&thread, NULL, run_on_thread, NULL), 0);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(gcheap_thread_attach(co.f.heap, &co.f.thread), 0);
+}
+
+static void attach_in_coroutine(void)
+{
+	co.result = gcheap_thread_attach(co.f.heap, &co.f.thread);
+}
+
+static void test_a_thread_may_attach_on_a_declared_stack(void **state)
+{
+	char *stack = malloc(STACK_BYTES);
+	void *volatile kept[KEPT];
+
+	(void)state;
+	assert_non_null(stack);
+	gcheap_thread_detach(co.f.thread);
+	assert_int_equal(gcheap_stack_add(co.f.heap, stack, STACK_BYTES), 0);
+	coroutine_make(stack, STACK_BYTES, attach_in_coroutine);
+	switch_to_other();
+	assert_int_equal(co.result, 0);
+	fill(kept, co.hidden);
+	assert_int_equal(gcheap_collect(co.f.thread), 0);
+	assert_int_equal(count_alive(co.hidden), KEPT);
+	assert_non_null(kept[0]);
+	assert_int_equal(gcheap_stack_remove(co.f.heap, stack), 0);
+	free(stack);
+}
+
+/* ---- many ---------------------------------------------------------------------------- */
+
+static void test_many_stacks_are_each_found_and_forgotten(void **state)
+{
+	enum { COUNT = 2000, BYTES = 256 };
+	char *memory = calloc(COUNT, BYTES);
+	uint64_t random = 1;
+	size_t order[COUNT];
+	size_t i;
+
+	(void)state;
+	assert_non_null(memory);
+	for (i = 0; i < COUNT; i++) {
+		size_t other = random_next(&random) % (i + 1);
+
+		order[i] = order[other];
+		order[other] = i;
+	}
+	for (i = 0; i < COUNT; i++)
+		assert_int_equal(gcheap_stack_add(co.f.heap, memory + order[i] * BYTES, BYTES), 0);
+	for (i = 0; i < COUNT; i++)
+		*(void **)(void *)(memory + i * BYTES + BYTES - 8) =
+			gcheap_new_leaf(co.f.thread, 64);
+	stack_wipe();
+	assert_true(live_after_collect(&co.f) >= COUNT);
+	for (i = 0; i < COUNT / 2; i++)
+		assert_int_equal(gcheap_stack_remove(co.f.heap, memory + order[i] * BYTES), 0);
+	stack_wipe();
+	assert_in_range(live_after_collect(&co.f), COUNT / 2, COUNT / 2 + 50);
+	for (; i < COUNT; i++)
+		assert_int_equal(gcheap_stack_remove(co.f.heap, memory + order[i] * BYTES), 0);
+	stack_wipe();
+	assert_in_range(live_after_collect(&co.f), 0, 50);
+	free(memory);
+}
+
+/* ---- signals ------------------------------------------------------------------------- */
+
+static void on_signal(int number)
+{
+	(void)number;
+	co.result = gcheap_collect(co.f.thread);
+}
+
+static __attribute__((noinline)) size_t raise_with_objects(void)
+{
+	void *volatile kept[KEPT];
+	size_t alive;
+
+	fill(kept, co.hidden);
+	assert_int_equal(raise(SIGUSR1), 0);
+	alive = count_alive(co.hidden);
+	assert_non_null(kept[0]);
+	return alive;
+}
+
+static void collect_on_signal_stack(char *memory, size_t bytes)
+{
+	struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_ONSTACK }, old;
+	stack_t stack = { .ss_sp = memory, .ss_size = bytes }, before;
+
+	assert_int_equal(sigaltstack(&stack, &before), 0);
+	assert_int_equal(sigaction(SIGUSR1, &action, &old), 0);
+	assert_int_equal(raise_with_objects(), KEPT);
+	assert_int_equal(co.result, 0);
+	assert_int_equal(sigaction(SIGUSR1, &old, NULL), 0);
+	assert_int_equal(sigaltstack(&before, NULL), 0);
+}
+
+static void test_a_signal_handlers_stack_needs_no_declaration(void **state)
+{
+	char *memory = malloc(STACK_BYTES);
+	char local[STACK_BYTES];
+
+	(void)state;
+	assert_non_null(memory);
+	collect_on_signal_stack(memory, STACK_BYTES);
+	collect_on_signal_stack(local, sizeof(local));
+	free(memory);
+}
+
+/* ---- unknown stacks ------------------------------------------------------------------ */
+
+static void allocate_until_refused(void)
+{
+	co.result = gcheap_collect(co.f.thread);
+	assert_error_says("gcheap_stack_add()");
+	assert_error_says("another stack");
+	for (co.allocated = 0; co.allocated < 1000000; co.allocated++) {
+		errno = 0;
+		if (!gcheap_new_leaf(co.f.thread, 64))
+			break;
+	}
+	co.error = errno;
+	assert_error_says("gcheap_stack_add()");
+	assert_refused_null(gcheap_new_leaf(co.f.thread, 8 << 20), EINVAL, "gcheap_stack_add()");
+}
+
+static void test_err_an_unknown_stack_ends_with_the_first_cycle_that_is_due(void **state)
+{
+	char *stack = malloc(STACK_BYTES);
+
+	(void)state;
+	assert_non_null(stack);
+	coroutine_make(stack, STACK_BYTES, allocate_until_refused);
+	assert_int_equal(switch_with_objects(), KEPT);
+	assert_int_equal(co.result, -EINVAL);
+	assert_int_equal(co.error, EINVAL);
+	/* A cycle is due after 4 MiB at the latest. */
+	assert_in_range(co.allocated, 1, (8 << 20) / 64);
+	assert_int_equal(stats_of(co.f.heap).cycles, 0);
+	/* The thread's own stack is as good as before. */
+	assert_non_null(gcheap_new_leaf(co.f.thread, 8 << 20));
+	assert_int_equal(gcheap_collect(co.f.thread), 0);
+	free(stack);
+}
+
+static void remove_own_stack(void)
+{
+	co.result = gcheap_stack_remove(co.f.heap, co.stack);
+	assert_error_says("switch to another");
+}
+
+static void test_err_stacks(void **state)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	struct gcheap *heap = co.f.heap;
+	char *stack = malloc(STACK_BYTES);
+	char *guarded = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			     -1, 0);
+
+	(void)state;
+	assert_non_null(stack);
+	assert_true(guarded != MAP_FAILED);
+	assert_refused(gcheap_stack_add(NULL, stack, 8), EINVAL, "NULL");
+	assert_refused(gcheap_stack_remove(NULL, stack), EINVAL, "NULL");
+	assert_refused(gcheap_stack_add(heap, NULL, 8), EINVAL, "NULL");
+	assert_refused(gcheap_stack_add(heap, stack, 0), EINVAL, "length of 0");
+	assert_refused(gcheap_stack_add(heap, stack, SIZE_MAX), EINVAL, "end of the address space");
+	assert_refused(gcheap_stack_remove(heap, stack), ENOENT, "no stack");
+
+	assert_int_equal(gcheap_stack_add(heap, stack + 4096, 8192), 0);
+	assert_refused(gcheap_stack_add(heap, stack + 4096, 4096), EEXIST, "already");
+	assert_refused(gcheap_stack_add(heap, stack, 4097), EINVAL, "overlaps");
+	assert_refused(gcheap_stack_add(heap, stack + 8192, 8192), EINVAL, "overlaps");
+	assert_refused(gcheap_stack_remove(heap, stack + 4097), ENOENT, "no stack");
+	/* Beside, inside of and around it. */
+	assert_int_equal(gcheap_stack_add(heap, stack, 4096), 0);
+	assert_int_equal(gcheap_stack_remove(heap, stack), 0);
+	assert_int_equal(gcheap_stack_add(heap, stack + 8192, 4096), 0);
+	assert_int_equal(gcheap_stack_add(heap, stack, STACK_BYTES), 0);
+	assert_refused(gcheap_stack_add(heap, stack + 10240, 4096), EINVAL, "overlaps");
+	assert_int_equal(gcheap_collect(co.f.thread), 0);
+	assert_int_equal(gcheap_stack_remove(heap, stack + 4096), 0);
+	assert_int_equal(gcheap_stack_remove(heap, stack + 8192), 0);
+
+	coroutine_make(stack, STACK_BYTES, remove_own_stack);
+	switch_to_other();
+	assert_int_equal(co.result, -EBUSY);
+	assert_int_equal(gcheap_stack_remove(heap, stack), 0);
+
+	assert_int_equal(mprotect(guarded, page, PROT_NONE), 0);
+	assert_refused(gcheap_stack_add(heap, guarded, 2 * page), EFAULT, "guard page");
+	assert_int_equal(gcheap_stack_add(heap, guarded + page, page), 0);
+	assert_int_equal(gcheap_stack_remove(heap, guarded + page), 0);
+	munmap(guarded, 2 * page);
+	free(stack);
+}
+
+/* ---- the main thread's stack --------------------------------------------------------- */
+
+static __attribute__((noinline)) int at_depth(int depth, int (*function)(void))
+{
+	volatile char room[4096];
+	int result;
+
+	room[0] = (char)depth;
+	room[sizeof(room) - 1] = room[0];
+	result = depth ? at_depth(depth - 1, function) : function();
+	return result + room[0] - room[sizeof(room) - 1];
+}
+
+static int nothing(void)
+{
+	return 0;
+}
+
+/* A heap of this process is opened, and keeps what a local variable leads to. */
+static int use_a_heap(void)
+{
+	struct gcheap_config config = fixture_config();
+	void *volatile kept[KEPT];
+
+	config.flags = GCHEAP_CONSERVATIVE_STACKS;
+	if (gcheap_open(&config, &co.f.heap) || gcheap_thread_attach(co.f.heap, &co.f.thread)) {
+		print_message("# %s\n", gcheap_error());
+		return 1;
+	}
+	fill(kept, co.hidden);
+	if (gcheap_collect(co.f.thread) || count_alive(co.hidden) != KEPT || !kept[0])
+		return 2;
+	gcheap_close(co.f.heap);
+	return 0;
+}
+
+static int use_a_heap_with_less_stack(void)
+{
+	struct rlimit limit;
+
+	/* What is called from here on finds its stack there. */
+	at_depth(32, nothing);
+	if (getrlimit(RLIMIT_STACK, &limit))
+		return 3;
+	limit.rlim_cur = 256 << 10;
+	if (setrlimit(RLIMIT_STACK, &limit))
+		return 4;
+	return use_a_heap();
+}
+
+static void in_a_child(int depth, int (*function)(void))
+{
+	pid_t child;
+	int status;
+
+	fflush(stdout);
+	child = fork();
+	assert_true(child >= 0);
+	if (!child)
+		_exit(at_depth(depth, function));
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+}
+
+static void test_the_stacks_limit_may_be_below_what_is_in_use(void **state)
+{
+	(void)state;
+	in_a_child(300, use_a_heap_with_less_stack);
+}
+
+static int collect_deeper_after_the_limit_was_raised(void)
+{
+	struct rlimit limit;
+	int error = 0;
+
+	if (getrlimit(RLIMIT_STACK, &limit))
+		return 3;
+	limit.rlim_cur = 4 << 20;
+	if (setrlimit(RLIMIT_STACK, &limit) || use_a_heap())
+		error = 4;
+	limit.rlim_cur = limit.rlim_max;
+	if (error || setrlimit(RLIMIT_STACK, &limit))
+		return 5;
+	return at_depth(2000, use_a_heap);
+}
+
+static void test_the_stacks_limit_may_be_raised(void **state)
+{
+	(void)state;
+	in_a_child(0, collect_deeper_after_the_limit_was_raised);
+}
+
+/* A child of a thread: its only thread is not on the main thread's stack. */
+static void *fork_in_thread(void *arg)
+{
+	(void)arg;
+	in_a_child(0, use_a_heap);
+	return NULL;
+}
+
+static void test_a_child_of_a_thread_finds_its_stack(void **state)
+{
+	pthread_t thread;
+
+	(void)state;
+	assert_int_equal(pthread_create(&thread, NULL, fork_in_thread, NULL), 0);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+		TEST(test_the_threads_own_stack_is_read_while_it_runs_on_a_declared_one),
+		TEST(test_a_declared_stack_may_be_a_local_array),
+		TEST(test_a_context_on_a_local_array_is_noticed_undeclared),
+		TEST(test_a_suspended_stack_keeps_what_it_leads_to),
+		TEST(test_a_running_stack_is_read_from_its_stack_pointer_alone),
+		TEST(test_a_thread_that_was_created_has_a_stack_of_its_own_too),
+		TEST(test_a_thread_may_attach_on_a_declared_stack),
+		TEST(test_many_stacks_are_each_found_and_forgotten),
+		TEST(test_a_signal_handlers_stack_needs_no_declaration),
+		TEST(test_err_an_unknown_stack_ends_with_the_first_cycle_that_is_due),
+		TEST(test_err_stacks),
+		cmocka_unit_test(test_the_stacks_limit_may_be_below_what_is_in_use),
+		cmocka_unit_test(test_the_stacks_limit_may_be_raised),
+		cmocka_unit_test(test_a_child_of_a_thread_finds_its_stack),
+	};
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	return cmocka_run_group_tests_name("stacks", tests, NULL, NULL);
+}
