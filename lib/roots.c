@@ -12,29 +12,110 @@
 
 #define WORD_BYTES	sizeof(void *)
 
+#define ROOTS_MIN	16u
+
+/* The bucket of an address; @capacity is a power of two. */
+static size_t *root_bucket(size_t *buckets, size_t capacity, const void *start)
+{
+	uint64_t word = (uint64_t)(uintptr_t)start / WORD_BYTES;
+	/* Fibonacci hashing of the page; what lies beside each other there stays so here. */
+	uint64_t hash = (word >> 9) * 0x9e3779b97f4a7c15 >> 32;
+
+	return &buckets[(hash + (word & 511)) & (capacity - 1)];
+}
+
+static void root_link(struct root *all, size_t i, size_t *bucket)
+{
+	all[i].next = *bucket;
+	*bucket = i + 1;
+}
+
+/* Moves the chain of a bucket to new ones. What comes first is linked last. */
+static void bucket_move(struct roots *roots, size_t first, size_t *buckets, size_t capacity)
+{
+	size_t reversed = 0;
+
+	while (first) {
+		struct root *root = &roots->all[first - 1];
+		size_t next = root->next;
+
+		root->next = reversed;
+		reversed = first;
+		first = next;
+	}
+	while (reversed) {
+		struct root *root = &roots->all[reversed - 1];
+		size_t i = reversed - 1;
+
+		reversed = root->next;
+		root_link(roots->all, i, root_bucket(buckets, capacity, root->start));
+	}
+}
+
+static bool roots_grow(struct roots *roots)
+{
+	size_t capacity = roots->capacity ? roots->capacity * 2 : ROOTS_MIN;
+	size_t *buckets = calloc(capacity, sizeof(*buckets));
+	struct root *all = NULL;
+	size_t i;
+
+	if (buckets)
+		all = realloc(roots->all, capacity * sizeof(*all));
+	if (!all) {
+		free(buckets);
+		return false;
+	}
+	roots->all = all;
+	for (i = 0; i < roots->capacity; i++)
+		bucket_move(roots, roots->buckets[i], buckets, capacity);
+	free(roots->buckets);
+	roots->buckets = buckets;
+	roots->capacity = capacity;
+	return true;
+}
+
 static int roots_append(struct gcheap *heap, const struct root *root)
 {
 	struct roots *roots = &heap->roots;
 	int error = 0;
 
 	pthread_mutex_lock(&heap->lock);
-	if (roots->count == roots->capacity) {
-		size_t capacity = roots->capacity ? roots->capacity * 2 : 16;
-		struct root *all = realloc(roots->all, capacity * sizeof(*all));
-
-		if (all) {
-			roots->all = all;
-			roots->capacity = capacity;
-		} else {
-			error = error_set(-ENOMEM, "out of memory for %zu roots", capacity);
-		}
-	}
-	if (!error) {
-		roots->all[roots->count++] = *root;
+	if (roots->count == roots->capacity && !roots_grow(roots)) {
+		error = error_set(-ENOMEM, "out of memory for %zu roots", roots->count + 1);
+	} else {
+		roots->all[roots->count] = *root;
+		root_link(roots->all, roots->count++,
+			  root_bucket(roots->buckets, roots->capacity, root->start));
 		roots->mask_bytes += root->mask_bytes;
 	}
 	pthread_mutex_unlock(&heap->lock);
 	return error;
+}
+
+/* The link that leads to the first root for which @start or @index is right. */
+static size_t *root_find(struct roots *roots, const void *start, size_t index)
+{
+	size_t *link = root_bucket(roots->buckets, roots->capacity, start);
+
+	while (*link && *link - 1 != index &&
+	       (index != SIZE_MAX || roots->all[*link - 1].start != start))
+		link = &roots->all[*link - 1].next;
+	return link;
+}
+
+/* Takes a root out; the last of the array takes its place. */
+static void root_unlink(struct roots *roots, size_t *link)
+{
+	size_t i = *link - 1;
+	size_t last = roots->count - 1;
+
+	*link = roots->all[i].next;
+	if (i != last) {
+		link = root_find(roots, roots->all[last].start, last);
+		*link = i + 1;
+		roots->all[i] = roots->all[last];
+	}
+	roots->count = last;
 }
 
 /* What all kinds of roots must be: a place, aligned, not empty, not past the end. */
@@ -111,27 +192,25 @@ int gcheap_root_add_ambiguous(struct gcheap *heap, const void *start, size_t byt
 
 int gcheap_root_remove(struct gcheap *heap, const void *start)
 {
-	struct root removed = { .start = start };
+	struct root removed = { .start = NULL };
 	struct roots *roots;
+	size_t *link = NULL;
 	int error = heap_check(heap);
-	size_t i;
 
 	if (error)
 		return error;
 	roots = &heap->roots;
 	pthread_mutex_lock(&heap->lock);
 	/* The latest of those with this address, so that uses can be nested. */
-	for (i = roots->count; i && roots->all[i - 1].start != start; i--)
-		;
-	if (i) {
-		removed = roots->all[i - 1];
+	if (roots->count)
+		link = root_find(roots, start, SIZE_MAX);
+	if (link && *link) {
+		removed = roots->all[*link - 1];
 		roots->mask_bytes -= removed.mask_bytes;
-		memmove(&roots->all[i - 1], &roots->all[i],
-			(roots->count - i) * sizeof(*roots->all));
-		roots->count--;
+		root_unlink(roots, link);
 	}
 	pthread_mutex_unlock(&heap->lock);
-	if (!i)
+	if (!removed.start)
 		return error_set(-ENOENT, "no root was added with the address %p", start);
 	program_mask_free(removed.mask, removed.mask_bytes);
 	return 0;
@@ -144,4 +223,5 @@ void roots_destroy(struct roots *roots)
 	for (i = 0; i < roots->count; i++)
 		program_mask_free(roots->all[i].mask, roots->all[i].mask_bytes);
 	free(roots->all);
+	free(roots->buckets);
 }
