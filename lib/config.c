@@ -3,12 +3,12 @@
  * The configuration and the environment that overrides it. A setuid program
  * ignores the environment.
  */
-#define _GNU_SOURCE
 #include "config.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
+
+#include "environment.h"
 
 #define MARKERS_MAX	4096u
 
@@ -44,14 +44,6 @@ static int config_copy(const struct gcheap_config *from, struct gcheap_config *t
 }
 
 /* ---- the environment --------------------------------------------------------- */
-
-/* A variable's value; NULL: not set, or empty. */
-static const char *variable(const char *name)
-{
-	const char *value = secure_getenv(name);
-
-	return value && value[0] ? value : NULL;
-}
 
 static int variable_failed(const char *name, const char *value, const char *allowed)
 {
@@ -95,7 +87,7 @@ static bool number_parse(const char *value, uint64_t max, const char *ends, uint
 static int read_backend(struct gcheap_config *config)
 {
 	static const char *const names[] = { "auto", "device", "local" };
-	const char *value = variable("GCHEAP_BACKEND");
+	const char *value = environment_value("GCHEAP_BACKEND");
 	int i;
 
 	if (!value)
@@ -110,7 +102,7 @@ static int read_backend(struct gcheap_config *config)
 static int read_layout(struct gcheap_config *config)
 {
 	static const char *const names[] = { "span", "header", "footer", "bitmap" };
-	const char *value = variable("GCHEAP_LAYOUT");
+	const char *value = environment_value("GCHEAP_LAYOUT");
 	int i;
 
 	if (!value)
@@ -124,7 +116,7 @@ static int read_layout(struct gcheap_config *config)
 
 static int read_gc(struct gcheap_config *config)
 {
-	const char *value = variable("GCHEAP_GC");
+	const char *value = environment_value("GCHEAP_GC");
 	const char *end;
 	uint64_t percent;
 
@@ -140,30 +132,57 @@ static int read_gc(struct gcheap_config *config)
 	return 0;
 }
 
-static int read_memlimit(struct gcheap_config *config)
+/* A number of bytes, with K, M, G or nothing after it. */
+static bool bytes_parse(const char *value, uint64_t *bytes)
 {
-	static const char allowed[] = "a number of bytes with K, M, G or nothing after it";
-	const char *value = variable("GCHEAP_MEMLIMIT");
 	unsigned int shift = 0;
 	const char *end;
+
+	if (!number_parse(value, UINT64_MAX, "KMG", bytes, &end))
+		return false;
+	if (*end) {
+		shift = *end == 'K' ? 10 : *end == 'M' ? 20 : 30;
+		if (end[1] || *bytes > UINT64_MAX >> shift)
+			return false;
+	}
+	*bytes <<= shift;
+	return true;
+}
+
+static int read_memlimit(struct gcheap_config *config)
+{
+	const char *value = environment_value("GCHEAP_MEMLIMIT");
+
+	if (value && !bytes_parse(value, &config->memory_limit))
+		return variable_failed("GCHEAP_MEMLIMIT", value,
+				       "a number of bytes with K, M, G or nothing after it");
+	return 0;
+}
+
+static bool reserve_is_valid(uint64_t bytes)
+{
+	return !(bytes % GCHEAP_ARENA_BYTES) && bytes >= GCHEAP_RESERVE_MIN &&
+	       bytes <= GCHEAP_RESERVE_MAX;
+}
+
+static int read_reserve(struct gcheap_config *config)
+{
+	const char *value = environment_value("GCHEAP_RESERVE");
 	uint64_t bytes;
 
 	if (!value)
 		return 0;
-	if (!number_parse(value, UINT64_MAX, "KMG", &bytes, &end))
-		return variable_failed("GCHEAP_MEMLIMIT", value, allowed);
-	if (*end) {
-		shift = *end == 'K' ? 10 : *end == 'M' ? 20 : 30;
-		if (end[1] || bytes > UINT64_MAX >> shift)
-			return variable_failed("GCHEAP_MEMLIMIT", value, allowed);
-	}
-	config->memory_limit = bytes << shift;
+	if (!bytes_parse(value, &bytes) || (bytes && !reserve_is_valid(bytes)))
+		return variable_failed("GCHEAP_RESERVE", value, "a number of bytes with K, M, G or "
+				       "nothing after it, a multiple of 64M and 1024G at most, or "
+				       "0 for 64G");
+	config->reserve_bytes = bytes;
 	return 0;
 }
 
 static int read_markers(struct gcheap_config *config)
 {
-	const char *value = variable("GCHEAP_MARKERS");
+	const char *value = environment_value("GCHEAP_MARKERS");
 	const char *end;
 	uint64_t markers;
 
@@ -179,7 +198,7 @@ static int read_markers(struct gcheap_config *config)
 /* A list of words with commas between them. */
 static int read_trace(struct settings *settings)
 {
-	const char *value = variable("GCHEAP_TRACE");
+	const char *value = environment_value("GCHEAP_TRACE");
 	const char *at = value;
 
 	while (at) {
@@ -196,7 +215,7 @@ static int read_trace(struct settings *settings)
 /* A variable that sets a flag or clears it. */
 static int read_flag(struct gcheap_config *config, const char *name, uint32_t flag)
 {
-	const char *value = variable(name);
+	const char *value = environment_value(name);
 
 	if (!value)
 		return 0;
@@ -212,7 +231,7 @@ static int read_flag(struct gcheap_config *config, const char *name, uint32_t fl
 /* Not a flag of the interface: what it changes is not seen but by the clock. */
 static int read_uring(struct settings *settings)
 {
-	const char *value = variable("GCHEAP_URING");
+	const char *value = environment_value("GCHEAP_URING");
 
 	if (!value)
 		return 0;
@@ -227,8 +246,11 @@ static int environment_read(struct settings *settings)
 	struct gcheap_config *config = &settings->config;
 	int error = read_backend(config);
 
+	environment_report_unknown();
 	if (!error)
 		error = read_layout(config);
+	if (!error)
+		error = read_reserve(config);
 	if (!error)
 		error = read_gc(config);
 	if (!error)
@@ -284,9 +306,7 @@ static int config_check(struct gcheap_config *config)
 				 (unsigned int)config->layout);
 	if (!config->reserve_bytes)
 		config->reserve_bytes = GCHEAP_RESERVE_DEFAULT;
-	if (config->reserve_bytes % GCHEAP_ARENA_BYTES ||
-	    config->reserve_bytes < GCHEAP_RESERVE_MIN ||
-	    config->reserve_bytes > GCHEAP_RESERVE_MAX)
+	if (!reserve_is_valid(config->reserve_bytes))
 		return error_set(-EINVAL, "reserve_bytes is %llu: must be a multiple of 64 MiB, "
 				 "1 TiB at most, or 0 for 64 GiB",
 				 (unsigned long long)config->reserve_bytes);

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The environment's variables.
+ */
+#define _GNU_SOURCE
+#include "environment.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <unistd.h>
+
+#define PREFIX		"GCHEAP_"
+#define PREFIX_LENGTH	(sizeof(PREFIX) - 1)
+#define NAME_LENGTH_MAX	64
+
+/* What the library reads. */
+#define NAMES_LIBRARY	"BACKEND", "LAYOUT", "RESERVE", "GC", "MEMLIMIT", "MARKERS", "TRACE", \
+			"VERIFY", "HUGE_PAGES", "URING"
+/* What scripts, tests and benchmarks read. */
+#define NAMES_TOOLS	"CACHE", "SEED", "OPS", "DOOR", "SELFTEST_SECONDS"
+
+const char *environment_value(const char *name)
+{
+	const char *value = secure_getenv(name);
+
+	return value && value[0] ? value : NULL;
+}
+
+static bool name_is_known(const char *name, size_t length)
+{
+	static const char *const known[] = { NAMES_LIBRARY, NAMES_TOOLS };
+	size_t i;
+
+	for (i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		if (strlen(known[i]) == length && !memcmp(known[i], name, length))
+			return true;
+	}
+	return false;
+}
+
+/* Whoever made the name may have put anything into it. */
+static void report(const char *name, size_t length)
+{
+	static const char *const settings[] = { NAMES_LIBRARY };
+	char line[512];
+	size_t i, at;
+
+	at = (size_t)snprintf(line, sizeof(line), "gcheap: no setting is called " PREFIX);
+	for (i = 0; i < length && i < NAME_LENGTH_MAX; i++)
+		line[at++] = name[i] > ' ' && name[i] < 0x7f ? name[i] : '?';
+	at += (size_t)snprintf(line + at, sizeof(line) - at, ": there are " PREFIX "%s",
+			       settings[0]);
+	for (i = 1; i < sizeof(settings) / sizeof(settings[0]); i++)
+		at += (size_t)snprintf(line + at, sizeof(line) - at, ", %s", settings[i]);
+	fprintf(stderr, "%s\n", line);
+}
+
+static void report_all(void)
+{
+	char **variable;
+
+	/* Of a setuid program the user's environment is not heeded, known or not. */
+	if (getauxval(AT_SECURE))
+		return;
+	for (variable = environ; variable && *variable; variable++) {
+		const char *name = *variable + PREFIX_LENGTH;
+		const char *end;
+
+		if (strncmp(*variable, PREFIX, PREFIX_LENGTH))
+			continue;
+		end = strchr(name, '=');
+		if (end && end[1] && !name_is_known(name, (size_t)(end - name)))
+			report(name, (size_t)(end - name));
+	}
+}
+
+void environment_report_unknown(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, report_all);
+}
