@@ -212,7 +212,8 @@ static void cycle_verify(struct gcheap *heap)
  * A function of its own, so that all of the caller's frame, where the registers
  * are saved, lies above its frame.
  */
-static __attribute__((noinline)) int collect_below(struct thread *thread, bool background)
+static __attribute__((noinline)) int collect_below(struct thread *thread, const char *entry,
+						   bool background)
 {
 	const char *sp = __builtin_frame_address(0);
 	struct gcheap *heap = thread->heap;
@@ -224,7 +225,7 @@ static __attribute__((noinline)) int collect_below(struct thread *thread, bool b
 	int error;
 
 	if (stack_running(thread, sp, &running))
-		frames_drop_ended(thread, sp, &running);
+		frames_drop_ended(thread, entry, &running);
 	else if (heap->flags & GCHEAP_CONSERVATIVE_STACKS)
 		return stack_unknown(sp);
 	if (thread->frames_lost)
@@ -261,14 +262,18 @@ static __attribute__((noinline)) int collect_below(struct thread *thread, bool b
 	return 0;
 }
 
-/* With @background, the sweep need not have ended when it returns. */
-static __attribute__((noinline)) int collect_all(struct thread *thread, bool background)
+/*
+ * With @background, the sweep need not have ended when it returns. @entry: what is below
+ * it on the stack is the library's.
+ */
+static __attribute__((noinline)) int collect_all(struct thread *thread, const char *entry,
+						 bool background)
 {
 	int error;
 
 	/* Callee-saved registers may hold the only pointer: push them all. */
 	__builtin_unwind_init();
-	error = collect_below(thread, background);
+	error = collect_below(thread, entry, background);
 	/* No tail call: the frame must stand while the stack is scanned. */
 	__asm__ volatile("" : : : "memory");
 	return error;
@@ -276,7 +281,7 @@ static __attribute__((noinline)) int collect_all(struct thread *thread, bool bac
 
 int collect_now(struct thread *thread)
 {
-	return collect_all(thread, false);
+	return collect_all(thread, __builtin_frame_address(0), false);
 }
 
 int collect_before_alloc(struct thread *thread, uint64_t bytes)
@@ -290,7 +295,7 @@ int collect_before_alloc(struct thread *thread, uint64_t bytes)
 	    !stack_running(thread, sp, &running))
 		return stack_unknown(sp);
 	error_save();
-	if (collect_all(thread, true))
+	if (collect_all(thread, sp, true))
 		error_restore();
 	return 0;
 }
@@ -304,5 +309,5 @@ int gcheap_collect(struct gcheap_thread *fast)
 		return error_set(-EINVAL, "the thread is NULL: attach one with "
 				 "gcheap_thread_attach()");
 	error = heap_check(thread->heap);
-	return error ? error : collect_now(thread);
+	return error ? error : collect_all(thread, __builtin_frame_address(0), false);
 }

@@ -14,11 +14,6 @@
 
 #define FRAMES_WORDS	256u
 
-static uintptr_t frame_place(const uintptr_t *entry)
-{
-	return entry[entry[0] - 2];
-}
-
 int frames_init(struct thread *thread)
 {
 	thread->fast.frames = malloc(FRAMES_WORDS * sizeof(uintptr_t));
@@ -61,23 +56,51 @@ static void report_skipped(struct thread *thread)
 		"GCHEAP_FRAME_AUTO, or gcheap_frame_save() and gcheap_frame_restore()\n");
 }
 
-void frames_drop_ended(struct thread *thread, const char *sp, const struct stack *running)
+/* Whether an entry of the running stack is of a block that was left. */
+__attribute__((no_sanitize("address")))
+static bool frame_has_ended(const struct thread *thread, const uintptr_t *entry, const char *sp)
 {
-	const struct stack below = { running->low, sp };
-	const uintptr_t *words = thread->fast.frames;
-	size_t at;
+	const struct gcheap_frame_ *frame = (const struct gcheap_frame_ *)frame_place(entry);
 
-	for (at = 0; at < thread->fast.frames_used; at += words[at]) {
+	return (const char *)stack_real((uintptr_t)frame) < sp || frame->thread != &thread->fast;
+}
+
+/* The first such entry from @at on; @frames_used: there is none. */
+static size_t frames_ended(const struct thread *thread, size_t at, const char *sp,
+			   const struct stack *running)
+{
+	const uintptr_t *words = thread->fast.frames;
+
+	for (; at < thread->fast.frames_used; at += words[at]) {
 		const char *place = (const char *)stack_real(frame_place(&words[at]));
 
-		if (place >= below.low && place < below.top)
+		if (stack_part_holds(&thread->heap->stacks, running, place) &&
+		    frame_has_ended(thread, &words[at], sp))
 			break;
 	}
+	return at;
+}
+
+void frames_drop_ended(struct thread *thread, const char *sp, const struct stack *running)
+{
+	uintptr_t *words = thread->fast.frames;
+	size_t at, end;
+
+	pthread_mutex_lock(&thread->heap->lock);
+	at = frames_ended(thread, 0, sp, running);
 	/* On an undeclared stack inside of this one, those below are suspended. */
-	if (at == thread->fast.frames_used || stack_has_context(sp, running->top))
-		return;
-	if (frames_drop(thread, at, &below))
+	if (at != thread->fast.frames_used && stack_has_context(sp, running->top))
+		at = thread->fast.frames_used;
+	if (at != thread->fast.frames_used)
 		report_skipped(thread);
+	while (at != thread->fast.frames_used) {
+		end = at + words[at];
+		memmove(&words[at], &words[end],
+			(thread->fast.frames_used - end) * sizeof(*words));
+		thread->fast.frames_used -= end - at;
+		at = frames_ended(thread, at, sp, running);
+	}
+	pthread_mutex_unlock(&thread->heap->lock);
 }
 
 /*

@@ -37,6 +37,12 @@ static inline void *const *frame_variable(const uintptr_t *entry, size_t i)
 	return (void *const *)entry[1 + i];
 }
 
+/* Where its block is. */
+static inline uintptr_t frame_place(const uintptr_t *entry)
+{
+	return entry[entry[0] - 2];
+}
+
 /* A thread is attached: its table. 0 or -ENOMEM, with gcheap_error() set. */
 int frames_init(struct thread *thread);
 
@@ -51,12 +57,13 @@ int frames_init(struct thread *thread);
 size_t frames_drop(struct thread *thread, size_t at, const struct stack *part);
 
 /**
- * frames_drop_ended() - take out those whose functions have returned without their end
+ * frames_drop_ended() - take out those whose blocks were left without their end
  * @thread: the calling thread
- * @sp: its stack pointer
+ * @sp: its stack pointer, as far up as it is known to be the library's own part
  * @running: the stack that it is on
  *
- * Under GCHEAP_VERIFY, says so once a thread.
+ * Those are told by two signs: that they are below @sp, and that something else lies now
+ * where their struct was. Under GCHEAP_VERIFY, says so once a thread.
  */
 void frames_drop_ended(struct thread *thread, const char *sp, const struct stack *running);
 

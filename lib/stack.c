@@ -332,7 +332,7 @@ bool stack_running(struct thread *thread, const char *sp, struct stack *running)
 		return true;
 	if (!native_holds(&thread->native, sp))
 		return false;
-	*running = (struct stack) { thread->native.low, thread->native.top };
+	*running = (struct stack) { native_low(&thread->native), thread->native.top };
 	return true;
 }
 

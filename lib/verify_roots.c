@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "bad_pointer.h"
+#include "frame.h"
 #include "layout/layout.h"
 #include "thread.h"
 #include "verify.h"
@@ -70,16 +71,19 @@ static void check_typed(struct check *check, const struct root *root)
 
 static void check_frames(struct check *check)
 {
-	const struct gcheap_frame_ *frame;
-	size_t i;
+	const struct thread *thread = check->heap->thread;
+	size_t used = thread ? thread->fast.frames_used : 0;
+	size_t at, i;
 
-	if (!check->heap->thread)
-		return;
-	for (frame = check->heap->thread->fast.frames; frame; frame = frame->previous) {
-		for (i = 0; i < frame->count; i++)
-			check_root(check, *(void *const *)frame->slots[i],
-				   "variable %zu of the frame at %p, at %p", i,
-				   (const void *)frame, frame->slots[i]);
+	for (at = 0; at < used; at += thread->fast.frames[at]) {
+		const uintptr_t *entry = &thread->fast.frames[at];
+
+		for (i = 0; i < frame_count(entry); i++) {
+			void *const *variable = frame_variable(entry, i);
+
+			check_root(check, *variable, "variable %zu of the frame at %p, at %p", i,
+				   (const void *)frame_place(entry), (const void *)variable);
+		}
 	}
 }
 

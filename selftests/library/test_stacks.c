@@ -319,9 +319,10 @@ static void test_many_stacks_are_each_found_and_forgotten(void **state)
 	}
 	for (i = 0; i < COUNT; i++)
 		assert_int_equal(gcheap_stack_add(co.f.heap, memory + order[i] * BYTES, BYTES), 0);
+	/* Not their first bytes, which would be the ends of others. */
 	for (i = 0; i < COUNT; i++)
-		*(void **)(void *)(memory + i * BYTES + BYTES - 8) =
-			gcheap_new_leaf(co.f.thread, 64);
+		*(char **)(void *)(memory + i * BYTES + BYTES - 8) =
+			(char *)gcheap_new_leaf(co.f.thread, 64) + 8;
 	stack_wipe();
 	assert_true(live_after_collect(&co.f) >= COUNT);
 	for (i = 0; i < COUNT / 2; i++)
