@@ -77,17 +77,12 @@ static int backend_open_reserve(const struct gcheap_config *config,
 	};
 	int error;
 
-	error_save();
 	if (config->backend != GCHEAP_BACKEND_LOCAL) {
 		error = backend_open_device(&setup, backend);
 		if (config->backend == GCHEAP_BACKEND_DEVICE || !device_is_absent(error))
 			return error;
 	}
-	error = backend_open_local(&setup, backend);
-	/* That there is no device has been no failure. */
-	if (!error)
-		error_restore();
-	return error;
+	return backend_open_local(&setup, backend);
 }
 
 /*
@@ -111,14 +106,19 @@ static int backend_open(struct settings *settings, enum gcheap_uapi_layout layou
 	uint64_t *reserve = &settings->config.reserve_bytes;
 	int error;
 
+	error_save();
 	if (settings->any_reserve)
 		*reserve = reserve_default();
 	for (;; *reserve /= 2) {
 		error = backend_open_reserve(&settings->config, layout, backend);
 		/* Tables take room as well, and an address space without overcommit less. */
 		if (error != -ENOMEM || !settings->any_reserve || *reserve <= GCHEAP_RESERVE_MIN)
-			return error;
+			break;
 	}
+	/* That there is no device, or less room, was no failure. */
+	if (!error)
+		error_restore();
+	return error;
 }
 
 static void view_init(struct view *view, const struct backend *backend)

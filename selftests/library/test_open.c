@@ -546,7 +546,136 @@ static void test_a_child_of_fork_is_refused_and_the_parent_goes_on(void **state)
 	fixture_close(&f);
 }
 
-int main(void)
+/* ---- the environment, again ----------------------------------------------------- */
+
+static void test_the_environment_sets_the_reserve(void **state)
+{
+	static const char *const wrong[] = { "x", "100", "1M", "100M", "65537M", "2048G", "64MB" };
+	struct gcheap *heap;
+	size_t i;
+
+	(void)state;
+	variable_set("GCHEAP_RESERVE", NULL);
+	for (i = 0; i < ARRAY_SIZE(wrong); i++) {
+		setenv("GCHEAP_RESERVE", wrong[i], 1);
+		refused(NULL, EINVAL, "GCHEAP_RESERVE=");
+		assert_error_says("64M");
+	}
+	variable_set("GCHEAP_BACKEND", "local");
+	variable_set("GCHEAP_RESERVE", "128M");
+	assert_int_equal(gcheap_open(NULL, &heap), 0);
+	/* So large an object has no place in it, and in the default one it has. */
+	{
+		struct gcheap_thread *thread;
+
+		assert_int_equal(gcheap_thread_attach(heap, &thread), 0);
+		assert_refused_null(gcheap_new_leaf(thread, 160 << 20), ENOMEM, "reserve");
+	}
+	gcheap_close(heap);
+	variable_set("GCHEAP_RESERVE", "1G");
+	opens(NULL);
+	variable_set("GCHEAP_RESERVE", "0");
+	opens(NULL);
+}
+
+static void test_an_error_is_one_line_whatever_the_environment_holds(void **state)
+{
+	struct gcheap *heap;
+	const char *at;
+
+	(void)state;
+	variable_set("GCHEAP_LAYOUT", "span\n\033[31mred\r\ttext\x7f");
+	assert_refused(gcheap_open(NULL, &heap), EINVAL, "span??[31mred??text?");
+	for (at = gcheap_error(); *at; at++)
+		assert_true((unsigned char)*at >= ' ' && *at != 0x7f);
+}
+
+static void test_auto_leaves_no_error_where_there_is_no_device(void **state)
+{
+	struct gcheap *heap;
+
+	(void)state;
+	assert_refused(gcheap_open(NULL, NULL), EINVAL, "heap is NULL");
+	variable_set("GCHEAP_BACKEND", "auto");
+	assert_int_equal(gcheap_open(NULL, &heap), 0);
+	gcheap_close(heap);
+	/* It is still the last call that failed. */
+	assert_error_says("heap is NULL");
+}
+
+/* What a child that opens two heaps writes to stderr. */
+static void stderr_of_a_child(char *text, size_t size)
+{
+	int ends[2], status;
+	size_t length = 0;
+	ssize_t got;
+	pid_t child;
+
+	assert_int_equal(pipe(ends), 0);
+	fflush(stdout);
+	child = fork();
+	assert_true(child >= 0);
+	if (!child) {
+		/* Once a process: what this one has said, its child would not say again. */
+		dup2(ends[1], STDERR_FILENO);
+		execl("/proc/self/exe", "test_open", "open-two", (char *)NULL);
+		_exit(1);
+	}
+	close(ends[1]);
+	while ((got = read(ends[0], text + length, size - 1 - length)) > 0)
+		length += (size_t)got;
+	text[length] = 0;
+	close(ends[0]);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+}
+
+static void test_unknown_settings_are_named_once(void **state)
+{
+	char text[4096];
+	const char *first;
+
+	(void)state;
+	variable_set("GCHEAP_MEMLIMT", "1G");
+	variable_set("GCHEAP_ODD\nNAME", "1");
+	variable_set("GCHEAP_EMPTY", "");
+	variable_set("GCHEAP_CACHE", "/tmp");
+	variable_set("GCHEAP_RESERVE", "256M");
+	stderr_of_a_child(text, sizeof(text));
+	first = strstr(text, "GCHEAP_MEMLIMT");
+	assert_non_null(first);
+	assert_null(strstr(first + 1, "GCHEAP_MEMLIMT"));
+	/* With those that there are. */
+	assert_non_null(strstr(text, "MEMLIMIT"));
+	assert_non_null(strstr(text, "GCHEAP_ODD?NAME"));
+	assert_null(strstr(text, "EMPTY"));
+	assert_null(strstr(text, "GCHEAP_CACHE"));
+	assert_null(strstr(text, "called GCHEAP_RESERVE"));
+}
+
+static void test_known_settings_alone_print_nothing(void **state)
+{
+	char text[4096];
+
+	(void)state;
+	variable_set("GCHEAP_RESERVE", "256M");
+	stderr_of_a_child(text, sizeof(text));
+	assert_string_equal(text, "");
+}
+
+/* What the tests of stderr start. */
+static int open_two(void)
+{
+	struct gcheap *a, *b;
+
+	if (gcheap_open(NULL, &a) || gcheap_open(NULL, &b))
+		return 1;
+	gcheap_close(a);
+	gcheap_close(b);
+	return 0;
+}
+
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_heap_opens_without_a_configuration),
@@ -579,8 +708,18 @@ int main(void)
 		cmocka_unit_test(test_the_version_has_three_numbers),
 		cmocka_unit_test(test_errors_are_each_threads_own),
 		cmocka_unit_test(test_a_child_of_fork_is_refused_and_the_parent_goes_on),
+		cmocka_unit_test_teardown(test_the_environment_sets_the_reserve, variables_restore),
+		cmocka_unit_test_teardown(test_an_error_is_one_line_whatever_the_environment_holds,
+					  variables_restore),
+		cmocka_unit_test_teardown(test_auto_leaves_no_error_where_there_is_no_device,
+					  variables_restore),
+		cmocka_unit_test_teardown(test_unknown_settings_are_named_once, variables_restore),
+		cmocka_unit_test_teardown(test_known_settings_alone_print_nothing,
+					  variables_restore),
 	};
 
+	if (argc > 1 && !strcmp(argv[1], "open-two"))
+		return open_two();
 	cmocka_set_message_output(CM_OUTPUT_TAP);
 	return cmocka_run_group_tests_name("open", tests, NULL, NULL);
 }
