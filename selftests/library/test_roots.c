@@ -3,6 +3,7 @@
  * Roots: each kind keeps alive what it points at, and nothing else.
  */
 #include <stdio.h>
+#include <time.h>
 
 #include "library_test.h"
 
@@ -170,6 +171,87 @@ static void test_many_roots(void **state)
 	free(slots);
 }
 
+/* Seconds of CPU time that it takes to remove roots, oldest or newest first. */
+static double time_to_remove(struct roots_fixture *r, void **slots, int count, bool oldest)
+{
+	clock_t start;
+	int i;
+
+	for (i = 0; i < count; i++)
+		assert_int_equal(gcheap_root_add(r->f.heap, &slots[i], 1), 0);
+	start = clock();
+	for (i = 0; i < count; i++)
+		assert_int_equal(gcheap_root_remove(r->f.heap,
+						    &slots[oldest ? i : count - 1 - i]), 0);
+	return (double)(clock() - start) / CLOCKS_PER_SEC;
+}
+
+static void test_the_oldest_root_is_found_as_soon_as_the_newest(void **state)
+{
+	enum { COUNT = 100000 };
+	struct roots_fixture *r = *state;
+	void **slots = calloc(COUNT, sizeof(*slots));
+	double newest = time_to_remove(r, slots, COUNT, false);
+	double oldest = time_to_remove(r, slots, COUNT, true);
+
+	/* A search through all of them would take a thousand times as long. */
+	if (oldest > 20 * newest + 0.2)
+		fail_msg("%g s, and newest first %g s", oldest, newest);
+	free(slots);
+}
+
+/* Against a plain list: of several roots with one address the latest goes. */
+static void test_roots_come_and_go_in_any_order(void **state)
+{
+	enum { ADDRESSES = 40, WORDS = 4, LIST = 400, STEPS = 20000 };
+	struct roots_fixture *r = *state;
+	static void *slots[ADDRESSES][WORDS];
+	struct { int address, count; } list[LIST];
+	uint64_t random = 7;
+	int length = 0, step, i, j;
+
+	for (step = 0; step < STEPS; step++) {
+		int address = (int)(random_next(&random) % ADDRESSES);
+
+		if (length < LIST && random_next(&random) % 2) {
+			int count = 1 + (int)(random_next(&random) % WORDS);
+
+			assert_int_equal(gcheap_root_add(r->f.heap, slots[address], count), 0);
+			list[length].address = address;
+			list[length++].count = count;
+		} else {
+			int error = gcheap_root_remove(r->f.heap, slots[address]);
+
+			for (i = length; i && list[i - 1].address != address; i--)
+				;
+			assert_int_equal(error, i ? 0 : -ENOENT);
+			for (; i && i < length; i++)
+				list[i - 1] = list[i];
+			length -= !error;
+		}
+		if (step % 1000 == 0) {
+			uint64_t expected = 0;
+
+			/* The longest root of each address tells which ones are left. */
+			memset(slots, 0, sizeof(slots));
+			for (i = 0; i < ADDRESSES; i++) {
+				int longest = 0;
+
+				for (j = 0; j < length; j++) {
+					if (list[j].address == i && list[j].count > longest)
+						longest = list[j].count;
+				}
+				for (j = 0; j < WORDS; j++)
+					slots[i][j] = new_node(r);
+				expected += longest;
+			}
+			assert_int_equal(live(r), expected);
+		}
+	}
+	while (length)
+		assert_int_equal(gcheap_root_remove(r->f.heap, slots[list[--length].address]), 0);
+}
+
 static void test_err_roots(void **state)
 {
 	struct roots_fixture *r = *state;
@@ -320,6 +402,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_a_root_added_twice_is_removed_twice, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_many_roots, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_the_oldest_root_is_found_as_soon_as_the_newest,
+						setup, teardown),
+		cmocka_unit_test_setup_teardown(test_roots_come_and_go_in_any_order, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_err_roots, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_frames_hold_their_variables_until_their_end,
 						setup, teardown),
