@@ -28,7 +28,7 @@ int main(void)
 			return fail();
 		node->number = i;
 		node->next = i % 1000 ? list : NULL;	/* or all before is garbage */
-		list = node;	/* what a variable leads to is alive */
+		list = node;	/* what a local variable leads to is alive */
 	}
 	if (gcheap_collect(thread) || gcheap_stats(heap, &stats))
 		return fail();

@@ -7,8 +7,34 @@
  * Functions that can fail return 0 or a negative errno; allocation returns NULL
  * and sets errno. gcheap_error() tells a person what was wrong and what to do.
  * To all of them, NULL for a heap or thread is EINVAL, and in a child of fork() the
- * parent's heap EPERM. Nothing prints, exits or aborts, except on a corrupted heap,
- * where the library says what it found, where, and aborts.
+ * parent's heap EPERM. Nothing exits or aborts, except on a corrupted heap, where the
+ * library says what it found, where, and aborts. Nothing prints but that, what was asked
+ * for (gcheap_verify(), GCHEAP_VERIFY, GCHEAP_FAULT_FREED, GCHEAP_TRACE), and, once a
+ * process, the name of a setting in the environment that does not exist.
+ *
+ * WHAT IS SCANNED. An object is alive if a pointer to it is in memory that the collector
+ * scans, or in an object that is alive. What only memory leads to that is NOT SCANNED is
+ * FREED, even if the program still uses it:
+ *
+ *	stack and registers of the attached	SCANNED with GCHEAP_CONSERVATIVE_STACKS,
+ *	thread					which is the default; without it only the
+ *						variables that GCHEAP_FRAME names
+ *	stack of its signal handlers		SCANNED as its own
+ *	other stacks: coroutines, fibers	NOT SCANNED until gcheap_stack_add()
+ *	static variables, of libraries too	NOT SCANNED until gcheap_root_add_program(),
+ *						or gcheap_root_add() for one of them
+ *	thread-local variables			NOT SCANNED until gcheap_root_add_tls()
+ *	what malloc() and mmap() return		NOT SCANNED until gcheap_root_add(),
+ *						_typed() or _ambiguous()
+ *	stacks and variables of other threads	NOT SCANNED
+ *	objects of a type			SCANNED where the type says pointer, and
+ *						nowhere else: a pointer in a member that
+ *						GCHEAP_TYPE does not name is not seen
+ *	leaves, and types without pointers	NOT SCANNED
+ *
+ * A pointer is the address of an object, of any byte of it, or of its end; on stacks and
+ * in ambiguous roots any word that looks like one counts. XORed, tagged in the upper bits, or
+ * written to a file it is none.
  *
  * Threads: what takes a struct gcheap_thread is called by the thread that attached. Types
  * and roots may be added, roots removed, and memory trimmed by any thread at any time.
@@ -109,7 +135,7 @@ enum gcheap_layout {
  *	back to the system; 0: none
  *
  * The environment overrides it: GCHEAP_BACKEND=auto|device|local,
- * GCHEAP_LAYOUT=span|header|footer|bitmap, GCHEAP_GC=<percent>|off,
+ * GCHEAP_LAYOUT=span|header|footer|bitmap, GCHEAP_RESERVE=<n>[KMG], GCHEAP_GC=<percent>|off,
  * GCHEAP_MEMLIMIT=<n>[KMG], GCHEAP_MARKERS=<n>, GCHEAP_TRACE=gc, GCHEAP_VERIFY=1|0,
  * GCHEAP_HUGE_PAGES=1|0, GCHEAP_URING=1|0.
  */
@@ -295,7 +321,8 @@ static inline void *gcheap_cache_next_(struct gcheap_cache_ *cache, uint64_t fre
  * @type: its type
  *
  * Context: may collect: pointers that only this thread knows must be in roots, a
- * frame, or, with conservative stacks, anywhere on the stack or in registers.
+ * frame, or, with conservative stacks, anywhere on the stack or in registers; not in
+ * static, thread-local or malloc'd memory that is no root.
  * Return: the object, zeroed; NULL with errno ENOMEM, EINVAL for a bad type, or because a
  * cycle is due on a stack that is not known, or EPERM after fork().
  */
@@ -345,8 +372,8 @@ static inline void *gcheap_new_leaf(struct gcheap_thread *thread, size_t bytes)
 /* ---- roots ------------------------------------------------------------------ */
 
 /*
- * Roots: what memory outside the heap leads to is alive. Memory that is added stays
- * readable until it is removed. Each of these returns 0; -EINVAL a length of 0, an
+ * Roots: memory outside the heap that is scanned, see WHAT IS SCANNED above. Memory that is
+ * added stays readable until it is removed. Each of these returns 0; -EINVAL a length of 0, an
  * address that is NULL or not aligned to 8, or no type of the heap; -ENOMEM.
  */
 /* @n pointer slots, precise: each holds NULL or the address of an object. */
