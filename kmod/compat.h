@@ -76,6 +76,26 @@ static inline int compat_page_maps(struct page *page)
 #endif
 }
 
+/*
+ * Differs from one time to the next when memory of the machine has failed in between.
+ * Kernels before 6.3 keep no count that a module may read: there it differs each minute.
+ */
+static inline unsigned long compat_memory_failures(void)
+{
+#if !defined(CONFIG_MEMORY_FAILURE)
+	return 0;
+#elif LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
+	unsigned long failures = 0;
+	int node;
+
+	for_each_online_node(node)
+		failures += READ_ONCE(NODE_DATA(node)->mf_stats.total);
+	return failures;
+#else
+	return jiffies / (60 * HZ);
+#endif
+}
+
 /* What the memory manager would choose without our ->get_unmapped_area(). */
 static inline unsigned long compat_get_unmapped_area(struct file *file, unsigned long addr,
 						     unsigned long len, unsigned long pgoff,

@@ -95,6 +95,8 @@ void fdinfo_show(struct seq_file *seq, struct file *file)
 	seq_printf(seq, "gcheap-generation:\t%u\n", ctrl.generation);
 	seq_printf(seq, "gcheap-pressure:\t%s\n", pressure_names[ctrl.pressure]);
 	seq_printf(seq, "gcheap-pressure_sequence:\t%u\n", ctrl.pressure_sequence);
+	seq_printf(seq, "gcheap-lost:\t%lu KiB\n",
+		   atomic_long_read(&heap->lost_pages) << (PAGE_SHIFT - 10));
 	for (i = 0; i < ARRAY_SIZE(figures); i++) {
 		u64 value = *(u64 *)((char *)&ctrl.counters + figures[i].offset);
 

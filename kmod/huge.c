@@ -24,6 +24,9 @@
  * is one to the whole, whoever takes it by whichever entry. So a block that others hold
  * goes to the system, and stays theirs until they let go.
  *
+ * When memory of a part has failed (poison.c), the block is mapped by the part as if one
+ * were gone, and at its end it is lost.
+ *
  * Locking is that of pages.c. A page fault that has found a page holds the page's lock
  * until it is mapped, see mapping_huge.c; huge_settle() waits for it.
  */
@@ -40,6 +43,7 @@
  * @head: the first of its pages
  * @gone: how many are gone: those that the leaf's array of pages has not
  * @mapped: it was mapped by the owner since the leaf has it
+ * @bad: memory of a part has failed: it is not mapped as one any more
  * @used: one bit a page
  * @stale: one bit a page
  * @undo: one bit a page: was gone before the request that is running
@@ -48,6 +52,7 @@ struct huge_block {
 	struct page *head;
 	unsigned int gone;
 	bool mapped;
+	bool bad;
 	DECLARE_BITMAP(used, LEAF_PAGES);
 	DECLARE_BITMAP(stale, LEAF_PAGES);
 	DECLARE_BITMAP(undo, LEAF_PAGES);
@@ -66,6 +71,12 @@ bool huge_works(void)
 #endif
 }
 
+/* Whether it may be mapped as one. */
+static bool block_is_whole(const struct huge_block *block)
+{
+	return !block->gone && !block->bad;
+}
+
 /* Makes a page accessible, or takes it away from page faults. */
 static void block_open(struct gcheap_heap *heap, struct pages_leaf *leaf, unsigned int i)
 {
@@ -74,7 +85,8 @@ static void block_open(struct gcheap_heap *heap, struct pages_leaf *leaf, unsign
 	if (leaf->pages[i])
 		return;
 	WRITE_ONCE(leaf->pages[i], block->head + i);
-	if (!--block->gone)
+	block->gone--;
+	if (block_is_whole(block))
 		atomic_long_inc(&heap->whole_blocks);
 }
 
@@ -85,8 +97,9 @@ static void block_close(struct gcheap_heap *heap, struct pages_leaf *leaf, unsig
 	if (!leaf->pages[i])
 		return;
 	WRITE_ONCE(leaf->pages[i], NULL);
-	if (!block->gone++)
+	if (block_is_whole(block))
 		atomic_long_dec(&heap->whole_blocks);
+	block->gone++;
 }
 
 /* ---- making ----------------------------------------------------------------- */
@@ -237,8 +250,11 @@ void huge_lazy_begin(struct gcheap_heap *heap, unsigned long first, unsigned lon
 			continue;
 		leaf_use(heap, leaf, at, next, &fill);
 		for (; at < next; at++) {
-			if (__test_and_clear_bit(at % LEAF_PAGES, leaf->block->stale))
-				clear_highpage(leaf->pages[at % LEAF_PAGES]);
+			struct page *page = leaf->pages[at % LEAF_PAGES];
+
+			if (__test_and_clear_bit(at % LEAF_PAGES, leaf->block->stale) &&
+			    !PageHWPoison(page))
+				clear_highpage(page);
 			cond_resched();
 		}
 		bitmap_zero(leaf->made, LEAF_PAGES);
@@ -266,7 +282,7 @@ int huge_map(struct gcheap_heap *heap, struct pages_leaf *leaf)
 	int error = 0;
 
 	lockdep_assert_held(&heap->lock);
-	if (leaf->block->mapped || leaf->block->gone)
+	if (leaf->block->mapped || !block_is_whole(leaf->block))
 		return 0;
 	if (mmap_read_lock_killable(mm))
 		return -EINTR;
@@ -302,7 +318,7 @@ bool huge_fault_begin(struct gcheap_heap *heap, unsigned long index, bool owner)
 		SetPageDirty(block->head);
 	if (owner)
 		block->mapped = true;
-	return !block->gone;
+	return block_is_whole(block) && !poison_in_block(block->head);
 }
 
 /* ---- taking away ------------------------------------------------------------ */
@@ -356,6 +372,51 @@ static void page_settle(struct page *page)
 }
 
 /**
+ * huge_poison() - look for parts of a leaf's block whose memory has failed
+ * @heap: the heap
+ * @leaf: the leaf
+ *
+ * If there are, the block is unmapped, so that it is mapped by the part again.
+ *
+ * Context: may sleep; @heap->lock is held.
+ * Return: how many pages have failed.
+ */
+unsigned int huge_poison(struct gcheap_heap *heap, struct pages_leaf *leaf)
+{
+	struct huge_block *block = leaf->block;
+	unsigned long first = leaf->number << LEAF_SHIFT;
+	unsigned int bad = 0;
+	unsigned int flags, i;
+
+	lockdep_assert_held(&heap->lock);
+	for (i = 0; i < LEAF_PAGES; i++)
+		bad += PageHWPoison(block->head + i);
+	if (!bad)
+		return 0;
+	flags = heap_fault_lock(heap);
+	if (block_is_whole(block))
+		atomic_long_dec(&heap->whole_blocks);
+	block->bad = true;
+	heap_fault_unlock(heap, flags);
+	page_settle(block->head);
+	pages_unmap(heap, first, first + LEAF_PAGES);
+	return bad;
+}
+
+/* A page of a leaf with a block, accessible or not. */
+struct page *huge_page_of(struct pages_leaf *leaf, unsigned int i)
+{
+	return leaf->block->head + i;
+}
+
+/* huge_settle() of one page, which is still there. */
+void huge_settle_page(struct gcheap_heap *heap, struct page *page)
+{
+	if (heap_is_huge(heap))
+		page_settle(page);
+}
+
+/**
  * huge_settle() - wait for page faults that have found a page before it was taken away
  * @heap: the heap
  * @removal: the pages
@@ -392,7 +453,7 @@ void huge_leaf_end(struct gcheap_heap *heap, struct pages_leaf *leaf,
 
 	page_settle(block->head);
 	pages_unmap(heap, first, first + LEAF_PAGES);
-	if (!block->gone)
+	if (block_is_whole(block))
 		atomic_long_dec(&heap->whole_blocks);
 	pages_account(heap, -(long)LEAF_PAGES);
 	list_add_tail(&block->head->lru, blocks);

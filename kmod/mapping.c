@@ -274,11 +274,11 @@ static vm_fault_t heap_fault(struct vm_fault *vmf)
 	unsigned long i;
 	int error;
 
-	if (!page) {
+	if (!page || PageHWPoison(page)) {
 		heap_fault_unlock(heap, flags);
 		trace_gcheap_fault(heap->id, vmf, mapped);
 		atomic64_inc(&heap->bad_faults);
-		return VM_FAULT_SIGBUS;
+		return page ? VM_FAULT_HWPOISON : VM_FAULT_SIGBUS;
 	}
 	error = vm_insert_page(vmf->vma, vmf->address, page);
 	mapped += !error;
@@ -286,7 +286,7 @@ static vm_fault_t heap_fault(struct vm_fault *vmf)
 	/* What is beside it will be touched too. The region's length is a multiple of this. */
 	for (i = first; !error && i < first + PAGES_AROUND; i++) {
 		page = i == index ? NULL : pages_find(heap, i);
-		if (page)
+		if (page && !PageHWPoison(page))
 			mapped += !vm_insert_page(vmf->vma,
 						  vmf->vma->vm_start + (i << PAGE_SHIFT), page);
 	}

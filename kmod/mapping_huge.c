@@ -41,6 +41,9 @@ static vm_fault_t fault_hand_out(struct gcheap_heap *heap, struct vm_fault *vmf,
 {
 	bool owner = vmf->vma->vm_mm == heap->owner;
 
+	/* The memory manager cannot be given one: it would look for the page's file. */
+	if (PageHWPoison(page))
+		return VM_FAULT_HWPOISON;
 	/* Others who map the block do so under its lock: the entry is what it is. */
 	lock_page(page);
 	if (PageCompound(page)) {
@@ -77,7 +80,7 @@ static vm_fault_t fault_hand_out(struct gcheap_heap *heap, struct vm_fault *vmf,
  *
  * Context: as any page fault.
  * Return: VM_FAULT_LOCKED; VM_FAULT_NOPAGE another thread was faster; VM_FAULT_SIGBUS
- * there is no memory; VM_FAULT_OOM none for a page table.
+ * there is no memory; VM_FAULT_HWPOISON it has failed; VM_FAULT_OOM none for a page table.
  */
 vm_fault_t mapping_huge_fault(struct vm_fault *vmf)
 {
@@ -89,8 +92,8 @@ vm_fault_t mapping_huge_fault(struct vm_fault *vmf)
 	heap_fault_unlock(heap, flags);
 	if (READ_ONCE(heap->populating) == current)
 		return ret;
-	trace_gcheap_fault(heap->id, vmf, !!page);
-	if (page)
+	trace_gcheap_fault(heap->id, vmf, page && ret != VM_FAULT_HWPOISON);
+	if (page && ret != VM_FAULT_HWPOISON)
 		atomic64_inc(&heap->faults);
 	else
 		atomic64_inc(&heap->bad_faults);

@@ -20,6 +20,7 @@
  *	lazy.c		which parts of object memory get pages as they are touched
  *	pages.c		which page of object memory is where
  *	huge.c		the same for 2 MiB pages
+ *	poison.c	pages whose memory has failed
  *	unmap.c		taking scattered parts of it out of page tables
  *	supply.c	where these pages come from; limits
  *	stock.c		pages that belong to a heap and are mapped nowhere
@@ -179,6 +180,9 @@ struct heap_pressure {
  * @holes_mapped: a hole of MARKS was read; under @fault_lock
  * @faults: page faults in HEAP that found memory
  * @bad_faults: page faults in HEAP where there was none
+ * @failures_seen: of memory of the machine, when the heap was looked at last; see poison.c
+ * @lost_pages: how many pages of the heap have failed and left it, or could not be
+ *	given back with others that have
  */
 struct gcheap_heap {
 	struct heap core;
@@ -213,6 +217,8 @@ struct gcheap_heap {
 	bool holes_mapped;
 	atomic64_t faults;
 	atomic64_t bad_faults;
+	unsigned long failures_seen;
+	atomic_long_t lost_pages;
 };
 
 static inline struct gcheap_heap *gcheap_heap_of(struct heap *core)
@@ -353,6 +359,11 @@ unsigned long pages_release(struct gcheap_heap *heap, const struct gcheap_range 
 void pages_counters(struct gcheap_heap *heap);
 void pages_destroy(struct gcheap_heap *heap);
 
+/* poison.c */
+bool poison_in_block(struct page *head);
+void poison_begin(struct gcheap_heap *heap);
+void poison_look(struct gcheap_heap *heap);
+
 /* unmap.c */
 
 /**
@@ -468,6 +479,7 @@ unsigned long stock_keep(struct gcheap_heap *heap, struct list_head *pages, unsi
 struct page *stock_take_block(struct gcheap_heap *heap);
 void stock_keep_blocks(struct gcheap_heap *heap, struct list_head *blocks, unsigned long most);
 unsigned long stock_trim(struct gcheap_heap *heap, unsigned long most);
+unsigned long stock_drop_poisoned(struct gcheap_heap *heap);
 unsigned long stock_pages(const struct gcheap_heap *heap);
 void stock_demand(struct gcheap_heap *heap);
 bool stock_zero_some(struct gcheap_heap *heap);

@@ -71,6 +71,7 @@ static int request_setup(struct gcheap_heap *heap, union request_args *args)
 		return error;
 	}
 	memcpy(heap->region_bytes, setup->out_region_bytes, sizeof(heap->region_bytes));
+	poison_begin(heap);
 	heap->live = true;
 	pressure_heap_start(heap);
 	mmgrab(current->mm);

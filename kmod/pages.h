@@ -75,6 +75,9 @@ int huge_populate(struct gcheap_heap *heap, unsigned long first, unsigned long e
 unsigned int huge_leaf_remove(struct gcheap_heap *heap, struct pages_leaf *leaf,
 			      unsigned long first, unsigned long end,
 			      struct removal *removal);
+unsigned int huge_poison(struct gcheap_heap *heap, struct pages_leaf *leaf);
+struct page *huge_page_of(struct pages_leaf *leaf, unsigned int i);
+void huge_settle_page(struct gcheap_heap *heap, struct page *page);
 void huge_settle(struct gcheap_heap *heap, struct removal *removal);
 void huge_leaf_end(struct gcheap_heap *heap, struct pages_leaf *leaf,
 		   struct list_head *blocks);

@@ -109,9 +109,12 @@ void stock_take(struct supply *supply, unsigned long count)
 struct page *stock_one_zeroed(struct gcheap_heap *heap)
 {
 	struct gcheap_stock *stock = &heap->stock;
-	struct page *page = NULL;
-	bool zeroed = false;
+	struct page *page;
+	bool zeroed;
 
+again:
+	page = NULL;
+	zeroed = false;
 	spin_lock(&stock->lock);
 	if (stock->zeroed_pages) {
 		page = list_first_entry(&stock->zeroed, struct page, lru);
@@ -127,6 +130,13 @@ struct page *stock_one_zeroed(struct gcheap_heap *heap)
 	if (!page)
 		return NULL;
 	stock_account(heap, -1);
+	if (PageHWPoison(page)) {
+		LIST_HEAD(bad);
+
+		list_add(&page->lru, &bad);
+		supply_release(heap, &bad);
+		goto again;
+	}
 	if (!zeroed)
 		clear_highpage(page);
 	return page;
@@ -181,8 +191,8 @@ unsigned long stock_keep(struct gcheap_heap *heap, struct list_head *pages, unsi
 	list_for_each_entry_safe(page, next, pages, lru) {
 		if (kept == most)
 			break;
-		/* Also one that is pinned. */
-		if (page_ref_count(page) != 1)
+		/* Also one that is pinned. The system keeps one that has failed to itself. */
+		if (page_ref_count(page) != 1 || PageHWPoison(page))
 			continue;
 		/* What it was set for is over; write tracking shall not find it. */
 		ClearPageDirty(page);
@@ -238,7 +248,7 @@ void stock_keep_blocks(struct gcheap_heap *heap, struct list_head *blocks, unsig
 	list_for_each_entry_safe(head, next, blocks, lru) {
 		/* As in stock_keep(). */
 		if (!most || stock_pages(heap) + BLOCK_PAGES > limit ||
-		    page_ref_count(head) != 1) {
+		    page_ref_count(head) != 1 || poison_in_block(head)) {
 			list_move(&head->lru, &released);
 			continue;
 		}
@@ -293,6 +303,56 @@ unsigned long stock_trim(struct gcheap_heap *heap, unsigned long most)
 	spin_unlock(&stock->lock);
 	stock_account(heap, -(long)(dirty + zeroed));
 	return supply_release(heap, &pages) + stock_trim_blocks(heap, most - dirty - zeroed);
+}
+
+/* Moves those pages of a list whose memory has failed to another. Return: how many. */
+static unsigned long list_drop_poisoned(struct list_head *pages, struct list_head *bad)
+{
+	struct page *page, *next;
+	unsigned long count = 0;
+
+	list_for_each_entry_safe(page, next, pages, lru) {
+		if (!PageHWPoison(page))
+			continue;
+		list_move(&page->lru, bad);
+		count++;
+	}
+	return count;
+}
+
+/**
+ * stock_drop_poisoned() - give the stock's pages whose memory has failed away
+ * @heap: the heap
+ *
+ * Context: may sleep.
+ * Return: how many pages left the stock.
+ */
+unsigned long stock_drop_poisoned(struct gcheap_heap *heap)
+{
+	struct gcheap_stock *stock = &heap->stock;
+	unsigned long zeroed, dirty;
+	unsigned long blocks = 0;
+	struct page *head, *next;
+	LIST_HEAD(bad_blocks);
+	LIST_HEAD(bad);
+
+	spin_lock(&stock->lock);
+	zeroed = list_drop_poisoned(&stock->zeroed, &bad);
+	dirty = list_drop_poisoned(&stock->dirty, &bad);
+	stock->zeroed_pages -= zeroed;
+	stock->dirty_pages -= dirty;
+	list_for_each_entry_safe(head, next, &stock->blocks, lru) {
+		if (!poison_in_block(head))
+			continue;
+		list_move(&head->lru, &bad_blocks);
+		blocks++;
+	}
+	stock->block_count -= blocks;
+	spin_unlock(&stock->lock);
+	stock_account(heap, -(long)(zeroed + dirty + blocks * BLOCK_PAGES));
+	supply_release(heap, &bad);
+	supply_release_blocks(heap, &bad_blocks);
+	return zeroed + dirty + blocks * BLOCK_PAGES;
 }
 
 /**
@@ -380,6 +440,7 @@ static bool stock_zero_old(struct gcheap_heap *heap)
 	unsigned long count, trims, i;
 	struct page *page;
 	LIST_HEAD(pages);
+	LIST_HEAD(bad);
 
 	/* From the end: those that would be used last. */
 	spin_lock(&stock->lock);
@@ -392,6 +453,8 @@ static bool stock_zero_old(struct gcheap_heap *heap)
 	if (!count)
 		return false;
 	stock_account(heap, -(long)count);
+	count -= list_drop_poisoned(&pages, &bad);
+	supply_release(heap, &bad);
 	list_for_each_entry(page, &pages, lru)
 		clear_highpage(page);
 	stock_put_ahead(heap, &pages, count, trims);

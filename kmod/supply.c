@@ -186,6 +186,8 @@ static unsigned long pages_put(struct gcheap_heap *heap, struct list_head *pages
 	int filled = 0;
 
 	list_for_each_entry_safe(page, next, pages, lru) {
+		if (PageHWPoison(page))
+			atomic_long_inc(&heap->lost_pages);
 		batch[filled++] = page;
 		count++;
 		if (filled < (int)ARRAY_SIZE(batch))
@@ -428,21 +430,29 @@ struct page *supply_huge(struct gcheap_heap *heap)
  * @heap: the heap
  * @blocks: list of them, which nobody has mapped any more; it is emptied
  *
+ * One whose memory has failed in part goes nowhere, and is lost.
+ *
  * Context: may sleep.
- * Return: how many pages of 4 KiB they were.
+ * Return: how many pages of 4 KiB were given.
  */
 unsigned long supply_release_blocks(struct gcheap_heap *heap, struct list_head *blocks)
 {
-	unsigned long count = 0;
+	unsigned long count = 0, lost = 0;
 	struct page *head, *next;
 
 	list_for_each_entry_safe(head, next, blocks, lru) {
+		/* The page allocator would hand all parts of it out again. */
+		if (poison_in_block(head)) {
+			lost += BIT(SUPPLY_LARGE_ORDER);
+			continue;
+		}
 		put_page(head);
 		count += BIT(SUPPLY_LARGE_ORDER);
 		cond_resched();
 	}
 	INIT_LIST_HEAD(blocks);
-	supply_uncharge(heap, count);
+	supply_uncharge(heap, count + lost);
+	atomic_long_add(lost, &heap->lost_pages);
 	atomic_long_add(count, &heap->released_pages);
 	return count;
 }

@@ -307,6 +307,10 @@ static u32 take_from_swept(struct heap *heap, struct central *central,
 {
 	u32 page = central->partial[which_swept(heap)];
 
+	/* What has objects left, but its free slots may be in memory that has failed. */
+	while (unlikely(heap->has_broken) && page &&
+	       port_broken(heap, page, heap_span(heap, page)->npages))
+		page = heap_span(heap, page)->next;
 	return page ? take_from_list(heap, page, grant) : 0;
 }
 

@@ -241,15 +241,56 @@ static int run_back(struct heap *heap, u32 page, u32 npages, bool *needzero)
 	return 0;
 }
 
+/* A page that is never used again: as one in the quarantine, which nothing leads to. */
+static void page_retire(struct heap *heap, u32 page)
+{
+	*heap_span(heap, page) = (struct gcheap_span) {
+		.state = GCHEAP_SPAN_QUARANTINE,
+		/* What has none is a chunk. */
+		.slots = 1,
+		.npages = 1,
+		.generation = heap_generation16(heap),
+	};
+	heap->counters.quarantined_pages++;
+}
+
+/*
+ * Looks whether memory of a run that is about to be handed out has failed. If so, the
+ * run gives its memory up, and where the same would come again, as that of a 2 MiB page
+ * of which other parts are in use, the page is retired.
+ * Return: false: the run is no more taken, and there may be another.
+ */
+static bool run_is_sound(struct heap *heap, u32 page, u32 npages)
+{
+	struct page_heap *ph = &heap->page_heap;
+	u32 end = page + npages;
+
+	if (likely(!heap->has_broken) || !port_broken(heap, page, npages))
+		return true;
+	heap_pages_depopulate(heap, page, npages);
+	if (!port_broken(heap, page, npages))
+		return true;
+	for (; page < end; page++) {
+		if (port_broken(heap, page, 1))
+			page_retire(heap, page);
+		else
+			page_heap_free(ph, page, 1);
+	}
+	return false;
+}
+
 u32 heap_pages_alloc_some(struct heap *heap, u32 npages, u32 most, u32 *count, bool grow,
 			  bool *needzero)
 {
 	struct page_heap *ph = &heap->page_heap;
-	u32 page = page_heap_alloc_some(ph, npages, most, count, needzero);
 	bool old_data = false;
+	u32 page;
 
-	if (!page && grow && !heap_grow(heap, npages, 1, &old_data))
+	do {
 		page = page_heap_alloc_some(ph, npages, most, count, needzero);
+		if (!page && grow && !heap_grow(heap, npages, 1, &old_data))
+			page = page_heap_alloc_some(ph, npages, most, count, needzero);
+	} while (page && !run_is_sound(heap, page, npages * *count));
 	while (page && run_back(heap, page, npages * *count, needzero)) {
 		/* Where memory is short, there may still be some for one. */
 		if (*count == 1)
@@ -257,7 +298,9 @@ u32 heap_pages_alloc_some(struct heap *heap, u32 npages, u32 most, u32 *count, b
 		page_heap_free(ph, page, npages * *count);
 		if (*count == 1)
 			return 0;
-		page = page_heap_alloc_some(ph, npages, 1, count, needzero);
+		do {
+			page = page_heap_alloc_some(ph, npages, 1, count, needzero);
+		} while (page && !run_is_sound(heap, page, npages));
 	}
 	if (old_data)
 		*needzero = true;
@@ -274,12 +317,15 @@ u32 heap_pages_alloc(struct heap *heap, u32 npages, bool *needzero)
 u32 heap_pages_alloc_aligned(struct heap *heap, bool *needzero)
 {
 	struct page_heap *ph = &heap->page_heap;
-	u32 page = page_heap_alloc_aligned(ph, needzero);
 	bool old_data = false;
+	u32 page;
 
 	static_assert(PAGE_HEAP_ALIGNED == CHUNK_PAGES);
-	if (!page && !heap_grow(heap, CHUNK_PAGES, CHUNK_PAGES, &old_data))
+	do {
 		page = page_heap_alloc_aligned(ph, needzero);
+		if (!page && !heap_grow(heap, CHUNK_PAGES, CHUNK_PAGES, &old_data))
+			page = page_heap_alloc_aligned(ph, needzero);
+	} while (page && !run_is_sound(heap, page, CHUNK_PAGES));
 	if (page && run_back(heap, page, CHUNK_PAGES, needzero)) {
 		pages_unback(heap, page, CHUNK_PAGES);
 		page_heap_free(ph, page, CHUNK_PAGES);
@@ -294,10 +340,13 @@ u32 heap_pages_alloc_lazy(struct heap *heap, u32 npages)
 {
 	struct page_heap *ph = &heap->page_heap;
 	bool used_before;
-	u32 page = page_heap_alloc(ph, npages, &used_before);
+	u32 page;
 
-	if (!page && !heap_grow(heap, npages, 1, NULL))
+	do {
 		page = page_heap_alloc(ph, npages, &used_before);
+		if (!page && !heap_grow(heap, npages, 1, NULL))
+			page = page_heap_alloc(ph, npages, &used_before);
+	} while (page && !run_is_sound(heap, page, npages));
 	if (!page)
 		return 0;
 	/* Some of it may have old data, and the rest will be zero. */

@@ -64,6 +64,8 @@
  * @ready_pages: how many pages these have
  * @quarantine: freed spans
  * @reclaim: how far dead spans have been looked for
+ * @has_broken: memory of the heap has failed, at some time: what is handed out is looked
+ *	at before. Set by the port
  * @counters: figures; copied to @ctrl by heap_publish()
  * @ctrl: the CTRL region's page
  *
@@ -96,6 +98,7 @@ struct heap {
 	u32 ready_pages;
 	struct quarantine quarantine;
 	struct reclaim reclaim;
+	bool has_broken;
 	struct gcheap_counters counters;
 	struct gcheap_ctrl *ctrl;
 };

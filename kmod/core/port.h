@@ -149,6 +149,20 @@ u64 port_release(struct heap *heap, const struct gcheap_range *ranges, u32 count
 u64 port_trim(struct heap *heap, u64 max_bytes);
 
 /**
+ * port_broken() - whether the memory of heap pages has failed
+ * @heap: the heap; the port has set @has_broken
+ * @page: first heap page
+ * @npages: how many
+ *
+ * Memory that the port keeps for these pages counts, too, where it cannot be accessed
+ * now but would be the one that port_populate() makes accessible.
+ *
+ * Context: the heap's lock is held.
+ * Return: whether that of one of them has.
+ */
+bool port_broken(struct heap *heap, u32 page, u32 npages);
+
+/**
  * port_counters() - bring those of the heap's counters up to date that the port keeps
  * @heap: the heap
  *

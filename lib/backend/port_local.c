@@ -232,6 +232,15 @@ u64 port_release(struct heap *heap, const struct gcheap_range *ranges, u32 count
 }
 
 /* There is no memory but that of heap pages. */
+/* The process is killed, or told by a signal: memory that has failed is not looked for. */
+bool port_broken(struct heap *heap, u32 page, u32 npages)
+{
+	(void)heap;
+	(void)page;
+	(void)npages;
+	return false;
+}
+
 u64 port_trim(struct heap *heap, u64 max_bytes)
 {
 	(void)heap;

@@ -138,6 +138,8 @@ void port_depopulate(struct heap *heap, u32 page, u32 npages)
 	for (u32 i = page; i < page + npages; i++) {
 		assert(may_depopulate(heap, i));
 		th->backed[i / 64] &= ~(1ull << i % 64);
+		if (i == port_test.broken_page && !port_test.broken_stays)
+			port_test.broken_page = 0;
 	}
 }
 
@@ -190,6 +192,12 @@ u64 port_release(struct heap *heap, const struct gcheap_range *ranges, u32 count
 	port_test.releases++;
 	port_test.release_ranges += count;
 	return (u64)(before - th->backed_pages) << GCHEAP_PAGE_SHIFT;
+}
+
+bool port_broken(struct heap *heap, u32 page, u32 npages)
+{
+	(void)heap;
+	return port_test.broken_page && port_test.broken_page - page < npages;
 }
 
 u64 port_trim(struct heap *heap, u64 max_bytes)

@@ -27,6 +27,9 @@
  * @releases: calls of port_release()
  * @release_ranges: ranges of all of them together
  * @old_data: memory from port_populate() is not zero
+ * @broken_page: the heap page whose memory has failed; 0: none
+ * @broken_stays: it has the same memory whenever it is backed; else other memory, once
+ *	port_depopulate() was called
  */
 struct port_test {
 	u64 calls;
@@ -43,6 +46,8 @@ struct port_test {
 	u64 releases;
 	u64 release_ranges;
 	bool old_data;
+	u32 broken_page;
+	bool broken_stays;
 };
 
 extern struct port_test port_test;

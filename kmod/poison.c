@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Pages whose memory has failed.
+ *
+ * The memory manager marks such a page (PG_hwpoison) and may send a signal, but of a
+ * page that is in none of its lists it does no more: it stays mapped, and nobody tells
+ * its owner. So whoever is about to use a page looks at the mark:
+ *
+ *	page faults	answer VM_FAULT_HWPOISON: SIGBUS with BUS_MCEERR_AR, of a system
+ *			call EFAULT. The page stays where it is until its span has ended
+ *	requests	look, before all else, whether the machine has had a failure since
+ *			the last one. Then all pages of the heap are looked at, once:
+ *			those that have failed are unmapped, those in the stock leave it.
+ *			kmod/core is told to look at what it hands out from then on
+ *	giving back	of pages of 4 KiB to the system is left to the page allocator, which
+ *			keeps those that have failed. Of a 2 MiB page it keeps none: that is
+ *			never given back, all of it
+ *
+ * A part of a 2 MiB page that has failed is not mapped, and the others by entries of
+ * 4 KiB.
+ *
+ * Page faults and this run beside the failure itself: what was looked at may fail right
+ * after, as it may at any time.
+ */
+#include <linux/mm.h>
+#include <linux/page-flags.h>
+
+#include "compat.h"
+#include "pages.h"
+
+/**
+ * poison_in_block() - whether a part of a 2 MiB page has failed
+ * @head: the first of its pages
+ *
+ * Context: any.
+ */
+bool poison_in_block(struct page *head)
+{
+	unsigned int i;
+
+	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE))
+		return false;
+	for (i = 0; i < LEAF_PAGES; i++) {
+		if (PageHWPoison(head + i))
+			return true;
+	}
+	return false;
+}
+
+/* How many of a leaf's pages have failed; they are mapped nowhere when this returns. */
+static unsigned int leaf_look(struct gcheap_heap *heap, struct pages_leaf *leaf)
+{
+	unsigned long first = leaf->number << LEAF_SHIFT;
+	unsigned int bad = 0;
+	unsigned int i;
+
+	if (leaf->block)
+		return huge_poison(heap, leaf);
+	for (i = 0; i < LEAF_PAGES; i++) {
+		struct page *page = READ_ONCE(leaf->pages[i]);
+
+		if (!page || !PageHWPoison(page))
+			continue;
+		/* A page fault that has found it before has mapped it. */
+		huge_settle_page(heap, page);
+		pages_unmap(heap, first + i, first + i + 1);
+		bad++;
+	}
+	return bad;
+}
+
+static void heap_look(struct gcheap_heap *heap)
+{
+	struct pages_leaf *leaf;
+	unsigned long number;
+	unsigned long bad = 0;
+
+	bad = stock_drop_poisoned(heap);
+	xa_for_each(&heap->leaves, number, leaf) {
+		bad += leaf_look(heap, leaf);
+		cond_resched();
+	}
+	if (bad)
+		heap->core.has_broken = true;
+}
+
+/**
+ * poison_begin() - a heap is new: what has failed before is none of its pages
+ * @heap: the heap
+ */
+void poison_begin(struct gcheap_heap *heap)
+{
+	heap->failures_seen = compat_memory_failures();
+}
+
+/**
+ * poison_look() - look for pages that have failed, if any of the machine has
+ * @heap: the heap
+ *
+ * Context: may sleep; @heap->lock is held.
+ */
+void poison_look(struct gcheap_heap *heap)
+{
+	unsigned long failures = compat_memory_failures();
+
+	if (likely(failures == heap->failures_seen))
+		return;
+	heap->failures_seen = failures;
+	heap_look(heap);
+}
+
+bool port_broken(struct heap *core, u32 page, u32 npages)
+{
+	struct gcheap_heap *heap = gcheap_heap_of(core);
+	unsigned long at = (unsigned long)page << HEAP_PAGE_SHIFT;
+	unsigned long end = at + ((unsigned long)npages << HEAP_PAGE_SHIFT);
+
+	for (; at < end; at++) {
+		struct pages_leaf *leaf = leaf_find(heap, at);
+		struct page *found;
+
+		if (!leaf)
+			continue;
+		found = leaf->block ? huge_page_of(leaf, at % LEAF_PAGES) :
+				      leaf->pages[at % LEAF_PAGES];
+		if (found && PageHWPoison(found))
+			return true;
+		if (at % LEAF_PAGES == 0)
+			cond_resched();
+	}
+	return false;
+}
