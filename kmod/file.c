@@ -94,7 +94,14 @@ static void owner_watch(struct work_struct *work)
 		mutex_lock(&heap->lock);
 		gcheap_heap_empty(heap);
 		mutex_unlock(&heap->lock);
-	} else if (!atomic_read(&heap->owner_maps)) {
+		return;
+	}
+	if (READ_ONCE(heap->forsaken)) {
+		mutex_lock(&heap->lock);
+		memlock_release(heap);
+		mutex_unlock(&heap->lock);
+	}
+	if (!atomic_read(&heap->owner_maps)) {
 		gcheap_watch_owner(heap, HZ);
 	}
 }
@@ -127,6 +134,7 @@ static int gcheap_open(struct inode *inode, struct file *file)
 		return -ENOMEM;
 	mutex_init(&heap->lock);
 	mutex_init(&heap->fault_lock);
+	spin_lock_init(&heap->pinned_lock);
 	INIT_DELAYED_WORK(&heap->owner_watch, owner_watch);
 	tables_init(heap);
 	pages_init(heap);
@@ -170,6 +178,7 @@ void gcheap_heap_empty(struct gcheap_heap *heap)
 	if (!heap->live)
 		return;
 	heap->live = false;
+	memlock_update(heap);
 	mapping_end(heap);
 	pressure_heap_end(heap);
 	heap_destroy(&heap->core);

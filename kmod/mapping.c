@@ -98,11 +98,15 @@ void region_close(struct vm_area_struct *vma)
 	struct gcheap_heap *heap = vma_heap(vma);
 	bool last = atomic_dec_and_test(&heap->owner_maps);
 
+	bool unmapped = vma_region(vma) == GCHEAP_REGION_HEAP &&
+			atomic_dec_and_test(&heap->heap_maps);
 
-	if (vma_region(vma) == GCHEAP_REGION_HEAP && atomic_dec_and_test(&heap->heap_maps))
+	if (unmapped)
 		WRITE_ONCE(heap->base, 0);
 
 	if (atomic_read(&vma->vm_mm->mm_users)) {
+		if (unmapped)
+			memlock_unmapped(heap);
 		if (last)
 			gcheap_watch_owner(heap, HZ);
 	} else if (mutex_trylock(&heap->lock)) {
@@ -451,9 +455,12 @@ static unsigned long heap_vm_flags(const struct gcheap_heap *heap)
 
 static int heap_mmap(struct gcheap_heap *heap, struct vm_area_struct *vma)
 {
+	if (READ_ONCE(heap->forsaken))
+		return -ENXIO;
 	if (atomic_cmpxchg(&heap->heap_maps, 0, 1))
 		return -EBUSY;
 	WRITE_ONCE(heap->base, vma->vm_start);
+	memlock_update(heap);
 	compat_vm_flags_mod(vma, heap_vm_flags(heap) | VM_DONTEXPAND | VM_DONTCOPY, VM_MAYEXEC);
 	if (heap_is_huge(heap))
 		vma->vm_ops = &heap_huge_vm_ops;
@@ -501,7 +508,8 @@ static bool foreign_may(const struct gcheap_heap *heap, enum gcheap_region regio
  *
  * Return:
  * * 0		- mapped
- * * -ENXIO	- there was no SETUP yet, or the owner has ended
+ * * -ENXIO	- there was no SETUP yet, the owner has ended, or it has unmapped HEAP when
+ *		  that had more than RLIMIT_MEMLOCK allows
  * * -EPERM	- the caller is not the heap's owner and asks for what only that may
  *		  map, or asks for PROT_EXEC
  * * -EINVAL	- not shared, no region's offset or not its whole length, or an

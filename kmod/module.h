@@ -26,6 +26,7 @@
  *	stock.c		pages that belong to a heap and are mapped nowhere
  *	zero.c		the worker that zeroes pages of the stock
  *	pressure.c	shortage of memory: the list of heaps, poll()
+ *	memlock.c	what a heap has while its owner has it not mapped
  *	fdinfo.c	a heap's figures in /proc/PID/fdinfo
  *	debugfs.c	what a heap consists of, in debugfs
  *	trace.c		tracepoints
@@ -49,7 +50,7 @@
  *	4. a page's lock		in a heap with 2 MiB pages: page faults hold
  *					it until the page is mapped
  *	5. i_mmap_rwsem			taken inside unmap_mapping_pages()
- *	6. gcheap_stock.lock, heap_pressure.lock	spinlocks
+ *	6. gcheap_stock.lock, heap_pressure.lock, gcheap_heap.pinned_lock	spinlocks
  *	7. the worker's list		a spinlock, in zero.c
  *
  * Memory reclaim, which any allocation may turn to, takes fault_lock to release
@@ -177,6 +178,9 @@ struct heap_pressure {
  * @heap_maps: of these, of HEAP; more than one only inside mremap()
  * @look_maps: mappings of regions in other address spaces
  * @base: address of the HEAP region in @owner; 0: not mapped
+ * @pinned_lock: of @pinned_pages
+ * @pinned_pages: how many pages count as pinned in @owner; see memlock.c
+ * @forsaken: the owner has unmapped more than it may keep so: the heap is of no use
  * @holes_mapped: a hole of MARKS was read; under @fault_lock
  * @faults: page faults in HEAP that found memory
  * @bad_faults: page faults in HEAP where there was none
@@ -214,6 +218,9 @@ struct gcheap_heap {
 	atomic_t heap_maps;
 	atomic_t look_maps;
 	unsigned long base;
+	spinlock_t pinned_lock;		/* level 6 */
+	long pinned_pages;
+	bool forsaken;
 	bool holes_mapped;
 	atomic64_t faults;
 	atomic64_t bad_faults;
@@ -501,6 +508,12 @@ void pressure_heap_end(struct gcheap_heap *heap);
 void pressure_heap_release(struct gcheap_heap *heap);
 void pressure_request_end(struct gcheap_heap *heap, u32 op, int error);
 __poll_t pressure_poll(struct file *file, struct poll_table_struct *wait);
+
+/* memlock.c */
+void memlock_update(struct gcheap_heap *heap);
+bool memlock_may(struct gcheap_heap *heap, unsigned long count);
+void memlock_unmapped(struct gcheap_heap *heap);
+void memlock_release(struct gcheap_heap *heap);
 
 /* fdinfo.c */
 void fdinfo_show(struct seq_file *seq, struct file *file);

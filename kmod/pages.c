@@ -283,6 +283,8 @@ int pages_populate(struct gcheap_heap *heap, unsigned long first, unsigned long 
 	/* Do not take all of the machine's memory to find that it is not enough. */
 	if (count > totalram_pages())
 		return -ENOMEM;
+	if (!READ_ONCE(heap->base) && !memlock_may(heap, pages_missing(heap, first, end)))
+		return -ENOMEM;
 	if (heap_is_huge(heap))
 		error = huge_populate(heap, first, end, &huge);
 	missing = error ? 0 : pages_missing(heap, first, end);

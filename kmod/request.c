@@ -91,6 +91,10 @@ static int request_run(struct gcheap_heap *heap, u32 op, union request_args *arg
 	error = request_may(heap, op);
 	if (error)
 		goto unlock;
+	if (READ_ONCE(heap->forsaken)) {
+		error = -ENXIO;
+		goto unlock;
+	}
 	if (nowait && request->is_long && request->is_long(heap, args)) {
 		error = -EAGAIN;
 		goto unlock;
@@ -108,6 +112,8 @@ static int request_run(struct gcheap_heap *heap, u32 op, union request_args *arg
 	if (heap->live)
 		heap_publish(&heap->core);
 	pressure_request_end(heap, op, error);
+	if (heap->live && !READ_ONCE(heap->base))
+		memlock_update(heap);
 unlock:
 	mutex_unlock(&heap->lock);
 	return error;

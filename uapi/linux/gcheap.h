@@ -22,9 +22,11 @@
  *	EFAULT		the struct, or memory it points to, cannot be accessed
  *	EPERM		the caller is not the heap's owner (after fork or exec,
  *			or with a file descriptor received from the owner)
- *	ENXIO		the request came before GCHEAP_IOC_SETUP
+ *	ENXIO		the request came before GCHEAP_IOC_SETUP, or after the owner had
+ *			unmapped HEAP with more memory than RLIMIT_MEMLOCK allows
  *	ENOMEM		no memory, a limit of a memory cgroup or of the module reached,
- *			or no room left in the reserve
+ *			or no room left in the reserve; while the owner has HEAP not
+ *			mapped, also RLIMIT_MEMLOCK
  *	EINTR		a fatal signal arrived; the heap is consistent
  *
  * A request that fails changes nothing but, with ENOMEM, the pressure in CTRL and
@@ -83,15 +85,21 @@
  * grown or moved. What is not there, an access to it gets SIGBUS with code
  * BUS_ADRERR, a system call EFAULT: in HEAP, pages without memory, which were never
  * handed out, or whose memory was taken away since; in the tables, what speaks only of
- * addresses that the heap has not grown over. MARKS, however, can be read in its whole
+ * addresses that the heap has not grown over. A page of HEAP whose memory has failed
+ * gets SIGBUS with code BUS_MCEERR_AR. MARKS, however, can be read in its whole
  * length: what is not there reads as zeros, and cannot be written.
  *
  * Another process that holds the file may look: it may map PAGES, SPANS, TYPES,
  * CTRL and DIRTY read-only, and HEAP and BITMAP read-only in a heap of
- * GCHEAP_SETUP_SHARE_READ, each as often as it likes. When the owner has ended, its
+ * GCHEAP_SETUP_SHARE_READ. How many such mappings one heap has is bounded. When the owner has ended, its
  * mappings get SIGBUS.
  *
- * Errors of mmap(): ENXIO before GCHEAP_IOC_SETUP or when the owner has ended; EPERM
+ * While the owner has HEAP not mapped, what it has in memory counts as pinned, against
+ * RLIMIT_MEMLOCK unless the owner has CAP_IPC_LOCK. If it is more when HEAP is unmapped,
+ * all of it is given back, and the heap is of no more use.
+ *
+ * Errors of mmap(): ENXIO before GCHEAP_IOC_SETUP, when the owner has ended, or of HEAP
+ * when it was given back; ENOSPC others than the owner have too many mappings; EPERM
  * what only the owner may map, or PROT_EXEC; EINVAL not MAP_SHARED, not a region's
  * offset or length, or an address of HEAP that is not a multiple of the arena size;
  * EACCES PROT_WRITE of a read-only region; EBUSY HEAP is mapped already.

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * What a heap has in memory while its owner has HEAP not mapped.
+ *
+ * Mapped pages count in RSS, which is how people and the OOM killer see who has the
+ * memory. A heap's memory is never swapped, so what is not mapped would be memory that
+ * nobody sees and nobody can take. It counts as pinned (VmPin) instead, against
+ * RLIMIT_MEMLOCK, unless the process has CAP_IPC_LOCK: as buffers do that are
+ * registered with io_uring or a network card.
+ *
+ *	a request	that wants more than the limit allows has no memory: -ENOMEM
+ *	munmap()	cannot be refused. What is over the limit then, with all of the
+ *			heap, is given back to the system: its requests, and mmap(), get
+ *			-ENXIO from then on
+ *
+ * madvise(MADV_DONTNEED) of HEAP is not seen here.
+ */
+#include <linux/capability.h>
+#include <linux/mm.h>
+#include <linux/sched/signal.h>
+
+#include "module.h"
+
+static long heap_pages_held(struct gcheap_heap *heap)
+{
+	return atomic_long_read(&heap->resident_pages) + (long)stock_pages(heap);
+}
+
+/* Whether so many pages are too much for the calling owner. */
+static bool over_memlock(long pages)
+{
+	return pages > (long)(rlimit(RLIMIT_MEMLOCK) >> PAGE_SHIFT) && !capable(CAP_IPC_LOCK);
+}
+
+/**
+ * memlock_update() - count what is not mapped, or no more what was not
+ * @heap: the heap, which has an owner
+ *
+ * Context: any.
+ */
+void memlock_update(struct gcheap_heap *heap)
+{
+	long pages;
+
+	spin_lock(&heap->pinned_lock);
+	pages = heap->live && !READ_ONCE(heap->base) ? heap_pages_held(heap) : 0;
+	atomic64_add(pages - heap->pinned_pages, &heap->owner->pinned_vm);
+	heap->pinned_pages = pages;
+	spin_unlock(&heap->pinned_lock);
+}
+
+/**
+ * memlock_may() - whether a heap may have more memory
+ * @heap: the heap, whose owner calls
+ * @count: how many pages it wants
+ *
+ * Context: @heap->lock is held.
+ */
+bool memlock_may(struct gcheap_heap *heap, unsigned long count)
+{
+	unsigned long stock = stock_pages(heap);
+	long others;
+
+	if (READ_ONCE(heap->base))
+		return true;
+	others = atomic64_read(&heap->owner->pinned_vm) - READ_ONCE(heap->pinned_pages);
+	return !over_memlock(others + heap_pages_held(heap) + (long)(count - min(count, stock)));
+}
+
+/**
+ * memlock_unmapped() - the owner has unmapped HEAP
+ * @heap: the heap
+ *
+ * Context: the owner's mmap_lock is held, perhaps for reading only.
+ */
+void memlock_unmapped(struct gcheap_heap *heap)
+{
+	memlock_update(heap);
+	if (!heap->pinned_pages || !over_memlock(atomic64_read(&heap->owner->pinned_vm)))
+		return;
+	WRITE_ONCE(heap->forsaken, true);
+	gcheap_watch_owner(heap, 0);
+}
+
+/**
+ * memlock_release() - give the memory of a heap back that its owner may not keep
+ * @heap: the heap
+ *
+ * Context: may sleep; @heap->lock is held.
+ */
+void memlock_release(struct gcheap_heap *heap)
+{
+	const struct gcheap_range all = { .npages = heap->core.heap_pages };
+
+	if (!heap->live)
+		return;
+	pages_release(heap, &all, 1);
+	stock_trim(heap, ULONG_MAX);
+	memlock_update(heap);
+}
