@@ -19,26 +19,34 @@
 #include "mark.h"
 #include "thread.h"
 
+/* There, or NULL. */
+#define WEAK	__attribute__((weak))
+
 /* ---- the native stack ----------------------------------------------------------- */
 
 /* The stack pointer of the process's first instruction. */
-extern void *__libc_stack_end __attribute__((weak));
+extern void *__libc_stack_end WEAK;
 
 static uintptr_t page_floor(uintptr_t at)
 {
 	return at & ~(uintptr_t)(sysconf(_SC_PAGESIZE) - 1);
 }
 
-/*
- * Whether all of [@low, @top) is mapped. Without MS_SYNC msync() does nothing but look
- * at the mappings, and it stops at the first hole.
- */
+/* Whether all pages from that of @low to that before @top are mapped. */
 static bool range_is_mapped(const char *low, const char *top)
 {
-	uintptr_t start = page_floor((uintptr_t)low);
+	unsigned char pages[256];
+	uintptr_t start = page_floor((uintptr_t)low), end = page_floor((uintptr_t)top);
+	uintptr_t most = sizeof(pages) * (uintptr_t)sysconf(_SC_PAGESIZE);
 
-	return start < (uintptr_t)top &&
-	       !msync((void *)start, (uintptr_t)top - start, MS_ASYNC);
+	for (; start < end; start += most) {
+		uintptr_t bytes = end - start < most ? end - start : most;
+
+		/* What it tells of the pages does not matter: it fails at a hole. */
+		if (mincore((void *)start, bytes, pages))
+			return false;
+	}
+	return true;
 }
 
 /*
@@ -67,7 +75,9 @@ int native_stack_find(struct native_stack *native)
 	*native = (struct native_stack) { 0 };
 	/* Below the main thread's stack the kernel leaves a gap: no other reaches up to it. */
 	if (main_top && sp < main_top && range_is_mapped(sp, main_top)) {
-		*native = (struct native_stack) { sp, main_top, true };
+		*native = (struct native_stack) {
+			(const char *)page_floor((uintptr_t)sp), main_top, true,
+		};
 		return 0;
 	}
 	error = pthread_getattr_np(pthread_self(), &attr);
@@ -96,9 +106,9 @@ static bool native_holds(struct native_stack *native, const char *at)
 		return false;
 	if (at >= native->low)
 		return true;
-	if (!native->grows || !range_is_mapped(at, native->top))
+	if (!native->grows || !range_is_mapped(at, native->low))
 		return false;
-	native->low = at;
+	native->low = (const char *)page_floor((uintptr_t)at);
 	return true;
 }
 
@@ -112,10 +122,11 @@ static const char *native_low(struct native_stack *native)
 	if (!native->grows)
 		return native->low;
 	/* Go down in steps that double, then come back in steps that halve. */
-	for (step = page; range_is_mapped((const char *)(mapped - step), native->top); step *= 2)
+	for (step = page; range_is_mapped((const char *)(mapped - step), (const char *)mapped);
+	     step *= 2)
 		mapped -= step;
-	for (; step >= page; step /= 2) {
-		if (range_is_mapped((const char *)(mapped - step), native->top))
+	while ((step /= 2) >= page) {
+		if (range_is_mapped((const char *)(mapped - step), (const char *)mapped))
 			mapped -= step;
 	}
 	native->low = (const char *)mapped;
@@ -345,8 +356,16 @@ int stack_unknown(const void *sp)
 
 /* ---- contexts --------------------------------------------------------------------- */
 
-/* Where a context that makecontext() has made returns to: a word at its stack's top. */
+/*
+ * Where a context that makecontext() has made returns to: a word at its stack's top. On
+ * x86-64 it is at an odd multiple of 8, as return addresses of aligned stacks are.
+ */
 static uintptr_t context_mark;
+#if defined(__x86_64__)
+#define CONTEXT_STEP	16u
+#else
+#define CONTEXT_STEP	8u
+#endif
 
 static void context_nothing(void)
 {
@@ -376,12 +395,12 @@ __attribute__((no_sanitize("address")))
 bool stack_has_context(const char *sp, const char *top)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	uintptr_t at = ((uintptr_t)sp + 7) & ~(uintptr_t)7;
+	uintptr_t at = (((uintptr_t)sp + 7) & ~(uintptr_t)7) | (CONTEXT_STEP - 8);
 
 	pthread_once(&once, context_mark_find);
 	if (!context_mark)
 		return false;
-	for (; at + 8 <= (uintptr_t)top; at += 8) {
+	for (; at + 8 <= (uintptr_t)top; at += CONTEXT_STEP) {
 		if (*(const uintptr_t *)at == context_mark)
 			return true;
 	}
@@ -395,9 +414,8 @@ bool stack_has_context(const char *sp, const char *top)
  * of its own, and the real stack has the address of a function's part of it. These are
  * there where the program is instrumented.
  */
-extern void *__asan_get_current_fake_stack(void) __attribute__((weak));
-extern void *__asan_addr_is_in_fake_stack(void *fake_stack, void *at, void **low, void **end)
-	__attribute__((weak));
+extern void *__asan_get_current_fake_stack(void) WEAK;
+extern void *__asan_addr_is_in_fake_stack(void *fake, void *at, void **low, void **end) WEAK;
 
 static void *fake_stack(void)
 {

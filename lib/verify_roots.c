@@ -90,8 +90,13 @@ static void check_frames(struct check *check)
 uint64_t verify_roots(struct gcheap *heap, uint64_t faults)
 {
 	struct check check = { .heap = heap, .reported = faults };
+	const char *sp = __builtin_frame_address(0);
+	struct stack running;
 	size_t i;
 
+	/* Nothing is wrong with what lies where a frame was. */
+	if (heap->thread && stack_running(heap->thread, sp, &running))
+		frames_drop_ended(heap->thread, sp, &running);
 	pthread_mutex_lock(&heap->lock);
 	for (i = 0; i < heap->roots.count; i++) {
 		const struct root *root = &heap->roots.all[i];

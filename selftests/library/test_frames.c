@@ -155,6 +155,10 @@ static void test_frames_of_functions_that_have_returned_are_no_roots(void **stat
 
 	call_one_that_returns_so(f);
 	assert_int_equal(live_after_collect(f), 0);
+	/* Nor does a check look at them. */
+	deeper(return_without_an_end, f);
+	stack_wipe();
+	assert_int_equal(gcheap_verify(f->heap), 0);
 }
 
 static __attribute__((noinline)) void skip_one(struct fixture *f)

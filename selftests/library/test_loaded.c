@@ -261,7 +261,7 @@ static void *load_and_unload(void *arg)
 	return NULL;
 }
 
-static void *root = NULL;
+static void *root;
 
 /* In the loader's lock: no cycle holds a lock of the heap while it waits for that. */
 static int add_and_remove(struct dl_phdr_info *info, size_t size, void *arg)
