@@ -37,7 +37,7 @@ Q := @
 say = @printf '  %-7s %s\n' $(1) $(patsubst $(B)/%,%,$(2))
 endif
 
-.PHONY: all help lib module tools examples bench-programs device-bench-programs tests kselftests sparse run check check-debug check-kcsan soak bench install uninstall clean
+.PHONY: all help lib module tools examples bench-programs device-bench-programs tests kselftests sparse run check check-bare check-debug check-kcsan soak bench install uninstall clean
 all: lib module tools examples
 
 help:
@@ -46,6 +46,7 @@ help:
 	@echo 'make check           installs what is missing, builds, runs every test; ends with the count'
 	@echo 'make check-debug     of these, what needs /dev/gcheap, on a kernel with KASAN, lockdep, kmemleak; builds that first'
 	@echo 'make check-kcsan     what runs in several threads, on a kernel with KCSAN; builds that first'
+	@echo 'make check-bare      make run, and a build of all tests, on a bare Debian 12 made in a folder; needs root'
 	@echo 'make soak            heaps at work in a full memory cgroup: [SOAK_MINUTES=30] [SOAK_SEED=] [SOAK_LIMIT=128] [SOAK_KERNEL=6.12]'
 	@echo 'make bench           benchmarks beside the peers; those of the module: scripts/bench-device'
 	@echo 'make lib | module [KDIR=...] | tools | examples | tests | kselftests | sparse'
@@ -289,6 +290,10 @@ check:
 check-debug check-kcsan:
 	$(Q)scripts/setup check bench debug
 	$(Q)$(PYTHON) selftests/run --kernel $(@:check-%=%)
+
+# A clone of the last commit, so nothing of this tree is built.
+check-bare:
+	$(Q)selftests/check-bare
 
 SOAK_MINUTES ?= 30
 SOAK_SEED ?=
