@@ -11,6 +11,13 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DELETE_ON_ERROR:
 .SECONDEXPANSION:
 
+ifeq ($(origin O),command line)
+$(error there is no O=: everything is made under build/ of this tree. For a second build folder take a git worktree)
+endif
+
+# Names as words of the shell, whatever is in them.
+quote = '$(subst ','\'',$(1))'
+
 VERSION := $(shell cat VERSION)
 SOVERSION := 0
 B := build
@@ -54,23 +61,28 @@ help:
 	@echo 'make install         [DESTDIR=] [PREFIX=/usr/local]'
 	@echo 'make uninstall       removes what make install has put there, with the same options'
 	@echo 'make clean'
-	@echo '                     V=1 shows the commands of any of these'
+	@echo '                     V=1 shows the commands of any of these; CC=clang builds all but the module with clang.'
+	@echo '                     There is no O=: everything is made under build/ of the tree (a git worktree is a second one)'
 
 # ---- flavours: the same sources, compiled for different ends --------------------------------------------------
 #
 # normal is what programs link with. The others keep all symbols and are for tests. A new one is a line here and in
 # `flavours`.
 
+# clang's -Wextra has an opinion on static_assert() without words, and what gcc says of fences it does not know.
+flags_clang := -Wno-c2x-extensions -Wno-unknown-warning-option
+is_clang := $(findstring clang,$(shell $(CC) --version 2>/dev/null))
+
 flavours := normal asan tsan fuzz
 flags_normal := $(CFLAGS)
 flags_asan := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 flags_tsan := -O1 -g -fno-omit-frame-pointer -fsanitize=thread -Wno-tsan
-# libFuzzer comes with clang alone, whose -Wextra has an opinion on static_assert().
-flags_fuzz := $(flags_asan) -fsanitize=fuzzer-no-link -Wno-c2x-extensions
+# libFuzzer comes with clang alone.
+flags_fuzz := $(flags_asan) -fsanitize=fuzzer-no-link $(flags_clang)
 cc_fuzz := clang-14
 
 base_flags := -std=gnu11 -fvisibility=hidden -fno-strict-aliasing -fPIC -pthread -Wall -Wextra $(WERROR) \
-	-DGCHEAP_VERSION='"$(VERSION)"' -MMD -MP
+	$(if $(is_clang),$(flags_clang)) -DGCHEAP_VERSION='"$(VERSION)"' -MMD -MP
 # Sources of the library see each other and the core; the core and its tests see nothing of the library; examples, tools
 # and benchmarks see what any program would.
 flags_internal := -Ilib -Ilib/include -Ikmod/core -Iuapi
@@ -265,12 +277,14 @@ tests: $(B)/selftests/soak/soak $(core_tests:%=$(B)/asan/selftests/core/%) $(lib
 shared_rpath = '-Wl,-rpath,$$ORIGIN/../../lib'
 
 # A place that looks like tools/testing/selftests of a kernel tree.
+# The paths in its make are relative to it, as the tree's own may have spaces.
 kselftest_place := $(B)/kselftest/tools/testing/selftests
+kselftest_top := ../../../../../..
 kselftests:
 	$(Q)scripts/mirror-kselftests $(kselftest_place)
 	$(Q)mkdir -p $(B)/selftests/gcheap
-	+$(Q)LOCAL_HDRS=$(CURDIR)/uapi/linux/gcheap.h $(MAKE) -s -C $(kselftest_place)/gcheap \
-		OUTPUT=$(CURDIR)/$(B)/selftests/gcheap KHDR_INCLUDES=-I$(CURDIR)/uapi USERCFLAGS=-Werror
+	+$(Q)LOCAL_HDRS=$(kselftest_top)/uapi/linux/gcheap.h $(MAKE) -s -C $(kselftest_place)/gcheap \
+		OUTPUT=$(kselftest_top)/$(B)/selftests/gcheap KHDR_INCLUDES=-I$(kselftest_top)/uapi USERCFLAGS=-Werror
 
 # ---- the commands --------------------------------------------------------------------------------------------
 #
@@ -312,39 +326,51 @@ bench:
 
 # ---- installation --------------------------------------------------------------------------------------------
 
-dkms_dir = $(DESTDIR)$(SRCDIR)/gcheap-$(VERSION)
+# $(call to,FOLDER[/FILE]...): where these go, as words of the shell.
+to = $(call quote,$(DESTDIR)$(1))
+# $(call in_pc,PATH): a path in gcheap.pc, where a space has a backslash; as a script of sed wants it.
+empty :=
+space := $(empty) $(empty)
+in_pc = $(subst |,\|,$(subst &,\&,$(subst $(space),\\ ,$(subst \,\\\\,$(1)))))
+
+dkms_dir = $(SRCDIR)/gcheap-$(VERSION)
 man_pages = $(wildcard Documentation/man/*.[1-9])
+man_page = $(MANDIR)/man$(patsubst .%,%,$(suffix $(1)))/$(notdir $(1))
+public_headers = $(notdir $(wildcard lib/include/*.h))
+
+# What is installed names these folders, so they cannot depend on where make was run.
+check_folders = $(foreach name,PREFIX INCLUDEDIR LIBDIR BINDIR MANDIR UDEVDIR SRCDIR,$(if $(filter /%,$(firstword $($(name)))),,\
+	$(error $(name) has to be a path from the root, not '$($(name))')))
 
 install: lib tools
-	install -d $(DESTDIR)$(INCLUDEDIR) $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(UDEVDIR)
-	install -m 644 lib/include/*.h $(DESTDIR)$(INCLUDEDIR)
-	install -D -m 644 uapi/linux/gcheap.h $(DESTDIR)$(INCLUDEDIR)/linux/gcheap.h
-	install -m 644 $(static_lib) $(DESTDIR)$(LIBDIR)
-	install -m 755 $(shared_lib).$(SOVERSION) $(DESTDIR)$(LIBDIR)
-	ln -sf libgcheap.so.$(SOVERSION) $(DESTDIR)$(LIBDIR)/libgcheap.so
-	sed -e 's|@PREFIX@|$(PREFIX)|; s|@INCLUDEDIR@|$(INCLUDEDIR)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|' \
-		tools/gcheap.pc.in >$(DESTDIR)$(LIBDIR)/pkgconfig/gcheap.pc
-	install -m 644 tools/udev/60-gcheap.rules $(DESTDIR)$(UDEVDIR)
-	$(if $(tool_programs),install -d $(DESTDIR)$(BINDIR) && \
-		install -m 755 $(tool_programs:%=$(B)/tools/%) $(DESTDIR)$(BINDIR))
-	$(foreach page,$(man_pages),install -D -m 644 $(page) \
-		$(DESTDIR)$(MANDIR)/man$(patsubst .%,%,$(suffix $(page)))/$(notdir $(page)) &&) true
-	rm -rf $(dkms_dir)
-	install -d $(dkms_dir)
-	cp -r --parents Kbuild VERSION LICENSE LICENSES uapi kmod $(dkms_dir)
-	sed 's|@VERSION@|$(VERSION)|' tools/dkms/dkms.conf.in >$(dkms_dir)/dkms.conf
+	$(check_folders)install -d $(call to,$(INCLUDEDIR)) $(call to,$(LIBDIR)/pkgconfig) $(call to,$(UDEVDIR))
+	install -m 644 lib/include/*.h $(call to,$(INCLUDEDIR))
+	install -D -m 644 uapi/linux/gcheap.h $(call to,$(INCLUDEDIR)/linux/gcheap.h)
+	install -m 644 $(static_lib) $(call to,$(LIBDIR))
+	install -m 755 $(shared_lib).$(SOVERSION) $(call to,$(LIBDIR))
+	ln -sf libgcheap.so.$(SOVERSION) $(call to,$(LIBDIR)/libgcheap.so)
+	sed -e $(call quote,s|@PREFIX@|$(call in_pc,$(PREFIX))|; s|@INCLUDEDIR@|$(call in_pc,$(INCLUDEDIR))|; \
+		s|@LIBDIR@|$(call in_pc,$(LIBDIR))|; s|@VERSION@|$(VERSION)|) \
+		tools/gcheap.pc.in >$(call to,$(LIBDIR)/pkgconfig/gcheap.pc)
+	install -m 644 tools/udev/60-gcheap.rules $(call to,$(UDEVDIR))
+	$(if $(tool_programs),install -d $(call to,$(BINDIR)) && \
+		install -m 755 $(tool_programs:%=$(B)/tools/%) $(call to,$(BINDIR)))
+	$(foreach page,$(man_pages),install -D -m 644 $(page) $(call to,$(call man_page,$(page))) &&) true
+	rm -rf $(call to,$(dkms_dir))
+	install -d $(call to,$(dkms_dir))
+	cp -r --parents Kbuild VERSION LICENSE LICENSES uapi kmod $(call to,$(dkms_dir))
+	sed 's|@VERSION@|$(VERSION)|' tools/dkms/dkms.conf.in >$(call to,$(dkms_dir)/dkms.conf)
 	$(if $(DESTDIR),,getent group gcheap >/dev/null || groupadd --system gcheap; ldconfig)
 
 # What install has put there, and nothing else: folders and the group may be others' too.
 uninstall:
-	rm -f $(patsubst lib/include/%,$(DESTDIR)$(INCLUDEDIR)/%,$(wildcard lib/include/*.h)) \
-		$(DESTDIR)$(INCLUDEDIR)/linux/gcheap.h \
-		$(addprefix $(DESTDIR)$(LIBDIR)/,libgcheap.a libgcheap.so libgcheap.so.$(SOVERSION) pkgconfig/gcheap.pc) \
-		$(DESTDIR)$(UDEVDIR)/60-gcheap.rules $(tool_programs:%=$(DESTDIR)$(BINDIR)/%) \
-		$(foreach page,$(man_pages),$(DESTDIR)$(MANDIR)/man$(patsubst .%,%,$(suffix $(page)))/$(notdir $(page)))
-	rm -rf $(dkms_dir)
+	$(check_folders)rm -f $(foreach file,$(public_headers) linux/gcheap.h,$(call to,$(INCLUDEDIR)/$(file))) \
+		$(foreach file,libgcheap.a libgcheap.so libgcheap.so.$(SOVERSION) pkgconfig/gcheap.pc,$(call to,$(LIBDIR)/$(file))) \
+		$(call to,$(UDEVDIR)/60-gcheap.rules) $(foreach name,$(tool_programs),$(call to,$(BINDIR)/$(name))) \
+		$(foreach page,$(man_pages),$(call to,$(call man_page,$(page))))
+	rm -rf $(call to,$(dkms_dir))
 
 clean:
-	rm -rf $(B)
+	rm -rf '$(B)'
 
 -include $(shell [ ! -d $(B)/obj ] || find $(B)/obj -name '*.d')
