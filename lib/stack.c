@@ -19,13 +19,10 @@
 #include "mark.h"
 #include "thread.h"
 
-/* There, or NULL. */
-#define WEAK	__attribute__((weak))
-
 /* ---- the native stack ----------------------------------------------------------- */
 
 /* The stack pointer of the process's first instruction. */
-extern void *__libc_stack_end WEAK;
+extern void *__libc_stack_end __attribute__((weak));
 
 static uintptr_t page_floor(uintptr_t at)
 {
@@ -414,8 +411,6 @@ bool stack_has_context(const char *sp, const char *top)
  * of its own, and the real stack has the address of a function's part of it. These are
  * there where the program is instrumented.
  */
-extern void *__asan_get_current_fake_stack(void) WEAK;
-extern void *__asan_addr_is_in_fake_stack(void *fake, void *at, void **low, void **end) WEAK;
 
 static void *fake_stack(void)
 {

@@ -89,4 +89,9 @@ uintptr_t stack_real(uintptr_t at);
 /* Frees the table of declared stacks. */
 void stacks_destroy(struct stacks *stacks);
 
+/* AddressSanitizer's own functions: there where the program is instrumented, else NULL. */
+void *__asan_get_current_fake_stack(void) __attribute__((weak));
+void *__asan_addr_is_in_fake_stack(void *fake_stack, void *at, void **low, void **end)
+	__attribute__((weak));
+
 #endif /* GCHEAP_LIB_STACK_H */
