@@ -46,6 +46,16 @@ static bool range_is_mapped(const char *low, const char *top)
 	return true;
 }
 
+/* A byte that is not there must be found out before a cycle reads it. */
+static bool byte_is_readable(const char *at)
+{
+	char byte;
+	struct iovec to = { &byte, 1 };
+	struct iovec from = { (void *)at, 1 };
+
+	return process_vm_readv(getpid(), &to, 1, &from, 1, 0) != -1 || errno != EFAULT;
+}
+
 /*
  * One past the main thread's stack, by the auxiliary vector: the program's file name is
  * the last thing on it, but for a word of zeros.
@@ -94,6 +104,9 @@ int native_stack_find(struct native_stack *native)
 		};
 	else
 		*native = (struct native_stack) { low, (const char *)low + bytes, false };
+	/* Who gives a thread a stack may have put a guard page into it. */
+	while (!native->grows && native->low < sp && !byte_is_readable(native->low))
+		native->low += sysconf(_SC_PAGESIZE);
 	return 0;
 }
 
@@ -174,16 +187,6 @@ bool stack_part_holds(const struct stacks *stacks, const struct stack *part, con
 		return false;
 	inner = stacks_find(stacks, at);
 	return !inner || (inner->low <= part->low && inner->top >= part->top);
-}
-
-/* A byte that is not there must be found out before a cycle reads it. */
-static bool byte_is_readable(const char *at)
-{
-	char byte;
-	struct iovec to = { &byte, 1 };
-	struct iovec from = { (void *)at, 1 };
-
-	return process_vm_readv(getpid(), &to, 1, &from, 1, 0) != -1 || errno != EFAULT;
 }
 
 static int stack_check(const struct gcheap *heap, const char *low, size_t bytes)

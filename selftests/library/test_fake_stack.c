@@ -58,6 +58,12 @@ static __attribute__((noinline, no_sanitize("address"))) void stack_wipe(void)
 		room[i] = 0;
 }
 
+/* Clang puts nothing of a function with inline assembly there. */
+static __attribute__((noinline)) void *new_leaf(void)
+{
+	return gcheap_new_leaf(f.thread, 64);
+}
+
 static __attribute__((noinline)) void keep_in_an_array(void)
 {
 	void *volatile kept[KEPT];
@@ -69,7 +75,7 @@ static __attribute__((noinline)) void keep_in_an_array(void)
 		fail_msg("the array is on the real stack");
 	escaped = kept;
 	for (i = 0; i < KEPT; i++) {
-		kept[i] = gcheap_new_leaf(f.thread, 64);
+		kept[i] = new_leaf();
 		assert_non_null(kept[i]);
 		hidden[i] = ~(uintptr_t)kept[i];
 	}
@@ -90,7 +96,7 @@ static void test_local_variables_on_the_fake_stack_keep_objects(void **state)
 static __attribute__((noinline)) size_t frames_on_the_fake_stack(int depth)
 {
 	struct gcheap_thread *thread = f.thread;
-	void *object = gcheap_new_leaf(thread, 64);
+	void *object = new_leaf();
 	size_t alive;
 
 	hidden[depth] = ~(uintptr_t)object;

@@ -274,6 +274,27 @@ static void test_a_thread_that_was_created_has_a_stack_of_its_own_too(void **sta
 	assert_int_equal(gcheap_thread_attach(co.f.heap, &co.f.thread), 0);
 }
 
+static void test_a_thread_may_have_a_guard_page_inside_of_its_stack(void **state)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = 1 << 20;
+	char *stack = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			   -1, 0);
+	pthread_attr_t attr;
+	pthread_t thread;
+
+	(void)state;
+	assert_true(stack != MAP_FAILED);
+	assert_int_equal(mprotect(stack, 2 * page, PROT_NONE), 0);
+	gcheap_thread_detach(co.f.thread);
+	assert_int_equal(pthread_attr_init(&attr), 0);
+	assert_int_equal(pthread_attr_setstack(&attr, stack, bytes), 0);
+	assert_int_equal(pthread_create(&thread, &attr, run_on_thread, NULL), 0);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	pthread_attr_destroy(&attr);
+	assert_int_equal(gcheap_thread_attach(co.f.heap, &co.f.thread), 0);
+	munmap(stack, bytes);
+}
+
 static void attach_in_coroutine(void)
 {
 	co.result = gcheap_thread_attach(co.f.heap, &co.f.thread);
@@ -588,6 +609,7 @@ int main(void)
 		TEST(test_a_suspended_stack_keeps_what_it_leads_to),
 		TEST(test_a_running_stack_is_read_from_its_stack_pointer_alone),
 		TEST(test_a_thread_that_was_created_has_a_stack_of_its_own_too),
+		TEST(test_a_thread_may_have_a_guard_page_inside_of_its_stack),
 		TEST(test_a_thread_may_attach_on_a_declared_stack),
 		TEST(test_many_stacks_are_each_found_and_forgotten),
 		TEST(test_a_signal_handlers_stack_needs_no_declaration),
