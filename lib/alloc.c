@@ -14,6 +14,7 @@
 
 #include "backend/backend.h"
 #include "barrier.h"
+#include "guard.h"
 #include "layout/layout.h"
 #include "size_classes.h"
 #include "verify.h"
@@ -41,22 +42,17 @@ static inline void *object_publish(struct gcheap *heap, void *object, gcheap_typ
 
 /* ---- one object from a cache ------------------------------------------------ */
 
-/* @type: 0: of a leaf. @bytes: of all elements; 0: of one. */
-static inline void *object_from_cache(struct thread *thread, struct cache *cache,
-				      gcheap_type type, uint64_t bytes)
+/*
+ * The next slot of a cache that has one. @type: 0: of a leaf. @bytes: of all elements; 0:
+ * of one.
+ */
+static inline void *object_take(struct thread *thread, struct cache *cache, gcheap_type type,
+				uint64_t bytes)
 {
 	struct gcheap *heap = thread->heap;
 	const struct gcheap_type_record *record;
 	char *slot;
 
-	if (!cache->fast.free) {
-		int error = cache_fill(thread, cache);
-
-		if (error) {
-			errno = -error;
-			return NULL;
-		}
-	}
 	slot = gcheap_cache_next_(&cache->fast, cache->fast.free);
 	if (!cache->key.shared && LIKELY(!(heap->flags & GCHEAP_VERIFY)))
 		return slot;
@@ -68,6 +64,44 @@ static inline void *object_from_cache(struct thread *thread, struct cache *cache
 	if (cache->key.shared)
 		slot = heap->layout->finish(&heap->view, slot, type, record, bytes);
 	return object_publish(heap, slot, type, bytes);
+}
+
+/* The same, with what the tools shall know of it. */
+static COLD void *object_take_guarded(struct thread *thread, struct cache *cache,
+				      gcheap_type type, uint64_t bytes)
+{
+	const struct gcheap *heap = thread->heap;
+	const struct gcheap_type_record *record = type ? view_type(&heap->view, type) : NULL;
+	uint64_t slot_bytes = cache->fast.slot_bytes;
+	const char *slot = cache->fast.window +
+			   (unsigned int)__builtin_ctzll(cache->fast.free) * slot_bytes;
+	uint64_t word_bytes = 0;
+	void *object;
+
+	if (!bytes)
+		bytes = record->bytes;
+	if (record && cache->key.shared)
+		word_bytes = heap->layout->word_bytes(&heap->view, record, slot_bytes);
+	guard_open(slot, slot_bytes);
+	object = object_take(thread, cache, type, bytes);
+	guard_object(slot, slot_bytes, object, bytes, object == slot ? word_bytes : 0);
+	return object;
+}
+
+static inline void *object_from_cache(struct thread *thread, struct cache *cache,
+				      gcheap_type type, uint64_t bytes)
+{
+	if (!cache->fast.free) {
+		int error = cache_fill(thread, cache);
+
+		if (error) {
+			errno = -error;
+			return NULL;
+		}
+	}
+	if (__builtin_expect(thread->heap->guard_bytes, 0))
+		return object_take_guarded(thread, cache, type, bytes);
+	return object_take(thread, cache, type, bytes);
 }
 
 /* One object of a source's single-object cache, or of another one. */
@@ -124,6 +158,8 @@ static NOINLINE void *object_large(struct thread *thread, gcheap_type type, uint
 
 	span_bytes = (uint64_t)alloc.out_npages << GCHEAP_PAGE_SHIFT;
 	object = heap->view.base + ((uint64_t)alloc.out_page << GCHEAP_PAGE_SHIFT);
+	if (heap->guard_bytes)
+		guard_open(object, span_bytes);
 	if (alloc.out_flags & GCHEAP_GRANT_NEEDZERO)
 		memset(object, 0, span_bytes);
 	if (heap->layout->finish_large && type && view_type(&heap->view, type)->ptr_bytes)
@@ -133,7 +169,10 @@ static NOINLINE void *object_large(struct thread *thread, gcheap_type type, uint
 	limit_keep(heap);
 	heap->stats.allocated_objects++;
 	heap->stats.allocated_bytes += span_bytes;
-	return object_publish(heap, object, type, bytes);
+	object_publish(heap, object, type, bytes);
+	if (heap->guard_bytes)
+		guard_object(object, span_bytes, object, bytes, 0);
+	return object;
 }
 
 /* ---- types ------------------------------------------------------------------ */
@@ -195,7 +234,7 @@ static int types_grow(struct thread *thread)
 /* The inline functions' way to memory of which nothing is known: verified, none. */
 static struct gcheap_cache_ *leaf_entry(const struct thread *thread, struct cache *cache)
 {
-	return thread->heap->flags & GCHEAP_VERIFY ? &thread_no_slots : &cache->fast;
+	return heap_is_checked(thread->heap) ? &thread_no_slots : &cache->fast;
 }
 
 /* A tiny object; @entry: the inline functions' way to its cache. */
@@ -298,7 +337,8 @@ static NOINLINE void *leaf_first(struct thread *thread, size_t bytes)
 		return error_null(-EINVAL, "a leaf of 0 bytes: ask for one at least");
 	if (cache_is_tiny(thread->heap, bytes))
 		return new_tiny(thread, bytes, &thread->fast.leaves[gcheap_leaf_entry_(bytes)]);
-	size_class = layout_size_class_plain(bytes, 16);
+	size_class = bytes > SIZE_CLASS_MAX_BYTES ? 0 :
+		     layout_size_class_plain(bytes + thread->heap->guard_bytes, 16);
 	if (!size_class)
 		return object_large(thread, 0, bytes, bytes);
 	cache = thread->noscan_caches[size_class];

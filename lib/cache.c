@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "backend/backend.h"
+#include "guard.h"
 #include "layout/layout.h"
 #include "private.h"
 #include "span.h"
@@ -243,7 +244,7 @@ static void cache_next_window(struct thread *thread, struct cache *cache)
 	cache->fast.free = free;
 }
 
-static void cache_begin_span(struct cache *cache)
+static void cache_begin_span(const struct gcheap *heap, struct cache *cache)
 {
 	const struct gcheap_grant *grant = &cache->stock[cache->stock_next++];
 
@@ -255,6 +256,10 @@ static void cache_begin_span(struct cache *cache)
 	cache->zero_windows = cache->key.cell_shift && grant->flags & GCHEAP_GRANT_NEEDZERO;
 	cache->fast.zero_bytes = grant->flags & GCHEAP_GRANT_NEEDZERO && !cache->zero_windows ?
 				 cache->fast.slot_bytes : 0;
+	if (heap->guard_bytes && cache->span_is_empty)
+		guard_span(heap->view.base + ((size_t)cache->span << GCHEAP_PAGE_SHIFT),
+			   (uint64_t)size_class_pages[cache->key.size_class] << GCHEAP_PAGE_SHIFT,
+			   (uint64_t)cache->slots * cache->fast.slot_bytes);
 }
 
 /* The current span is to be returned; its alloc bits become exact. */
@@ -363,7 +368,7 @@ int cache_fill(struct thread *thread, struct cache *cache)
 			if (error)
 				return error;
 		}
-		cache_begin_span(cache);
+		cache_begin_span(thread->heap, cache);
 	}
 	return 0;
 }

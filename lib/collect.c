@@ -24,6 +24,7 @@
 
 #include "backend/backend.h"
 #include "frame.h"
+#include "guard.h"
 #include "loaded.h"
 #include "mark.h"
 #include "trace.h"
@@ -144,7 +145,7 @@ static bool sweep_may_be_background(const struct gcheap *heap, uint32_t pressure
 {
 	return heap->view.ctrl->counters.spans >= BACKGROUND_SPANS &&
 	       pressure == GCHEAP_PRESSURE_NONE && !limit_is_exceeded(heap) &&
-	       !(heap->flags & (GCHEAP_VERIFY | GCHEAP_FAULT_FREED)) &&
+	       !heap_is_checked(heap) && !(heap->flags & GCHEAP_FAULT_FREED) &&
 	       backend_can_sweep_in_background(heap->backend);
 }
 
@@ -242,7 +243,9 @@ static __attribute__((noinline)) int collect_below(struct thread *thread, const 
 	flushed = collect_clock_ns();
 	cycle.flush_ns = flushed - cycle.start_ns;
 
+	guard_reports(false);
 	cycle.root_bytes = mark_all(thread, sp, &running, &result);
+	guard_reports(true);
 	marked = collect_clock_ns();
 	cycle.mark_ns = marked - flushed;
 
@@ -250,6 +253,8 @@ static __attribute__((noinline)) int collect_below(struct thread *thread, const 
 	error = sweep_start(heap, &cycle, &result, background);
 	if (error)
 		return error;
+	if (heap->guard_bytes)
+		guard_sweep(heap);
 	pressure_cycle_ended(heap, pressure);
 	limit_keep(heap);
 	cycle.sweep_ns = collect_clock_ns() - marked;

@@ -10,6 +10,7 @@
  *	layout/		where pointer metadata lives; typed pointers
  *	roots		registered roots; loaded: memory that the program loader knows
  *	window		a span's free slots from its alloc bits
+ *	guard		what AddressSanitizer and valgrind know of the heap's memory
  *	cache		thread caches of slots; source: which cache a type has
  *	mark		the marker
  *	pacer		when to collect
@@ -164,6 +165,7 @@ struct pacer {
  * @layout: where pointer metadata lives
  * @flags: GCHEAP_* of the configuration
  * @trace_gc: print a line a cycle on stderr
+ * @guard_bytes: guards (guard.h): what each object has behind it; 0: there are none
  * @lock: guards @roots and @stacks
  * @roots: registered roots
  * @stacks: declared stacks
@@ -188,6 +190,7 @@ struct gcheap {
 	const struct layout *layout;
 	uint32_t flags;
 	bool trace_gc;
+	uint32_t guard_bytes;
 	pthread_mutex_t lock;
 	struct roots roots;
 	struct stacks stacks;
@@ -213,6 +216,12 @@ struct gcheap {
  * opened it. gcheap_error() is set.
  */
 int heap_check(const struct gcheap *heap);
+
+/* Whether each allocation goes the slow way, to be checked or guarded. */
+static inline bool heap_is_checked(const struct gcheap *heap)
+{
+	return heap->flags & GCHEAP_VERIFY || heap->guard_bytes;
+}
 
 /* The same without an error message, for a heap that is not NULL. */
 bool heap_is_here(const struct gcheap *heap);

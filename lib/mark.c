@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "guard.h"
 #include "mark_state.h"
 
 /* Entries that roots may leave on the stack before they are followed. */
@@ -145,9 +146,13 @@ void mark_ambiguous(struct marker *marker, const void *start, size_t bytes)
 {
 	uintptr_t at = ((uintptr_t)start + 7) & ~(uintptr_t)7;
 	uintptr_t end = (uintptr_t)start + bytes;
+	/* Much of a stack was never written. */
+	bool is_valgrind = guard_is_valgrind();
 
 	for (; at + 8 <= end; at += 8) {
-		mark_ambiguous_word(marker, *(const uint64_t *)at);
+		uint64_t word = *(const uint64_t *)at;
+
+		mark_ambiguous_word(marker, is_valgrind ? guard_word(word) : word);
 		if (marker->edge_count > MARK_EDGES - 64)
 			roots_flush(marker);
 	}

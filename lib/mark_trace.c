@@ -7,6 +7,7 @@
  * objects with 4 pointers: 15 ns an object when the heap is in the L2 cache; more
  * than that is waiting for memory. Documentation/marking.md has the figures.
  */
+#include "guard.h"
 #include "layout/bitmap.h"
 #include "mark_state.h"
 
@@ -16,8 +17,8 @@
 /* So many objects before one is scanned its type's record is fetched. */
 #define RECORD_AHEAD	4u
 
-/* Collect the edges of up to 64 words. */
-static inline void mark_scan_words(struct marker *marker, const uint64_t *words, uint64_t mask)
+/* Collect the edges of up to 64 words. What is behind an object may be guarded. */
+static inline GUARD_EXEMPT void mark_scan_words(struct marker *marker, const uint64_t *words, uint64_t mask)
 {
 	uint64_t *edges = marker->edges;
 	size_t count = marker->edge_count;
@@ -392,7 +393,7 @@ void mark_edges(struct marker *marker)
  * A frontier of one object, as in a list: there is nothing to fetch ahead, so
  * follow it without the batch's detours until the frontier is wider.
  */
-static void mark_chase(struct marker *marker, uint64_t entry)
+static GUARD_EXEMPT void mark_chase(struct marker *marker, uint64_t entry)
 {
 	do {
 		const uint64_t *words;

@@ -9,6 +9,7 @@
 
 #include "backend/backend.h"
 #include "config.h"
+#include "guard.h"
 #include "layout/layout.h"
 #include "mark.h"
 #include "private.h"
@@ -20,6 +21,7 @@
 #endif
 
 #define OWNER_MARK_BYTES	4096u
+#define VALGRIND_RESERVE	((uint64_t)512 << 20)
 
 bool heap_is_here(const struct gcheap *heap)
 {
@@ -87,12 +89,15 @@ static int backend_open_reserve(const struct gcheap_config *config,
 
 /*
  * The default reserve is more than there may be, by ulimit -v or under valgrind: then it
- * is half of what there is, at most, so that the program has room, too.
+ * is half of what there is, at most, so that the program has room, too. Valgrind takes
+ * three seconds to note down what each GiB of it is.
  */
 static uint64_t reserve_default(void)
 {
 	uint64_t bytes = GCHEAP_RESERVE_DEFAULT;
 
+	if (guard_is_valgrind())
+		return VALGRIND_RESERVE;
 	if (backend_has_room(bytes + bytes / 16))
 		return bytes;
 	while (bytes > GCHEAP_RESERVE_MIN && !backend_has_room(2 * bytes))
@@ -206,6 +211,8 @@ int gcheap_open(const struct gcheap_config *config, struct gcheap **out)
 	heap->backend->sweeps_here = !settings.uring;
 	view_init(&heap->view, heap->backend);
 	heap->view.record_types = heap->flags & GCHEAP_RECORD_TYPES;
+	if (guard_is_wanted())
+		heap->guard_bytes = GUARD_BYTES;
 	error = marker_create(heap, &heap->marker);
 	if (error) {
 		error_set(error, "out of memory for a marker");
@@ -228,6 +235,9 @@ void gcheap_close(struct gcheap *heap)
 	if (heap->thread)
 		thread_free(heap->thread);
 	marker_destroy(heap->marker);
+	/* A child of fork() has nothing at these addresses, and nobody knows how many. */
+	if (heap->guard_bytes && heap_is_here(heap))
+		guard_end(heap);
 	heap->backend->ops->close(heap->backend, heap_is_here(heap));
 	heap_free(heap);
 }

@@ -139,7 +139,7 @@ static bool source_own(struct thread *thread, struct source *source, gcheap_type
 /* What the inline functions allocate, nothing is written for, and nobody verifies. */
 static struct gcheap_cache_ *fast_cache(const struct thread *thread, const struct source *source)
 {
-	if (source->is_mixed || source->key.shared || thread->heap->flags & GCHEAP_VERIFY)
+	if (source->is_mixed || source->key.shared || heap_is_checked(thread->heap))
 		return &thread_no_slots;
 	return &source->cache->fast;
 }

@@ -260,7 +260,7 @@ struct cache *cache_get_plain(struct thread *thread, uint32_t size_class);
 /* Whether an object of @bytes, of which the heap knows nothing, shares its slot. */
 static inline bool cache_is_tiny(const struct gcheap *heap, uint64_t bytes)
 {
-	return bytes && bytes <= GCHEAP_TINY_MAX_ && !heap->view.record_types;
+	return bytes && bytes + heap->guard_bytes <= GCHEAP_TINY_MAX_ && !heap->view.record_types;
 }
 
 /* The cache of such; NULL when out of memory. */

@@ -33,6 +33,7 @@
 #ifndef GCHEAP_LIB_LAYOUT_H
 #define GCHEAP_LIB_LAYOUT_H
 
+#include "../guard.h"
 #include "../heap.h"
 #include "../view.h"
 
@@ -124,7 +125,7 @@ static inline uint64_t header_prefix(const struct gcheap_type_record *record)
  * The type word at an offset: that of a slot of GCHEAP_KIND_HEADER is its first,
  * of GCHEAP_KIND_FOOTER its last.
  */
-static inline uint64_t type_word(const struct view *view, uint64_t offset)
+static inline GUARD_EXEMPT uint64_t type_word(const struct view *view, uint64_t offset)
 {
 	return *(const uint64_t *)view_pointer(view, offset);
 }

@@ -16,6 +16,7 @@ uint32_t layout_size_class(const struct gcheap *heap, const struct gcheap_type_r
 	/* It is large with or without a type word, for which there may be no room in 64 bits. */
 	if (bytes > SIZE_CLASS_MAX_BYTES)
 		return 0;
+	bytes += heap->guard_bytes;
 	if (layout_knows_type(heap, type) && (shared || !heap->layout->own_spans))
 		bytes += heap->layout->word_bytes(&heap->view, type, bytes);
 	return size_class_aligned(bytes, type->align);

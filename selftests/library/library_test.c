@@ -4,6 +4,15 @@
  */
 #include "library_test.h"
 
+/*
+ * Tests look into free slots, and behind objects; test_guards.c is about what programs of
+ * AddressSanitizer must not do.
+ */
+static __attribute__((constructor)) void guards_off(void)
+{
+	setenv("GCHEAP_GUARDS", "0", 0);
+}
+
 /* ---- heaps ------------------------------------------------------------------- */
 
 struct gcheap_config fixture_config(void)
