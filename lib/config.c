@@ -228,16 +228,16 @@ static int read_flag(struct gcheap_config *config, const char *name, uint32_t fl
 	return 0;
 }
 
-/* Not a flag of the interface: what it changes is not seen but by the clock. */
-static int read_uring(struct settings *settings)
+/* Not flags of the interface: what they change is not seen but by the clock and by tools. */
+static int read_switch(const char *name, bool *on)
 {
-	const char *value = environment_value("GCHEAP_URING");
+	const char *value = environment_value(name);
 
 	if (!value)
 		return 0;
 	if (strcmp(value, "1") && strcmp(value, "0"))
-		return variable_failed("GCHEAP_URING", value, "1 or 0");
-	settings->uring = value[0] == '1';
+		return variable_failed(name, value, "1 or 0");
+	*on = value[0] == '1';
 	return 0;
 }
 
@@ -264,7 +264,9 @@ static int environment_read(struct settings *settings)
 	if (!error)
 		error = read_flag(config, "GCHEAP_HUGE_PAGES", GCHEAP_HUGE_PAGES);
 	if (!error)
-		error = read_uring(settings);
+		error = read_switch("GCHEAP_URING", &settings->uring);
+	if (!error)
+		error = read_switch("GCHEAP_GUARDS", &settings->guards);
 	return error;
 }
 
@@ -323,7 +325,8 @@ int settings_read(const struct gcheap_config *config, struct settings *settings)
 {
 	int error = 0;
 
-	*settings = (struct settings) { .config = GCHEAP_CONFIG_INIT, .uring = true };
+	*settings = (struct settings) { .config = GCHEAP_CONFIG_INIT, .uring = true,
+					.guards = true };
 	if (config)
 		error = config_copy(config, &settings->config);
 	if (!error)

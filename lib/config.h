@@ -14,12 +14,14 @@
  * @any_reserve: nobody asked for a reserve of this size: a smaller one will do
  * @trace_gc: print a line a cycle
  * @uring: sweeps may run in the background, by io_uring
+ * @guards: AddressSanitizer or valgrind, where there is one, is told what is in use
  */
 struct settings {
 	struct gcheap_config config;
 	bool any_reserve;
 	bool trace_gc;
 	bool uring;
+	bool guards;
 };
 
 /**

@@ -19,7 +19,7 @@
 
 /* What the library reads. */
 #define NAMES_LIBRARY	"BACKEND", "LAYOUT", "RESERVE", "GC", "MEMLIMIT", "MARKERS", "TRACE", \
-			"VERIFY", "HUGE_PAGES", "URING"
+			"VERIFY", "HUGE_PAGES", "URING", "GUARDS"
 /* What scripts, tests and benchmarks read. */
 #define NAMES_TOOLS	"CACHE", "SEED", "OPS", "DOOR", "SELFTEST_SECONDS"
 

@@ -3,11 +3,7 @@
  * Guards, by AddressSanitizer's functions, which a program that was compiled for it
  * has, and by valgrind's client requests, where its headers were there at build time.
  */
-#define _GNU_SOURCE
 #include "guard.h"
-
-#include <stdlib.h>
-#include <string.h>
 
 #include "view.h"
 #include "window.h"
@@ -94,10 +90,6 @@ uint64_t guard_word(uint64_t word)
 
 bool guard_is_wanted(void)
 {
-	const char *value = secure_getenv("GCHEAP_GUARDS");
-
-	if (value && !strcmp(value, "0"))
-		return false;
 	return has_asan() || guard_is_valgrind();
 }
 

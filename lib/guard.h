@@ -32,7 +32,7 @@
 #define GUARD_EXEMPT
 #endif
 
-/* Whether somebody in this process listens; GCHEAP_GUARDS=0 says that nobody shall. */
+/* Whether somebody in this process listens. */
 bool guard_is_wanted(void);
 
 /* The same, and it is valgrind, which sees what the library itself does. */

@@ -211,7 +211,7 @@ int gcheap_open(const struct gcheap_config *config, struct gcheap **out)
 	heap->backend->sweeps_here = !settings.uring;
 	view_init(&heap->view, heap->backend);
 	heap->view.record_types = heap->flags & GCHEAP_RECORD_TYPES;
-	if (guard_is_wanted())
+	if (settings.guards && guard_is_wanted())
 		heap->guard_bytes = GUARD_BYTES;
 	error = marker_create(heap, &heap->marker);
 	if (error) {

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "frame.h"
+#include "guard.h"
 #include "mark.h"
 #include "thread.h"
 
@@ -400,11 +401,12 @@ bool stack_has_context(const char *sp, const char *top)
 	pthread_once(&once, context_mark_find);
 	if (!context_mark)
 		return false;
-	for (; at + 8 <= (uintptr_t)top; at += CONTEXT_STEP) {
-		if (*(const uintptr_t *)at == context_mark)
-			return true;
-	}
-	return false;
+	/* To valgrind much of a stack was never written. */
+	guard_reports(false);
+	while (at + 8 <= (uintptr_t)top && *(const uintptr_t *)at != context_mark)
+		at += CONTEXT_STEP;
+	guard_reports(true);
+	return at + 8 <= (uintptr_t)top;
 }
 
 /* ---- AddressSanitizer's fake stack -------------------------------------------------- */

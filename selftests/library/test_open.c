@@ -203,6 +203,7 @@ static void test_err_environment_is_named_with_its_value(void **state)
 		{ "GCHEAP_VERIFY", "yes" },
 		{ "GCHEAP_HUGE_PAGES", "2" },
 		{ "GCHEAP_URING", "yes" }, { "GCHEAP_URING", "2" }, { "GCHEAP_URING", "11" },
+		{ "GCHEAP_GUARDS", "on" }, { "GCHEAP_GUARDS", "2" },
 	};
 	size_t i;
 
@@ -228,6 +229,7 @@ static void test_environment_values_that_are_taken(void **state)
 		{ "GCHEAP_VERIFY", "0" }, { "GCHEAP_VERIFY", "1" },
 		{ "GCHEAP_HUGE_PAGES", "0" }, { "GCHEAP_HUGE_PAGES", "1" },
 		{ "GCHEAP_URING", "0" }, { "GCHEAP_URING", "1" },
+		{ "GCHEAP_GUARDS", "0" }, { "GCHEAP_GUARDS", "1" },
 		{ "GCHEAP_BACKEND", "" }, { "GCHEAP_LAYOUT", "" },
 	};
 	size_t i;
