@@ -18,7 +18,8 @@
 #define RECORD_AHEAD	4u
 
 /* Collect the edges of up to 64 words. What is behind an object may be guarded. */
-static inline GUARD_EXEMPT void mark_scan_words(struct marker *marker, const uint64_t *words, uint64_t mask)
+static inline GUARD_EXEMPT
+void mark_scan_words(struct marker *marker, const uint64_t *words, uint64_t mask)
 {
 	uint64_t *edges = marker->edges;
 	size_t count = marker->edge_count;

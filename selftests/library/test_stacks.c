@@ -225,9 +225,17 @@ static void collect_above_garbage(void)
 	switch_to_main();
 }
 
+/* One amid others, as what was allocated last may be left in a register. */
 static __attribute__((noinline)) void hide_one(void)
 {
-	co.hidden[0] = HIDE(gcheap_new_leaf(co.f.thread, 64));
+	int i;
+
+	for (i = 0; i < 40; i++) {
+		uintptr_t hidden = HIDE(gcheap_new_leaf(co.f.thread, 64));
+
+		if (i == 20)
+			co.hidden[0] = hidden;
+	}
 }
 
 static void test_a_running_stack_is_read_from_its_stack_pointer_alone(void **state)
