@@ -15,9 +15,10 @@
  *
  * A process that holds the file and is not the owner may look: its mappings are
  * read-only for ever, it may have several of each region, and no request looks at
- * them. How many there are in all is bounded. They outlive the owner, whose memory goes when its address space goes. So
- * their faults look at gcheap_heap.ended, under fault_lock: once mapping_end()
- * has set it and zapped all mappings, no page comes back to one.
+ * them. How many there are in all is bounded. They outlive the owner, whose memory
+ * goes when its address space goes. So their faults look at gcheap_heap.ended, under
+ * fault_lock: once mapping_end() has set it and zapped all mappings, no page comes
+ * back to one.
  */
 #include <linux/jiffies.h>
 #include <linux/moduleparam.h>
@@ -229,6 +230,29 @@ void mapping_end(struct gcheap_heap *heap)
 	unmap_mapping_range(heap->inode->i_mapping, 0, 0, 1);
 }
 
+static int pte_nothing(pte_t *ptep, unsigned long addr, void *data)
+{
+	return 0;
+}
+
+/**
+ * mapping_make_table() - make the page table that is to have the entry of a fault
+ * @vmf: the fault
+ *
+ * Before gcheap_heap.fault_lock is taken: what is allocated under it may not reclaim
+ * memory, and would be of the reserve that reclaim itself lives on.
+ *
+ * Context: a page fault; fault_lock is not held.
+ * Return: 0 or -ENOMEM.
+ */
+int mapping_make_table(struct vm_fault *vmf)
+{
+	if (!pmd_none(READ_ONCE(*vmf->pmd)))
+		return 0;
+	return apply_to_page_range(vmf->vma->vm_mm, vmf->address & PAGE_MASK, PAGE_SIZE,
+				   pte_nothing, NULL);
+}
+
 /* ---- HEAP ------------------------------------------------------------------- */
 
 /**
@@ -272,12 +296,16 @@ static vm_fault_t heap_fault(struct vm_fault *vmf)
 	struct gcheap_heap *heap = vma_heap(vmf->vma);
 	unsigned long index = vmf->pgoff;	/* the region is the file's first */
 	unsigned long first = round_down(index, PAGES_AROUND);
-	unsigned int flags = heap_fault_lock(heap);
-	struct page *page = mapping_fault_page(heap, vmf, &flags);
+	unsigned int flags;
+	struct page *page;
 	u32 mapped = 0;
 	unsigned long i;
 	int error;
 
+	if (mapping_make_table(vmf))
+		return VM_FAULT_OOM;
+	flags = heap_fault_lock(heap);
+	page = mapping_fault_page(heap, vmf, &flags);
 	if (!page || PageHWPoison(page)) {
 		heap_fault_unlock(heap, flags);
 		trace_gcheap_fault(heap->id, vmf, mapped);

@@ -23,21 +23,12 @@
 #include "module.h"
 #include "trace.h"
 
-static int pte_nothing(pte_t *ptep, unsigned long addr, void *data)
-{
-	return 0;
-}
-
-/* Makes the page table that is to have the entry of a fault. */
-static int fault_make_table(struct vm_fault *vmf)
-{
-	return apply_to_page_range(vmf->vma->vm_mm, vmf->address & PAGE_MASK, PAGE_SIZE,
-				   pte_nothing, NULL);
-}
-
-/* Gives a page to the memory manager for it to map. */
+/*
+ * Gives a page to the memory manager for it to map. @make_table: that has to wait until
+ * the fault has a page table.
+ */
 static vm_fault_t fault_hand_out(struct gcheap_heap *heap, struct vm_fault *vmf,
-				 struct page *page)
+				 struct page *page, bool *make_table)
 {
 	bool owner = vmf->vma->vm_mm == heap->owner;
 
@@ -63,10 +54,10 @@ static vm_fault_t fault_hand_out(struct gcheap_heap *heap, struct vm_fault *vmf,
 			return VM_FAULT_NOPAGE;
 		}
 		/* Where a page table is, the memory manager maps a part. */
-		if (pmd_none(pmd) && !huge_fault_begin(heap, vmf->pgoff, owner) &&
-		    fault_make_table(vmf)) {
+		if (pmd_none(pmd) && !huge_fault_begin(heap, vmf->pgoff, owner)) {
 			unlock_page(page);
-			return VM_FAULT_OOM;
+			*make_table = true;
+			return VM_FAULT_NOPAGE;
 		}
 	}
 	get_page(page);
@@ -85,11 +76,20 @@ static vm_fault_t fault_hand_out(struct gcheap_heap *heap, struct vm_fault *vmf,
 vm_fault_t mapping_huge_fault(struct vm_fault *vmf)
 {
 	struct gcheap_heap *heap = vmf->vma->vm_file->private_data;
-	unsigned int flags = heap_fault_lock(heap);
-	struct page *page = mapping_fault_page(heap, vmf, &flags);
-	vm_fault_t ret = page ? fault_hand_out(heap, vmf, page) : VM_FAULT_SIGBUS;
+	bool make_table = false;
+	struct page *page;
+	unsigned int flags;
+	vm_fault_t ret;
 
-	heap_fault_unlock(heap, flags);
+	do {
+		if (make_table && mapping_make_table(vmf))
+			return VM_FAULT_OOM;
+		make_table = false;
+		flags = heap_fault_lock(heap);
+		page = mapping_fault_page(heap, vmf, &flags);
+		ret = page ? fault_hand_out(heap, vmf, page, &make_table) : VM_FAULT_SIGBUS;
+		heap_fault_unlock(heap, flags);
+	} while (make_table);
 	if (READ_ONCE(heap->populating) == current)
 		return ret;
 	trace_gcheap_fault(heap->id, vmf, page && ret != VM_FAULT_HWPOISON);

@@ -36,10 +36,13 @@ static vm_fault_t table_insert_hole(struct vm_fault *vmf, struct gcheap_heap *he
 				    unsigned long index)
 {
 	struct vm_area_struct *vma = vmf->vma;
-	unsigned int flags = heap_fault_lock(heap);
+	unsigned int flags;
 	struct page *page;
 	vm_fault_t ret;
 
+	if (mapping_make_table(vmf))
+		return VM_FAULT_OOM;
+	flags = heap_fault_lock(heap);
 	page = tables_find(heap, GCHEAP_REGION_MARKS, index);
 	if (page) {
 		ret = table_insert(vma, index, page);
@@ -90,6 +93,8 @@ static vm_fault_t table_fault(struct vm_fault *vmf)
 
 	if (vma_region(vmf->vma) != GCHEAP_REGION_TYPES)
 		return table_fault_any(vmf);
+	if (mapping_make_table(vmf))
+		return VM_FAULT_OOM;
 	/* Its pages may go: see tables_remove(). */
 	flags = heap_fault_lock(heap);
 	ret = table_fault_any(vmf);
@@ -164,9 +169,13 @@ static const struct vm_operations_struct table_vm_ops = {
 static vm_fault_t foreign_table_fault(struct vm_fault *vmf)
 {
 	struct gcheap_heap *heap = vma_heap(vmf->vma);
-	unsigned int flags = heap_fault_lock(heap);
-	vm_fault_t ret = heap->ended ? VM_FAULT_SIGBUS : table_fault_any(vmf);
+	unsigned int flags;
+	vm_fault_t ret;
 
+	if (mapping_make_table(vmf))
+		return VM_FAULT_OOM;
+	flags = heap_fault_lock(heap);
+	ret = heap->ended ? VM_FAULT_SIGBUS : table_fault_any(vmf);
 	heap_fault_unlock(heap, flags);
 	return ret;
 }

@@ -314,6 +314,7 @@ void mapping_count(struct gcheap_heap *heap);
 int mapping_map_pages(struct gcheap_heap *heap, unsigned long index,
 		      struct page **pages, unsigned long count);
 
+int mapping_make_table(struct vm_fault *vmf);
 struct page *mapping_fault_page(struct gcheap_heap *heap, struct vm_fault *vmf,
 				unsigned int *flags);
 
