@@ -322,7 +322,12 @@ struct page *mapping_fault_page(struct gcheap_heap *heap, struct vm_fault *vmf,
 vm_fault_t mapping_huge_fault(struct vm_fault *vmf);
 
 /* track.c */
-int request_track(struct gcheap_heap *heap, union request_args *args);
+struct progress;
+
+int request_track(struct gcheap_heap *heap, union request_args *args,
+		  struct progress *progress);
+int request_track_end(struct gcheap_heap *heap, union request_args *args,
+		      struct progress *progress, int error);
 void track_written(struct gcheap_heap *heap, unsigned long index);
 void track_handed_out(struct vm_area_struct *vma, unsigned long addr, unsigned long count);
 

@@ -26,7 +26,7 @@
  * get it: each of these takes about as long as a REFILL.
  */
 #define PIECE_SPANS	64u		/* of SWEEP and MARK_START */
-#define PIECE_PAGES	512u		/* of RECLAIM: heap pages */
+#define PIECE_PAGES	512u		/* of RECLAIM and ALLOC_LARGE: heap pages */
 #define PIECE_BYTES	(4u << 20)	/* of SCAVENGE */
 
 /**
@@ -185,9 +185,27 @@ free_arrays:
 	return error;
 }
 
-static int request_alloc_large(struct gcheap_heap *heap, union request_args *args)
+static_assert(REQUEST_MORE == LARGE_MORE);
+
+static int request_alloc_large(struct gcheap_heap *heap, union request_args *args,
+			       struct progress *progress)
 {
-	return heap_alloc_large(&heap->core, &args->alloc_large);
+	return large_alloc_some(&heap->core, &args->alloc_large, &progress->large, PIECE_PAGES);
+}
+
+static int undo_alloc_large(struct gcheap_heap *heap, union request_args *args,
+			    struct progress *progress)
+{
+	if (heap->live)
+		return large_alloc_undo(&heap->core, &args->alloc_large, &progress->large,
+					PIECE_PAGES);
+	large_alloc_forget(&progress->large);
+	return 0;
+}
+
+static bool mark_start_sweeps(const struct heap *core)
+{
+	return core->counters.unswept_spans || !reclaim_is_done(core);
 }
 
 /**
@@ -196,8 +214,8 @@ static int request_alloc_large(struct gcheap_heap *heap, union request_args *arg
  * @args: struct gcheap_mark_start
  * @progress: spans swept
  *
- * What is left of the last sweep is done in pieces; another thread that sends the
- * same request helps, and one of them gets -EBUSY at the end.
+ * What is left of the last sweep is done in pieces, and marks are cleared so. Another
+ * thread that sends the same request helps, and one of them gets -EBUSY at the end.
  *
  * Return:
  * * 0		- the cycle has begun
@@ -211,8 +229,9 @@ static int request_mark_start(struct gcheap_heap *heap, union request_args *args
 	struct gcheap_mark_start *start = &args->mark_start;
 	int error;
 
+	/* Marks are what the sweep goes by: it ends before they are cleared. */
 	if (!start->flags && heap->core.phase == GCHEAP_PHASE_IDLE &&
-	    heap->core.counters.unswept_spans > PIECE_SPANS) {
+	    mark_start_sweeps(&heap->core)) {
 		struct gcheap_sweep sweep = { .max_spans = PIECE_SPANS };
 
 		error = heap_sweep(&heap->core, &sweep);
@@ -220,8 +239,13 @@ static int request_mark_start(struct gcheap_heap *heap, union request_args *args
 		start->out_swept_spans = progress->done;
 		if (error)
 			return error;
-		if (sweep.out_swept_spans)
+		if (mark_start_sweeps(&heap->core))
 			return REQUEST_MORE;
+	}
+	if (!start->flags && heap_mark_prepare(&heap->core, !progress->prepared)) {
+		progress->prepared = true;
+		start->out_swept_spans = progress->done;
+		return REQUEST_MORE;
 	}
 	error = heap_mark_start(&heap->core, start);
 	if (!error)
@@ -229,9 +253,48 @@ static int request_mark_start(struct gcheap_heap *heap, union request_args *args
 	return error;
 }
 
-static int request_sweep_start(struct gcheap_heap *heap, union request_args *args)
+/**
+ * request_sweep_start() - GCHEAP_OP_SWEEP_START: end of the marking
+ * @heap: the heap
+ * @args: struct gcheap_sweep_start
+ * @progress: spans and heap pages freed
+ *
+ * The first piece is as if the request were lazy. Without the flag, the others free what
+ * is dead, unless another thread has begun the next cycle, which has.
+ *
+ * Return:
+ * * 0		- the cycle has ended
+ * * -EINVAL	- there was no MARK_START
+ * * -EBUSY	- spans are still handed out
+ * * -EOPNOTSUPP - unknown flag
+ * * -EINTR	- interrupted; it has ended, and what is dead is left for the sweep
+ */
+static int request_sweep_start(struct gcheap_heap *heap, union request_args *args,
+			       struct progress *progress)
 {
-	return heap_sweep_start(&heap->core, &args->sweep_start);
+	struct gcheap_sweep_start *start = &args->sweep_start;
+	struct heap *core = &heap->core;
+	u32 flags = start->flags;
+	u64 spans;
+	int error;
+
+	if (!progress->begun) {
+		start->flags |= GCHEAP_SWEEP_START_LAZY;
+		error = heap_sweep_start(core, start);
+		start->flags = flags;
+		if (error || flags & GCHEAP_SWEEP_START_LAZY)
+			return error;
+	}
+	if (!progress->begun || progress->generation == core->generation) {
+		progress->done += reclaim_walk(core, U64_MAX, PIECE_PAGES, &spans);
+		progress->freed += spans;
+		start->out_freed_pages = progress->done;
+		start->out_freed_spans = progress->freed;
+		start->out_unswept_spans = heap_spans_left(core);
+		if (!reclaim_is_done(core) && core->phase == GCHEAP_PHASE_IDLE)
+			return REQUEST_MORE;
+	}
+	return 0;
 }
 
 /**
@@ -472,11 +535,12 @@ const struct request requests[GCHEAP_OPS] = {
 	REQUEST(GCHEAP_OP_REFILL, struct gcheap_refill, grants,
 		.run = request_refill, .is_long = refill_is_long),
 	REQUEST(GCHEAP_OP_ALLOC_LARGE, struct gcheap_alloc_large, out_flags,
-		.run = request_alloc_large, .is_long = alloc_large_is_long),
+		.piece = request_alloc_large, .undo = undo_alloc_large,
+		.is_long = alloc_large_is_long),
 	REQUEST(GCHEAP_OP_MARK_START, struct gcheap_mark_start, out_swept_spans,
 		.piece = request_mark_start, .is_long = mark_start_is_long),
 	REQUEST(GCHEAP_OP_SWEEP_START, struct gcheap_sweep_start, goal_bytes,
-		.run = request_sweep_start, .is_long = sweep_start_is_long),
+		.piece = request_sweep_start, .is_long = sweep_start_is_long),
 	REQUEST(GCHEAP_OP_SWEEP, struct gcheap_sweep, out_unswept_spans,
 		.piece = request_sweep, .is_long = sweep_is_long),
 	REQUEST(GCHEAP_OP_STATS, struct gcheap_heap_stats, flags,
@@ -494,5 +558,6 @@ const struct request requests[GCHEAP_OPS] = {
 	REQUEST(GCHEAP_OP_CHUNK_READY, struct gcheap_chunk_ready, page,
 		.run = request_chunk_ready),
 	REQUEST(GCHEAP_OP_TRACK, struct gcheap_track, out_end,
-		.run = request_track, .is_long = always_is_long),
+		.piece = request_track, .end = request_track_end,
+		.is_long = always_is_long),
 };

@@ -280,9 +280,6 @@ int pages_populate(struct gcheap_heap *heap, unsigned long first, unsigned long 
 	int error = 0;
 
 	lockdep_assert_held(&heap->lock);
-	/* Do not take all of the machine's memory to find that it is not enough. */
-	if (count > totalram_pages())
-		return -ENOMEM;
 	if (!READ_ONCE(heap->base) && !memlock_may(heap, pages_missing(heap, first, end)))
 		return -ENOMEM;
 	if (heap_is_huge(heap))

@@ -41,6 +41,11 @@ int port_populate(struct heap *core, u32 page, u32 npages, bool *needzero)
 			      (unsigned long)npages << HEAP_PAGE_SHIFT, needzero);
 }
 
+bool port_may_populate(struct heap *core, u32 npages)
+{
+	return (u64)npages << HEAP_PAGE_SHIFT <= totalram_pages();
+}
+
 void port_depopulate(struct heap *core, u32 page, u32 npages)
 {
 	pages_depopulate(gcheap_heap_of(core), (unsigned long)page << HEAP_PAGE_SHIFT,

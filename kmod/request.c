@@ -119,6 +119,31 @@ unlock:
 	return error;
 }
 
+/*
+ * After an error: undoes what pieces have done, in pieces too, whatever signals there
+ * are.
+ */
+static void request_undo(struct gcheap_heap *heap, u32 op, union request_args *args,
+			 struct progress *progress)
+{
+	const struct request *request = &requests[op];
+	int more;
+
+	do {
+		mutex_lock(&heap->lock);
+		WRITE_ONCE(heap->turns, heap->turns + 1);
+		progress->turn = heap->turns;
+		more = request->undo(heap, args, progress);
+		if (heap->live)
+			heap_publish(&heap->core);
+		mutex_unlock(&heap->lock);
+		/* As request_give_way(), which would end here. */
+		while (more && atomic_read(&heap->waiting) &&
+		       READ_ONCE(heap->turns) == progress->turn)
+			schedule_timeout_uninterruptible(1);
+	} while (more == REQUEST_MORE);
+}
+
 /* Copies a request in. Return: 0 or a negative errno. */
 static int request_read(const struct request *request, void __user *user, u32 size,
 			union request_args *args)
@@ -210,17 +235,29 @@ int request_handle(struct gcheap_heap *heap, u32 op, void __user *user, bool now
 
 	begin = trace_request_begin(op);
 	error = request_run(heap, op, &args, &progress, nowait);
+	/* It is longer than it looked: for somebody who may wait, from the beginning. */
+	if (error == REQUEST_MORE && nowait && request->undo)
+		error = -EAGAIN;
 	while (error == REQUEST_MORE) {
 		error = request_give_way(heap, progress.turn);
 		if (!error)
 			error = request_run(heap, op, &args, &progress, false);
 	}
+	if (progress.begun && request->end) {
+		mutex_lock(&heap->lock);
+		error = request->end(heap, &args, &progress, error);
+		if (heap->live)
+			heap_publish(&heap->core);
+		mutex_unlock(&heap->lock);
+	}
+	if (error && progress.begun && request->undo)
+		request_undo(heap, op, &args, &progress);
 	/* Where it was not begun, it will come again, and be reported then. */
 	if (!(nowait && error == -EAGAIN))
 		trace_request_end(heap, op, &args, error, begin);
 
 	/* What was done in pieces is done: its caller hears how much it is. */
-	if (error && !(error == -EINTR && request->piece && progress.begun))
+	if (error && !(error == -EINTR && request->piece && !request->undo && progress.begun))
 		return error;
 	return user_write(user, &args, min(args.size, request->size)) ? error : -EFAULT;
 }

@@ -3,8 +3,8 @@
  * Write tracking: which heap pages were written.
  *
  * A TRACK request looks at the pages of spans with pointers, in the order of their
- * addresses, reports those that were written and makes them clean; all in one pass,
- * after which the TLBs are flushed once (track_harvest.c). What the answer needs is
+ * addresses, reports those that were written and makes them clean; an arena at a time,
+ * after each of which the TLBs are flushed once (track_harvest.c). What the answer needs is
  * had before: a request that fails has made no page clean. One that runs out of
  * room for its answer stops before the first page that it cannot report.
  *
@@ -24,7 +24,10 @@
 #include <linux/uaccess.h>
 
 #include "compat.h"
+#include "request.h"
 #include "track.h"
+
+#define PIECE_PAGES	((u32)ARENA_PAGES)	/* heap pages */
 
 #define TRACK_FLAGS	(GCHEAP_TRACK_BITMAP | GCHEAP_TRACK_PEEK | GCHEAP_TRACK_PROTECT)
 
@@ -363,8 +366,39 @@ static int track_harvest(struct harvest *harvest, struct gcheap_track *track)
 
 	track->out_range_count = answer->count;
 	track->out_dirty_pages = answer->dirty_pages;
-	heap->core.counters.tracks++;
-	heap->core.counters.dirty_pages += answer->dirty_pages;
+	return 0;
+}
+
+/* What the answer needs is had before any page is made clean. */
+static int track_begin(struct gcheap_heap *heap, struct gcheap_track *track,
+		       struct track_work *work)
+{
+	void __user *user_ranges = u64_to_user_ptr(track->ranges);
+	u32 heap_pages = heap->core.heap_pages;
+	int error;
+
+	error = track_check(heap, track);
+	if (error)
+		return error;
+	work->page = (u32)array_index_nospec(track->page, heap_pages + 1);
+	work->end = heap_pages;
+	if (track->npages)
+		work->end = (u32)array_index_nospec(track->page + track->npages, heap_pages + 1);
+	if (track->range_count) {
+		/* Two ranges have a page between them. */
+		work->max = min(track->range_count, (work->end - work->page) / 2 + 1);
+		if (clear_user(user_ranges, work->max * sizeof(*work->ranges)))
+			return -EFAULT;
+		work->ranges = kvmalloc_array(work->max, sizeof(*work->ranges), GCHEAP_GFP);
+		if (!work->ranges)
+			return -ENOMEM;
+	}
+	if (track->flags & (GCHEAP_TRACK_BITMAP | GCHEAP_TRACK_PROTECT)) {
+		error = track_make_bits(heap);
+		if (error)
+			return error;
+	}
+	work->begun = true;
 	return 0;
 }
 
@@ -372,6 +406,10 @@ static int track_harvest(struct harvest *harvest, struct gcheap_track *track)
  * request_track() - GCHEAP_OP_TRACK: which pages were written, and re-arm
  * @heap: the heap
  * @args: struct gcheap_track
+ * @progress: the answer so far
+ *
+ * Pieces end where arenas do, so that no 2 MiB page is in two of them. What the heap
+ * grows by meanwhile is for the next request.
  *
  * Return:
  * * 0		- done up to @out_end
@@ -382,60 +420,82 @@ static int track_harvest(struct harvest *harvest, struct gcheap_track *track)
  * * -EOVERFLOW	- too long an array
  * * -EFAULT	- @ranges cannot be written
  * * -ENOMEM	- out of memory
- * * -EINTR	- a fatal signal arrived
+ * * -EINTR	- interrupted; done up to @out_end
  */
-int request_track(struct gcheap_heap *heap, union request_args *args)
+int request_track(struct gcheap_heap *heap, union request_args *args,
+		  struct progress *progress)
 {
 	struct gcheap_track *track = &args->track;
-	void __user *user_ranges = u64_to_user_ptr(track->ranges);
-	struct harvest harvest = {
+	struct track_work *work = &progress->track;
+	struct harvest harvest;
+	int error;
+
+	lockdep_assert_held(&heap->lock);
+	if (!work->begun) {
+		error = track_begin(heap, track, work);
+		if (error)
+			return error;
+	}
+	harvest = (struct harvest){
 		.heap = heap,
 		.mm = current->mm,
+		.page = work->page,
+		.end = min(round_down(work->page, PIECE_PAGES) + PIECE_PAGES, work->end),
 		.rearm = !(track->flags & GCHEAP_TRACK_PEEK),
 		.protect = track->flags & GCHEAP_TRACK_PROTECT,
 		.answer = {
 			.heap = heap,
+			.ranges = work->ranges,
+			.count = track->out_range_count,
+			.max = work->max,
 			.bitmap = track->flags & GCHEAP_TRACK_BITMAP,
-			.bits_done = track->page,
+			.bits_done = work->page,
+			.dirty_pages = track->out_dirty_pages,
 		},
 	};
-	struct track_answer *answer = &harvest.answer;
-	int error;
-
-	lockdep_assert_held(&heap->lock);
-	error = track_check(heap, track);
+	if (!work->any) {
+		harvest.answer.count = 0;
+		harvest.answer.dirty_pages = 0;
+		track->out_end = work->page;
+	}
+	error = track_harvest(&harvest, track);
 	if (error)
 		return error;
-	harvest.page = (u32)array_index_nospec(track->page, heap->core.heap_pages + 1);
-	harvest.end = heap->core.heap_pages;
-	if (track->npages)
-		harvest.end = (u32)array_index_nospec(track->page + track->npages,
-						      heap->core.heap_pages + 1);
+	work->any = true;
+	work->page = track->out_end;
+	return harvest.stopped || work->page >= work->end ? 0 : REQUEST_MORE;
+}
 
-	if (track->range_count) {
-		/* Two ranges have a page between them. */
-		answer->max = min(track->range_count, (harvest.end - harvest.page) / 2 + 1);
-		if (clear_user(user_ranges, answer->max * sizeof(*answer->ranges)))
-			return -EFAULT;
-		answer->ranges = kvmalloc_array(answer->max, sizeof(*answer->ranges),
-						GCHEAP_GFP);
-		if (!answer->ranges)
-			return -ENOMEM;
-	}
-	if (answer->bitmap || harvest.protect) {
-		error = track_make_bits(heap);
-		if (error)
-			goto free_ranges;
-	}
+/**
+ * request_track_end() - the answer of a TRACK that has ended
+ * @heap: the heap
+ * @args: struct gcheap_track
+ * @progress: of request_track()
+ * @error: what it returned, or why there is no other piece
+ *
+ * Return: what the request returns.
+ */
+int request_track_end(struct gcheap_heap *heap, union request_args *args,
+		      struct progress *progress, int error)
+{
+	struct gcheap_track *track = &args->track;
+	struct track_work *work = &progress->track;
+	struct track_answer answer = {
+		.ranges = work->ranges,
+		.count = track->out_range_count,
+	};
 
-	error = track_harvest(&harvest, track);
-	if (!error && copy_to_user(user_ranges, answer->ranges,
-				   answer->count * sizeof(*answer->ranges))) {
-		track_take_back(heap, answer);
-		error = -EFAULT;
+	if (work->any && (!error || error == -EINTR)) {
+		heap->core.counters.tracks++;
+		heap->core.counters.dirty_pages += track->out_dirty_pages;
+		if (copy_to_user(u64_to_user_ptr(track->ranges), answer.ranges,
+				 answer.count * sizeof(*answer.ranges)))
+			error = -EFAULT;
 	}
-free_ranges:
-	kvfree(answer->ranges);
+	if (work->any && error && error != -EINTR && heap->live)
+		track_take_back(heap, &answer);
+	kvfree(work->ranges);
+	work->ranges = NULL;
 	return error;
 }
 

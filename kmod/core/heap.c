@@ -181,8 +181,7 @@ static void pages_unback(struct heap *heap, u32 page, u32 npages)
  * Grows the heap so that it has a run of @npages, aligned to @align pages, of
  * which there is none now.
  * The run's memory comes before its tables, so that a request for more than there
- * is leaves no large tables behind; its pages still count as not backed. With
- * @old_data being NULL they get none.
+ * is leaves no large tables behind; its pages still count as not backed.
  */
 static int heap_grow(struct heap *heap, u32 npages, u32 align, bool *old_data)
 {
@@ -196,12 +195,14 @@ static int heap_grow(struct heap *heap, u32 npages, u32 align, bool *old_data)
 	grow = round_up(grow, (u64)HEAP_GROW_PAGES);
 	if (grow > ph->reserve_pages - ph->end)
 		return -ENOSPC;
-	error = old_data ? pages_back(heap, first, npages, old_data) : 0;
+	error = pages_back(heap, first, npages, old_data);
 	if (error)
 		return error;
 	/* Tables are memory too, for which that of free pages may have to go. */
 	do {
-		error = arena_tables_ensure(heap, ph->end, (u32)grow);
+		/* Tables end before the heap does while ALLOC_LARGE makes it grow. */
+		error = arena_tables_ensure(heap, heap->heap_pages,
+					    ph->end + (u32)grow - heap->heap_pages);
 	} while (error == -ENOMEM && heap_scavenge_some(heap, GROW_TABLE_BYTES));
 	if (error)
 		goto depopulate;
@@ -212,8 +213,7 @@ static int heap_grow(struct heap *heap, u32 npages, u32 align, bool *old_data)
 	return 0;
 
 depopulate:
-	if (old_data)
-		pages_unback(heap, first, npages);
+	pages_unback(heap, first, npages);
 	return error;
 }
 
@@ -254,13 +254,7 @@ static void page_retire(struct heap *heap, u32 page)
 	heap->counters.quarantined_pages++;
 }
 
-/*
- * Looks whether memory of a run that is about to be handed out has failed. If so, the
- * run gives its memory up, and where the same would come again, as that of a 2 MiB page
- * of which other parts are in use, the page is retired.
- * Return: false: the run is no more taken, and there may be another.
- */
-static bool run_is_sound(struct heap *heap, u32 page, u32 npages)
+bool heap_run_is_sound(struct heap *heap, u32 page, u32 npages)
 {
 	struct page_heap *ph = &heap->page_heap;
 	u32 end = page + npages;
@@ -290,7 +284,7 @@ u32 heap_pages_alloc_some(struct heap *heap, u32 npages, u32 most, u32 *count, b
 		page = page_heap_alloc_some(ph, npages, most, count, needzero);
 		if (!page && grow && !heap_grow(heap, npages, 1, &old_data))
 			page = page_heap_alloc_some(ph, npages, most, count, needzero);
-	} while (page && !run_is_sound(heap, page, npages * *count));
+	} while (page && !heap_run_is_sound(heap, page, npages * *count));
 	while (page && run_back(heap, page, npages * *count, needzero)) {
 		/* Where memory is short, there may still be some for one. */
 		if (*count == 1)
@@ -300,18 +294,11 @@ u32 heap_pages_alloc_some(struct heap *heap, u32 npages, u32 most, u32 *count, b
 			return 0;
 		do {
 			page = page_heap_alloc_some(ph, npages, 1, count, needzero);
-		} while (page && !run_is_sound(heap, page, npages));
+		} while (page && !heap_run_is_sound(heap, page, npages));
 	}
 	if (old_data)
 		*needzero = true;
 	return page;
-}
-
-u32 heap_pages_alloc(struct heap *heap, u32 npages, bool *needzero)
-{
-	u32 count;
-
-	return heap_pages_alloc_some(heap, npages, 1, &count, true, needzero);
 }
 
 u32 heap_pages_alloc_aligned(struct heap *heap, bool *needzero)
@@ -325,7 +312,7 @@ u32 heap_pages_alloc_aligned(struct heap *heap, bool *needzero)
 		page = page_heap_alloc_aligned(ph, needzero);
 		if (!page && !heap_grow(heap, CHUNK_PAGES, CHUNK_PAGES, &old_data))
 			page = page_heap_alloc_aligned(ph, needzero);
-	} while (page && !run_is_sound(heap, page, CHUNK_PAGES));
+	} while (page && !heap_run_is_sound(heap, page, CHUNK_PAGES));
 	if (page && run_back(heap, page, CHUNK_PAGES, needzero)) {
 		pages_unback(heap, page, CHUNK_PAGES);
 		page_heap_free(ph, page, CHUNK_PAGES);
@@ -333,29 +320,6 @@ u32 heap_pages_alloc_aligned(struct heap *heap, bool *needzero)
 	}
 	if (old_data)
 		*needzero = true;
-	return page;
-}
-
-u32 heap_pages_alloc_lazy(struct heap *heap, u32 npages)
-{
-	struct page_heap *ph = &heap->page_heap;
-	bool used_before;
-	u32 page;
-
-	do {
-		page = page_heap_alloc(ph, npages, &used_before);
-		if (!page && !heap_grow(heap, npages, 1, NULL))
-			page = page_heap_alloc(ph, npages, &used_before);
-	} while (page && !run_is_sound(heap, page, npages));
-	if (!page)
-		return 0;
-	/* Some of it may have old data, and the rest will be zero. */
-	if (page_heap_count_backed(ph, page, npages))
-		heap_pages_depopulate(heap, page, npages);
-	if (port_lazy(heap, page, npages, true)) {
-		page_heap_free(ph, page, npages);
-		return 0;
-	}
 	return page;
 }
 
@@ -498,75 +462,24 @@ int heap_refill(struct heap *heap, struct gcheap_refill *refill,
 	return 0;
 }
 
-/* The pages of a large object; 0: there are none. */
-static u32 large_alloc(struct heap *heap, u32 npages, bool lazy, bool *needzero)
+#define CLEAR_WORDS	128u	/* 64 MiB of heap with spans everywhere */
+#define CLEAR_SPANS	4096u	/* in quarantine */
+
+bool heap_mark_prepare(struct heap *heap, bool begin)
 {
-	*needzero = false;
-	return lazy ? heap_pages_alloc_lazy(heap, npages) :
-		      heap_pages_alloc(heap, npages, needzero);
-}
-
-/* The mask of the object's type, for which memory and room may have to be found. */
-static int large_hold_mask(struct heap *heap, u32 type)
-{
-	int error;
-
-	do {
-		error = type_mask_hold(heap, type);
-	} while (error == -ENOMEM && heap_scavenge_some(heap, GROW_TABLE_BYTES));
-	/* Objects that are dead may have masks that nobody needs. */
-	if ((error == -ENOMEM || error == -ENOSPC) && heap_make_room(heap))
-		error = type_mask_hold(heap, type);
-	return error == -ENOSPC ? -ENOMEM : error;
-}
-
-int heap_alloc_large(struct heap *heap, struct gcheap_alloc_large *alloc)
-{
-	bool lazy = alloc->flags & GCHEAP_ALLOC_LAZY;
-	u64 bytes = alloc->count;
-	bool needzero;
-	u64 npages;
-	u32 page;
-	int error;
-
-	if (alloc->flags & ~GCHEAP_ALLOC_LAZY)
-		return -EOPNOTSUPP;
-	if (alloc->reserved || !alloc->count)
-		return -EINVAL;
-	if (alloc->type) {
-		const struct gcheap_type_record *record = type_find(heap, alloc->type);
-
-		if (!record)
-			return -EINVAL;
-		if (check_mul_overflow(alloc->count, record->bytes, &bytes))
-			return -EOVERFLOW;
+	if (begin) {
+		heap->marks_cleared = 0;
+		heap->quarantine.cleared = 0;
 	}
-	if (bytes > GCHEAP_RESERVE_MAX)
-		return -EOVERFLOW;
-	npages = DIV_ROUND_UP(bytes, GCHEAP_PAGE_BYTES);
-	if (npages >= heap->page_heap.reserve_pages)
-		return -ENOMEM;
-	error = large_hold_mask(heap, alloc->type);
-	if (error)
-		return error;
-	reclaim_for(heap, (u32)npages);
-	page = large_alloc(heap, (u32)npages, lazy, &needzero);
-	if (!page && heap_make_room(heap))
-		page = large_alloc(heap, (u32)npages, lazy, &needzero);
-	if (!page) {
-		type_mask_drop(heap, alloc->type);
-		return -ENOMEM;
+	if (heap->phase != GCHEAP_PHASE_IDLE || heap->counters.unswept_spans ||
+	    !reclaim_is_done(heap))
+		return false;
+	if (heap->marks_cleared != BIT_INDEX_NONE) {
+		heap->marks_cleared = sweep_clear_marks(heap, heap->marks_cleared, CLEAR_WORDS);
+		if (heap->marks_cleared != BIT_INDEX_NONE)
+			return true;
 	}
-	reclaim_spend(heap, (u32)npages);
-	span_init_large(heap, page, (u32)npages, alloc->type, bytes, needzero);
-	if (lazy)
-		heap_span(heap, page)->state |= GCHEAP_SPAN_LAZY;
-	sweep_in_proportion(heap, bytes);
-	alloc->out_page = page;
-	alloc->out_npages = (u32)npages;
-	alloc->out_flags = needzero ? GCHEAP_GRANT_NEEDZERO : 0;
-	alloc->out_reserved = 0;
-	return 0;
+	return quarantine_clear_some(heap, CLEAR_SPANS);
 }
 
 int heap_mark_start(struct heap *heap, struct gcheap_mark_start *start)
@@ -582,7 +495,9 @@ int heap_mark_start(struct heap *heap, struct gcheap_mark_start *start)
 	if (error)
 		return error;
 	page_heap_empty_caches(&heap->page_heap);
-	sweep_clear_marks(heap);
+	if (heap->marks_cleared != BIT_INDEX_NONE)
+		sweep_clear_marks(heap, heap->marks_cleared, U32_MAX);
+	heap->marks_cleared = 0;
 	quarantine_clear_marks(heap);
 	heap->phase = GCHEAP_PHASE_MARK;
 	start->out_generation = heap->generation;
@@ -590,8 +505,7 @@ int heap_mark_start(struct heap *heap, struct gcheap_mark_start *start)
 	return 0;
 }
 
-/* Spans that are still to be looked at: while the reclaimer walks, large ones too. */
-static u64 spans_left(const struct heap *heap)
+u64 heap_spans_left(const struct heap *heap)
 {
 	u64 large = reclaim_is_done(heap) ? 0 : heap->large_spans;
 
@@ -608,6 +522,7 @@ int heap_sweep_start(struct heap *heap, struct gcheap_sweep_start *start)
 		return -EBUSY;
 	heap->goal_bytes = start->goal_bytes;
 	heap->phase = GCHEAP_PHASE_IDLE;
+	heap->marks_cleared = 0;
 	heap->generation += 2;
 	heap->mark_table ^= 1;
 	heap->centrals.sweep_from = NULL;
@@ -625,7 +540,7 @@ int heap_sweep_start(struct heap *heap, struct gcheap_sweep_start *start)
 		reclaim_estimate(heap);
 	start->out_generation = heap->generation;
 	start->out_mark_table = heap->mark_table;
-	start->out_unswept_spans = spans_left(heap);
+	start->out_unswept_spans = heap_spans_left(heap);
 	return 0;
 }
 
@@ -639,7 +554,7 @@ int heap_sweep(struct heap *heap, struct gcheap_sweep *sweep)
 		return -EINVAL;
 	error = sweep_step(heap, sweep->max_spans, &sweep->out_swept_spans,
 			   &sweep->out_freed_spans);
-	sweep->out_unswept_spans = spans_left(heap);
+	sweep->out_unswept_spans = heap_spans_left(heap);
 	return error;
 }
 
@@ -649,22 +564,5 @@ int heap_stats(struct heap *heap, struct gcheap_heap_stats *stats)
 		return -EOPNOTSUPP;
 	heap_update_counters(heap);
 	counters_copy(&stats->out_counters, &heap->counters);
-	return 0;
-}
-
-int heap_free_large(struct heap *heap, struct gcheap_free_large *request)
-{
-	const struct gcheap_span *span;
-
-	if (request->flags)
-		return -EOPNOTSUPP;
-	if (request->reserved || !request->page || request->page >= heap->heap_pages)
-		return -EINVAL;
-	span = heap_span(heap, heap_page_nospec(heap, request->page));
-	if (span_state(span) != GCHEAP_SPAN_LARGE)
-		return -EINVAL;
-	if (heap->phase == GCHEAP_PHASE_MARK)
-		return -EBUSY;
-	span_free(heap, request->page);
 	return 0;
 }

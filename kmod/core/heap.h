@@ -29,6 +29,7 @@
 #include "bit_index.h"
 #include "central.h"
 #include "chunk.h"
+#include "large.h"
 #include "page_heap.h"
 #include "port.h"
 #include "scavenge.h"
@@ -49,7 +50,8 @@
  * @generation: sweep generation, +2 at each SWEEP_START
  * @phase: enum gcheap_phase
  * @mark_table: the bit table with the mark bits; the other has the alloc bits
- * @heap_pages: pages below this have tables; @page_heap.end when idle
+ * @heap_pages: pages below this have tables; @page_heap.end, but while ALLOC_LARGE makes
+ *	the heap grow
  * @goal_bytes: as in struct gcheap_sweep_start
  * @arenas: by arena index; NULL: not there yet
  * @in_use_arenas: indices of those in which a span in use begins
@@ -64,12 +66,14 @@
  * @ready_pages: how many pages these have
  * @quarantine: freed spans
  * @reclaim: how far dead spans have been looked for
+ * @marks_cleared: up to here, mark bits and page marks are clear already for the next
+ *	MARK_START; BIT_INDEX_NONE: all of them
  * @has_broken: memory of the heap has failed, at some time: what is handed out is looked
  *	at before. Set by the port
  * @counters: figures; copied to @ctrl by heap_publish()
  * @ctrl: the CTRL region's page
  *
- * Invariants, between requests:
+ * Invariants, between requests, if no ALLOC_LARGE is half done:
  *	counters.in_use_pages + counters.quarantined_pages + ready_pages +
  *		page_heap.free_pages + 1 == page_heap.end
  *	pages of spans in use are backed
@@ -98,6 +102,7 @@ struct heap {
 	u32 ready_pages;
 	struct quarantine quarantine;
 	struct reclaim reclaim;
+	u32 marks_cleared;
 	bool has_broken;
 	struct gcheap_counters counters;
 	struct gcheap_ctrl *ctrl;
@@ -168,8 +173,24 @@ int heap_refill(struct heap *heap, struct gcheap_refill *refill,
 		const struct central_key *key);
 
 int heap_alloc_large(struct heap *heap, struct gcheap_alloc_large *alloc);
+
+/**
+ * heap_mark_prepare() - a piece of what MARK_START has to clear
+ * @heap: the heap; nothing is left to sweep
+ * @begin: from the beginning
+ *
+ * Between pieces, and before heap_mark_start(), other requests may be done.
+ *
+ * Return: whether there is more. heap_mark_start() does what is left.
+ */
+bool heap_mark_prepare(struct heap *heap, bool begin);
+
 int heap_mark_start(struct heap *heap, struct gcheap_mark_start *start);
 int heap_sweep_start(struct heap *heap, struct gcheap_sweep_start *start);
+
+/* Spans that are still to be looked at: while the reclaimer walks, large ones too. */
+u64 heap_spans_left(const struct heap *heap);
+
 int heap_sweep(struct heap *heap, struct gcheap_sweep *sweep);
 int heap_stats(struct heap *heap, struct gcheap_heap_stats *stats);
 int heap_free_large(struct heap *heap, struct gcheap_free_large *request);
@@ -182,17 +203,17 @@ int heap_chunk_ready(struct heap *heap, struct gcheap_chunk_ready *request);
 /* ---- pages ------------------------------------------------------------------ */
 
 /**
- * heap_pages_alloc() - take a run of pages
+ * heap_run_is_sound() - look whether memory of a run has failed
  * @heap: the heap
+ * @page: first page; the run is taken, and about to be handed out
  * @npages: its length
- * @needzero: set to whether its memory may hold old data
  *
- * The heap grows where it must. The run is backed by memory: where there is no
- * more for the heap, by that of its other free pages.
+ * If so, the run gives its memory up, and where the same would come again, as that of a
+ * 2 MiB page of which other parts are in use, the page is retired.
  *
- * Return: its first page; 0: no reserve is left, or no memory.
+ * Return: false: the run is no more taken, and there may be another.
  */
-u32 heap_pages_alloc(struct heap *heap, u32 npages, bool *needzero);
+bool heap_run_is_sound(struct heap *heap, u32 page, u32 npages);
 
 /**
  * heap_pages_alloc_some() - take several equal runs that follow each other
@@ -209,17 +230,6 @@ u32 heap_pages_alloc(struct heap *heap, u32 npages, bool *needzero);
  */
 u32 heap_pages_alloc_some(struct heap *heap, u32 npages, u32 most, u32 *count, bool grow,
 			  bool *needzero);
-
-/**
- * heap_pages_alloc_lazy() - take a run of pages that get memory as they are touched
- * @heap: the heap
- * @npages: its length
- *
- * The memory is zero. The heap grows where it must.
- *
- * Return: its first page; 0: no reserve is left, or no memory for tables.
- */
-u32 heap_pages_alloc_lazy(struct heap *heap, u32 npages);
 
 /**
  * heap_pages_end_lazy() - take the memory of such a run away
@@ -307,6 +317,14 @@ static inline u64 *heap_marks(struct heap *heap, u32 table, u32 page)
 
 	return heap_arena(heap, page)->marks[table][offset >> MARK_TABLE_SHIFT] +
 	       (offset & ((1u << MARK_TABLE_SHIFT) - 1)) * MARK_WORDS_PER_PAGE;
+}
+
+/* The process sets page marks beside this, and is to set none now. */
+static inline void page_mark_clear(struct heap *heap, u32 page)
+{
+	u64 *word = &heap_arena(heap, page)->page_marks[arena_offset(page) / 64];
+
+	WRITE_ONCE(*word, READ_ONCE(*word) & ~BIT_ULL(page % 64));
 }
 
 /* Heap pages of spans in use: of objects, not of chunks. */

@@ -317,6 +317,18 @@ int page_heap_grow(struct page_heap *ph, u32 npages)
 	return 0;
 }
 
+void page_heap_shrink(struct page_heap *ph, u32 end)
+{
+	u32 first = DIV_ROUND_UP(end, ARENA_PAGES);
+	/* Page 0 was never free. */
+	u32 page = max_t(u32, end, 1);
+
+	tree_set(ph, page, ph->end - page, false);
+	ph->free_pages -= ph->end - page;
+	arenas_free(ph, first, DIV_ROUND_UP(ph->end, ARENA_PAGES) - first);
+	ph->end = end;
+}
+
 /* ---- pages ------------------------------------------------------------------ */
 
 u32 tree_find(const struct page_heap *ph, u32 npages)

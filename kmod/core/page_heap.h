@@ -114,6 +114,13 @@ void page_heap_destroy(struct page_heap *ph);
 int page_heap_grow(struct page_heap *ph, u32 npages);
 
 /**
+ * page_heap_shrink() - undo the last growth
+ * @ph: the allocator
+ * @end: its end before that; all pages from there on are free, and have no memory
+ */
+void page_heap_shrink(struct page_heap *ph, u32 end);
+
+/**
  * page_heap_alloc() - take a run of free pages, the lowest but for the caches
  * @ph: the allocator
  * @npages: its length, not 0

@@ -96,6 +96,17 @@ void port_table_page_free(struct heap *heap, enum gcheap_region region, u64 offs
 int port_populate(struct heap *heap, u32 page, u32 npages, bool *needzero);
 
 /**
+ * port_may_populate() - whether there may be memory for so much at all
+ * @heap: the heap
+ * @npages: how many heap pages
+ *
+ * So that not all of the machine's memory is taken to find that it is not enough.
+ *
+ * Context: the heap's lock is held.
+ */
+bool port_may_populate(struct heap *heap, u32 npages);
+
+/**
  * port_depopulate() - end the backing of heap pages
  * @heap: the heap
  * @page: first heap page

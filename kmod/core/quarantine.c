@@ -40,13 +40,6 @@ void quarantine_add(struct heap *heap, u32 page)
 	quarantine_link(heap, page);
 }
 
-static void clear_page_mark(struct heap *heap, u32 page)
-{
-	u64 *word = page_mark_word(heap, page);
-
-	WRITE_ONCE(*word, READ_ONCE(*word) & ~BIT_ULL(page % 64));
-}
-
 /* Freed chunks are on no list, but there are few places where one can begin. */
 static void clear_marks_of_chunks(struct heap *heap)
 {
@@ -56,16 +49,29 @@ static void clear_marks_of_chunks(struct heap *heap)
 		struct gcheap_span *span = heap_span(heap, page);
 
 		if (span_state(span) == GCHEAP_SPAN_QUARANTINE && !span->slots)
-			clear_page_mark(heap, page);
+			page_mark_clear(heap, page);
 	}
+}
+
+bool quarantine_clear_some(struct heap *heap, u32 most)
+{
+	struct quarantine *quarantine = &heap->quarantine;
+	u32 page = quarantine->first;
+
+	if (quarantine->cleared)
+		page = heap_span(heap, quarantine->cleared)->next;
+	for (; page && most; page = heap_span(heap, page)->next) {
+		page_mark_clear(heap, page);
+		quarantine->cleared = page;
+		most--;
+	}
+	return page;
 }
 
 void quarantine_clear_marks(struct heap *heap)
 {
-	u32 page;
-
-	for (page = heap->quarantine.first; page; page = heap_span(heap, page)->next)
-		clear_page_mark(heap, page);
+	quarantine_clear_some(heap, U32_MAX);
+	heap->quarantine.cleared = 0;
 	if (heap->counters.quarantined_pages)
 		clear_marks_of_chunks(heap);
 }

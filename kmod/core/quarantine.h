@@ -22,10 +22,12 @@
  * struct quarantine - the freed spans that are not yet free pages
  * @first: first page of the oldest; 0: there is none
  * @last: of the newest
+ * @cleared: of the last one whose page mark was cleared for the next MARK_START; 0: none
  */
 struct quarantine {
 	u32 first;
 	u32 last;
+	u32 cleared;
 };
 
 /**
@@ -36,7 +38,13 @@ struct quarantine {
  */
 void quarantine_add(struct heap *heap, u32 page);
 
-/* At MARK_START: clear the page marks of all spans and chunks in quarantine. */
+/*
+ * Before MARK_START, as between two cycles spans only come to the end of the list: clear
+ * page marks of the next @most spans in quarantine. Return: whether there are more.
+ */
+bool quarantine_clear_some(struct heap *heap, u32 most);
+
+/* At MARK_START: clear the page marks, but for those done before, of all spans and chunks in quarantine. */
 void quarantine_clear_marks(struct heap *heap);
 
 /* At SWEEP_START, the generation just stepped: free the pages of spans that may go. */

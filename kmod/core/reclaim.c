@@ -127,17 +127,22 @@ void reclaim_add_credit(struct heap *heap, u64 pages)
 		heap->reclaim.credit += pages;
 }
 
-void reclaim_for(struct heap *heap, u32 npages)
+bool reclaim_for_some(struct heap *heap, u32 npages, u32 most)
 {
 	struct reclaim *reclaim = &heap->reclaim;
-
 	u64 pages, spans;
 
 	if (reclaim_is_done(heap) || reclaim->credit >= npages)
-		return;
-	pages = reclaim_walk(heap, U64_MAX, npages - reclaim->credit, &spans);
+		return false;
+	pages = reclaim_walk(heap, U64_MAX, min_t(u64, npages - reclaim->credit, most), &spans);
 	heap->counters.reclaimed_pages += pages;
 	reclaim->credit += pages;
+	return pages && reclaim->credit < npages;
+}
+
+void reclaim_for(struct heap *heap, u32 npages)
+{
+	reclaim_for_some(heap, npages, npages);
 }
 
 void reclaim_spend(struct heap *heap, u32 npages)

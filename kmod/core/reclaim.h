@@ -68,6 +68,12 @@ void reclaim_add_credit(struct heap *heap, u64 pages);
 /* Before @npages are allocated: walk until there is credit for them. */
 void reclaim_for(struct heap *heap, u32 npages);
 
+/*
+ * The same in pieces, of about @most pages freed. Return: whether there is not enough
+ * credit yet, and more to walk.
+ */
+bool reclaim_for_some(struct heap *heap, u32 npages, u32 most);
+
 /* They have been: take them from the credit, after walking for what it lacks. */
 void reclaim_spend(struct heap *heap, u32 npages);
 

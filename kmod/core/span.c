@@ -60,6 +60,9 @@ static void span_init_bits(struct heap *heap, u32 page)
 	/* At other times MARK_START will clear them. */
 	if (heap->phase == GCHEAP_PHASE_MARK)
 		span_clear_bits(heap, heap->mark_table, page);
+	/* Or has begun to: a page mark that nobody minded was not cleared. */
+	else if (unlikely(page < heap->marks_cleared))
+		page_mark_clear(heap, page);
 }
 
 static void span_set_in_use(struct heap *heap, u32 page, u32 npages, bool in_use)
@@ -123,6 +126,20 @@ void span_init_small(struct heap *heap, u32 page, const struct central_key *key,
 	heap->counters.cached_spans++;
 }
 
+void span_describe(struct heap *heap, u32 page, u32 first, u32 count)
+{
+	u32 i;
+
+	for (i = max_t(u32, first, 1); i < first + count; i++) {
+		struct gcheap_span *inner = heap_span(heap, page + i);
+
+		inner->state = GCHEAP_SPAN_INNER;
+		inner->first_page = page;
+		if (i % 4096 == 0)
+			port_interrupted();
+	}
+}
+
 void span_init_large(struct heap *heap, u32 page, u32 npages, u32 type,
 		     u64 object_bytes, bool needzero)
 {
@@ -130,6 +147,7 @@ void span_init_large(struct heap *heap, u32 page, u32 npages, u32 type,
 	bool noscan = !record || !record->ptr_bytes;
 	u64 info = (u64)GCHEAP_KIND_LARGE << 60 | (noscan ? GCHEAP_PAGE_NOSCAN : 0);
 	struct gcheap_span *span = heap_span(heap, page);
+	u32 i;
 
 	*span = (struct gcheap_span) {
 		.state = GCHEAP_SPAN_LARGE | (needzero ? GCHEAP_SPAN_NEEDZERO : 0),
@@ -144,8 +162,8 @@ void span_init_large(struct heap *heap, u32 page, u32 npages, u32 type,
 	/* Only the first page's first bit is ever set for a large object. */
 	span_init_bits(heap, page);
 	WRITE_ONCE(*heap_marks(heap, heap_alloc_table(heap), page), 1);
-	*heap_info(heap, page) = info;
-	span_set_inner(heap, page, npages, info);
+	for (i = 0; i < npages; i++)
+		*heap_info(heap, page + i) = info;
 	span_set_in_use(heap, page, npages, true);
 	heap->large_spans++;
 	heap->counters.large_objects++;

@@ -64,10 +64,19 @@ void span_init_small(struct heap *heap, u32 page, const struct central_key *key,
 		     bool needzero);
 
 /**
+ * span_describe() - make descriptors of a large span that is to be
+ * @heap: the heap
+ * @page: its first page, whose descriptor is not made
+ * @first: number of the first page in the span
+ * @count: how many
+ */
+void span_describe(struct heap *heap, u32 page, u32 first, u32 count);
+
+/**
  * span_init_large() - make a span for one object
  * @heap: the heap
  * @page: first page
- * @npages: how many
+ * @npages: how many; span_describe() has made the descriptors of all but the first
  * @type: element type, or 0
  * @object_bytes: the object's size
  * @needzero: whether its memory was used before

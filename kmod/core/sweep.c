@@ -102,15 +102,14 @@ static u64 granules(u64 bytes)
 	return DIV_ROUND_UP(bytes, BIT(GCHEAP_GRANULE_SHIFT));
 }
 
-void sweep_in_proportion(struct heap *heap, u64 bytes)
+u64 sweep_share(const struct heap *heap, u64 bytes, u64 pages)
 {
 	u64 unswept = heap->counters.unswept_spans;
-	u64 size = heap_span_pages(heap) << GCHEAP_PAGE_SHIFT;
+	u64 size = (heap_span_pages(heap) + pages) << GCHEAP_PAGE_SHIFT;
 	u64 share = U64_MAX;
-	u64 swept, freed;
 
 	if (!heap->goal_bytes || (!unswept && reclaim_is_done(heap)))
-		return;
+		return 0;
 	size -= min_t(u64, size, heap->reclaim.dead_pages << GCHEAP_PAGE_SHIFT);
 	if (heap->goal_bytes > size) {
 		u64 left = granules(min_t(u64, heap->goal_bytes - size, GCHEAP_RESERVE_MAX));
@@ -120,6 +119,14 @@ void sweep_in_proportion(struct heap *heap, u64 bytes)
 		static_assert(GCHEAP_RESERVE_MAX >> GCHEAP_PAGE_SHIFT <= BIT_ULL(27));
 		share = DIV_ROUND_UP(unswept * bytes, left + bytes);
 	}
+	return share;
+}
+
+void sweep_in_proportion(struct heap *heap, u64 bytes)
+{
+	u64 share = sweep_share(heap, bytes, 0);
+	u64 swept, freed;
+
 	/* A fatal signal ends it early. The caller's work is done all the same. */
 	if (share)
 		sweep_step(heap, share, &swept, &freed);
@@ -142,15 +149,17 @@ static void clear_marks_of_word(struct heap *heap, u32 page)
 		span_clear_bits(heap, heap->mark_table, page + (u32)__ffs64(spans));
 }
 
-void sweep_clear_marks(struct heap *heap)
+u32 sweep_clear_marks(struct heap *heap, u32 page, u32 most)
 {
 	u32 words = 0;
-	u32 page;
 
-	for (page = arena_next_in_use(heap, 0); page != BIT_INDEX_NONE;
+	for (page = arena_next_in_use(heap, page); page != BIT_INDEX_NONE;
 	     page = arena_next_in_use(heap, page + 64)) {
+		if (words == most)
+			return page;
 		clear_marks_of_word(heap, page);
 		if (++words % ARENA_WORDS == 0)
 			port_interrupted();
 	}
+	return BIT_INDEX_NONE;
 }

@@ -49,6 +49,16 @@ int sweep_some(struct heap *heap, u64 max_spans, u64 *swept, u64 *freed);
 int sweep_step(struct heap *heap, u64 max_spans, u64 *swept, u64 *freed);
 
 /**
+ * sweep_share() - how many spans to sweep for what is handed out
+ * @heap: the heap
+ * @bytes: how much that is
+ * @pages: of these bytes, heap pages that are in no span yet
+ *
+ * Return: the number; U64_MAX: all; 0 when nothing is left to sweep, or nobody wants it.
+ */
+u64 sweep_share(const struct heap *heap, u64 bytes, u64 pages);
+
+/**
  * sweep_in_proportion() - sweep for what has just been handed out
  * @heap: the heap
  * @bytes: of free slots, or of a large object
@@ -68,10 +78,17 @@ int sweep_step(struct heap *heap, u64 max_spans, u64 *swept, u64 *freed);
  */
 void sweep_in_proportion(struct heap *heap, u64 bytes);
 
-/*
- * Clear the mark bits and page marks of all spans. Other pages have no mark bits;
- * a page mark that is left where no span begins says nothing.
+/**
+ * sweep_clear_marks() - clear the mark bits and page marks of spans
+ * @heap: the heap
+ * @page: where to begin, a multiple of 64
+ * @most: stop after so many times 64 pages with spans
+ *
+ * Other pages have no mark bits; a page mark that is left where no span begins says
+ * nothing.
+ *
+ * Return: where to go on; BIT_INDEX_NONE: all are done.
  */
-void sweep_clear_marks(struct heap *heap);
+u32 sweep_clear_marks(struct heap *heap, u32 page, u32 most);
 
 #endif /* GCHEAP_CORE_SWEEP_H */

@@ -232,6 +232,14 @@ u64 port_release(struct heap *heap, const struct gcheap_range *ranges, u32 count
 }
 
 /* There is no memory but that of heap pages. */
+/* Memory is the system's to give, and not counted beforehand. */
+bool port_may_populate(struct heap *heap, u32 npages)
+{
+	(void)heap;
+	(void)npages;
+	return true;
+}
+
 /* The process is killed, or told by a signal: memory that has failed is not looked for. */
 bool port_broken(struct heap *heap, u32 page, u32 npages)
 {

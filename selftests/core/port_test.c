@@ -194,6 +194,13 @@ u64 port_release(struct heap *heap, const struct gcheap_range *ranges, u32 count
 	return (u64)(before - th->backed_pages) << GCHEAP_PAGE_SHIFT;
 }
 
+bool port_may_populate(struct heap *heap, u32 npages)
+{
+	(void)heap;
+	(void)npages;
+	return true;
+}
+
 bool port_broken(struct heap *heap, u32 page, u32 npages)
 {
 	(void)heap;

@@ -736,7 +736,8 @@ struct gcheap_alloc_large {
  * @out_mark_table: which bit table holds the mark bits
  * @out_swept_spans: spans swept to finish the last cycle
  *
- * Finishes the last sweep and clears the mark bits and page marks of all spans.
+ * Finishes the last sweep and clears the mark bits and page marks of all spans. Other
+ * requests have their turn meanwhile: the owner sets no mark before this one has ended.
  *
  * Errors: EBUSY a cycle has begun already. EINTR part of the sweep is done.
  */
@@ -773,7 +774,8 @@ struct gcheap_mark_start {
  * The mark bits become the alloc bits.
  *
  * Errors: EINVAL no MARK_START before; EBUSY spans are cached: return them
- * first, their alloc bits are needed no more after this request.
+ * first, their alloc bits are needed no more after this request. EINTR all is done but
+ * to free what is dead, which is left as by a lazy one.
  */
 struct gcheap_sweep_start {
 	__u32 size;
@@ -971,7 +973,7 @@ struct gcheap_range {
  * @out_range_count: how many were written there
  * @out_dirty_pages: how many pages were dirty
  * @out_end: the range was done up to this page; short of its end when @ranges was
- *	full, or with a fatal signal
+ *	full, or with EINTR
  *
  * A heap page is dirty when it was written since the last TRACK that re-armed it,
  * or since it was handed out; also by a system call. A page that is pinned, for

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: MIT
+/*
+ * ALLOC_LARGE in pieces, MARK_START too: what others do between the pieces, and the way
+ * back.
+ */
+#include "core_check.h"
+#include "core_test.h"
+#include "fixture.h"
+#include "request.h"
+
+#define CLASS_512	26u
+#define PAGES		3000u
+#define PIECE		100u
+
+static int setup(void **state)
+{
+	(void)state;
+	return fixture_begin(GCHEAP_UAPI_LAYOUT_BITMAP, 4 * GCHEAP_RESERVE_MIN, 0);
+}
+
+static struct gcheap_alloc_large object(u32 flags)
+{
+	return (struct gcheap_alloc_large){
+		.size = sizeof(struct gcheap_alloc_large),
+		.flags = flags,
+		.count = (u64)PAGES * GCHEAP_PAGE_BYTES,
+	};
+}
+
+/* Does pieces until there were @most, or it is done. Return: how many. */
+static u32 pieces(struct gcheap_alloc_large *alloc, struct large_work *work, u32 most,
+		  int *error)
+{
+	u32 count = 0;
+
+	*error = LARGE_MORE;
+	while (count < most && *error == LARGE_MORE) {
+		*error = large_alloc_some(&th->heap, alloc, work, PIECE);
+		count++;
+	}
+	return count;
+}
+
+static u32 undo(struct gcheap_alloc_large *alloc, struct large_work *work)
+{
+	u32 count = 1;
+
+	while (large_alloc_undo(&th->heap, alloc, work, PIECE) == LARGE_MORE)
+		count++;
+	return count;
+}
+
+static void test_an_object_is_made_in_pieces_and_seen_when_it_is_whole(void **state)
+{
+	for (u32 flags = 0; flags <= GCHEAP_ALLOC_LAZY; flags += GCHEAP_ALLOC_LAZY) {
+		struct gcheap_alloc_large alloc = object(flags);
+		u64 objects = th->heap.counters.large_objects;
+		struct large_work work = { 0 };
+		u32 count = 0;
+		int error;
+
+		(void)state;
+		do {
+			assert_int_equal(th->heap.counters.large_objects, objects);
+			count += pieces(&alloc, &work, 1, &error);
+		} while (error == LARGE_MORE);
+		assert_int_equal(error, 0);
+		assert_true(count > PAGES / PIECE);
+		assert_int_equal(th->heap.counters.large_objects, objects + 1);
+		assert_int_equal(alloc.out_npages, PAGES);
+		core_check(th);
+	}
+}
+
+/* Free pages with memory and without, at the end of the heap and in it. */
+static void fill(void)
+{
+	u32 a = request_large(th, 0, (u64)PAGES * 2 * GCHEAP_PAGE_BYTES);
+	u32 b = request_large(th, 0, 1);
+
+	assert_true(a && b);
+	assert_int_equal(request_free_large(th, a), 0);
+	assert_int_equal(request_scavenge(th, (u64)PAGES * 2 / 3 * GCHEAP_PAGE_BYTES, NULL, NULL),
+			 0);
+}
+
+static void test_from_each_piece_there_is_a_way_back(void **state)
+{
+	(void)state;
+	for (int filled = 0; filled < 2; filled++) {
+		if (filled)
+			fill();
+		for (u32 most = 1; ; most++) {
+			struct gcheap_alloc_large alloc = object(0);
+			struct large_work work = { 0 };
+			struct core_state saved;
+			int error;
+
+			core_state_save(th, &saved);
+			pieces(&alloc, &work, most, &error);
+			if (!error) {
+				assert_true(most > PAGES / PIECE);
+				break;
+			}
+			assert_int_equal(error, LARGE_MORE);
+			undo(&alloc, &work);
+			core_state_check(th, &saved);
+			core_check(th);
+		}
+		core_check(th);
+	}
+}
+
+static void test_others_may_make_the_heap_grow_meanwhile(void **state)
+{
+	(void)state;
+	for (u32 most = 1; most < 80; most += 3) {
+		struct gcheap_alloc_large alloc = object(0), other = object(0);
+		struct large_work work = { 0 };
+		u32 first;
+		int error;
+
+		pieces(&alloc, &work, most, &error);
+		assert_int_not_equal(request_span(th, 0, CLASS_512), 0);
+		assert_int_equal(heap_alloc_large(&th->heap, &other), 0);
+		assert_int_equal(request_mark_start(th), 0);
+		assert_int_equal(request_free_large(th, other.out_page), -EBUSY);
+		if (error == LARGE_MORE && most % 2)
+			undo(&alloc, &work);
+		else if (error == LARGE_MORE)
+			pieces(&alloc, &work, 1000, &error);
+		first = alloc.out_page;
+		if (!error)
+			assert_true(first + PAGES <= other.out_page ||
+				    other.out_page + PAGES <= first);
+		core_check(th);
+		fixture_end(NULL);
+		setup(NULL);
+	}
+}
+
+static void test_it_fails_where_there_is_no_memory_and_changes_nothing(void **state)
+{
+	struct gcheap_alloc_large alloc = object(0);
+	struct large_work work = { 0 };
+	struct core_state saved;
+	int error;
+
+	(void)state;
+	core_state_save(th, &saved);
+	port_test.page_limit = PAGES / 2;
+	pieces(&alloc, &work, 1000, &error);
+	assert_int_equal(error, -ENOMEM);
+	undo(&alloc, &work);
+	core_state_check(th, &saved);
+	core_check(th);
+}
+
+/* ---- MARK_START ------------------------------------------------------------------- */
+
+static void test_marks_are_cleared_in_pieces_and_others_may_allocate(void **state)
+{
+	u32 page[3000], late;
+	u32 count = 0;
+	bool more;
+
+	(void)state;
+	for (u32 i = 0; i < 3000; i++) {
+		page[i] = request_large(th, 0, 6 * GCHEAP_PAGE_BYTES);
+		assert_int_not_equal(page[i], 0);
+		page_mark(th, page[i]);
+	}
+	more = heap_mark_prepare(&th->heap, true);
+	assert_true(more);
+	/* Its page was marked, by what was there before. */
+	assert_int_equal(request_free_large(th, page[0]), 0);
+	page_mark(th, page[0]);
+	late = request_large(th, 0, 6 * GCHEAP_PAGE_BYTES);
+	assert_int_equal(late, page[0]);
+	while (more) {
+		more = heap_mark_prepare(&th->heap, false);
+		count++;
+	}
+	assert_true(count > 1);
+	assert_int_equal(request_mark_start(th), 0);
+	assert_int_equal(request_sweep_start(th, NULL), 0);
+	/* Nothing was marked in this cycle. */
+	assert_int_equal(th->heap.counters.spans, 0);
+	core_check(th);
+}
+
+static void test_what_is_left_to_sweep_is_not_cleared(void **state)
+{
+	u32 page = request_large(th, 0, 1);
+
+	(void)state;
+	assert_int_equal(request_mark_start(th), 0);
+	slot_mark(th, page, 0);
+	assert_int_equal(request_sweep_start_flags(th, GCHEAP_SWEEP_START_LAZY, 0, NULL), 0);
+	assert_false(heap_mark_prepare(&th->heap, true));
+	assert_int_equal(request_mark_start(th), 0);
+	assert_int_equal(th->heap.counters.spans, 1);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, fixture_end)
+	const struct CMUnitTest tests[] = {
+		T(test_an_object_is_made_in_pieces_and_seen_when_it_is_whole),
+		T(test_from_each_piece_there_is_a_way_back),
+		T(test_others_may_make_the_heap_grow_meanwhile),
+		T(test_it_fails_where_there_is_no_memory_and_changes_nothing),
+		T(test_marks_are_cleared_in_pieces_and_others_may_allocate),
+		T(test_what_is_left_to_sweep_is_not_cleared),
+	};
+
+	return cmocka_run_group_tests_name("large", tests, NULL, NULL);
+}
