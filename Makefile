@@ -284,7 +284,7 @@ kselftests:
 	$(Q)scripts/mirror-kselftests $(kselftest_place)
 	$(Q)mkdir -p $(B)/selftests/gcheap
 	+$(Q)LOCAL_HDRS=$(kselftest_top)/uapi/linux/gcheap.h $(MAKE) -s -C $(kselftest_place)/gcheap \
-		OUTPUT=$(kselftest_top)/$(B)/selftests/gcheap KHDR_INCLUDES=-I$(kselftest_top)/uapi USERCFLAGS=-Werror
+		selfdir=.. OUTPUT=$(kselftest_top)/$(B)/selftests/gcheap KHDR_INCLUDES=-I$(kselftest_top)/uapi USERCFLAGS=-Werror
 
 # ---- the commands --------------------------------------------------------------------------------------------
 #
