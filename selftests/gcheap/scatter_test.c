@@ -371,7 +371,7 @@ TEST_F_TIMEOUT(scatter, parts_stay_away_from_racing_faults_and_pins, 240)
 		test_cmd_scavenge(~0ull, NULL);
 		memory_use(8 << 20);
 		ASSERT_OK(some_make(&self->heap, self->pages, self->npages));
-		ASSERT_EQ(0, racers.strange);
+		ASSERT_EQ(0, atomic_load(&racers.strange));
 	}
 	ASSERT_LT(0, some_free(&self->heap, self->pages, self->npages));
 	test_cmd_scavenge(~0ull, NULL);
@@ -383,7 +383,7 @@ TEST_F_TIMEOUT(scatter, parts_stay_away_from_racing_faults_and_pins, 240)
 	racers.stop = true;
 	for (int i = 0; i < 3; i++)
 		ASSERT_EQ(0, pthread_join(threads[i], NULL));
-	EXPECT_EQ(0, racers.strange);
+	EXPECT_EQ(0, atomic_load(&racers.strange));
 	/* No fault has put a page back that was being released. */
 	for (__u32 i = 0; i < OBJECTS; i++) {
 		char *mem = heap_mem(&self->heap, self->pages[i]);
