@@ -44,13 +44,15 @@ Q := @
 say = @printf '  %-7s %s\n' $(1) $(patsubst $(B)/%,%,$(2))
 endif
 
-.PHONY: all help lib module tools examples bench-programs device-bench-programs tests kselftests sparse run check check-bare check-debug check-kcsan soak bench install uninstall clean
+.PHONY: all help lib module tools examples bench-programs device-bench-programs tests kselftests sparse run check check-all check-kernels check-bare check-debug check-kcsan soak bench install uninstall clean
 all: lib module tools examples
 
 help:
 	@echo 'make                 library, modules for the installed kernel headers, tools, examples'
 	@echo 'make run             installs what is missing, builds, runs the examples on /dev/gcheap in a VM'
-	@echo 'make check           installs what is missing, builds, runs every test; ends with the count'
+	@echo 'make check           installs what is missing, builds, tests: what to run before a commit; ends with the count'
+	@echo 'make check-all       everything: all kernels, also those that look for errors; hours'
+	@echo 'make check-kernels   kselftests and examples on each kernel, a line for each at the end'
 	@echo 'make check-debug     of these, what needs /dev/gcheap, on a kernel with KASAN, lockdep, kmemleak; builds that first'
 	@echo 'make check-kcsan     what runs in several threads, on a kernel with KCSAN; builds that first'
 	@echo 'make check-bare      make run, and a build of all tests, on a bare Debian 12 made in a folder; needs root'
@@ -298,8 +300,16 @@ run:
 	$(Q)scripts/run-examples
 
 check:
-	$(Q)scripts/setup check bench debug
+	$(Q)scripts/setup check bench
 	$(Q)$(PYTHON) selftests/run
+
+check-kernels:
+	$(Q)scripts/setup check bench
+	$(Q)$(PYTHON) selftests/run --kernels
+
+check-all:
+	$(Q)scripts/setup check bench debug
+	$(Q)$(PYTHON) selftests/run --all
 
 check-debug check-kcsan:
 	$(Q)scripts/setup check bench debug
