@@ -116,6 +116,7 @@ def host_jobs(kernels, fuzz_seconds):
         program_job("setup", "selftests/check-setup"),
         step_job("fast-path", ["selftests/check-fast-path"]),
         program_job("type-macros", "selftests/check-type-macros"),
+        program_job("header", "selftests/check-header"),
         program_job("examples", "selftests/check-examples", GCHEAP_BACKEND="local"),
         step_job("install", ["selftests/check-install", f"{Logs.folder}/install"]),
     ]
