@@ -363,6 +363,7 @@ install: lib tools
 		s|@LIBDIR@|$(call in_pc,$(LIBDIR))|; s|@VERSION@|$(VERSION)|) \
 		tools/gcheap.pc.in >$(call to,$(LIBDIR)/pkgconfig/gcheap.pc)
 	install -m 644 tools/udev/60-gcheap.rules $(call to,$(UDEVDIR))
+	install -D -m 644 tools/valgrind/gcheap.supp $(call to,$(PREFIX)/share/gcheap/gcheap.supp)
 	$(if $(tool_programs),install -d $(call to,$(BINDIR)) && \
 		install -m 755 $(tool_programs:%=$(B)/tools/%) $(call to,$(BINDIR)))
 	$(foreach page,$(man_pages),install -D -m 644 $(page) $(call to,$(call man_page,$(page))) &&) true
@@ -376,7 +377,7 @@ install: lib tools
 uninstall:
 	$(check_folders)rm -f $(foreach file,$(public_headers) linux/gcheap.h,$(call to,$(INCLUDEDIR)/$(file))) \
 		$(foreach file,libgcheap.a libgcheap.so libgcheap.so.$(SOVERSION) pkgconfig/gcheap.pc,$(call to,$(LIBDIR)/$(file))) \
-		$(call to,$(UDEVDIR)/60-gcheap.rules) $(foreach name,$(tool_programs),$(call to,$(BINDIR)/$(name))) \
+		$(call to,$(UDEVDIR)/60-gcheap.rules) $(call to,$(PREFIX)/share/gcheap/gcheap.supp) $(foreach name,$(tool_programs),$(call to,$(BINDIR)/$(name))) \
 		$(foreach page,$(man_pages),$(call to,$(call man_page,$(page))))
 	rm -rf $(call to,$(dkms_dir))
 

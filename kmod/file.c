@@ -101,9 +101,8 @@ static void owner_watch(struct work_struct *work)
 		memlock_release(heap);
 		mutex_unlock(&heap->lock);
 	}
-	if (!atomic_read(&heap->owner_maps)) {
+	if (!atomic_read(&heap->owner_maps))
 		gcheap_watch_owner(heap, HZ);
-	}
 }
 
 /**

@@ -114,6 +114,7 @@ def host_jobs(kernels, fuzz_seconds):
                  ["g++", "-std=c++17", *warn, "-Iuapi", "-x", "c++", uapi]),
         step_job("sparse", ["make", "sparse"]),
         program_job("setup", "selftests/check-setup"),
+        program_job("guards", "selftests/check-guards"),
         step_job("fast-path", ["selftests/check-fast-path"]),
         program_job("type-macros", "selftests/check-type-macros"),
         program_job("header", "selftests/check-header"),
@@ -130,3 +131,8 @@ def host_jobs(kernels, fuzz_seconds):
                                 GCHEAP_BACKEND="local"))
     jobs += [fuzz_job(target, fuzz_seconds) for target in tests_of("selftests/fuzz", "fuzz_*.c")]
     return jobs
+
+
+def build_elsewhere_job():
+    """Everything is compiled again, so it takes minutes."""
+    return program_job("build-elsewhere", "selftests/check-build")

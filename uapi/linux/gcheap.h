@@ -91,8 +91,8 @@
  *
  * Another process that holds the file may look: it may map PAGES, SPANS, TYPES,
  * CTRL and DIRTY read-only, and HEAP and BITMAP read-only in a heap of
- * GCHEAP_SETUP_SHARE_READ. How many such mappings one heap has is bounded. When the owner has ended, its
- * mappings get SIGBUS.
+ * GCHEAP_SETUP_SHARE_READ. How many such mappings one heap has is bounded. When the
+ * owner has ended, its mappings get SIGBUS.
  *
  * While the owner has HEAP not mapped, what it has in memory counts as pinned, against
  * RLIMIT_MEMLOCK unless the owner has CAP_IPC_LOCK. If it is more when HEAP is unmapped,
