@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * Differences between kernel versions, all of them: the other files of this
- * folder are written against the functions below and Linux 6.12. That is why tests
- * of LINUX_VERSION_CODE, to which checkpatch objects, stand here.
+ * Differences between kernels, all of them: the other files of this folder are
+ * written against the functions below and Linux 6.12. No kernel is asked for its
+ * version, as distributions take over what is newer: what it has is tried when the
+ * module is built (probe/features.c), and GCHEAP_HAVE_X says that it has it.
  */
 #ifndef GCHEAP_COMPAT_H
 #define GCHEAP_COMPAT_H
@@ -14,18 +15,15 @@
 #include <linux/sched.h>
 #include <linux/list_lru.h>
 #include <linux/shrinker.h>
-#include <linux/version.h>
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0)
-#include <linux/io_uring/cmd.h>
-#else
-#include <linux/io_uring.h>
-#endif
+#include <linux/workqueue.h>
 
-/* Since 6.3, flags of a mapping are changed by functions that check the lock. */
+#include "probed.h"
+
+/* Where flags of a mapping are changed by functions, these check the lock. */
 static inline void compat_vm_flags_mod(struct vm_area_struct *vma,
 				       unsigned long set, unsigned long clear)
 {
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
+#ifdef GCHEAP_HAVE_VM_FLAGS_MOD
 	vm_flags_mod(vma, set, clear);
 #else
 	vma->vm_flags = (vma->vm_flags | set) & ~clear;
@@ -33,20 +31,20 @@ static inline void compat_vm_flags_mod(struct vm_area_struct *vma,
 }
 
 /*
- * Since 6.4, page faults of a mapping may hold its own lock instead of mmap_lock.
+ * On some kernels, page faults of a mapping may hold its own lock instead of mmap_lock.
  * With mmap_lock held for writing, waits for them; later ones want mmap_lock.
  */
 static inline void compat_vma_start_write(struct vm_area_struct *vma)
 {
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
+#ifdef GCHEAP_HAVE_VMA_START_WRITE
 	vma_start_write(vma);
 #endif
 }
 
-/* Since 6.6, pte_mkwrite() is about shadow stacks, too. */
+/* Where pte_mkwrite() is about shadow stacks, too, another is not. */
 static inline pte_t compat_pte_mkwrite(pte_t pte)
 {
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0)
+#ifdef GCHEAP_HAVE_PTE_MKWRITE_NOVMA
 	return pte_mkwrite_novma(pte);
 #else
 	return pte_mkwrite(pte);
@@ -55,11 +53,12 @@ static inline pte_t compat_pte_mkwrite(pte_t pte)
 
 /*
  * How many entries of page tables map @page, or for the first page of a compound
- * one, it or pages of it. Before, an entry for the whole counts for each page, too.
+ * one, it or pages of it. Where the kernel does not count them, an entry for the whole
+ * is counted by each page, too.
  */
 static inline int compat_page_maps(struct page *page)
 {
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 11, 0)
+#ifdef GCHEAP_HAVE_LARGE_MAPCOUNT
 	return folio_mapcount(page_folio(page));
 #else
 	const int nr = compound_nr(page);
@@ -78,13 +77,13 @@ static inline int compat_page_maps(struct page *page)
 
 /*
  * Differs from one time to the next when memory of the machine has failed in between.
- * Kernels before 6.3 keep no count that a module may read: there it differs each minute.
+ * Where the kernel keeps no count that a module may read, it differs each minute.
  */
 static inline unsigned long compat_memory_failures(void)
 {
 #if !defined(CONFIG_MEMORY_FAILURE)
 	return 0;
-#elif LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
+#elif defined(GCHEAP_HAVE_MEMORY_FAILURE_STATS)
 	unsigned long failures = 0;
 	int node;
 
@@ -101,7 +100,9 @@ static inline unsigned long compat_get_unmapped_area(struct file *file, unsigned
 						     unsigned long len, unsigned long pgoff,
 						     unsigned long flags)
 {
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 10, 0)
+#ifdef GCHEAP_HAVE_MM_GET_UNMAPPED_AREA
+	return mm_get_unmapped_area(file, addr, len, pgoff, flags);
+#elif defined(GCHEAP_HAVE_MM_GET_UNMAPPED_AREA_OF)
 	return mm_get_unmapped_area(current->mm, file, addr, len, pgoff, flags);
 #else
 	return current->mm->get_unmapped_area(file, addr, len, pgoff, flags);
@@ -178,19 +179,9 @@ static inline void compat_memcg_put(struct mem_cgroup *memcg)
 #endif
 }
 
-/* The bytes of a submission queue entry that are the command's own. */
-static inline const void *compat_uring_payload(const struct io_uring_cmd *cmd)
-{
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0)
-	return io_uring_sqe_cmd(cmd->sqe);
-#else
-	return cmd->cmd;
-#endif
-}
-
-/* Since 6.7, the kernel allocates shrinkers. */
+/* Some kernels allocate shrinkers, for others they are part of what their owner has. */
 struct compat_shrinker {
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0)
+#ifdef GCHEAP_HAVE_SHRINKER_ALLOC
 	struct shrinker *shrinker;
 #else
 	struct shrinker shrinker;
@@ -205,7 +196,7 @@ static inline int compat_shrinker_register(struct compat_shrinker *compat, const
 					   unsigned long (*scan)(struct shrinker *shrinker,
 								 struct shrink_control *control))
 {
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0)
+#ifdef GCHEAP_HAVE_SHRINKER_ALLOC
 	compat->shrinker = shrinker_alloc(flags, "%s", name);
 	if (!compat->shrinker)
 		return -ENOMEM;
@@ -224,7 +215,7 @@ static inline int compat_shrinker_register(struct compat_shrinker *compat, const
 
 static inline void compat_shrinker_unregister(struct compat_shrinker *compat)
 {
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0)
+#ifdef GCHEAP_HAVE_SHRINKER_ALLOC
 	shrinker_free(compat->shrinker);
 #else
 	unregister_shrinker(&compat->shrinker);
@@ -233,17 +224,17 @@ static inline void compat_shrinker_unregister(struct compat_shrinker *compat)
 
 static inline struct shrinker *compat_shrinker(struct compat_shrinker *compat)
 {
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0)
+#ifdef GCHEAP_HAVE_SHRINKER_ALLOC
 	return compat->shrinker;
 #else
 	return &compat->shrinker;
 #endif
 }
 
-/* Since 6.8, those that find node and memory cgroup of an object have another name. */
+/* Those that find node and memory cgroup of an object by themselves. */
 static inline bool compat_list_lru_add(struct list_lru *lru, struct list_head *item)
 {
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 8, 0)
+#ifdef GCHEAP_HAVE_LIST_LRU_ADD_OBJ
 	return list_lru_add_obj(lru, item);
 #else
 	return list_lru_add(lru, item);
@@ -252,10 +243,52 @@ static inline bool compat_list_lru_add(struct list_lru *lru, struct list_head *i
 
 static inline bool compat_list_lru_del(struct list_lru *lru, struct list_head *item)
 {
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 8, 0)
+#ifdef GCHEAP_HAVE_LIST_LRU_ADD_OBJ
 	return list_lru_del_obj(lru, item);
 #else
 	return list_lru_del(lru, item);
+#endif
+}
+
+/*
+ * Defines a function for list_lru_walk_one(), which skips what it is called for, from one
+ * that looks at the object alone. Some kernels give it the list's lock, too.
+ */
+#ifdef GCHEAP_HAVE_LIST_LRU_WALK_LOCK
+#define COMPAT_LIST_LRU_WALK(name, look)						\
+	static enum lru_status name(struct list_head *item, struct list_lru_one *list,	\
+				    spinlock_t *lock, void *arg)			\
+	{										\
+		look(item, arg);							\
+		return LRU_SKIP;							\
+	}
+#else
+#define COMPAT_LIST_LRU_WALK(name, look)						\
+	static enum lru_status name(struct list_head *item, struct list_lru_one *list,	\
+				    void *arg)						\
+	{										\
+		look(item, arg);							\
+		return LRU_SKIP;							\
+	}
+#endif
+
+/* Flags of a page: one bit for each PG_x. */
+static inline unsigned long compat_page_flags(const struct page *page)
+{
+#ifdef GCHEAP_HAVE_MEMDESC_FLAGS
+	return READ_ONCE(page->flags.f);
+#else
+	return READ_ONCE(page->flags);
+#endif
+}
+
+/* The queue of work that is bound to no processor. */
+static inline struct workqueue_struct *compat_unbound_wq(void)
+{
+#ifdef GCHEAP_HAVE_SYSTEM_DFL_WQ
+	return system_dfl_wq;
+#else
+	return system_unbound_wq;
 #endif
 }
 

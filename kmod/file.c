@@ -25,6 +25,7 @@
 #include <linux/timer.h>
 #include <linux/workqueue.h>
 
+#include "compat.h"
 #include "module.h"
 
 #define GCHEAP_FS_MAGIC	0x67636870	/* "gchp" */
@@ -116,7 +117,7 @@ void gcheap_watch_owner(struct gcheap_heap *heap, unsigned long delay)
 {
 	if (delay)
 		delay = round_jiffies_relative(delay);
-	mod_delayed_work(system_unbound_wq, &heap->owner_watch, delay);
+	mod_delayed_work(compat_unbound_wq(), &heap->owner_watch, delay);
 }
 
 static int gcheap_open(struct inode *inode, struct file *file)

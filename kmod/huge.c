@@ -38,6 +38,9 @@
 #include "compat.h"
 #include "pages.h"
 
+/* A page's place in its file that is not in the file: see gcheap_inode_new(). */
+#define BEYOND_FILE	((pgoff_t)(MAX_LFS_FILESIZE >> PAGE_SHIFT) + 1)
+
 /**
  * struct huge_block - a leaf's 2 MiB page
  * @head: the first of its pages
@@ -298,27 +301,36 @@ int huge_map(struct gcheap_heap *heap, struct pages_leaf *leaf)
 }
 
 /**
- * huge_fault_begin() - a page of a block is about to be mapped, where no page table is
+ * huge_fault_begin() - a page of a block is about to be mapped
  * @heap: the heap
  * @index: number of the page in the HEAP region
  * @owner: whether by the owner
+ * @table: a page table is there
  *
- * What was mapped before may have been written, and not all kernels keep the dirty bit
- * of a 2 MiB entry that they take away. So write tracking takes the block for written.
+ * What was mapped before as one may have been written, and not all kernels keep the dirty
+ * bit of a 2 MiB entry that they take away. So write tracking takes the block for written.
  *
- * Context: @heap->fault_lock is held; the page is there.
+ * The memory manager maps no more of a block than it was asked for when the block's place
+ * in its file is beyond the file's end. Otherwise, some kernels map all pages of a block by
+ * entries of their own, of which none was mapped.
+ *
+ * Context: @heap->fault_lock is held, and the block's lock; the page is there.
  * Return: whether the block may be mapped as one.
  */
-bool huge_fault_begin(struct gcheap_heap *heap, unsigned long index, bool owner)
+bool huge_fault_begin(struct gcheap_heap *heap, unsigned long index, bool owner, bool table)
 {
 	struct huge_block *block = leaf_find(heap, index)->block;
+	bool whole;
 
 	lockdep_assert_held(&heap->fault_lock);
-	if (owner && block->mapped)
-		SetPageDirty(block->head);
-	if (owner)
+	if (owner && !table) {
+		if (block->mapped)
+			SetPageDirty(block->head);
 		block->mapped = true;
-	return block_is_whole(block) && !poison_in_block(block->head);
+	}
+	whole = block_is_whole(block) && !poison_in_block(block->head);
+	page_folio(block->head)->index = whole ? 0 : BEYOND_FILE;
+	return whole;
 }
 
 /* ---- taking away ------------------------------------------------------------ */

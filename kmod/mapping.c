@@ -27,6 +27,7 @@
 #include <linux/sched/mm.h>
 
 #include "compat.h"
+#include "entries.h"
 #include "mapping.h"
 #include "trace.h"
 
@@ -247,10 +248,16 @@ static int pte_nothing(pte_t *ptep, unsigned long addr, void *data)
  */
 int mapping_make_table(struct vm_fault *vmf)
 {
+	unsigned int tries = 0;
+	int error;
+
 	if (!pmd_none(READ_ONCE(*vmf->pmd)))
 		return 0;
-	return apply_to_page_range(vmf->vma->vm_mm, vmf->address & PAGE_MASK, PAGE_SIZE,
-				   pte_nothing, NULL);
+	do {
+		error = apply_to_page_range(vmf->vma->vm_mm, vmf->address & PAGE_MASK, PAGE_SIZE,
+					    pte_nothing, NULL);
+	} while (entries_try_again(error, &tries));
+	return error;
 }
 
 /* ---- HEAP ------------------------------------------------------------------- */
@@ -298,6 +305,7 @@ static vm_fault_t heap_fault(struct vm_fault *vmf)
 	unsigned long first = round_down(index, PAGES_AROUND);
 	unsigned int flags;
 	struct page *page;
+	unsigned int tries = 0;
 	u32 mapped = 0;
 	unsigned long i;
 	int error;
@@ -312,7 +320,9 @@ static vm_fault_t heap_fault(struct vm_fault *vmf)
 		atomic64_inc(&heap->bad_faults);
 		return page ? VM_FAULT_HWPOISON : VM_FAULT_SIGBUS;
 	}
-	error = vm_insert_page(vmf->vma, vmf->address, page);
+	do {
+		error = vm_insert_page(vmf->vma, vmf->address, page);
+	} while (entries_try_again(error, &tries));
 	mapped += !error;
 
 	/* What is beside it will be touched too. The region's length is a multiple of this. */
@@ -394,6 +404,7 @@ static int heap_insert(struct vm_area_struct *vma, unsigned long addr, struct pa
 		       unsigned long count)
 {
 	bool snapshots = vma->vm_ops == &heap_snapshot_vm_ops;
+	unsigned int tries = 0;
 
 	while (count) {
 		unsigned long left = count;
@@ -403,8 +414,8 @@ static int heap_insert(struct vm_area_struct *vma, unsigned long addr, struct pa
 		error = vm_insert_pages(vma, addr, pages, &left);
 		if (snapshots)
 			track_handed_out(vma, addr, count - left);
-		if (error && error != -EBUSY)
-			return error;
+		if (error && error != -EBUSY && !entries_try_again(error, &tries))
+			return error == -EFAULT ? -ENOMEM : error;
 		done = count - left + (error == -EBUSY);
 		addr += done << PAGE_SHIFT;
 		pages += done;

@@ -20,6 +20,7 @@
 #include <linux/pagemap.h>
 
 #include "compat.h"
+#include "entries.h"
 #include "module.h"
 #include "trace.h"
 
@@ -54,7 +55,8 @@ static vm_fault_t fault_hand_out(struct gcheap_heap *heap, struct vm_fault *vmf,
 			return VM_FAULT_NOPAGE;
 		}
 		/* Where a page table is, the memory manager maps a part. */
-		if (pmd_none(pmd) && !huge_fault_begin(heap, vmf->pgoff, owner)) {
+		if (!huge_fault_begin(heap, vmf->pgoff, owner, !pmd_none(pmd)) &&
+		    pmd_none(pmd)) {
 			unlock_page(page);
 			*make_table = true;
 			return VM_FAULT_NOPAGE;

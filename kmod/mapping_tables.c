@@ -48,7 +48,8 @@ static vm_fault_t table_insert_hole(struct vm_fault *vmf, struct gcheap_heap *he
 		ret = table_insert(vma, index, page);
 	} else {
 		heap->holes_mapped = true;
-		ret = vmf_insert_pfn_prot(vma, vmf->address, my_zero_pfn(vmf->address),
+		ret = vmf_insert_pfn_prot(vma, vmf->address,
+					  page_to_pfn(ZERO_PAGE(vmf->address)),
 					  vm_get_page_prot(vma->vm_flags & ~VM_WRITE));
 	}
 	heap_fault_unlock(heap, flags);

@@ -30,8 +30,9 @@
  *	fdinfo.c	a heap's figures in /proc/PID/fdinfo
  *	debugfs.c	what a heap consists of, in debugfs
  *	trace.c		tracepoints
+ *	entries.c	finding entries in page tables
  *	port.c		what kmod/core asks of the kernel
- *	compat.h	differences between kernel versions
+ *	compat.h	differences between kernels
  *
  * Lock order:
  *
@@ -391,8 +392,6 @@ struct extent {
 	unsigned int count;
 };
 
-#define UNMAP_ENTRIES	64u
-
 /**
  * struct unmapping - parts of object memory on their way out of page tables
  * @heap: the heap
@@ -402,12 +401,6 @@ struct extent {
  * @parking: number of the first page of the parking
  * @room: how many entries it has room for
  * @parked: how many are there
- * @extents: parts whose entries are being taken
- * @extents_count: how many
- * @count: how many entries have been taken, and are in @entries
- * @put: how many of these are there, too
- * @entries: those taken that may not be there yet
- * @places: numbers of the pages that they were taken from
  */
 struct unmapping {
 	struct gcheap_heap *heap;
@@ -417,12 +410,6 @@ struct unmapping {
 	unsigned long parking;
 	unsigned int room;
 	unsigned int parked;
-	const struct extent *extents;
-	unsigned int extents_count;
-	unsigned int count;
-	unsigned int put;
-	pte_t entries[UNMAP_ENTRIES];
-	unsigned long places[UNMAP_ENTRIES];
 };
 
 void unmap_begin(struct unmapping *work, struct gcheap_heap *heap, u32 parts);
@@ -433,7 +420,7 @@ void unmap_end(struct unmapping *work);
 #define HUGE_SHIFT	21u		/* 2 MiB */
 
 bool huge_works(void);
-bool huge_fault_begin(struct gcheap_heap *heap, unsigned long index, bool owner);
+bool huge_fault_begin(struct gcheap_heap *heap, unsigned long index, bool owner, bool table);
 void huge_lazy_begin(struct gcheap_heap *heap, unsigned long first, unsigned long end);
 
 /* supply.c */

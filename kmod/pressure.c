@@ -165,7 +165,7 @@ static void scavenge_work(struct work_struct *work)
 		delay = SCAVENGE_BUSY_DELAY;
 	}
 	if (delay)
-		queue_delayed_work(system_unbound_wq, &pressure->scavenger, delay);
+		queue_delayed_work(compat_unbound_wq(), &pressure->scavenger, delay);
 }
 
 /**
@@ -186,7 +186,7 @@ void pressure_request_end(struct gcheap_heap *heap, u32 op, int error)
 		pressure_reset(heap);
 	if (!delayed_work_pending(&heap->pressure.scavenger) &&
 	    heap_scavenge_excess(&heap->core) >= SCAVENGE_LEAST)
-		queue_delayed_work(system_unbound_wq, &heap->pressure.scavenger, SCAVENGE_DELAY);
+		queue_delayed_work(compat_unbound_wq(), &heap->pressure.scavenger, SCAVENGE_DELAY);
 }
 
 /* ---- the shrinker ------------------------------------------------------------------ */
@@ -211,21 +211,20 @@ static unsigned long heap_collectable(const struct gcheap_heap *heap)
 	return (unsigned long)(pages << (GCHEAP_PAGE_SHIFT - PAGE_SHIFT)) / SHRINK_COLLECTABLE;
 }
 
-static enum lru_status count_member(struct list_head *item, struct list_lru_one *list,
-				    spinlock_t *lock, void *arg)
+static void member_count(struct list_head *item, void *arg)
 {
 	struct gcheap_heap *heap = container_of(item, struct heap_member, lru)->heap;
 
 	*(unsigned long *)arg += heap_spare(heap) + heap_collectable(heap);
-	return LRU_SKIP;
 }
 
-static enum lru_status choose_member(struct list_head *item, struct list_lru_one *list,
-				     spinlock_t *lock, void *arg)
+static void member_choose(struct list_head *item, void *arg)
 {
 	container_of(item, struct heap_member, lru)->heap->pressure.chosen = true;
-	return LRU_SKIP;
 }
+
+COMPAT_LIST_LRU_WALK(count_member, member_count)
+COMPAT_LIST_LRU_WALK(choose_member, member_choose)
 
 /* Calls @walk for each heap that was opened in the memory cgroup, and on the node. */
 static void walk_members(struct shrink_control *control, list_lru_walk_cb walk, void *arg)

@@ -415,13 +415,6 @@ struct page *supply_huge(struct gcheap_heap *heap)
 			supply_uncharge(heap, count);
 	}
 	supply_slack_end(slack);
-	/*
-	 * The page allocator leaves what the last user had there, and the memory manager
-	 * takes it for the page's place in the file: beyond the end, it would not map it
-	 * by one entry.
-	 */
-	if (head)
-		head->index = 0;
 	return head;
 }
 

@@ -24,6 +24,7 @@
 #include <linux/uaccess.h>
 
 #include "compat.h"
+#include "entries.h"
 #include "request.h"
 #include "track.h"
 
@@ -517,14 +518,6 @@ void track_written(struct gcheap_heap *heap, unsigned long index)
 		set_bit(page % BITS_PER_TABLE, bits);
 }
 
-static int snapshot_pte(pte_t *ptep, unsigned long addr, void *data)
-{
-	struct vm_area_struct *vma = data;
-
-	set_pte_at(vma->vm_mm, addr, ptep, compat_pte_mkwrite(ptep_get(ptep)));
-	return 0;
-}
-
 /**
  * track_handed_out() - new pages have been mapped in a heap of GCHEAP_SETUP_SNAPSHOTS
  * @vma: the owner's mapping of HEAP; its mmap_lock is held
@@ -538,7 +531,24 @@ static int snapshot_pte(pte_t *ptep, unsigned long addr, void *data)
  */
 void track_handed_out(struct vm_area_struct *vma, unsigned long addr, unsigned long count)
 {
-	if (count && vma->vm_flags & VM_WRITE)
-		apply_to_existing_page_range(vma->vm_mm, addr, count << PAGE_SHIFT,
-					     snapshot_pte, vma);
+	unsigned long end = addr + (count << PAGE_SHIFT);
+	spinlock_t *lock;	/* the page table's */
+	pte_t *ptep;
+
+	if (!(vma->vm_flags & VM_WRITE))
+		return;
+	while (addr < end) {
+		unsigned long next = pmd_addr_end(addr, end);
+
+		ptep = entries_lock(vma->vm_mm, addr, &lock);
+		for (; ptep && addr < next; addr += PAGE_SIZE, ptep++) {
+			pte_t pte = ptep_get(ptep);
+
+			if (pte_present(pte))
+				set_pte_at(vma->vm_mm, addr, ptep, compat_pte_mkwrite(pte));
+		}
+		if (ptep)
+			entries_unlock(lock);
+		addr = next;
+	}
 }

@@ -39,15 +39,14 @@
 #include <linux/page_ref.h>
 
 #include "compat.h"
+#include "entries.h"
 #include "track.h"
 
 /* What one page table maps: the page tables' lock is held for no longer. */
-#define WINDOW_PAGES	(PMD_SIZE >> PAGE_SHIFT)
+#define WINDOW_PAGES	ENTRIES_PER_TABLE
 
 /* Returned by those who look at a page when it is dirty and there is no room. */
 #define HARVEST_FULL	1
-/* A page table has been looked at. */
-#define HARVEST_DONE	2
 
 /**
  * track_flush_begin() - before entries in page tables are made clean
@@ -146,7 +145,7 @@ static bool page_is_plain(struct page *page)
 {
 	/* Two references are ours and that of the mapping; parts of huge pages have none. */
 	return page_ref_count(page) == 2 &&
-	       !(READ_ONCE(page->flags) & (BIT(PG_dirty) | BIT(PG_head)));
+	       !(compat_page_flags(page) & (BIT(PG_dirty) | BIT(PG_head)));
 }
 
 static int harvest_mapped(struct harvest *harvest, pte_t *ptep, pte_t pte, struct page *page)
@@ -186,27 +185,21 @@ static int harvest_mapped(struct harvest *harvest, pte_t *ptep, pte_t pte, struc
 }
 
 /*
- * Called with the page table locked, for the first entry that is not empty: looks at
- * it and all that follow in the window. They are neighbours in the one page table.
+ * Looks at the entries of all pages in the window, which are neighbours in the one page
+ * table; @first, which is locked, is that of the page @harvest->at.
  */
-static int harvest_ptes(pte_t *first, unsigned long addr, void *data)
+static int harvest_entries(struct harvest *harvest, pte_t *first)
 {
-	struct harvest *harvest = data;
-	unsigned long index = (addr - harvest->base) >> PAGE_SHIFT;
+	const unsigned long index = harvest->at;
 	bool quick = !harvest->all_dirty && !harvest->protect;
 	struct page *const *row = NULL;
 	unsigned long row_first = index, row_end = index;
 
 	while (harvest->at < harvest->window_end) {
+		pte_t *ptep = first + (harvest->at - index);
 		struct page *page;
-		pte_t *ptep, pte;
+		pte_t pte;
 
-		if (harvest->at < index) {
-			if (harvest_unmapped(harvest))
-				return HARVEST_FULL;
-			continue;
-		}
-		ptep = first + (harvest->at - index);
 		if (quick) {
 			if (harvest->at >= row_end) {
 				row_first = harvest->at;
@@ -220,7 +213,7 @@ static int harvest_ptes(pte_t *first, unsigned long addr, void *data)
 			ptep = first + (harvest->at - index);
 		}
 		pte = ptep_get(ptep);
-		/* Poisoned, for instance: as if it were not mapped. */
+		/* Empty, or poisoned, for instance: as if it were not mapped. */
 		if (!pte_present(pte) || pte_special(pte)) {
 			if (harvest_unmapped(harvest))
 				return HARVEST_FULL;
@@ -230,26 +223,25 @@ static int harvest_ptes(pte_t *first, unsigned long addr, void *data)
 		if (harvest_mapped(harvest, ptep, pte, page))
 			return HARVEST_FULL;
 	}
-	return HARVEST_DONE;
+	return 0;
+}
+
+/* Looks at the window, if it has a page table. Where it has none nothing is done. */
+static int harvest_table(struct harvest *harvest)
+{
+	spinlock_t *lock;	/* the page table's */
+	pte_t *first;
+	int ret;
+
+	first = entries_lock(harvest->mm, harvest->base + (harvest->at << PAGE_SHIFT), &lock);
+	if (!first)
+		return 0;
+	ret = harvest_entries(harvest, first);
+	entries_unlock(lock);
+	return ret;
 }
 
 /* ---- huge pages ------------------------------------------------------------- */
-
-/* The entry that maps the 2 MiB around @addr, or NULL where nothing is. */
-static pmd_t *pmd_of(struct mm_struct *mm, unsigned long addr)
-{
-	pgd_t *pgd = pgd_offset(mm, addr);
-	p4d_t *p4d;
-	pud_t *pud;
-
-	if (pgd_none(READ_ONCE(*pgd)))
-		return NULL;
-	p4d = p4d_offset(pgd, addr);
-	if (p4d_none(READ_ONCE(*p4d)))
-		return NULL;
-	pud = pud_offset(p4d, addr);
-	return pud_none(READ_ONCE(*pud)) ? NULL : pmd_offset(pud, addr);
-}
 
 /*
  * Looks at the entry of the 2 MiB that begin at page @first. Return: whether there is
@@ -261,7 +253,7 @@ static pmd_t *pmd_of(struct mm_struct *mm, unsigned long addr)
 static bool pmd_harvest(struct harvest *harvest, unsigned long first, bool rearm, bool *dirty)
 {
 	unsigned long addr = harvest->base + (first << PAGE_SHIFT);
-	pmd_t *pmd = harvest->base ? pmd_of(harvest->mm, addr) : NULL;
+	pmd_t *pmd = harvest->base ? entries_pmd(harvest->mm, addr) : NULL;
 	bool is_table = false;
 	spinlock_t *ptl;	/* the page table's */
 	pmd_t old;
@@ -350,7 +342,6 @@ static int harvest_whole(struct harvest *harvest)
  */
 static bool harvest_window(struct harvest *harvest, unsigned long end)
 {
-	unsigned long bytes = (end - harvest->at) << PAGE_SHIFT;
 	unsigned int flags;
 	int ret = 0;
 
@@ -360,10 +351,8 @@ static bool harvest_window(struct harvest *harvest, unsigned long end)
 	if (huge_harvest(harvest, harvest->at))
 		ret = harvest_whole(harvest);
 	else if (harvest->base)
-		ret = apply_to_existing_page_range(harvest->mm, harvest->base +
-						   (harvest->at << PAGE_SHIFT),
-						   bytes, harvest_ptes, harvest);
-	/* What is left has no page table, or an empty one. */
+		ret = harvest_table(harvest);
+	/* What is left has no page table. */
 	while (ret != HARVEST_FULL && harvest->at < end)
 		ret = harvest_unmapped(harvest);
 	heap_fault_unlock(harvest->heap, flags);

@@ -14,6 +14,7 @@
 #include <linux/mm.h>
 #include <linux/page_ref.h>
 
+#include "compat.h"
 #include "track.h"
 
 #ifdef CONFIG_X86_64
@@ -43,8 +44,8 @@ static bool group_is_plain(const pte_t *ptep, struct page *const *pages, pteval_
 	unsigned int refs1 = page_ref_count(pages[1]);
 	unsigned int refs2 = page_ref_count(pages[2]);
 	unsigned int refs3 = page_ref_count(pages[3]);
-	unsigned long flags = READ_ONCE(pages[0]->flags) | READ_ONCE(pages[1]->flags) |
-			      READ_ONCE(pages[2]->flags) | READ_ONCE(pages[3]->flags);
+	unsigned long flags = compat_page_flags(pages[0]) | compat_page_flags(pages[1]) |
+			      compat_page_flags(pages[2]) | compat_page_flags(pages[3]);
 
 	*any = entry0 | entry1 | entry2 | entry3;
 	/* Two references are ours and that of the mapping; the pages of a huge one have others. */

@@ -34,18 +34,16 @@
 #include <linux/uaccess.h>
 
 #include "compat.h"
+#include "entries.h"
 #include "track.h"
 
 #define PROOF_ROUNDS	32u
 #define PROOF_TIMEOUT	(10 * HZ)	/* for the other processor to write a word */
 
-/*
- * The pages of the file: the guard, which is never populated, and one that is written: the
- * first behind it that has the entry of another before its own in the same page table.
- */
+/* The pages of the file: the guard, which is never populated, and the one that is written. */
 #define PROOF_GUARD	0u
 #define PROOF_PAGE	1u
-#define PROOF_PAGES	3u
+#define PROOF_PAGES	2u
 
 enum {
 	TRACK_OFF,
@@ -85,47 +83,33 @@ struct proof {
 
 /* ---- one page --------------------------------------------------------------- */
 
-static int proof_clean_pte(pte_t *ptep, unsigned long addr, void *data)
+/* The page's entry, with its page table locked; NULL: it is not mapped any more. */
+static pte_t *proof_entry(struct proof *proof, spinlock_t **lock)
 {
-	pte_t pte = ptep_get(ptep);
+	pte_t *ptep = entries_lock(proof->mm, proof->addr, lock);
 
-	while (!track_pte_replace(ptep, &pte, pte_mkclean(pte)))
-		;
-	return 0;
-}
-
-static int proof_look_pte(pte_t *ptep, unsigned long addr, void *data)
-{
-	*(bool *)data = pte_dirty(ptep_get(ptep));
-	return 0;
-}
-
-static int proof_meet_pte(pte_t *ptep, unsigned long addr, void *data)
-{
-	*(unsigned long *)data = addr;
-	return 0;
-}
-
-/*
- * The walk of early releases of 6.1 and 6.12 does not get beyond an entry that is empty:
- * what lies behind it would be taken for not mapped.
- */
-static bool proof_finds_page(struct proof *proof)
-{
-	unsigned long found = 0;
-
-	mmap_read_lock(proof->mm);
-	apply_to_existing_page_range(proof->mm, proof->addr - PAGE_SIZE, 2 * PAGE_SIZE,
-				     proof_meet_pte, &found);
-	mmap_read_unlock(proof->mm);
-	return found == proof->addr;
+	if (ptep && !pte_present(ptep_get(ptep))) {
+		entries_unlock(*lock);
+		ptep = NULL;
+	}
+	return ptep;
 }
 
 static void proof_clean(struct proof *proof, bool flush)
 {
+	spinlock_t *lock;	/* the page table's */
+	pte_t *ptep;
+
 	mmap_read_lock(proof->mm);
 	track_flush_begin(proof->mm);
-	apply_to_existing_page_range(proof->mm, proof->addr, PAGE_SIZE, proof_clean_pte, NULL);
+	ptep = proof_entry(proof, &lock);
+	if (ptep) {
+		pte_t pte = ptep_get(ptep);
+
+		while (!track_pte_replace(ptep, &pte, pte_mkclean(pte)))
+			;
+		entries_unlock(lock);
+	}
 	track_flush_end(proof->mm, proof->mapping, PROOF_GUARD, flush && proof->flush);
 	mmap_read_unlock(proof->mm);
 }
@@ -133,9 +117,15 @@ static void proof_clean(struct proof *proof, bool flush)
 static bool proof_is_dirty(struct proof *proof)
 {
 	bool dirty = false;
+	spinlock_t *lock;	/* the page table's */
+	pte_t *ptep;
 
 	mmap_read_lock(proof->mm);
-	apply_to_existing_page_range(proof->mm, proof->addr, PAGE_SIZE, proof_look_pte, &dirty);
+	ptep = proof_entry(proof, &lock);
+	if (ptep) {
+		dirty = pte_dirty(ptep_get(ptep));
+		entries_unlock(lock);
+	}
 	mmap_read_unlock(proof->mm);
 	return dirty;
 }
@@ -242,8 +232,6 @@ static const char *proof_run(struct proof *proof, struct page *page)
 	mmap_read_unlock(proof->mm);
 	if (error)
 		return "no page to try it with";
-	if (!proof_finds_page(proof))
-		return "this kernel loses its way in page tables";
 
 	/* The other processor shall stay another one. */
 	migrate_disable();
@@ -299,8 +287,6 @@ static const char *track_prove(void)
 	if (IS_ERR_VALUE(start))
 		goto put_file;
 	proof.addr = start + PROOF_PAGE * PAGE_SIZE;
-	if (IS_ALIGNED(proof.addr, PMD_SIZE))
-		proof.addr += PAGE_SIZE;
 	why = proof_run(&proof, page);
 	vm_munmap(start, PROOF_PAGES * PAGE_SIZE);
 put_file:

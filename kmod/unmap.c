@@ -10,6 +10,8 @@
  * To move an entry is what mremap() does: the page stays mapped once, by the same
  * address space, and neither its reference, nor its map count, nor the process's RSS
  * changes. The end of the mapping, where all that is done, is left to the memory manager.
+ * Both page tables are locked meanwhile, and no entry is ever out of them: another
+ * thread's MADV_DONTNEED may empty either of them, and have it freed, at any other time.
  * An entry that was moved may still be in TLBs under its old address. That is flushed
  * together with the rest, as all of the address space is: see track_harvest.c. The heap
  * keeps its own references to the pages until then, so that none has another owner while
@@ -29,21 +31,20 @@
  *	  virtual machines, devices that use the process's page tables)
  *	- in a heap of huge pages, whose entries are on another level
  *	- when the heap has grown to all of its reserve
+ *	- when the parking has lost its page table, by MADV_DONTNEED there
  */
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
 #include <linux/sched/mm.h>
 
 #include "compat.h"
+#include "entries.h"
 #include "track.h"
 
-#define TABLE_PAGES	(PMD_SIZE >> PAGE_SHIFT)	/* what one page table maps */
-#define PARKING_PAGES	(2 * TABLE_PAGES)		/* 4 MiB */
+#define PARKING_PAGES	(2 * ENTRIES_PER_TABLE)	/* 4 MiB */
 #define SMALL_PAGES	16u	/* a part is worth moving up to this length: 64 KiB */
+#define TOGETHER_PAGES	64u	/* that are moved with their page table locked once */
 #define FEW_PARTS	8u	/* fewer are not worth flushing all of the TLBs for */
-
-/* What is taken from page tables before it is put into another. */
-static_assert(UNMAP_ENTRIES >= 2 * SMALL_PAGES);
 
 static void unmap_one(struct gcheap_heap *heap, unsigned long first, unsigned long end)
 {
@@ -61,51 +62,13 @@ static int entry_is_free(pte_t *ptep, unsigned long addr, void *data)
 	return pte_none(ptep_get(ptep)) ? 0 : -EBUSY;
 }
 
-/*
- * Called with a page table locked, for its first entry that is not empty: takes all
- * entries of the parts at hand, which are in this page table. That the pages were used
- * or written is of no interest any more.
- */
-static int entries_take(pte_t *ptep, unsigned long addr, void *data)
-{
-	struct unmapping *work = data;
-	unsigned long index = (addr - work->base) >> PAGE_SHIFT;
-	unsigned int i;
-
-	for (i = 0; i < work->extents_count; i++) {
-		const struct extent *extent = &work->extents[i];
-		unsigned long at;
-
-		for (at = max(extent->first, index); at < extent->end; at++) {
-			pte_t *entry = ptep + (at - index);
-
-			/* Poisoned, for instance: unmapping would leave it, too. */
-			if (!pte_present(ptep_get(entry)))
-				continue;
-			work->places[work->count] = at;
-			work->entries[work->count++] =
-				pte_mkold(pte_mkclean(ptep_get_and_clear(work->mm,
-									 page_addr(work, at),
-									 entry)));
-		}
-	}
-	return 1;
-}
-
-static int entry_put(pte_t *ptep, unsigned long addr, void *data)
-{
-	struct unmapping *work = data;
-
-	set_pte_at(work->mm, addr, ptep, work->entries[work->put++]);
-	return 0;
-}
-
 /* Has the page table of the parking made. Return: whether entries can be moved there. */
 static bool parking_open(struct unmapping *work, u32 parts)
 {
 	struct gcheap_heap *heap = work->heap;
 	unsigned long end = heap->region_bytes[GCHEAP_REGION_HEAP] >> PAGE_SHIFT;
-	unsigned long most = min_t(u64, (u64)parts * SMALL_PAGES, PARKING_PAGES);
+	unsigned long most = clamp_t(u64, (u64)parts * SMALL_PAGES, TOGETHER_PAGES,
+				     PARKING_PAGES);
 	struct mm_struct *mm = current->mm;
 	struct vm_area_struct *vma;
 	unsigned long number;
@@ -121,7 +84,7 @@ static bool parking_open(struct unmapping *work, u32 parts)
 	    !mmap_read_trylock(mm))
 		return false;
 	/* A run that the heap is about to grow over has its memory already: heap_grow(). */
-	number = work->parking / TABLE_PAGES;
+	number = work->parking / ENTRIES_PER_TABLE;
 	if (xa_find(&heap->leaves, &number, ULONG_MAX, XA_PRESENT))
 		goto unlock;
 	vma = mapping_owner_vma(heap);
@@ -146,68 +109,78 @@ unlock:
 	return false;
 }
 
-/*
- * Puts the first of the entries at hand that are nowhere back where it was taken from,
- * where a page table is as a rule, and has it unmapped there. An entry that is lost is a
- * page that is never freed, so this does not give up.
- */
-static void entry_put_back(struct unmapping *work)
-{
-	unsigned long place = work->places[work->put];
-
-	while (apply_to_page_range(work->mm, page_addr(work, place), PAGE_SIZE, entry_put, work))
-		cond_resched();
-	unmap_one(work->heap, place, place + 1);
-}
-
-/*
- * Puts what has been taken next to the entries that are there. Its page table was made,
- * but kernels that free empty ones may have taken it away, and there may be no memory
- * for another.
- */
-static void parking_put(struct unmapping *work)
-{
-	if (!work->count)
-		return;
-	work->put = 0;
-	apply_to_page_range(work->mm, page_addr(work, work->parking + work->parked),
-			    (unsigned long)work->count << PAGE_SHIFT, entry_put, work);
-	work->parked += work->put;
-	while (work->put < work->count)
-		entry_put_back(work);
-	work->count = 0;
-}
-
 /* Unmaps what is there, and flushes the TLBs for that and for where it came from. */
 static void parking_empty(struct unmapping *work)
 {
-	parking_put(work);
 	if (work->parked)
 		unmap_one(work->heap, work->parking, work->parking + work->parked);
 	work->parked = 0;
 }
 
-/* Takes the entries of parts that are small and have one page table. */
-static void parking_take(struct unmapping *work, const struct extent *extents,
+/*
+ * Moves the entries of some parts from their page table, of whose first page @from is
+ * the entry, to the free ones at @to. That the pages were used or written is of no
+ * interest any more.
+ */
+static void entries_move(struct unmapping *work, const struct extent *extents,
+			 unsigned int count, pte_t *from, pte_t *to)
+{
+	unsigned long table = round_down(extents->first, ENTRIES_PER_TABLE);
+	unsigned int i;
+
+	for (i = 0; i < count; i++) {
+		unsigned long at;
+
+		for (at = extents[i].first; at < extents[i].end; at++) {
+			pte_t *entry = from + (at - table);
+			pte_t pte;
+
+			/* Poisoned, for instance: unmapping would leave it, too. */
+			if (!pte_present(ptep_get(entry)))
+				continue;
+			pte = ptep_get_and_clear(work->mm, page_addr(work, at), entry);
+			set_pte_at(work->mm, page_addr(work, work->parking + work->parked), to,
+				   pte_mkold(pte_mkclean(pte)));
+			work->parked++;
+			to++;
+		}
+	}
+}
+
+/*
+ * Moves the entries of parts that are small and have one page table. Return: whether it
+ * could be done.
+ */
+static bool parking_take(struct unmapping *work, const struct extent *extents,
 			 unsigned int count, unsigned int pages)
 {
-	unsigned long table = round_down(extents->first, TABLE_PAGES);
+	unsigned long table = round_down(extents->first, ENTRIES_PER_TABLE);
+	spinlock_t *from_lock, *to_lock;	/* the page tables' */
+	pte_t *from, *to;
 
-	if (work->parked + work->count + pages > work->room)
+	/* They get entries of one page table. */
+	if (work->parked % ENTRIES_PER_TABLE + pages > ENTRIES_PER_TABLE)
+		work->parked = round_up(work->parked, ENTRIES_PER_TABLE);
+	if (work->parked + pages > work->room)
 		parking_empty(work);
-	else if (work->count + pages > UNMAP_ENTRIES)
-		parking_put(work);
-	work->extents = extents;
-	work->extents_count = count;
-	apply_to_existing_page_range(work->mm, page_addr(work, table), PMD_SIZE,
-				     entries_take, work);
+	from = entries_lock(work->mm, page_addr(work, table), &from_lock);
+	if (!from)
+		return true;
+	to = entries_lock_another(work->mm, page_addr(work, work->parking + work->parked),
+				  from_lock, &to_lock);
+	if (to) {
+		entries_move(work, extents, count, from, to);
+		entries_unlock_another(from_lock, to_lock);
+	}
+	entries_unlock(from_lock);
+	return to;
 }
 
 /* How many of the parts can be taken together, and how many pages that is. */
 static unsigned int extents_together(const struct extent *extents, unsigned int count,
 				     unsigned int *pages)
 {
-	unsigned long table = extents->first / TABLE_PAGES;
+	unsigned long table = extents->first / ENTRIES_PER_TABLE;
 	unsigned int i;
 
 	*pages = 0;
@@ -215,9 +188,9 @@ static unsigned int extents_together(const struct extent *extents, unsigned int 
 		const struct extent *extent = &extents[i];
 		unsigned long length = extent->end - extent->first;
 
-		if (length > SMALL_PAGES || *pages + length > UNMAP_ENTRIES ||
-		    extent->first / TABLE_PAGES != table ||
-		    (extent->end - 1) / TABLE_PAGES != table)
+		if (length > SMALL_PAGES || *pages + length > TOGETHER_PAGES ||
+		    extent->first / ENTRIES_PER_TABLE != table ||
+		    (extent->end - 1) / ENTRIES_PER_TABLE != table)
 			break;
 		*pages += length;
 	}
@@ -236,7 +209,6 @@ void unmap_begin(struct unmapping *work, struct gcheap_heap *heap, u32 parts)
 {
 	work->heap = heap;
 	work->parked = 0;
-	work->count = 0;
 	work->parks = parking_open(work, parts);
 }
 
@@ -255,10 +227,8 @@ void unmap_extents(struct unmapping *work, const struct extent *extents, unsigne
 
 	for (; count; extents += together, count -= together) {
 		together = work->parks ? extents_together(extents, count, &pages) : 0;
-		if (together) {
-			parking_take(work, extents, together, pages);
+		if (together && parking_take(work, extents, together, pages))
 			continue;
-		}
 		together = 1;
 		if (extents->count)
 			unmap_one(work->heap, extents->first, extents->end);

@@ -12,7 +12,7 @@
  * are short enough. For the others the answer is -EAGAIN, io_uring copies the
  * submission queue entry, and a worker of the same process comes here again.
  */
-#include "compat.h"
+#include "compat_uring.h"
 #include "module.h"
 
 /* Beyond these bytes an entry has nothing of ours, also in rings of large entries. */

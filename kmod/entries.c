@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Finding page table entries in an address space, and locking their page table.
+ *
+ * The kernel has a walk of its own over the entries that are there, but not all kernels
+ * export it. This one is for one page table at a time, and its caller goes over as many
+ * entries of it as it wants.
+ *
+ * The page tables above live as long as the mapping whose addresses they are about,
+ * which mmap_lock keeps. A page table of entries may go under a reader of mmap_lock: on
+ * kernels with CONFIG_PT_RECLAIM, MADV_DONTNEED frees one that it has emptied. So its
+ * place is looked at again when the lock of the page table is held; until then
+ * RCU keeps its memory.
+ */
+#include <linux/mm.h>
+#include <linux/rcupdate.h>
+#include <linux/sched/signal.h>
+
+#include "entries.h"
+
+#define ENTRIES_TRIES	16u
+
+/**
+ * entries_pmd() - the entry that maps the 2 MiB around an address
+ * @mm: the address space
+ * @addr: an address in one of its mappings
+ *
+ * Context: @mm's mmap_lock is held.
+ * Return: the entry; NULL where nothing is mapped for a gigabyte.
+ */
+pmd_t *entries_pmd(struct mm_struct *mm, unsigned long addr)
+{
+	pgd_t *pgd = pgd_offset(mm, addr);
+	p4d_t *p4d;
+	pud_t *pud;
+
+	if (pgd_none(READ_ONCE(*pgd)))
+		return NULL;
+	p4d = p4d_offset(pgd, addr);
+	if (p4d_none(READ_ONCE(*p4d)))
+		return NULL;
+	pud = pud_offset(p4d, addr);
+	return pud_none(READ_ONCE(*pud)) ? NULL : pmd_offset(pud, addr);
+}
+
+/**
+ * entries_lock_another() - lock a page table while another is locked
+ * @mm: the address space
+ * @addr: an address in one of its mappings
+ * @first: the lock of the other one, of the same address space; NULL: there is none
+ * @lock: receives the lock for entries_unlock_another(). It may be @first: some kernels
+ *	have one lock for all
+ *
+ * Context: @mm's mmap_lock is held. In an RCU read-side critical section until it is
+ * unlocked. Of two page tables, nobody else locks one of the module's while it
+ * holds another: only threads that hold the heap's lock do.
+ * Return: the entry of @addr, with those that follow in its page table right behind it;
+ * NULL: there is no page table, and nothing is locked.
+ */
+pte_t *entries_lock_another(struct mm_struct *mm, unsigned long addr, spinlock_t *first,
+			    spinlock_t **lock)
+{
+	pmd_t *place = entries_pmd(mm, addr);
+	pmd_t pmd;
+
+	/* Page tables are in memory that is always mapped for the kernel. */
+	BUILD_BUG_ON(IS_ENABLED(CONFIG_HIGHPTE));
+	if (!place)
+		return NULL;
+	rcu_read_lock();
+	for (;;) {
+		pmd = READ_ONCE(*place);
+		/* Nothing, a huge page, or what a page fault will find to be broken. */
+		if (pmd_none(pmd) || !pmd_present(pmd) || pmd_leaf(pmd) || pmd_bad(pmd)) {
+			rcu_read_unlock();
+			return NULL;
+		}
+		*lock = pte_lockptr(mm, &pmd);
+		if (*lock != first)
+			spin_lock_nested(*lock, first ? SINGLE_DEPTH_NESTING : 0);
+		if (pmd_same(pmd, READ_ONCE(*place)))
+			return pte_offset_kernel(&pmd, addr);
+		if (*lock != first)
+			spin_unlock(*lock);
+	}
+}
+
+/**
+ * entries_lock() - lock the page table of an address
+ * @mm: the address space
+ * @addr: an address in one of its mappings
+ * @lock: receives the lock for entries_unlock()
+ *
+ * Context: as entries_lock_another().
+ * Return: as entries_lock_another().
+ */
+pte_t *entries_lock(struct mm_struct *mm, unsigned long addr, spinlock_t **lock)
+{
+	return entries_lock_another(mm, addr, NULL, lock);
+}
+
+/**
+ * entries_unlock_another() - undo entries_lock_another()
+ * @first: the lock that stays
+ * @lock: the other's, or the same
+ */
+void entries_unlock_another(spinlock_t *first, spinlock_t *lock)
+{
+	if (lock != first)
+		spin_unlock(lock);
+	rcu_read_unlock();
+}
+
+/**
+ * entries_unlock() - undo entries_lock()
+ * @lock: what it gave
+ */
+void entries_unlock(spinlock_t *lock)
+{
+	entries_unlock_another(NULL, lock);
+}
+
+/**
+ * entries_try_again() - whether to try again to have a page mapped
+ * @error: what the memory manager said
+ * @tries: how often that has been so, 0 at first
+ *
+ * It makes a page table where none is, then locks it. When it has been taken away in
+ * between (see above), it says that there is no memory, or no such address. No
+ * memory may be the truth as well; but it is not likely to be taken away each time.
+ */
+bool entries_try_again(int error, unsigned int *tries)
+{
+	return IS_ENABLED(CONFIG_PT_RECLAIM) && (error == -ENOMEM || error == -EFAULT) &&
+	       ++*tries < ENTRIES_TRIES && !fatal_signal_pending(current);
+}
