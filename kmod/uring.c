@@ -12,8 +12,13 @@
  * are short enough. For the others the answer is -EAGAIN, io_uring copies the
  * submission queue entry, and a worker of the same process comes here again.
  */
+#include <linux/bits.h>
+
 #include "compat_uring.h"
 #include "module.h"
+
+/* The others are the kernel's own, as that it has asked before. */
+#define URING_USER_FLAGS	GENMASK(23, 0)
 
 /* Beyond these bytes an entry has nothing of ours, also in rings of large entries. */
 static_assert(sizeof(struct gcheap_uring_cmd) == 16);
@@ -32,7 +37,7 @@ int gcheap_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
 	const struct gcheap_uring_cmd *payload = compat_uring_payload(cmd);
 	u64 request = READ_ONCE(payload->request);
 
-	if (cmd->flags)
+	if (cmd->flags & URING_USER_FLAGS)
 		return -EOPNOTSUPP;
 	if (READ_ONCE(payload->reserved))
 		return -EINVAL;

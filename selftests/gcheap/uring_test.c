@@ -401,16 +401,20 @@ TEST_F(uring, has_the_same_rules_of_values)
 	test_err_ring(EINVAL, GCHEAP_OP_SWEEP_START, &request);
 }
 
-/* There is nothing to poll for. */
-TEST(a_ring_that_polls_for_completions_has_no_requests)
+/* There is nothing to poll for: some kernels refuse them, for others they are done at once. */
+TEST(a_ring_that_polls_for_completions_refuses_requests_or_does_them)
 {
 	struct gcheap_heap_stats stats = { .size = sizeof(stats) };
 	struct test_heap heap;
 	struct test_ring ring;
+	int ret;
 
 	ASSERT_OK(heap_open(&heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE));
 	ASSERT_OK(ring_open(&ring, 4, IORING_SETUP_IOPOLL));
-	EXPECT_ERR(EOPNOTSUPP, ring_send(&ring, heap.fd, GCHEAP_OP_STATS, &stats, 0));
+	ret = ring_send(&ring, heap.fd, GCHEAP_OP_STATS, &stats, 0);
+	if (ret)
+		EXPECT_EQ(-EOPNOTSUPP, ret);
+	EXPECT_EQ(!ret, stats.out_counters.table_bytes > 0);
 	ring_close(&ring);
 	heap_close(&heap);
 }
