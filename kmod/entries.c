@@ -43,6 +43,38 @@ pmd_t *entries_pmd(struct mm_struct *mm, unsigned long addr)
 	return pud_none(READ_ONCE(*pud)) ? NULL : pmd_offset(pud, addr);
 }
 
+/*
+ * Sparse cannot follow a lock that is taken only where another is not the same, and is
+ * held by the caller on return: it is told nothing of these.
+ */
+static void table_lock(spinlock_t *lock, spinlock_t *first)
+{
+	if (lock == first)
+		return;
+	spin_lock_nested(lock, first ? SINGLE_DEPTH_NESTING : 0);
+	__release(lock);
+}
+
+static void table_unlock(spinlock_t *lock, spinlock_t *first)
+{
+	if (lock == first)
+		return;
+	__acquire(lock);
+	spin_unlock(lock);
+}
+
+static void tables_keep(void)
+{
+	rcu_read_lock();
+	__release(RCU);
+}
+
+static void tables_let_go(void)
+{
+	__acquire(RCU);
+	rcu_read_unlock();
+}
+
 /**
  * entries_lock_another() - lock a page table while another is locked
  * @mm: the address space
@@ -67,21 +99,19 @@ pte_t *entries_lock_another(struct mm_struct *mm, unsigned long addr, spinlock_t
 	BUILD_BUG_ON(IS_ENABLED(CONFIG_HIGHPTE));
 	if (!place)
 		return NULL;
-	rcu_read_lock();
+	tables_keep();
 	for (;;) {
 		pmd = READ_ONCE(*place);
 		/* Nothing, a huge page, or what a page fault will find to be broken. */
 		if (pmd_none(pmd) || !pmd_present(pmd) || pmd_leaf(pmd) || pmd_bad(pmd)) {
-			rcu_read_unlock();
+			tables_let_go();
 			return NULL;
 		}
 		*lock = pte_lockptr(mm, &pmd);
-		if (*lock != first)
-			spin_lock_nested(*lock, first ? SINGLE_DEPTH_NESTING : 0);
+		table_lock(*lock, first);
 		if (pmd_same(pmd, READ_ONCE(*place)))
 			return pte_offset_kernel(&pmd, addr);
-		if (*lock != first)
-			spin_unlock(*lock);
+		table_unlock(*lock, first);
 	}
 }
 
@@ -106,9 +136,8 @@ pte_t *entries_lock(struct mm_struct *mm, unsigned long addr, spinlock_t **lock)
  */
 void entries_unlock_another(spinlock_t *first, spinlock_t *lock)
 {
-	if (lock != first)
-		spin_unlock(lock);
-	rcu_read_unlock();
+	table_unlock(lock, first);
+	tables_let_go();
 }
 
 /**
