@@ -181,7 +181,7 @@ ifdef KDIR
 module_dirs := $(KDIR)
 else
 # The supported series that scripts/setup has fetched, and the running kernel when its headers are installed.
-module_dirs := $(shell . scripts/common.sh; for kernel in $$(kernels_here | grep -v newest); do \
+module_dirs := $(shell . scripts/common.sh; for kernel in $$(kernels_here); do \
 	echo "$$(kernel_dir $$kernel)/build"; done) \
 	$(wildcard /lib/modules/$(shell uname -r)/build)
 endif
