@@ -12,7 +12,8 @@
  * MARKS can be read in its whole length, since a marker looks at the bits of any
  * address in the heap's range. A hole, where no table page is, reads as the zero
  * page and cannot be written. That the zero page does not stay when a table page
- * comes is what gcheap_heap.fault_lock is for; see tables_make().
+ * comes is what gcheap_heap.fault_lock is for; see tables_make(). Pages of MARKS and
+ * BITMAP may go again when nothing is left in what they speak of.
  */
 #include "compat.h"
 #include "mapping.h"
@@ -31,29 +32,15 @@ static vm_fault_t table_insert(struct vm_area_struct *vma, unsigned long index,
 				   page_to_pfn(page), vm_get_page_prot(vma->vm_flags));
 }
 
-/* The zero page where no table page is. */
-static vm_fault_t table_insert_hole(struct vm_fault *vmf, struct gcheap_heap *heap,
-				    unsigned long index)
+/* The zero page where no table page of MARKS is. */
+static vm_fault_t table_insert_hole(struct vm_fault *vmf, struct gcheap_heap *heap)
 {
 	struct vm_area_struct *vma = vmf->vma;
-	unsigned int flags;
-	struct page *page;
-	vm_fault_t ret;
 
-	if (mapping_make_table(vmf))
-		return VM_FAULT_OOM;
-	flags = heap_fault_lock(heap);
-	page = tables_find(heap, GCHEAP_REGION_MARKS, index);
-	if (page) {
-		ret = table_insert(vma, index, page);
-	} else {
-		heap->holes_mapped = true;
-		ret = vmf_insert_pfn_prot(vma, vmf->address,
-					  page_to_pfn(ZERO_PAGE(vmf->address)),
-					  vm_get_page_prot(vma->vm_flags & ~VM_WRITE));
-	}
-	heap_fault_unlock(heap, flags);
-	return ret;
+	lockdep_assert_held(&heap->fault_lock);
+	heap->holes_mapped = true;
+	return vmf_insert_pfn_prot(vma, vmf->address, page_to_pfn(ZERO_PAGE(vmf->address)),
+				   vm_get_page_prot(vma->vm_flags & ~VM_WRITE));
 }
 
 static vm_fault_t table_fault_any(struct vm_fault *vmf)
@@ -70,7 +57,7 @@ static vm_fault_t table_fault_any(struct vm_fault *vmf)
 	if (!page) {
 		if (region != GCHEAP_REGION_MARKS || vmf->flags & FAULT_FLAG_WRITE)
 			return VM_FAULT_SIGBUS;
-		return table_insert_hole(vmf, heap, index);
+		return table_insert_hole(vmf, heap);
 	}
 	ret = table_insert(vma, index, page);
 
@@ -92,7 +79,7 @@ static vm_fault_t table_fault(struct vm_fault *vmf)
 	unsigned int flags;
 	vm_fault_t ret;
 
-	if (vma_region(vmf->vma) != GCHEAP_REGION_TYPES)
+	if (!tables_may_go(vma_region(vmf->vma)))
 		return table_fault_any(vmf);
 	if (mapping_make_table(vmf))
 		return VM_FAULT_OOM;
@@ -105,7 +92,8 @@ static vm_fault_t table_fault(struct vm_fault *vmf)
 
 /*
  * A write to a page that is mapped read-only: a hole, or a table page that was
- * mapped while the region was mprotect()ed.
+ * mapped while the region was mprotect()ed. If that is being taken away, its entry is
+ * no more the same when the memory manager is about to make it writable.
  */
 static vm_fault_t table_pfn_mkwrite(struct vm_fault *vmf)
 {

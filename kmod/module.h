@@ -350,7 +350,9 @@ struct page *tables_find(struct gcheap_heap *heap, enum gcheap_region region,
 			 unsigned long index);
 struct page *tables_make(struct gcheap_heap *heap, enum gcheap_region region,
 			 unsigned long index);
-void tables_remove(struct gcheap_heap *heap, enum gcheap_region region, unsigned long index);
+void tables_remove(struct gcheap_heap *heap, enum gcheap_region region, unsigned long index,
+		   unsigned long count);
+bool tables_may_go(enum gcheap_region region);
 void tables_destroy(struct gcheap_heap *heap);
 
 /* pages.c */

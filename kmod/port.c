@@ -30,9 +30,9 @@ void *port_table_page(struct heap *core, enum gcheap_region region, u64 offset)
 	return page ? page_address(page) : NULL;
 }
 
-void port_table_page_free(struct heap *core, enum gcheap_region region, u64 offset)
+void port_table_pages_free(struct heap *core, enum gcheap_region region, u64 offset, u32 count)
 {
-	tables_remove(gcheap_heap_of(core), region, offset >> PAGE_SHIFT);
+	tables_remove(gcheap_heap_of(core), region, offset >> PAGE_SHIFT, count);
 }
 
 int port_populate(struct heap *core, u32 page, u32 npages, bool *needzero)

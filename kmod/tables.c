@@ -8,9 +8,10 @@
  * That is why page faults find it without a lock, and why the tables may be
  * mapped without reference counts (mapping_tables.c).
  *
- * Of TYPES alone, pages may go before: faults there hold gcheap_heap.fault_lock from
- * looking for the page until they have mapped it, so that none maps it once it has
- * been taken out of the xarray, and it is freed when it is mapped nowhere.
+ * Of TYPES, MARKS and BITMAP, pages may go before: faults there hold
+ * gcheap_heap.fault_lock from looking for the page until they have mapped it, so that
+ * none maps it once it has been taken out of the xarray, and it is freed when it is
+ * mapped nowhere.
  */
 #include "module.h"
 
@@ -96,29 +97,52 @@ uncharge:
 }
 
 /**
- * tables_remove() - free a page of TYPES, and unmap it
- * @heap: the heap
- * @region: GCHEAP_REGION_TYPES
- * @index: number of a page that has been made
- *
- * Context: may sleep; @heap->lock is held.
+ * tables_may_go() - whether pages of a table may be freed before the heap is gone
+ * @region: which table
  */
-void tables_remove(struct gcheap_heap *heap, enum gcheap_region region, unsigned long index)
+bool tables_may_go(enum gcheap_region region)
 {
-	struct page *page;
+	return region == GCHEAP_REGION_TYPES || region == GCHEAP_REGION_MARKS ||
+	       region == GCHEAP_REGION_BITMAP;
+}
+
+/**
+ * tables_remove() - free pages of a table, and unmap them
+ * @heap: the heap
+ * @region: one of those that tables_may_go() tells
+ * @index: number of the first page
+ * @count: how many; those that have not been made are passed over
+ *
+ * Context: may sleep; @heap->lock is held. Memory may be being reclaimed.
+ */
+void tables_remove(struct gcheap_heap *heap, enum gcheap_region region, unsigned long index,
+		   unsigned long count)
+{
+	unsigned long pages = 0;
+	struct page *page, *next;
+	LIST_HEAD(removed);
 	unsigned int flags;
+	unsigned long i;
 
 	lockdep_assert_held(&heap->lock);
+	WARN_ON_ONCE(!tables_may_go(region));
 	flags = heap_fault_lock(heap);
-	page = xa_erase(&heap->tables[region], index);
+	xa_for_each_range(&heap->tables[region], i, page, index, index + count - 1) {
+		xa_erase(&heap->tables[region], i);
+		list_add(&page->lru, &removed);
+		pages++;
+	}
 	heap_fault_unlock(heap, flags);
-	if (WARN_ON_ONCE(!page))
+	if (!pages)
 		return;
-	unmap_mapping_pages(heap->inode->i_mapping, region_pgoff(region) + index, 1, false);
-	__free_page(page);
-	supply_uncharge(heap, 1);
-	heap->core.counters.table_bytes -= PAGE_SIZE;
-	atomic64_sub(PAGE_SIZE, &gcheap_table_bytes);
+	unmap_mapping_pages(heap->inode->i_mapping, region_pgoff(region) + index, count, false);
+	list_for_each_entry_safe(page, next, &removed, lru) {
+		list_del(&page->lru);
+		__free_page(page);
+	}
+	supply_uncharge(heap, pages);
+	heap->core.counters.table_bytes -= pages << PAGE_SHIFT;
+	atomic64_sub((s64)(pages << PAGE_SHIFT), &gcheap_table_bytes);
 }
 
 /**

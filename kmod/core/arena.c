@@ -50,6 +50,39 @@ static int bitmap_make(struct heap *heap, u32 page)
 	return 0;
 }
 
+/*
+ * Frees what there is of bit tables and BITMAP for the heap pages that @count pages of
+ * a bit table cover, all in one arena.
+ */
+static u64 bits_free(struct heap *heap, u32 page, u32 count)
+{
+	struct arena *arena = heap_arena(heap, page);
+	u32 first = arena_offset(page) >> MARK_TABLE_SHIFT;
+	u64 before = heap->counters.table_bytes;
+	u32 table, i;
+
+	for (i = first; i < first + count; i++) {
+		arena->has_bits[i / 64] &= ~BIT_ULL(i % 64);
+		arena->marks[0][i] = NULL;
+		arena->marks[1][i] = NULL;
+	}
+	for (table = 0; table < 2; table++)
+		port_table_pages_free(heap, GCHEAP_REGION_MARKS,
+				      mark_table_offset(heap, table, page), count);
+	if (heap->layout == GCHEAP_UAPI_LAYOUT_BITMAP)
+		port_table_pages_free(heap, GCHEAP_REGION_BITMAP,
+				      GCHEAP_BITMAP_BYTES((u64)page << GCHEAP_PAGE_SHIFT),
+				      count << (MARK_TABLE_SHIFT - BITMAP_TABLE_SHIFT));
+	return before - heap->counters.table_bytes;
+}
+
+static bool has_bits(const struct arena *arena, u32 page)
+{
+	u32 marks = arena_offset(page) >> MARK_TABLE_SHIFT;
+
+	return arena->has_bits[marks / 64] >> marks % 64 & 1;
+}
+
 /* The tables of the heap pages that one page of a bit table covers. */
 static int tables_make(struct heap *heap, struct arena *arena, u32 page)
 {
@@ -75,14 +108,19 @@ static int tables_make(struct heap *heap, struct arena *arena, u32 page)
 			return -ENOMEM;
 	}
 	for (table = 0; table < 2; table++) {
-		if (arena->marks[table][marks])
-			continue;
 		arena->marks[table][marks] = port_table_page(heap, GCHEAP_REGION_MARKS,
 							     mark_table_offset(heap, table, page));
 		if (!arena->marks[table][marks])
-			return -ENOMEM;
+			goto free_bits;
 	}
-	return heap->layout == GCHEAP_UAPI_LAYOUT_BITMAP ? bitmap_make(heap, page) : 0;
+	if (heap->layout == GCHEAP_UAPI_LAYOUT_BITMAP && bitmap_make(heap, page))
+		goto free_bits;
+	arena->has_bits[marks / 64] |= BIT_ULL(marks % 64);
+	return 0;
+
+free_bits:
+	bits_free(heap, page, 1);
+	return -ENOMEM;
 }
 
 int arena_tables_ensure(struct heap *heap, u32 page, u32 npages)
@@ -97,6 +135,8 @@ int arena_tables_ensure(struct heap *heap, u32 page, u32 npages)
 			if (error)
 				return error;
 		}
+		if (has_bits(heap_arena(heap, page), page))
+			continue;
 		error = tables_make(heap, heap_arena(heap, page), page);
 		if (error)
 			return error;
@@ -104,6 +144,47 @@ int arena_tables_ensure(struct heap *heap, u32 page, u32 npages)
 			return -EINTR;
 	}
 	return 0;
+}
+
+/* Whether all of the 64 pages from @page on can be without bit tables, and have some. */
+static bool bits_are_idle(struct heap *heap, u32 page)
+{
+	return has_bits(heap_arena(heap, page), page) &&
+	       page_heap_word_is_idle(&heap->page_heap, page);
+}
+
+u64 arena_tables_release(struct heap *heap, u32 page, u32 npages)
+{
+	const u32 step = 1u << MARK_TABLE_SHIFT;
+	u32 end = min_t(u32, page + npages, heap->heap_pages);
+	u32 arenas = 0;
+	u64 bytes = 0;
+
+	if (heap->phase == GCHEAP_PHASE_MARK)
+		return 0;
+	for (page = round_down(page, step); page < end; page += step) {
+		u32 arena_end = min_t(u32, round_down(page, ARENA_PAGES) + ARENA_PAGES, end);
+		u32 first = page;
+
+		/* Most arenas of a busy heap have no such pages. */
+		if (arena_offset(page) == 0) {
+			if (++arenas % 64 == 0)
+				port_interrupted();
+			if (!page_heap_arena_has_run(&heap->page_heap, arena_index(page), step)) {
+				page = round_down(page, ARENA_PAGES) + ARENA_PAGES - step;
+				continue;
+			}
+		}
+		while (page < arena_end && bits_are_idle(heap, page))
+			page += step;
+		if (page == first)
+			continue;
+		bytes += bits_free(heap, first, (page - first) / step);
+		/* What ended it has been looked at, but for the next arena's first. */
+		if (page == arena_end)
+			page -= step;
+	}
+	return bytes;
 }
 
 void arena_set_in_use(struct heap *heap, u32 page, bool in_use)

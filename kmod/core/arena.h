@@ -15,8 +15,11 @@
  *	BITMAP          512 x u64    128 KiB; its address is not kept, as nobody
  *	                             here reads it
  *
- * Table pages are made when the heap grows over what they cover, so that they
- * exist for every page number below struct heap.heap_pages.
+ * Table pages are made when the heap grows over what they cover. Those of PAGES and
+ * SPANS, and page marks, then exist for every page number below struct
+ * heap.heap_pages. Bit tables and BITMAP, which are most of it, exist wherever a page
+ * of 64 is taken or has memory; where all 64 are free and without, they may be given
+ * back, and are made again, zeroed, before one of the 64 gets memory or a span.
  */
 #ifndef GCHEAP_CORE_ARENA_H
 #define GCHEAP_CORE_ARENA_H
@@ -45,6 +48,7 @@ struct heap;
  *	writes here and in @marks at any time: read with READ_ONCE, trust nothing
  * @in_use: one bit a page: a span in use starts here. The kernel's own.
  * @in_use_words: one bit a word of @in_use: the word is not 0
+ * @has_bits: one bit for 64 pages: @marks and BITMAP have all of theirs
  */
 struct arena {
 	u64 *info[ARENA_PAGES >> INFO_TABLE_SHIFT];
@@ -53,6 +57,7 @@ struct arena {
 	u64 *page_marks;
 	u64 in_use[ARENA_WORDS];
 	u64 in_use_words[ARENA_WORDS / 64];
+	u64 has_bits[ARENA_WORDS / 64];
 };
 
 /**
@@ -65,6 +70,19 @@ struct arena {
  * found again.
  */
 int arena_tables_ensure(struct heap *heap, u32 page, u32 npages);
+
+/**
+ * arena_tables_release() - give back bit tables and BITMAP that nobody needs
+ * @heap: the heap
+ * @page: first page
+ * @npages: how many; those below @heap->heap_pages are looked at
+ *
+ * Of each aligned 64 pages, one of which is in the range, that are all free and without
+ * memory. While a cycle marks, none go: the process may write mark bits anywhere.
+ *
+ * Return: how many bytes were given.
+ */
+u64 arena_tables_release(struct heap *heap, u32 page, u32 npages);
 
 /**
  * arena_set_in_use() - note that a span begins or ends

@@ -217,6 +217,19 @@ depopulate:
 	return error;
 }
 
+int heap_tables_again(struct heap *heap, u32 page, u32 npages)
+{
+	u32 end = min_t(u32, page + npages, heap->heap_pages);
+	int error = 0;
+
+	if (page >= end)
+		return 0;
+	do {
+		error = arena_tables_ensure(heap, page, end - page);
+	} while (error == -ENOMEM && heap_scavenge_some(heap, GROW_TABLE_BYTES));
+	return error;
+}
+
 /*
  * Backs those pages of a run that are not.
  * @needzero: told whether those that are may hold old data; receives it for all.
@@ -233,6 +246,11 @@ static int run_back(struct heap *heap, u32 page, u32 npages, bool *needzero)
 	error = pages_back(heap, page, npages, &old_data);
 	if (error)
 		return error;
+	error = heap_tables_again(heap, page, npages);
+	if (error) {
+		pages_unback(heap, page, npages);
+		return error;
+	}
 	page_heap_set_backed(&heap->page_heap, page, npages, true);
 	if (!backed)
 		*needzero = false;

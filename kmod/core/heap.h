@@ -50,7 +50,7 @@
  * @generation: sweep generation, +2 at each SWEEP_START
  * @phase: enum gcheap_phase
  * @mark_table: the bit table with the mark bits; the other has the alloc bits
- * @heap_pages: pages below this have tables; @page_heap.end, but while ALLOC_LARGE makes
+ * @heap_pages: pages below this have tables, but see arena.h; @page_heap.end, but while ALLOC_LARGE makes
  *	the heap grow
  * @goal_bytes: as in struct gcheap_sweep_start
  * @arenas: by arena index; NULL: not there yet
@@ -230,6 +230,16 @@ bool heap_run_is_sound(struct heap *heap, u32 page, u32 npages);
  */
 u32 heap_pages_alloc_some(struct heap *heap, u32 npages, u32 most, u32 *count, bool grow,
 			  bool *needzero);
+
+/**
+ * heap_tables_again() - make tables of a run that were given back
+ * @heap: the heap
+ * @page: its first page; the run is taken
+ * @npages: its length; what the heap is about to grow over is passed over
+ *
+ * Return: 0; -ENOMEM; -EINTR.
+ */
+int heap_tables_again(struct heap *heap, u32 page, u32 npages);
 
 /**
  * heap_pages_end_lazy() - take the memory of such a run away

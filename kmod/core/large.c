@@ -123,8 +123,10 @@ static int back_some(struct heap *heap, struct large_work *work, u32 pages)
 		/* Some of it may have old data, and the rest will be zero. */
 		if (page_heap_count_backed(&heap->page_heap, page, count))
 			heap_pages_depopulate(heap, page, count);
-		work->done += count;
-		return 0;
+		error = heap_tables_again(heap, page, count);
+		if (!error)
+			work->done += count;
+		return error;
 	}
 	/* Most have memory, and nothing is to be remembered. */
 	if (page_heap_count_backed(&heap->page_heap, page, count) == count) {

@@ -27,6 +27,13 @@ u32 page_heap_count_backed(const struct page_heap *ph, u32 page, u32 npages)
 	return count;
 }
 
+bool page_heap_word_is_idle(const struct page_heap *ph, u32 page)
+{
+	const struct page_word at = page_word(ph, page, page + 64);
+
+	return (at.arena->free[at.index] & at.arena->unbacked[at.index]) == U64_MAX;
+}
+
 void page_heap_set_backed(struct page_heap *ph, u32 page, u32 npages, bool backed)
 {
 	u32 end = page + npages;

@@ -498,6 +498,11 @@ bool page_heap_is_free(const struct page_heap *ph, u32 page)
 	       page_cache_has(ph, page);
 }
 
+bool page_heap_arena_has_run(const struct page_heap *ph, u32 index, u32 npages)
+{
+	return summary_at(ph, 1, index)->max >= npages;
+}
+
 /* How many pages at the end of a leaf's first @npages are free. */
 static u32 leaf_tail(const u64 *words, u32 npages)
 {

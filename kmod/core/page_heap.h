@@ -189,10 +189,21 @@ u32 page_heap_tail(const struct page_heap *ph);
  */
 void page_heap_empty_caches(struct page_heap *ph);
 
+/**
+ * page_heap_arena_has_run() - whether an arena may have a run of free pages
+ * @ph: the allocator
+ * @index: of the arena, of which pages exist
+ * @npages: its length
+ */
+bool page_heap_arena_has_run(const struct page_heap *ph, u32 index, u32 npages);
+
 /* ---- memory ------------------------------------------------------------------ */
 
 /* How many pages of a range have memory. */
 u32 page_heap_count_backed(const struct page_heap *ph, u32 page, u32 npages);
+
+/* Whether the 64 pages from @page on, a multiple of 64, are all free and without memory. */
+bool page_heap_word_is_idle(const struct page_heap *ph, u32 page);
 
 /**
  * page_heap_set_backed() - note that pages have memory now, or have none any more

@@ -60,7 +60,7 @@ void port_free(void *memory);
  *
  * A new page is zeroed, and visible to the process in the region's mapping from
  * now on. It stays at its address until the heap is destroyed, or until
- * port_table_page_free().
+ * port_table_pages_free().
  *
  * Context: may sleep; the heap's lock is held.
  * Return: its address here, or NULL when out of memory.
@@ -68,16 +68,18 @@ void port_free(void *memory);
 void *port_table_page(struct heap *heap, enum gcheap_region region, u64 offset);
 
 /**
- * port_table_page_free() - free a page of a mapped table
+ * port_table_pages_free() - free pages of a mapped table
  * @heap: the heap
- * @region: GCHEAP_REGION_TYPES
- * @offset: of a page that port_table_page() has made
+ * @region: GCHEAP_REGION_TYPES, GCHEAP_REGION_MARKS or GCHEAP_REGION_BITMAP
+ * @offset: of the first, as in port_table_page()
+ * @count: how many; those that have not been made are passed over
  *
- * The process can no longer see it.
+ * The process can no longer see them: it finds what it finds where none was ever made.
  *
- * Context: may sleep; the heap's lock is held.
+ * Context: may sleep; the heap's lock is held. In the kernel, memory may be being
+ * reclaimed: none is allocated.
  */
-void port_table_page_free(struct heap *heap, enum gcheap_region region, u64 offset);
+void port_table_pages_free(struct heap *heap, enum gcheap_region region, u64 offset, u32 count);
 
 /**
  * port_populate() - back heap pages with memory

@@ -21,9 +21,25 @@ static u32 ranges_collect(struct heap *heap, u32 most)
 	return count;
 }
 
-/* Return: 0, or -EINTR when a fatal signal ended it early. */
-static int scavenge(struct heap *heap, u64 max_bytes, u64 *bytes)
+/* Tables go with the memory that they speak of, and come with it. */
+static u64 tables_release(struct heap *heap, u32 count)
 {
+	u64 bytes = 0;
+	u32 i;
+
+	for (i = 0; i < count; i++)
+		bytes += arena_tables_release(heap, heap->scavenge_ranges[i].page,
+					      heap->scavenge_ranges[i].npages);
+	return bytes;
+}
+
+/*
+ * @tables: set to the bytes of tables, which do not count for @max_bytes
+ * Return: 0, or -EINTR when a fatal signal ended it early.
+ */
+static int scavenge(struct heap *heap, u64 max_bytes, u64 *bytes, u64 *tables)
+{
+	*tables = 0;
 	*bytes = port_trim(heap, max_bytes);
 	page_heap_empty_caches(&heap->page_heap);
 	while (*bytes < max_bytes) {
@@ -34,18 +50,22 @@ static int scavenge(struct heap *heap, u64 max_bytes, u64 *bytes)
 		if (!count)
 			break;
 		*bytes += port_release(heap, heap->scavenge_ranges, count);
+		*tables += tables_release(heap, count);
 		if (port_interrupted())
 			return -EINTR;
 	}
+	/* When all is given: those of pages, too, that had lost it before, or never got any. */
+	if (!heap->page_heap.backed_pages)
+		*tables += arena_tables_release(heap, 0, heap->heap_pages);
 	return 0;
 }
 
 u64 heap_scavenge_some(struct heap *heap, u64 max_bytes)
 {
-	u64 bytes;
+	u64 bytes, tables;
 
-	scavenge(heap, max_bytes, &bytes);
-	return bytes;
+	scavenge(heap, max_bytes, &bytes, &tables);
+	return bytes + tables;
 }
 
 u64 heap_scavenge_excess(const struct heap *heap)
@@ -64,13 +84,14 @@ u64 heap_scavenge_excess(const struct heap *heap)
 
 int heap_scavenge(struct heap *heap, struct gcheap_scavenge *request)
 {
+	u64 tables;
 	int error;
 
 	if (request->flags)
 		return -EOPNOTSUPP;
 	if (!request->max_bytes)
 		return -EINVAL;
-	error = scavenge(heap, request->max_bytes, &request->out_bytes);
+	error = scavenge(heap, request->max_bytes, &request->out_bytes, &tables);
 	heap_update_counters(heap);
 	request->out_free_bytes = heap->counters.free_bytes + heap->counters.stock_bytes;
 	return error;

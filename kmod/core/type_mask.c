@@ -87,7 +87,7 @@ static void pages_free(struct heap *heap, u32 page, u32 npages)
 	u32 i;
 
 	for (i = 0; i < npages; i++)
-		port_table_page_free(heap, GCHEAP_REGION_TYPES, page_offset(page + i));
+		port_table_pages_free(heap, GCHEAP_REGION_TYPES, page_offset(page + i), 1);
 }
 
 static int pages_make(struct heap *heap, u32 page, u32 npages)

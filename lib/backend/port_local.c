@@ -48,14 +48,18 @@ void *port_table_page(struct heap *heap, enum gcheap_region region, u64 offset)
 	return (char *)local->backend.regions[region] + offset;
 }
 
-void port_table_page_free(struct heap *heap, enum gcheap_region region, u64 offset)
+void port_table_pages_free(struct heap *heap, enum gcheap_region region, u64 offset, u32 count)
 {
 	struct local_backend *local = local_of_heap(heap);
+	u64 first = offset / PORT_TABLE_PAGE_BYTES;
+	u32 i;
 
-	bit_clear_first(local->table_pages[region], offset / PORT_TABLE_PAGE_BYTES);
+	for (i = 0; i < count; i++) {
+		if (bit_clear_first(local->table_pages[region], first + i))
+			heap->counters.table_bytes -= PORT_TABLE_PAGE_BYTES;
+	}
 	backend_drop_memory((char *)local->backend.regions[region] + offset,
-			    PORT_TABLE_PAGE_BYTES);
-	heap->counters.table_bytes -= PORT_TABLE_PAGE_BYTES;
+			    (size_t)count * PORT_TABLE_PAGE_BYTES);
 }
 
 static char *heap_memory(const struct local_backend *local, u32 page)

@@ -536,7 +536,8 @@ GCHEAP_API int gcheap_collect(struct gcheap_thread *thread);
 
 /*
  * Give free memory back to the system: that of pages without an object on them, as
- * the last cycle has left it. Any thread may call it, attached or not.
+ * the last cycle has left it, and most of the tables of such pages. Any thread may call
+ * it, attached or not.
  */
 GCHEAP_API int gcheap_trim(struct gcheap *heap);
 

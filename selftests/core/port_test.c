@@ -84,15 +84,20 @@ void *port_table_page(struct heap *heap, enum gcheap_region region, u64 offset)
 	return th->tables[region][index];
 }
 
-void port_table_page_free(struct heap *heap, enum gcheap_region region, u64 offset)
+void port_table_pages_free(struct heap *heap, enum gcheap_region region, u64 offset, u32 count)
 {
 	struct test_heap *th = (struct test_heap *)heap;
-	void **page = &th->tables[region][offset / PORT_TABLE_PAGE_BYTES];
+	u64 first = offset / PORT_TABLE_PAGE_BYTES;
 
-	assert(region == GCHEAP_REGION_TYPES && offset % PORT_TABLE_PAGE_BYTES == 0 && *page);
-	free(*page);
-	*page = NULL;
-	th->tables_made--;
+	assert(region == GCHEAP_REGION_TYPES || region == GCHEAP_REGION_MARKS ||
+	       region == GCHEAP_REGION_BITMAP);
+	assert(offset % PORT_TABLE_PAGE_BYTES == 0 && count);
+	assert(first + count <= th->table_pages[region]);
+	for (u64 i = first; i < first + count; i++) {
+		th->tables_made -= !!th->tables[region][i];
+		free(th->tables[region][i]);
+		th->tables[region][i] = NULL;
+	}
 }
 
 int port_populate(struct heap *heap, u32 page, u32 npages, bool *needzero)

@@ -391,6 +391,174 @@ static void test_any_life_in_little_memory_agrees_with_the_count(void **state)
 	life(RANDOM_CASES(10000));
 }
 
+/* ---- tables --------------------------------------------------------------------- */
+
+#define ARENAS_TAKEN	2u
+/* Pages of bit tables, and of BITMAP, that 64 heap pages have. */
+#define BITS_TABLES	2u
+#define BITMAP_TABLES	4u
+
+static bool has_bits(u32 page)
+{
+	return test_heap_table(th, GCHEAP_REGION_MARKS,
+			       GCHEAP_MARKS_TABLE(th->heap.reserve_bytes, 1) + page * 64ull);
+}
+
+/* A spike of two arenas, freed, and its memory given back: tables of what goes with it. */
+static u32 spike_end(void)
+{
+	u32 page = request_large(th, 0, ARENAS_TAKEN * GCHEAP_ARENA_BYTES);
+
+	assert_int_not_equal(page, 0);
+	assert_int_equal(request_free_large(th, page), 0);
+	return page;
+}
+
+static void test_tables_go_with_memory_and_come_with_it(void **state)
+{
+	static const u32 layouts[] = { GCHEAP_UAPI_LAYOUT_SPAN, GCHEAP_UAPI_LAYOUT_BITMAP };
+
+	(void)state;
+	for (u32 i = 0; i < ARRAY_SIZE(layouts); i++) {
+		u32 tables = layouts[i] == GCHEAP_UAPI_LAYOUT_BITMAP ?
+				     BITS_TABLES + BITMAP_TABLES : BITS_TABLES;
+		u64 most, left;
+		u32 kept, page;
+
+		fixture_heap(layouts[i], 6 * GCHEAP_RESERVE_MIN, 0);
+		kept = objects(1, 1);
+		page = spike_end();
+		most = th->tables_made;
+		assert_int_equal(request_scavenge(th, GCHEAP_ARENA_BYTES, NULL, NULL), 0);
+		core_check_bits(th);
+		/* Half of the memory, half of the tables. */
+		assert_in_range(th->tables_made, most - ARENA_WORDS * tables,
+				most - (ARENA_WORDS - 1) * tables);
+		assert_int_equal(request_scavenge(th, U64_MAX, NULL, NULL), 0);
+		left = most - th->tables_made;
+		assert_in_range(left, ARENAS_TAKEN * ARENA_WORDS * tables,
+				th->heap.heap_pages / 64 * tables);
+		assert_true(has_bits(kept));
+		assert_false(has_bits(page + 64));
+		core_check_bits(th);
+		/* Nothing is left to give; and it all comes again, zeroed, and no more. */
+		assert_int_equal(request_scavenge(th, U64_MAX, NULL, NULL), 0);
+		assert_int_equal(most - th->tables_made, left);
+		assert_int_equal(spike_end(), page);
+		assert_in_range(th->tables_made, most - 2 * tables, most);
+		core_check_bits(th);
+	}
+}
+
+static void test_tables_of_one_span_come_alone(void **state)
+{
+	u64 before;
+	u32 page;
+
+	(void)state;
+	fixture_heap(GCHEAP_UAPI_LAYOUT_BITMAP, 6 * GCHEAP_RESERVE_MIN, 0);
+	spike_end();
+	assert_int_equal(request_scavenge(th, U64_MAX, NULL, NULL), 0);
+	before = th->tables_made;
+	for (u32 i = 0; i < 63; i++)
+		page = objects(1, 1);
+	assert_int_equal(th->tables_made, before);
+	page = objects(1, 1);
+	assert_int_equal(page, 64);
+	assert_int_equal(th->tables_made, before + BITS_TABLES + BITMAP_TABLES);
+	assert_true(slot_is_allocated(th, page, 0));
+	core_check_bits(th);
+	page = request_chunk(th);
+	assert_int_not_equal(page, 0);
+	assert_true(has_bits(page) && has_bits(page + CHUNK_PAGES - 1));
+	assert_false(has_bits(page + CHUNK_PAGES));
+	core_check(th);
+}
+
+static void test_tables_of_lazy_objects_come_before_their_memory(void **state)
+{
+	struct gcheap_alloc_large alloc = {
+		.size = sizeof(alloc),
+		.flags = GCHEAP_ALLOC_LAZY,
+		.count = GCHEAP_ARENA_BYTES,
+	};
+
+	(void)state;
+	spike_end();
+	assert_int_equal(request_scavenge(th, U64_MAX, NULL, NULL), 0);
+	assert_int_equal(heap_alloc_large(&th->heap, &alloc), 0);
+	for (u32 i = 0; i < alloc.out_npages; i++)
+		assert_true(has_bits(alloc.out_page + i));
+	core_check(th);
+	/* It is dead, and has no memory: its tables go all the same. */
+	assert_int_equal(request_free_large(th, alloc.out_page), 0);
+	assert_int_equal(request_scavenge(th, U64_MAX, NULL, NULL), 0);
+	assert_false(has_bits(alloc.out_page + 64));
+	core_check_bits(th);
+}
+
+static void test_no_tables_go_while_a_cycle_marks(void **state)
+{
+	u64 most;
+	u32 page;
+
+	(void)state;
+	page = spike_end();
+	most = th->tables_made;
+	assert_int_equal(request_mark_start(th), 0);
+	assert_int_equal(request_scavenge(th, U64_MAX, NULL, NULL), 0);
+	assert_int_equal(th->tables_made, most);
+	assert_true(has_bits(page + 64));
+	assert_int_equal(request_sweep_start(th, NULL), 0);
+	assert_int_equal(request_scavenge(th, U64_MAX, NULL, NULL), 0);
+	assert_false(has_bits(page + 64));
+	core_check_bits(th);
+}
+
+/* Every call that can fail does, once, and with all that follow: small, large, lazy. */
+static void test_err_tables_do_not_come_again(void **state)
+{
+	(void)state;
+	for (u32 all = 0; all < 2; all++) {
+		for (u32 kind = 0; kind < 3; kind++) {
+			struct gcheap_alloc_large alloc = { 0 };
+			u64 fail_at = 0;
+			u64 failures;
+			int error;
+
+			fixture_heap(GCHEAP_UAPI_LAYOUT_BITMAP, 6 * GCHEAP_RESERVE_MIN, 0);
+			spike_end();
+			/* The first 64 pages keep theirs. */
+			objects(63, 1);
+			do {
+				struct core_state saved;
+
+				assert_int_equal(request_scavenge(th, U64_MAX, NULL, NULL), 0);
+				core_state_save(th, &saved);
+				alloc = (struct gcheap_alloc_large){
+					.size = sizeof(alloc),
+					.flags = kind == 2 ? GCHEAP_ALLOC_LAZY : 0,
+					.count = kind ? 300 * PAGE : 1,
+				};
+				port_test_fail(++fail_at, all);
+				error = heap_alloc_large(&th->heap, &alloc);
+				failures = port_test.failures;
+				port_test_fail(0, false);
+				core_check_bits(th);
+				if (error) {
+					assert_int_equal(error, -ENOMEM);
+					core_state_check(th, &saved);
+				} else {
+					assert_int_equal(request_free_large(th, alloc.out_page), 0);
+				}
+			} while (failures);
+			assert_int_equal(error, 0);
+			/* Memory, two bit tables and four pages of BITMAP: each has failed. */
+			assert_in_range(fail_at, kind == 2 ? 8 : 7, 1000);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -410,6 +578,11 @@ int main(void)
 		TEST(test_a_request_for_more_memory_than_there_is_fails),
 		TEST(test_the_excess_is_what_goal_and_a_tenth_do_not_need),
 		TEST(test_any_life_in_little_memory_agrees_with_the_count),
+		TEST(test_tables_go_with_memory_and_come_with_it),
+		TEST(test_tables_of_one_span_come_alone),
+		TEST(test_tables_of_lazy_objects_come_before_their_memory),
+		TEST(test_no_tables_go_while_a_cycle_marks),
+		TEST(test_err_tables_do_not_come_again),
 	};
 
 	return cmocka_run_group_tests_name("scavenge", tests, NULL, NULL);

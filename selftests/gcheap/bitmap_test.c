@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /* The region BITMAP: two bits a word of the heap, the owner's to write. */
+#include <pthread.h>
+#include <stdbool.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -94,6 +96,110 @@ TEST_F(bitmap, counts_as_table_memory)
 		  before.table_bytes + GCHEAP_BITMAP_BYTES((__u64)after.heap_pages <<
 							   GCHEAP_PAGE_SHIFT));
 	heap_close(&span);
+}
+
+/* Of what has no memory any more they go, too, and come again, zeroed. */
+TEST_F(bitmap, goes_with_the_mark_bits_when_arenas_are_empty)
+{
+	const __u64 spike = 2 * GCHEAP_ARENA_BYTES;
+	struct gcheap_counters before, most, after;
+	struct gcheap_alloc_large alloc;
+	struct machine machine, now;
+	siginfo_t info;
+	__u64 bit;
+
+	test_cmd_alloc_large(0, 1, NULL);
+	test_cmd_stats(&before);
+	for (int round = 0; round < 3; round++) {
+		test_cmd_alloc_large(0, spike, &alloc);
+		bit = slot_bit(alloc.out_page + 640, 0, 0);
+		/* Tables of 64 pages, one of which is in use, stay as they are. */
+		EXPECT_TRUE(memory_is(bits_at(&self->heap, 64), 0,
+				      (alloc.out_npages - 64) * BYTES_PER_PAGE));
+		EXPECT_FALSE(bit_test(mark_bits(&self->heap), bit));
+		EXPECT_FALSE(bit_test(alloc_bits(&self->heap), bit));
+		memset(bits_at(&self->heap, alloc.out_page), 0x5a,
+		       alloc.out_npages * BYTES_PER_PAGE);
+		EXPECT_TRUE(memory_is(bits_at(&self->heap, alloc.out_page), 0x5a,
+				      alloc.out_npages * BYTES_PER_PAGE));
+		/* Written where it is, and mapped by that. */
+		bit_set(mark_bits(&self->heap), bit);
+		EXPECT_TRUE(bit_test(mark_bits(&self->heap), bit));
+		test_cmd_stats(&most);
+		EXPECT_LE(before.table_bytes + spike / 32 + spike / 64, most.table_bytes);
+		EXPECT_EQ(NULL, heap_wrong(&self->heap));
+
+		test_cmd_free_large(alloc.out_page);
+		ASSERT_OK(machine_take(&machine));
+		test_cmd_scavenge(~0ull, NULL);
+		ASSERT_OK(machine_take(&now));
+		test_cmd_stats(&after);
+		/* Of the first 64 pages there is one in use; PAGES and SPANS stay. */
+		EXPECT_LE(after.table_bytes,
+			  before.table_bytes + spike / GCHEAP_PAGE_BYTES * 40 + 128 * 1024);
+		EXPECT_EQ(machine.table_bytes - now.table_bytes,
+			  (long)(most.table_bytes - after.table_bytes));
+		/* Nobody sees, or reaches, what was there. */
+		EXPECT_FALSE(bit_test(mark_bits(&self->heap), bit));
+		EXPECT_EQ(SIGBUS, probe(&mark_bits(&self->heap)[bit / 64], true, NULL));
+		EXPECT_EQ(SIGBUS, probe(bits_at(&self->heap, alloc.out_page + 640), false, &info));
+		EXPECT_EQ(BUS_ADRERR, info.si_code);
+		EXPECT_OK(probe(bits_at(&self->heap, 0), true, NULL));
+		EXPECT_EQ(NULL, heap_wrong(&self->heap));
+	}
+}
+
+struct looks {
+	const __u64 *bits;
+	__u64 words;
+	bool ended;
+	__u64 wrong;
+};
+
+/* Reads mark bits, be there a table or none. */
+static void *look_on(void *data)
+{
+	struct looks *looks = data;
+
+	while (!__atomic_load_n(&looks->ended, __ATOMIC_RELAXED)) {
+		for (__u64 i = 0; i < looks->words; i += 512) {
+			__u64 word = __atomic_load_n(&looks->bits[i], __ATOMIC_RELAXED);
+
+			looks->wrong += word != 0 && word != 0x123456789;
+		}
+	}
+	return NULL;
+}
+
+/* As a marker beside it reads holes, and has them mapped, while tables come and go. */
+TEST_F(bitmap, comes_and_goes_while_others_read_the_mark_bits)
+{
+	const __u64 spike = 64ull << 20;
+	const __u64 first = 64 * GCHEAP_PAGE_BYTES / 128 / 8;
+	const __u64 words = spike / 128 / 8 - first;
+	__u64 *bits = mark_bits(&self->heap) + first;
+	struct looks looks = { .bits = bits, .words = words };
+	struct gcheap_alloc_large alloc;
+	pthread_t thread;
+	__u64 lost = 0;
+
+	ASSERT_EQ(0, pthread_create(&thread, NULL, look_on, &looks));
+	for (int round = 0; round < 20; round++) {
+		test_cmd_alloc_large_flags(GCHEAP_ALLOC_LAZY, 0, spike, &alloc);
+		EXPECT_EQ(1, alloc.out_page);
+		for (__u64 i = 0; i < words; i += 512) {
+			lost += bits[i] != 0;
+			__atomic_store_n(&bits[i], 0x123456789, __ATOMIC_RELAXED);
+		}
+		for (__u64 i = 0; i < words; i += 512)
+			lost += bits[i] != 0x123456789;
+		test_cmd_free_large(alloc.out_page);
+		test_cmd_scavenge(~0ull, NULL);
+	}
+	__atomic_store_n(&looks.ended, true, __ATOMIC_RELAXED);
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	EXPECT_EQ(0, lost);
+	EXPECT_EQ(0, looks.wrong);
 }
 
 TEST_F(bitmap, survives_unmapping)

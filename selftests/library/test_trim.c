@@ -145,6 +145,34 @@ static void test_new_objects_after_a_trim_are_zero(void **state)
 	assert_int_equal(gcheap_verify(f->heap), 0);
 }
 
+/* A spike of two arenas leaves no more tables than descriptors; and the next one works. */
+static void test_tables_of_a_spike_go_back(void **state)
+{
+	const size_t objects = 160 * MIB / 2048;
+	struct fixture *f = *state;
+	uint64_t before, most = 0;
+
+	drop(f, 1, 64);
+	before = stats_of(f->heap).metadata_bytes;
+	for (int round = 0; round < 2; round++) {
+		uint64_t top;
+
+		drop(f, objects, 2048);
+		assert_int_equal(live_after_collect(f), 0);
+		top = stats_of(f->heap).metadata_bytes;
+		/* What is made again is what there was. */
+		if (round)
+			assert_in_range(top, most - 64 * 1024, most + 64 * 1024);
+		most = top;
+		assert_in_range(most - before, 160 * MIB / 64, 160 * MIB / 10);
+		assert_int_equal(gcheap_trim(f->heap), 0);
+		/* Two words of PAGES and SPANS for a page of 8 KiB: 40 bytes. */
+		assert_in_range(stats_of(f->heap).metadata_bytes, before,
+				before + 192 * MIB / 8192 * 40 + MIB / 4);
+		assert_int_equal(gcheap_verify(f->heap), 0);
+	}
+}
+
 static const struct CMUnitTest tests[] = {
 #define TEST(name)	cmocka_unit_test_setup_teardown(name, setup, teardown)
 	TEST(test_err_trim_without_a_heap),
@@ -152,6 +180,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(test_memory_of_dead_objects_goes_back),
 	TEST(test_living_objects_keep_what_is_in_them),
 	TEST(test_new_objects_after_a_trim_are_zero),
+	TEST(test_tables_of_a_spike_go_back),
 };
 
 int main(void)

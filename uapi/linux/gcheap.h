@@ -85,7 +85,10 @@
  * grown or moved. What is not there, an access to it gets SIGBUS with code
  * BUS_ADRERR, a system call EFAULT: in HEAP, pages without memory, which were never
  * handed out, or whose memory was taken away since; in the tables, what speaks only of
- * addresses that the heap has not grown over. A page of HEAP whose memory has failed
+ * addresses that the heap has not grown over; in the bit tables of MARKS and in BITMAP
+ * also what speaks only of an aligned 512 KiB without a page in use, whose memory was
+ * given back: that is zero when a page of it is in use again. None of this goes while a
+ * cycle marks. A page of HEAP whose memory has failed
  * gets SIGBUS with code BUS_MCEERR_AR. MARKS, however, can be read in its whole
  * length: what is not there reads as zeros, and cannot be written.
  *
@@ -868,6 +871,7 @@ struct gcheap_reclaim {
  * @out_bytes: how much was
  * @out_free_bytes: memory of free pages, and stock, that is left
  *
+ * Tables go with the memory, as said at enum gcheap_region; they do not count here.
  * Ends the state of pressure (see struct gcheap_ctrl).
  *
  * Errors: EINVAL @max_bytes is 0. EINTR part of the work is done.
