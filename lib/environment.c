@@ -21,7 +21,7 @@
 #define NAMES_LIBRARY	"BACKEND", "LAYOUT", "RESERVE", "GC", "MEMLIMIT", "MARKERS", "TRACE", \
 			"VERIFY", "HUGE_PAGES", "URING", "GUARDS"
 /* What scripts, tests and benchmarks read. */
-#define NAMES_TOOLS	"CACHE", "SEED", "OPS", "DOOR", "SELFTEST_SECONDS"
+#define NAMES_TOOLS	"CACHE", "SEED", "OPS", "DOOR", "RANGES", "ROUNDS", "SELFTEST_SECONDS"
 
 const char *environment_value(const char *name)
 {

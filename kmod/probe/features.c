@@ -2,7 +2,7 @@
 /*
  * What kernels have, or do not: one question each, which the answer is yes to when this
  * compiles. Kbuild asks them all for the kernel that the module is built for, and makes
- * probed.h of the answers, with GCHEAP_HAS_X for PROBE_X. compat.h is who looks at them.
+ * probed.h of the answers, with GCHEAP_HAVE_X for PROBE_X. compat.h is who looks at them.
  *
  * No part of the module. To ask another question, write it here.
  */

@@ -235,7 +235,6 @@ u64 port_release(struct heap *heap, const struct gcheap_range *ranges, u32 count
 	return before - heap->counters.resident_bytes;
 }
 
-/* There is no memory but that of heap pages. */
 /* Memory is the system's to give, and not counted beforehand. */
 bool port_may_populate(struct heap *heap, u32 npages)
 {

@@ -210,7 +210,8 @@ struct gcheap_thread {
  * @thread: receives the handle, to be used by this thread only
  *
  * Return: 0; -EBUSY a thread is attached (this version has one mutator at a time);
- * -ENOMEM.
+ * -ENOMEM; with conservative stacks, the error of the C library when it does not know the
+ * calling thread's stack.
  */
 GCHEAP_API int gcheap_thread_attach(struct gcheap *heap, struct gcheap_thread **thread);
 /* What the thread allocated stays in the heap; the handle is gone. NULL is allowed. */
@@ -488,7 +489,8 @@ GCHEAP_API void gcheap_frame_restore(struct gcheap_thread *thread, struct gcheap
  * GCHEAP_CONSERVATIVE_STACKS the one that the thread runs on is scanned from the stack
  * pointer, all others whole, the thread's own too while it runs on another. On a stack
  * that is not declared no cycle runs: gcheap_collect() is -EINVAL then, and so is the
- * first allocation for which one is due. Documentation/stacks.md.
+ * first allocation for which one is due. But a stack inside the thread's own is taken
+ * for that, unless makecontext() made it: DECLARE IT. Documentation/stacks.md.
  */
 
 /**
