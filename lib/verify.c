@@ -426,7 +426,7 @@ static uint64_t unused_tail(const struct verify *verify, const struct slot *slot
 }
 
 static GUARD_EXEMPT void check_tail(struct verify *verify, const struct slot *slot,
-		       const struct object_view *object)
+				    const struct object_view *object)
 {
 	uint64_t tail = unused_tail(verify, slot, object);
 	const unsigned char *byte = view_pointer(verify->view, object->end - tail);

@@ -50,8 +50,8 @@
  * @generation: sweep generation, +2 at each SWEEP_START
  * @phase: enum gcheap_phase
  * @mark_table: the bit table with the mark bits; the other has the alloc bits
- * @heap_pages: pages below this have tables, but see arena.h; @page_heap.end, but while ALLOC_LARGE makes
- *	the heap grow
+ * @heap_pages: pages below this have tables, but see arena.h; @page_heap.end, but while
+ *	ALLOC_LARGE makes the heap grow
  * @goal_bytes: as in struct gcheap_sweep_start
  * @arenas: by arena index; NULL: not there yet
  * @in_use_arenas: indices of those in which a span in use begins

@@ -44,7 +44,10 @@ void quarantine_add(struct heap *heap, u32 page);
  */
 bool quarantine_clear_some(struct heap *heap, u32 most);
 
-/* At MARK_START: clear the page marks, but for those done before, of all spans and chunks in quarantine. */
+/*
+ * At MARK_START: clear the page marks of all spans and chunks in quarantine, but for those
+ * done before.
+ */
 void quarantine_clear_marks(struct heap *heap);
 
 /* At SWEEP_START, the generation just stepped: free the pages of spans that may go. */
