@@ -187,6 +187,20 @@ u64 arena_tables_release(struct heap *heap, u32 page, u32 npages)
 	return bytes;
 }
 
+void arena_tables_drop(struct heap *heap, u32 page, u32 npages)
+{
+	u32 end = page + npages;
+
+	while (page < end) {
+		u32 next = min_t(u32, round_down(page, ARENA_PAGES) + ARENA_PAGES, end);
+
+		if (heap_arena(heap, page))
+			bits_free(heap, page, (next - page) >> MARK_TABLE_SHIFT);
+		page = next;
+		port_interrupted();
+	}
+}
+
 void arena_set_in_use(struct heap *heap, u32 page, bool in_use)
 {
 	struct arena *arena = heap_arena(heap, page);

@@ -85,6 +85,17 @@ int arena_tables_ensure(struct heap *heap, u32 page, u32 npages);
 u64 arena_tables_release(struct heap *heap, u32 page, u32 npages);
 
 /**
+ * arena_tables_drop() - give back bit tables and BITMAP beyond the end of the heap
+ * @heap: the heap
+ * @page: first page, a multiple of 64 and not below @heap->heap_pages
+ * @npages: how many, a multiple of 64; tables that have not been made are passed over
+ *
+ * For what was about to grow the heap, and has failed: arena_tables_release() does not
+ * look there. PAGES and SPANS stay, and are found again.
+ */
+void arena_tables_drop(struct heap *heap, u32 page, u32 npages);
+
+/**
  * arena_set_in_use() - note that a span begins or ends
  * @heap: the heap
  * @page: the span's first page

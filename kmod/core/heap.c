@@ -204,15 +204,16 @@ static int heap_grow(struct heap *heap, u32 npages, u32 align, bool *old_data)
 		error = arena_tables_ensure(heap, heap->heap_pages,
 					    ph->end + (u32)grow - heap->heap_pages);
 	} while (error == -ENOMEM && heap_scavenge_some(heap, GROW_TABLE_BYTES));
+	if (!error)
+		error = page_heap_grow(ph, (u32)grow);
 	if (error)
-		goto depopulate;
-	error = page_heap_grow(ph, (u32)grow);
-	if (error)
-		goto depopulate;
+		goto drop_tables;
 	heap->heap_pages = ph->end;
 	return 0;
 
-depopulate:
+drop_tables:
+	/* Those below are of ALLOC_LARGE. */
+	arena_tables_drop(heap, ph->end, (u32)grow);
 	pages_unback(heap, first, npages);
 	return error;
 }

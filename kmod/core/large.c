@@ -70,6 +70,26 @@ static int large_begin(struct heap *heap, const struct gcheap_alloc_large *alloc
 /* ---- pages ------------------------------------------------------------------ */
 
 /*
+ * Makes the tables that another ALLOC_LARGE has yet to make, which has grown the heap
+ * before. So there is but one at a time whose pages have none: when that fails, the heap
+ * becomes as long as it was, or the pages have their tables, and are free as any.
+ */
+static int tables_catch_up(struct heap *heap)
+{
+	u32 end = heap->page_heap.end;
+	int error;
+
+	if (heap->heap_pages == end)
+		return 0;
+	do {
+		error = arena_tables_ensure(heap, heap->heap_pages, end - heap->heap_pages);
+	} while (error == -ENOMEM && heap_scavenge_some(heap, TABLE_BYTES));
+	if (!error)
+		heap->heap_pages = end;
+	return error;
+}
+
+/*
  * A run at the end of the heap, which grows for it. The heap's tables do not reach so
  * far yet: all of what is new is taken, so that nobody else gets a page of it.
  */
@@ -77,11 +97,14 @@ static u32 run_grow(struct heap *heap, struct large_work *work)
 {
 	struct page_heap *ph = &heap->page_heap;
 	u32 end = ph->end;
-	/* Page 0 exists, but is never free. */
-	u32 first = end ? end - page_heap_tail(ph) : 1;
-	u64 grow = round_up((u64)first + work->npages - end, (u64)HEAP_GROW_PAGES);
-	u32 page;
+	u32 first, page;
+	u64 grow;
 
+	if (tables_catch_up(heap))
+		return 0;
+	/* Page 0 exists, but is never free. */
+	first = end ? end - page_heap_tail(ph) : 1;
+	grow = round_up((u64)first + work->npages - end, (u64)HEAP_GROW_PAGES);
 	if (grow > ph->reserve_pages - end || page_heap_grow(ph, (u32)grow))
 		return 0;
 	page = page_heap_alloc(ph, ph->end - first, &work->used_before);
@@ -176,14 +199,37 @@ static int tables_some(struct heap *heap, struct large_work *work, u32 pages)
 	return error;
 }
 
+/*
+ * Takes bit tables away that were made for the run alone, once @done has passed its pages.
+ * If others have grown the heap further, all of it has tables, and keeps them.
+ */
+static void tables_drop_some(struct heap *heap, struct large_work *work, u32 pages)
+{
+	u32 page = work->old_end + (work->done - work->npages);
+	u32 count;
+
+	if (heap->heap_pages >= work->new_end || page >= work->new_end)
+		return;
+	count = max_t(u32, round_down(pages, HEAP_GROW_PAGES), HEAP_GROW_PAGES);
+	count = min_t(u32, count, work->new_end - page);
+	arena_tables_drop(heap, page, count);
+	work->done += count;
+}
+
+/* Whether tables_drop_some() has nothing left to do. */
+static bool tables_are_dropped(const struct heap *heap, const struct large_work *work)
+{
+	return heap->heap_pages >= work->new_end ||
+	       work->done - work->npages == work->new_end - work->old_end;
+}
+
 /* Gives the run back as it was. */
 static void run_free(struct heap *heap, struct large_work *work)
 {
 	struct page_heap *ph = &heap->page_heap;
 
 	page_heap_free(ph, work->page, work->taken);
-	/* If others have grown the heap further, there are tables for all of it. */
-	if (heap->heap_pages < work->new_end && ph->end == work->new_end)
+	if (heap->heap_pages < work->new_end && !WARN_ON_ONCE(ph->end != work->new_end))
 		page_heap_shrink(ph, work->old_end);
 	work->page = 0;
 	work->new_end = 0;
@@ -289,8 +335,11 @@ static void reclaim_phase(struct heap *heap, struct large_work *work, u32 pages)
 
 static void undo_phase(struct heap *heap, struct large_work *work, u32 pages)
 {
-	unback_some(heap, work, pages);
 	if (work->done < work->npages)
+		unback_some(heap, work, pages);
+	else
+		tables_drop_some(heap, work, pages);
+	if (work->done < work->npages || !tables_are_dropped(heap, work))
 		return;
 	run_free(heap, work);
 	next_phase(work, work->error ? LARGE_ENDED : LARGE_ROOM);

@@ -139,6 +139,132 @@ static void test_others_may_make_the_heap_grow_meanwhile(void **state)
 	}
 }
 
+/* Does pieces until the heap has grown for the object. */
+static void grow(struct gcheap_alloc_large *alloc, struct large_work *work)
+{
+	while (!work->new_end)
+		assert_int_equal(large_alloc_some(&th->heap, alloc, work, PIECE), LARGE_MORE);
+}
+
+/* Pages that the heap has beside those of the two objects, and is to have tables of. */
+static void use_the_rest(void)
+{
+	struct gcheap_alloc_large lazy = object(GCHEAP_ALLOC_LAZY), whole = object(0);
+	u32 i;
+
+	for (i = 0; i < 300; i++)
+		assert_int_not_equal(request_span(th, 0, CLASS_512), 0);
+	assert_int_equal(heap_alloc_large(&th->heap, &lazy), 0);
+	assert_int_equal(heap_alloc_large(&th->heap, &whole), 0);
+}
+
+/* Of two that make the heap grow at a time, one is undone after each number of pieces. */
+static void test_one_may_fail_while_another_makes_the_heap_grow(void **state)
+{
+	(void)state;
+	for (u32 i = 0; i < 200; i++) {
+		u32 flags = i % 2 ? GCHEAP_ALLOC_LAZY : 0;
+		struct gcheap_alloc_large alloc[2] = { object(flags), object(flags) };
+		struct large_work work[2] = { { 0 }, { 0 } };
+		bool first = i / 2 % 2;
+		int error;
+
+		grow(&alloc[0], &work[0]);
+		pieces(&alloc[0], &work[0], i / 4, &error);
+		grow(&alloc[1], &work[1]);
+		if (!error) {
+			assert_true(i / 4 > 5);
+			first = 1;
+		} else {
+			assert_true(work[0].page + work[0].taken <= work[1].page);
+		}
+		undo(&alloc[first], &work[first]);
+		use_the_rest();
+		if (error)
+			pieces(&alloc[!first], &work[!first], 1000, &error);
+		assert_int_equal(error, 0);
+		core_check(th);
+		fixture_end(NULL);
+		setup(NULL);
+	}
+}
+
+/* The first finds no memory, then room: its own pages, which others have grown beyond. */
+static void test_one_may_begin_anew_while_another_makes_the_heap_grow(void **state)
+{
+	struct gcheap_alloc_large alloc[2] = { object(0), object(0) };
+	struct large_work work[2] = { { 0 }, { 0 } };
+	u32 chunk = request_chunk(th);
+	u32 tables;
+	int error;
+
+	(void)state;
+	assert_int_not_equal(chunk, 0);
+	/* Room is made of it, so that the search goes on. */
+	assert_int_equal(request_chunk_free(th, chunk), 0);
+	assert_int_equal(request_chunk_ready(th, chunk), 0);
+	grow(&alloc[0], &work[0]);
+	grow(&alloc[1], &work[1]);
+	port_test.page_limit = 1;
+	while (work[0].phase != LARGE_ROOM)
+		assert_int_equal(large_alloc_some(&th->heap, &alloc[0], &work[0], PIECE),
+				 LARGE_MORE);
+	port_test.page_limit = 0;
+	tables = th->heap.heap_pages;
+	pieces(&alloc[0], &work[0], 1000, &error);
+	assert_int_equal(error, 0);
+	assert_true(alloc[0].out_page + PAGES <= tables);
+	pieces(&alloc[1], &work[1], 1000, &error);
+	assert_int_equal(error, 0);
+	use_the_rest();
+	core_check(th);
+}
+
+/* Nothing else could give them back: they are not below the end of the heap. */
+static void test_one_that_fails_gives_its_bit_tables_back(void **state)
+{
+	struct gcheap_alloc_large alloc = object(GCHEAP_ALLOC_LAZY);
+	struct large_work work = { 0 };
+	u64 made = th->tables_made;
+	u32 count = 0;
+
+	(void)state;
+	grow(&alloc, &work);
+	while (work.phase != LARGE_DESCRIBE)
+		assert_int_equal(large_alloc_some(&th->heap, &alloc, &work, PIECE), LARGE_MORE);
+	/* Two of 64 pages, and BITMAP of 16. */
+	assert_true(th->tables_made - made >= PAGES / 64 * 6);
+	count = undo(&alloc, &work);
+	assert_true(count > 2);
+	/* What stays: PAGES, SPANS, and those of arenas. */
+	assert_true(th->tables_made - made <= PAGES / 512 + PAGES / 128 + 6);
+	assert_int_equal(heap_alloc_large(&th->heap, &alloc), 0);
+	core_check(th);
+}
+
+static void test_a_heap_that_cannot_grow_gives_its_bit_tables_back(void **state)
+{
+	u64 made = th->tables_made, most = 0;
+
+	(void)state;
+	for (u32 n = 1; ; n++) {
+		u32 page;
+
+		port_test_fail(n, true);
+		page = request_span(th, 0, CLASS_512);
+		port_test_fail(0, false);
+		if (page)
+			break;
+		most = max_t(u64, most, n);
+		for (u32 marks = 0; marks < HEAP_GROW_PAGES / 64; marks++)
+			assert_null(test_heap_table(th, GCHEAP_REGION_MARKS,
+						    marks * PORT_TABLE_PAGE_BYTES));
+		assert_true(th->tables_made - made <= 5);
+	}
+	assert_true(most > HEAP_GROW_PAGES / 64 * 6);
+	core_check(th);
+}
+
 static void test_it_fails_where_there_is_no_memory_and_changes_nothing(void **state)
 {
 	struct gcheap_alloc_large alloc = object(0);
@@ -209,6 +335,10 @@ int main(void)
 		T(test_an_object_is_made_in_pieces_and_seen_when_it_is_whole),
 		T(test_from_each_piece_there_is_a_way_back),
 		T(test_others_may_make_the_heap_grow_meanwhile),
+		T(test_one_may_fail_while_another_makes_the_heap_grow),
+		T(test_one_may_begin_anew_while_another_makes_the_heap_grow),
+		T(test_one_that_fails_gives_its_bit_tables_back),
+		T(test_a_heap_that_cannot_grow_gives_its_bit_tables_back),
 		T(test_it_fails_where_there_is_no_memory_and_changes_nothing),
 		T(test_marks_are_cleared_in_pieces_and_others_may_allocate),
 		T(test_what_is_left_to_sweep_is_not_cleared),
