@@ -49,7 +49,10 @@ static u32 arena_end(const struct gcheap_heap *heap, u32 index)
 	return min_t(u32, (index + 1) << ARENA_PAGES_SHIFT, heap->core.heap_pages);
 }
 
-/* The first page after @page that is not of the same span. */
+/*
+ * The first page after @page that is not of the same span. While ALLOC_LARGE makes one,
+ * its pages have descriptors already, but for the first, whose @npages is 0.
+ */
 static u32 span_next(struct gcheap_heap *heap, u32 page)
 {
 	const struct gcheap_span *span = heap_span(&heap->core, page);
@@ -58,7 +61,8 @@ static u32 span_next(struct gcheap_heap *heap, u32 page)
 	case GCHEAP_SPAN_FREE:
 		return page + 1;
 	case GCHEAP_SPAN_INNER:
-		return span->first_page + heap_span(&heap->core, span->first_page)->npages;
+		return max(page + 1, span->first_page +
+				     heap_span(&heap->core, span->first_page)->npages);
 	default:
 		return page + span->npages;
 	}
