@@ -240,10 +240,10 @@ static int pte_nothing(pte_t *ptep, unsigned long addr, void *data)
  * mapping_make_table() - make the page table that is to have the entry of a fault
  * @vmf: the fault
  *
- * Before gcheap_heap.fault_lock is taken: what is allocated under it may not reclaim
- * memory, and would be of the reserve that reclaim itself lives on.
+ * Before gcheap_heap.fault_lock is taken, where that can be: what is allocated under it
+ * may not reclaim memory, and may be of the reserve that reclaim itself lives on.
  *
- * Context: a page fault; fault_lock is not held.
+ * Context: a page fault. Where an entry for 2 MiB may come, the page's lock is held.
  * Return: 0 or -ENOMEM.
  */
 int mapping_make_table(struct vm_fault *vmf)

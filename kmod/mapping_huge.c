@@ -24,12 +24,9 @@
 #include "module.h"
 #include "trace.h"
 
-/*
- * Gives a page to the memory manager for it to map. @make_table: that has to wait until
- * the fault has a page table.
- */
+/* Gives a page to the memory manager for it to map. */
 static vm_fault_t fault_hand_out(struct gcheap_heap *heap, struct vm_fault *vmf,
-				 struct page *page, bool *make_table)
+				 struct page *page)
 {
 	bool owner = vmf->vma->vm_mm == heap->owner;
 
@@ -54,12 +51,14 @@ static vm_fault_t fault_hand_out(struct gcheap_heap *heap, struct vm_fault *vmf,
 			unlock_page(page);
 			return VM_FAULT_NOPAGE;
 		}
-		/* Where a page table is, the memory manager maps a part. */
+		/*
+		 * Where a page table is, the memory manager maps a part. The table is made
+		 * while nobody can map the whole, and reclaims nothing under fault_lock.
+		 */
 		if (!huge_fault_begin(heap, vmf->pgoff, owner, !pmd_none(pmd)) &&
-		    pmd_none(pmd)) {
+		    pmd_none(pmd) && mapping_make_table(vmf)) {
 			unlock_page(page);
-			*make_table = true;
-			return VM_FAULT_NOPAGE;
+			return VM_FAULT_OOM;
 		}
 	}
 	get_page(page);
@@ -78,21 +77,15 @@ static vm_fault_t fault_hand_out(struct gcheap_heap *heap, struct vm_fault *vmf,
 vm_fault_t mapping_huge_fault(struct vm_fault *vmf)
 {
 	struct gcheap_heap *heap = vmf->vma->vm_file->private_data;
-	bool make_table = false;
 	struct page *page;
 	unsigned int flags;
 	vm_fault_t ret;
 
-	do {
-		if (make_table && mapping_make_table(vmf))
-			return VM_FAULT_OOM;
-		make_table = false;
-		flags = heap_fault_lock(heap);
-		page = mapping_fault_page(heap, vmf, &flags);
-		ret = page ? fault_hand_out(heap, vmf, page, &make_table) : VM_FAULT_SIGBUS;
-		heap_fault_unlock(heap, flags);
-	} while (make_table);
-	if (READ_ONCE(heap->populating) == current)
+	flags = heap_fault_lock(heap);
+	page = mapping_fault_page(heap, vmf, &flags);
+	ret = page ? fault_hand_out(heap, vmf, page) : VM_FAULT_SIGBUS;
+	heap_fault_unlock(heap, flags);
+	if (ret == VM_FAULT_OOM || READ_ONCE(heap->populating) == current)
 		return ret;
 	trace_gcheap_fault(heap->id, vmf, page && ret != VM_FAULT_HWPOISON);
 	if (page && ret != VM_FAULT_HWPOISON)
