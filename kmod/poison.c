@@ -119,8 +119,12 @@ bool port_broken(struct heap *core, u32 page, u32 npages)
 		struct pages_leaf *leaf = leaf_find(heap, at);
 		struct page *found;
 
-		if (!leaf)
+		if (!leaf) {
+			/* A lazy object may have many. */
+			at = round_up(at + 1, LEAF_PAGES) - 1;
+			cond_resched();
 			continue;
+		}
 		found = leaf->block ? huge_page_of(leaf, at % LEAF_PAGES) :
 				      leaf->pages[at % LEAF_PAGES];
 		if (found && PageHWPoison(found))
