@@ -433,6 +433,10 @@ int request_track(struct gcheap_heap *heap, union request_args *args,
 
 	lockdep_assert_held(&heap->lock);
 	if (!work->begun) {
+		/* What is answered when it is interrupted before it has done anything. */
+		track->out_range_count = 0;
+		track->out_dirty_pages = 0;
+		track->out_end = track->page;
 		error = track_begin(heap, track, work);
 		if (error)
 			return error;
@@ -454,11 +458,6 @@ int request_track(struct gcheap_heap *heap, union request_args *args,
 			.dirty_pages = track->out_dirty_pages,
 		},
 	};
-	if (!work->any) {
-		harvest.answer.count = 0;
-		harvest.answer.dirty_pages = 0;
-		track->out_end = work->page;
-	}
 	error = track_harvest(&harvest, track);
 	if (error)
 		return error;
