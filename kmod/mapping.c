@@ -109,8 +109,9 @@ void region_close(struct vm_area_struct *vma)
 	if (atomic_read(&vma->vm_mm->mm_users)) {
 		if (unmapped)
 			memlock_unmapped(heap);
+		/* The memory of a forsaken heap goes at once. */
 		if (last)
-			gcheap_watch_owner(heap, HZ);
+			gcheap_watch_owner(heap, READ_ONCE(heap->forsaken) ? 0 : HZ);
 	} else if (mutex_trylock(&heap->lock)) {
 		gcheap_heap_empty(heap);
 		mutex_unlock(&heap->lock);

@@ -50,6 +50,19 @@ void memlock_update(struct gcheap_heap *heap)
 }
 
 /**
+ * memlock_count() - a heap may have more memory, or less, than it had
+ * @heap: the heap, which may have no owner yet
+ *
+ * Context: @heap->lock is held.
+ */
+void memlock_count(struct gcheap_heap *heap)
+{
+	lockdep_assert_held(&heap->lock);
+	if (heap->live && !READ_ONCE(heap->base))
+		memlock_update(heap);
+}
+
+/**
  * memlock_may() - whether a heap may have more memory
  * @heap: the heap, whose owner calls
  * @count: how many pages it wants

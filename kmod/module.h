@@ -506,6 +506,7 @@ __poll_t pressure_poll(struct file *file, struct poll_table_struct *wait);
 
 /* memlock.c */
 void memlock_update(struct gcheap_heap *heap);
+void memlock_count(struct gcheap_heap *heap);
 bool memlock_may(struct gcheap_heap *heap, unsigned long count);
 void memlock_unmapped(struct gcheap_heap *heap);
 void memlock_release(struct gcheap_heap *heap);

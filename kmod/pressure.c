@@ -160,6 +160,7 @@ static void scavenge_work(struct work_struct *work)
 		excess = heap->live ? heap_scavenge_excess(&heap->core) : 0;
 		if (excess >= SCAVENGE_LEAST)
 			scavenge_piece(heap, excess, &delay);
+		memlock_count(heap);
 		mutex_unlock(&heap->lock);
 	} else {
 		delay = SCAVENGE_BUSY_DELAY;
@@ -291,6 +292,7 @@ static unsigned long shrink_heap(struct gcheap_heap *heap, unsigned long wanted,
 				      heap->core.counters.free_bytes +
 				      heap->core.counters.stock_bytes, 0,
 				      ktime_get_ns() - begin);
+		memlock_count(heap);
 	}
 	mutex_unlock(&heap->lock);
 	if (bytes)

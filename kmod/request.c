@@ -112,8 +112,7 @@ static int request_run(struct gcheap_heap *heap, u32 op, union request_args *arg
 	if (heap->live)
 		heap_publish(&heap->core);
 	pressure_request_end(heap, op, error);
-	if (heap->live && !READ_ONCE(heap->base))
-		memlock_update(heap);
+	memlock_count(heap);
 unlock:
 	mutex_unlock(&heap->lock);
 	return error;
@@ -121,7 +120,8 @@ unlock:
 
 /*
  * After an error: undoes what pieces have done, in pieces too, whatever signals there
- * are.
+ * are. A heap that was forsaken meanwhile has given back what it had, but not what was
+ * these pieces'.
  */
 static void request_undo(struct gcheap_heap *heap, u32 op, union request_args *args,
 			 struct progress *progress)
@@ -136,6 +136,9 @@ static void request_undo(struct gcheap_heap *heap, u32 op, union request_args *a
 		more = request->undo(heap, args, progress);
 		if (heap->live)
 			heap_publish(&heap->core);
+		if (more != REQUEST_MORE && READ_ONCE(heap->forsaken))
+			memlock_release(heap);
+		memlock_count(heap);
 		mutex_unlock(&heap->lock);
 		/* As request_give_way(), which would end here. */
 		while (more && atomic_read(&heap->waiting) &&

@@ -47,7 +47,7 @@ static void stock_account(struct gcheap_heap *heap, long count)
 /* How many pages the stock may have. */
 static unsigned long stock_limit(const struct gcheap_heap *heap)
 {
-	if (compat_memcg_margin(NULL, NULL) < 4 * SUPPLY_SLACK)
+	if (READ_ONCE(heap->forsaken) || compat_memcg_margin(NULL, NULL) < 4 * SUPPLY_SLACK)
 		return 0;
 	return STOCK_PAGES + atomic_long_read(&heap->resident_pages) / STOCK_SHARE;
 }
