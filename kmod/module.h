@@ -378,6 +378,7 @@ void pages_destroy(struct gcheap_heap *heap);
 /* poison.c */
 bool poison_in_block(struct page *head);
 void poison_begin(struct gcheap_heap *heap);
+bool poison_is_due(const struct gcheap_heap *heap);
 void poison_look(struct gcheap_heap *heap);
 
 /* unmap.c */

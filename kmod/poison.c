@@ -94,6 +94,17 @@ void poison_begin(struct gcheap_heap *heap)
 }
 
 /**
+ * poison_is_due() - whether poison_look() would look at all of a heap
+ * @heap: the heap
+ *
+ * Context: @heap->lock is held.
+ */
+bool poison_is_due(const struct gcheap_heap *heap)
+{
+	return unlikely(compat_memory_failures() != heap->failures_seen);
+}
+
+/**
  * poison_look() - look for pages that have failed, if any of the machine has
  * @heap: the heap
  *

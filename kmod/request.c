@@ -95,7 +95,8 @@ static int request_run(struct gcheap_heap *heap, u32 op, union request_args *arg
 		error = -ENXIO;
 		goto unlock;
 	}
-	if (nowait && request->is_long && request->is_long(heap, args)) {
+	if (nowait && ((heap->live && poison_is_due(heap)) ||
+		       (request->is_long && request->is_long(heap, args)))) {
 		error = -EAGAIN;
 		goto unlock;
 	}

@@ -305,13 +305,18 @@ unsigned long stock_trim(struct gcheap_heap *heap, unsigned long most)
 	return supply_release(heap, &pages) + stock_trim_blocks(heap, most - dirty - zeroed);
 }
 
-/* Moves those pages of a list whose memory has failed to another. Return: how many. */
+/*
+ * Moves those pages of a list that nobody else knows whose memory has failed to another.
+ * Return: how many.
+ */
 static unsigned long list_drop_poisoned(struct list_head *pages, struct list_head *bad)
 {
+	unsigned long count = 0, looks = 0;
 	struct page *page, *next;
-	unsigned long count = 0;
 
 	list_for_each_entry_safe(page, next, pages, lru) {
+		if (++looks % BLOCK_PAGES == 0)
+			cond_resched();
 		if (!PageHWPoison(page))
 			continue;
 		list_move(&page->lru, bad);
@@ -324,35 +329,60 @@ static unsigned long list_drop_poisoned(struct list_head *pages, struct list_hea
  * stock_drop_poisoned() - give the stock's pages whose memory has failed away
  * @heap: the heap
  *
- * Context: may sleep.
+ * It may have many pages: they are taken out of it to be looked at, and whoever needs some
+ * meanwhile gets them elsewhere.
+ *
+ * Context: may sleep; @heap->lock is held.
  * Return: how many pages left the stock.
  */
 unsigned long stock_drop_poisoned(struct gcheap_heap *heap)
 {
 	struct gcheap_stock *stock = &heap->stock;
-	unsigned long zeroed, dirty;
-	unsigned long blocks = 0;
+	unsigned long zeroed_pages, dirty_pages, block_count;
+	unsigned long bad_pages, bad_zeroed, bad_blocks = 0;
 	struct page *head, *next;
-	LIST_HEAD(bad_blocks);
-	LIST_HEAD(bad);
+	LIST_HEAD(broken_blocks);
+	LIST_HEAD(broken);
+	LIST_HEAD(zeroed);
+	LIST_HEAD(dirty);
+	LIST_HEAD(blocks);
 
+	lockdep_assert_held(&heap->lock);
 	spin_lock(&stock->lock);
-	zeroed = list_drop_poisoned(&stock->zeroed, &bad);
-	dirty = list_drop_poisoned(&stock->dirty, &bad);
-	stock->zeroed_pages -= zeroed;
-	stock->dirty_pages -= dirty;
-	list_for_each_entry_safe(head, next, &stock->blocks, lru) {
+	list_splice_init(&stock->zeroed, &zeroed);
+	list_splice_init(&stock->dirty, &dirty);
+	list_splice_init(&stock->blocks, &blocks);
+	zeroed_pages = stock->zeroed_pages;
+	dirty_pages = stock->dirty_pages;
+	block_count = stock->block_count;
+	stock->zeroed_pages = 0;
+	stock->dirty_pages = 0;
+	stock->block_count = 0;
+	spin_unlock(&stock->lock);
+
+	bad_zeroed = list_drop_poisoned(&zeroed, &broken);
+	bad_pages = bad_zeroed + list_drop_poisoned(&dirty, &broken);
+	list_for_each_entry_safe(head, next, &blocks, lru) {
+		cond_resched();
 		if (!poison_in_block(head))
 			continue;
-		list_move(&head->lru, &bad_blocks);
-		blocks++;
+		list_move(&head->lru, &broken_blocks);
+		bad_blocks++;
 	}
-	stock->block_count -= blocks;
+
+	spin_lock(&stock->lock);
+	list_splice(&zeroed, &stock->zeroed);
+	list_splice_tail(&dirty, &stock->dirty);
+	list_splice(&blocks, &stock->blocks);
+	stock->zeroed_pages += zeroed_pages - bad_zeroed;
+	stock->dirty_pages += dirty_pages - (bad_pages - bad_zeroed);
+	stock->block_count += block_count - bad_blocks;
 	spin_unlock(&stock->lock);
-	stock_account(heap, -(long)(zeroed + dirty + blocks * BLOCK_PAGES));
-	supply_release(heap, &bad);
-	supply_release_blocks(heap, &bad_blocks);
-	return zeroed + dirty + blocks * BLOCK_PAGES;
+	bad_pages += bad_blocks * BLOCK_PAGES;
+	stock_account(heap, -(long)bad_pages);
+	supply_release(heap, &broken);
+	supply_release_blocks(heap, &broken_blocks);
+	return bad_pages;
 }
 
 /**
