@@ -58,6 +58,8 @@ const struct vm_operations_struct dead_vm_ops = {
 static void region_kill(struct vm_area_struct *vma)
 {
 	vma->vm_ops = &dead_vm_ops;
+	/* There are no copies of it, but where they are asked for. */
+	compat_vm_flags_mod(vma, VM_DONTCOPY, 0);
 	unmap_mapping_pages(vma_heap(vma)->inode->i_mapping, vma->vm_pgoff, vma_pages(vma),
 			    false);
 }
@@ -155,12 +157,14 @@ int look_begin(struct gcheap_heap *heap)
  * @vma: a copy
  *
  * Called as region_open() is. fork() cannot be refused: one too many is one where
- * nothing can be reached, but for pages whose entries were copied with it.
+ * nothing can be reached, but for pages whose entries were copied with it. A copy is not
+ * copied further, unless that is asked for again.
  *
  * Context: mmap_lock is held for writing.
  */
 void look_open(struct vm_area_struct *vma)
 {
+	compat_vm_flags_mod(vma, VM_DONTCOPY, 0);
 	if (look_begin(vma_heap(vma)))
 		vma->vm_ops = &dead_vm_ops;
 }

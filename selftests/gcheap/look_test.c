@@ -352,11 +352,21 @@ TEST_F(look, may_map_so_often_in_all_processes_together)
 		size_t at = (size_t)self->owner.large.out_page << GCHEAP_PAGE_SHIFT;
 		void *more[20];
 		int alive = 0;
+		int status;
 
 		for (int i = 0; i < 4; i++)
 			alive += !probe((char *)maps[i] + at + 12345, false, NULL);
 		if (copied ? alive < 2 || map_most(&self->view, more, 20) : alive)
 			_exit(100);
+		/* Its own child has no copies of them. */
+		if (!fork()) {
+			alive = 0;
+			for (int i = 0; i < 4; i++)
+				alive += !probe((char *)maps[i] + at + 12345, false, NULL);
+			_exit(alive ? 101 : 0);
+		}
+		if (wait(&status) < 0 || status)
+			_exit(102);
 		if (copied)
 			unmap_all(&self->view, maps, 4);
 		_exit(map_most(&self->view, more, 20));
