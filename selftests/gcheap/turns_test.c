@@ -131,6 +131,41 @@ TEST_F(turns, are_had_while_one_fails_and_is_undone)
 	test_cmd_alloc_large(0, OBJECT, NULL);
 }
 
+/* A thread that reads what the heap consists of as fast as it can. */
+static void *look_at_spans(void *arg)
+{
+	static char text[65536];
+	struct looker *looker = arg;
+	char path[96];
+
+	snprintf(path, sizeof(path), "/sys/kernel/debug/gcheap/%d-%lld/spans", getpid(),
+		 fdinfo_number(looker->fd, "heap"));
+	while (!looker->stop && !looker->error) {
+		looker->error = text_read(path, text, sizeof(text));
+		looker->changes++;
+	}
+	return NULL;
+}
+
+/* Of an object that is being made, descriptors are there before the first one is. */
+TEST_F(turns, of_debugfs_end_while_a_large_object_is_made)
+{
+	struct looker looker = { .fd = self->heap.fd };
+	struct gcheap_alloc_large large;
+
+	if (access("/sys/kernel/debug/gcheap", X_OK))
+		SKIP(return, "no debugfs");
+	test_cmd_alloc_large(0, OBJECT, &large);
+	test_cmd_free_large(large.out_page);
+	ASSERT_EQ(0, pthread_create(&looker.thread, NULL, look_at_spans, &looker));
+	for (int i = 0; i < 20; i++) {
+		test_cmd_alloc_large_flags(GCHEAP_ALLOC_LAZY, 0, OBJECT, &large);
+		test_cmd_free_large(large.out_page);
+	}
+	ASSERT_OK(looker_end(&looker));
+	EXPECT_LT(1, looker.changes);
+}
+
 static void *make_small_ones(void *arg)
 {
 	struct looker *looker = arg;
