@@ -200,7 +200,7 @@ TEST_F(memlock, limit_that_is_passed_by_munmap_costs_the_heap)
 TEST_F(memlock, limit_does_not_bind_the_privileged)
 {
 	struct rlimit before, none = { 0 };
-	struct gcheap_alloc_large large;
+	struct gcheap_alloc_large large, other;
 	struct test_heap heap;
 
 	ASSERT_EQ(0, getrlimit(RLIMIT_MEMLOCK, &before));
@@ -212,8 +212,13 @@ TEST_F(memlock, limit_does_not_bind_the_privileged)
 	EXPECT_EQ(0, pinned_bytes());
 	heap_unmap_only(&heap);
 	EXPECT_EQ((long long)held_bytes(&heap), pinned_bytes());
-	ASSERT_OK(cmd_alloc_large(heap.fd, 0, 8 * OBJECT, NULL));
+	ASSERT_OK(cmd_alloc_large(heap.fd, 0, 8 * OBJECT, &other));
 	EXPECT_LE(16 * OBJECT, pinned_bytes());
+	EXPECT_EQ((long long)held_bytes(&heap), pinned_bytes());
+	/* What the shrinker takes is pinned no more. */
+	ASSERT_OK(cmd_free_large(heap.fd, other.out_page));
+	ASSERT_OK(text_write("/proc/sys/vm/drop_caches", "2"));
+	EXPECT_GT(16 * OBJECT, pinned_bytes());
 	EXPECT_EQ((long long)held_bytes(&heap), pinned_bytes());
 	ASSERT_OK(heap_map_only(&heap));
 	EXPECT_EQ(0, pinned_bytes());
