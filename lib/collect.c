@@ -116,9 +116,15 @@ static uint64_t mark_all(struct thread *thread, const char *sp, const struct sta
  */
 static void marks_clear(struct gcheap *heap)
 {
+	uint64_t *marks = view_mark_bits(&heap->view);
 	uint64_t pages = heap->view.ctrl->heap_pages;
+	uint64_t page;
 
-	memset(view_mark_bits(&heap->view), 0, pages * 64);
+	/* Tables of free pages may have gone with their memory: nobody may write there. */
+	for (page = 0; page < pages; page++) {
+		if (GCHEAP_PAGE_KIND(heap->view.pages[page]) != GCHEAP_KIND_NONE)
+			memset(&marks[page * 8], 0, 64);
+	}
 	memset(heap->view.page_marks, 0, (pages + 63) / 64 * 8);
 }
 

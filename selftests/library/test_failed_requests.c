@@ -210,6 +210,48 @@ static void test_err_trim_says_why_it_failed(void **state)
 	fixture_close(&f);
 }
 
+/* The next cycle clears marks, but none of free pages, whose tables have gone. */
+static void test_a_failed_sweep_start_after_a_trim_costs_a_cycle(void **state)
+{
+	enum { OBJECTS = 20000, BYTES = 2048, KEPT = 100 };
+	static void *kept[KEPT];
+	struct backend_ops ops;
+	struct fixture f;
+	int i;
+
+	(void)state;
+	fixture_open(&f);
+	assert_int_equal(gcheap_root_add(f.heap, kept, KEPT), 0);
+	for (i = 0; i < OBJECTS; i++) {
+		void *object = gcheap_new_leaf(f.thread, BYTES);
+
+		assert_non_null(object);
+		if (i % (OBJECTS / KEPT) == 0)
+			kept[i / (OBJECTS / KEPT)] = object;
+	}
+	/* The first ones stay, behind them are holes. */
+	for (i = 1; i < KEPT; i++)
+		kept[i] = i % 10 == 0 ? kept[i] : NULL;
+	assert_int_equal(live_after_collect(&f), KEPT / 10);
+	assert_int_equal(gcheap_trim(f.heap), 0);
+	real_ops = f.heap->backend->ops;
+	ops = *real_ops;
+	ops.request = failing_request;
+	f.heap->backend->ops = &ops;
+	fail_op = GCHEAP_OP_SWEEP_START;
+	fail_error = -EINTR;
+	fail_countdown = 1;
+	assert_int_equal(gcheap_collect(f.thread), -EINTR);
+	/* What the first marked is not alive for that. */
+	kept[0] = NULL;
+	assert_int_equal(live_after_collect(&f), KEPT / 10 - 1);
+	assert_int_equal(gcheap_verify(f.heap), 0);
+	assert_int_equal(live_after_collect(&f), KEPT / 10 - 1);
+	f.heap->backend->ops = real_ops;
+	memset(kept, 0, sizeof(kept));
+	fixture_close(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -217,6 +259,7 @@ int main(void)
 		cmocka_unit_test(test_a_failed_large_allocation_costs_one_object),
 		cmocka_unit_test(test_a_failed_mark_start_costs_a_cycle),
 		cmocka_unit_test(test_a_failed_sweep_start_costs_a_cycle),
+		cmocka_unit_test(test_a_failed_sweep_start_after_a_trim_costs_a_cycle),
 		cmocka_unit_test(test_detach_gives_spans_back_that_need_no_memory),
 		cmocka_unit_test(test_err_trim_says_why_it_failed),
 	};
