@@ -71,6 +71,7 @@ static const char *main_stack_top(void)
 	return last ? (const char *)page_floor(last + sysconf(_SC_PAGESIZE)) : NULL;
 }
 
+__attribute__((noinline))
 int native_stack_find(struct native_stack *native)
 {
 	const char *sp = __builtin_frame_address(0);
@@ -269,6 +270,7 @@ int gcheap_stack_add(struct gcheap *heap, void *low, size_t bytes)
 	return error;
 }
 
+__attribute__((noinline))
 int gcheap_stack_remove(struct gcheap *heap, void *low)
 {
 	const char *sp = __builtin_frame_address(0);
@@ -331,16 +333,22 @@ bool stack_running(struct thread *thread, const char *sp, struct stack *running)
 {
 	struct gcheap *heap = thread->heap;
 	const struct stack *declared;
+	struct stack signal;
+	bool on_signal;
 
 	/* The handle may be another thread's, by mistake. */
 	if (!pthread_equal(thread->self, pthread_self()))
 		return false;
+	on_signal = signal_stack_find(sp, &signal);
 	pthread_mutex_lock(&heap->lock);
 	declared = stacks_find(&heap->stacks, sp);
-	if (declared)
+	/* Either may lie inside of the other. */
+	if (declared && (!on_signal || declared->low > signal.low || declared->top < signal.top))
 		*running = *declared;
+	else if (on_signal)
+		*running = signal;
 	pthread_mutex_unlock(&heap->lock);
-	if (declared || signal_stack_find(sp, running))
+	if (declared || on_signal)
 		return true;
 	if (!native_holds(&thread->native, sp))
 		return false;
@@ -367,7 +375,6 @@ static uintptr_t context_mark;
 #else
 #define CONTEXT_STEP	8u
 #endif
-
 static void context_nothing(void)
 {
 }
@@ -389,6 +396,22 @@ static void context_mark_find(void)
 #elif defined(__aarch64__)
 	context_mark = context.uc_mcontext.regs[30];
 #endif
+	/* They have registers of the caller's, which may lead to objects. */
+	explicit_bzero(&context, sizeof(context));
+	explicit_bzero(stack, sizeof(stack));
+}
+
+/*
+ * One past what may have marks of contexts inside of a stack: makecontext() has put the
+ * stack's own there, if it has made it and its function's arguments are in registers.
+ */
+static uintptr_t context_end(const char *top)
+{
+#if defined(__x86_64__)
+	return (((uintptr_t)top - 8) & ~(uintptr_t)15) - 8;
+#else
+	return (uintptr_t)top;
+#endif
 }
 
 /* Stacks are read whole, red zones between variables too. */
@@ -397,16 +420,17 @@ bool stack_has_context(const char *sp, const char *top)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	uintptr_t at = (((uintptr_t)sp + 7) & ~(uintptr_t)7) | (CONTEXT_STEP - 8);
+	uintptr_t end = context_end(top);
 
 	pthread_once(&once, context_mark_find);
 	if (!context_mark)
 		return false;
 	/* To valgrind much of a stack was never written. */
 	guard_reports(false);
-	while (at + 8 <= (uintptr_t)top && *(const uintptr_t *)at != context_mark)
+	while (at + 8 <= end && *(const uintptr_t *)at != context_mark)
 		at += CONTEXT_STEP;
 	guard_reports(true);
-	return at + 8 <= (uintptr_t)top;
+	return at + 8 <= end;
 }
 
 /* ---- AddressSanitizer's fake stack -------------------------------------------------- */
@@ -488,13 +512,12 @@ uint64_t stack_mark(struct thread *thread, const char *sp, const struct stack *r
 {
 	struct marker *marker = thread->heap->marker;
 	bool is_native = running->top == thread->native.top;
+	/* On a stack that nobody has declared, what is below is suspended. */
+	const char *low = stack_has_context(sp, running->top) ? running->low : sp;
 	uint64_t bytes = 0;
 
-	if (!is_native || stack_has_context(sp, running->top))
-		bytes += mark_range(marker, native_low(&thread->native), thread->native.top);
-	else
-		bytes += mark_range(marker, sp, running->top);
 	if (!is_native)
-		bytes += mark_range(marker, sp, running->top);
+		bytes += mark_range(marker, native_low(&thread->native), thread->native.top);
+	bytes += mark_range(marker, low, running->top);
 	return bytes + mark_declared(thread->heap, running);
 }

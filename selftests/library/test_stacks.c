@@ -5,8 +5,10 @@
  */
 #define _GNU_SOURCE
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <ucontext.h>
@@ -410,6 +412,75 @@ static void test_a_signal_handlers_stack_needs_no_declaration(void **state)
 	free(memory);
 }
 
+static void raise_in_coroutine(void)
+{
+	char local[STACK_BYTES / 2];
+
+	collect_on_signal_stack(local, sizeof(local));
+}
+
+static void test_a_signal_handlers_stack_may_be_inside_of_a_declared_one(void **state)
+{
+	char *stack = malloc(STACK_BYTES * 2);
+
+	(void)state;
+	assert_non_null(stack);
+	assert_int_equal(gcheap_stack_add(co.f.heap, stack, STACK_BYTES * 2), 0);
+	co.result = 1;
+	coroutine_make(stack, STACK_BYTES * 2, raise_in_coroutine);
+	switch_to_other();
+	assert_int_equal(co.result, 0);
+	assert_int_equal(gcheap_stack_remove(co.f.heap, stack), 0);
+	free(stack);
+}
+
+/* ---- a context inside of a declared stack --------------------------------------------- */
+
+static struct {
+	ucontext_t outer, inner;
+	size_t alive;
+} nested;
+
+static __attribute__((noinline)) size_t nest_with_objects(void)
+{
+	void *volatile kept[KEPT];
+	size_t alive;
+
+	fill(kept, co.hidden_other);
+	assert_int_equal(swapcontext(&nested.outer, &nested.inner), 0);
+	alive = count_alive(co.hidden_other);
+	assert_non_null(kept[0]);
+	return alive;
+}
+
+static void nest_in_coroutine(void)
+{
+	char local[STACK_BYTES / 2];
+
+	assert_int_equal(getcontext(&nested.inner), 0);
+	nested.inner.uc_stack.ss_sp = local;
+	nested.inner.uc_stack.ss_size = sizeof(local);
+	nested.inner.uc_link = &nested.outer;
+	makecontext(&nested.inner, collect_in_coroutine, 0);
+	nested.alive = nest_with_objects();
+}
+
+static void test_a_context_on_a_local_array_of_a_declared_stack_is_noticed(void **state)
+{
+	char *stack = malloc(STACK_BYTES * 2);
+
+	(void)state;
+	assert_non_null(stack);
+	assert_int_equal(gcheap_stack_add(co.f.heap, stack, STACK_BYTES * 2), 0);
+	co.result = 1;
+	coroutine_make(stack, STACK_BYTES * 2, nest_in_coroutine);
+	switch_to_other();
+	assert_int_equal(co.result, 0);
+	assert_int_equal(nested.alive, KEPT);
+	assert_int_equal(gcheap_stack_remove(co.f.heap, stack), 0);
+	free(stack);
+}
+
 /* ---- unknown stacks ------------------------------------------------------------------ */
 
 static void allocate_until_refused(void)
@@ -516,14 +587,25 @@ static int nothing(void)
 	return 0;
 }
 
-/* A heap of this process is opened, and keeps what a local variable leads to. */
-static int use_a_heap(void)
+/*
+ * A heap of this process is opened, and keeps what a local variable leads to. What
+ * @between does, which returns 0, has happened when the thread is attached.
+ */
+static int use_a_heap_after(int (*between)(void))
 {
 	struct gcheap_config config = fixture_config();
 	void *volatile kept[KEPT];
+	int error;
 
 	config.flags = GCHEAP_CONSERVATIVE_STACKS;
-	if (gcheap_open(&config, &co.f.heap) || gcheap_thread_attach(co.f.heap, &co.f.thread)) {
+	if (gcheap_open(&config, &co.f.heap)) {
+		print_message("# %s\n", gcheap_error());
+		return 1;
+	}
+	error = between();
+	if (error)
+		return error;
+	if (gcheap_thread_attach(co.f.heap, &co.f.thread)) {
 		print_message("# %s\n", gcheap_error());
 		return 1;
 	}
@@ -532,6 +614,11 @@ static int use_a_heap(void)
 		return 2;
 	gcheap_close(co.f.heap);
 	return 0;
+}
+
+static int use_a_heap(void)
+{
+	return use_a_heap_after(nothing);
 }
 
 static int use_a_heap_with_less_stack(void)
@@ -548,7 +635,8 @@ static int use_a_heap_with_less_stack(void)
 	return use_a_heap();
 }
 
-static void in_a_child(int depth, int (*function)(void))
+/* Returns how the child ended. */
+static int status_of_child(int depth, int (*function)(void))
 {
 	pid_t child;
 	int status;
@@ -559,7 +647,12 @@ static void in_a_child(int depth, int (*function)(void))
 	if (!child)
 		_exit(at_depth(depth, function));
 	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_int_equal(status, 0);
+	return status;
+}
+
+static void in_a_child(int depth, int (*function)(void))
+{
+	assert_int_equal(status_of_child(depth, function), 0);
 }
 
 static void test_the_stacks_limit_may_be_below_what_is_in_use(void **state)
@@ -607,6 +700,54 @@ static void test_a_child_of_a_thread_finds_its_stack(void **state)
 	assert_int_equal(pthread_join(thread, NULL), 0);
 }
 
+/* ---- what attaching needs ---------------------------------------------------------------- */
+
+static int take_descriptors(void)
+{
+	struct rlimit limit = { 3, 3 };
+
+	return setrlimit(RLIMIT_NOFILE, &limit) || dup(0) >= 0 ? 3 : 0;
+}
+
+static int use_a_heap_without_descriptors(void)
+{
+	return use_a_heap_after(take_descriptors);
+}
+
+static void test_a_thread_attaches_without_a_descriptor(void **state)
+{
+	(void)state;
+	in_a_child(0, use_a_heap_without_descriptors);
+}
+
+#define NOT_ALLOWED	77
+
+static int hide_proc(void)
+{
+	if (unshare(CLONE_NEWNS) && unshare(CLONE_NEWUSER | CLONE_NEWNS))
+		return NOT_ALLOWED;
+	if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    mount("none", "/proc", "tmpfs", 0, NULL))
+		return NOT_ALLOWED;
+	return access("/proc/self/maps", F_OK) ? 0 : 3;
+}
+
+static int use_a_heap_without_proc(void)
+{
+	return use_a_heap_after(hide_proc);
+}
+
+static void test_a_thread_attaches_without_proc(void **state)
+{
+	int status;
+
+	(void)state;
+	status = status_of_child(0, use_a_heap_without_proc);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == NOT_ALLOWED)
+		skip_because("this process may not mount anything over /proc");
+	assert_int_equal(status, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -621,11 +762,15 @@ int main(void)
 		TEST(test_a_thread_may_attach_on_a_declared_stack),
 		TEST(test_many_stacks_are_each_found_and_forgotten),
 		TEST(test_a_signal_handlers_stack_needs_no_declaration),
+		TEST(test_a_signal_handlers_stack_may_be_inside_of_a_declared_one),
+		TEST(test_a_context_on_a_local_array_of_a_declared_stack_is_noticed),
 		TEST(test_err_an_unknown_stack_ends_with_the_first_cycle_that_is_due),
 		TEST(test_err_stacks),
 		cmocka_unit_test(test_the_stacks_limit_may_be_below_what_is_in_use),
 		cmocka_unit_test(test_the_stacks_limit_may_be_raised),
 		cmocka_unit_test(test_a_child_of_a_thread_finds_its_stack),
+		cmocka_unit_test(test_a_thread_attaches_without_a_descriptor),
+		cmocka_unit_test(test_a_thread_attaches_without_proc),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
