@@ -235,7 +235,7 @@ static __attribute__((noinline)) int collect_below(struct thread *thread, const 
 		frames_drop_ended(thread, entry, &running);
 	else if (heap->flags & GCHEAP_CONSERVATIVE_STACKS)
 		return stack_unknown(sp);
-	if (thread->frames_lost)
+	if (thread->frames_lost.count)
 		return error_set(-ENOMEM, "there was no memory for the table of frames: no cycle "
 				 "can run before the block of GCHEAP_FRAME has ended");
 	cycle.start_ns = collect_clock_ns();
@@ -290,15 +290,18 @@ static __attribute__((noinline)) int collect_all(struct thread *thread, const ch
 	return error;
 }
 
+__attribute__((noinline))
 int collect_now(struct thread *thread)
 {
 	return collect_all(thread, __builtin_frame_address(0), false);
 }
 
+__attribute__((noinline))
 int collect_before_alloc(struct thread *thread, uint64_t bytes)
 {
 	const char *sp = __builtin_frame_address(0);
 	struct stack running;
+	int error;
 
 	if (!pacer_is_due(&thread->heap->pacer, bytes) && !pressure_is_due(thread->heap))
 		return 0;
@@ -306,11 +309,16 @@ int collect_before_alloc(struct thread *thread, uint64_t bytes)
 	    !stack_running(thread, sp, &running))
 		return stack_unknown(sp);
 	error_save();
-	if (collect_all(thread, sp, true))
+	error = collect_all(thread, sp, true);
+	/* That lasts, and the heap would grow to the end of its reserve. */
+	if (error && thread->frames_lost.count)
+		return error;
+	if (error)
 		error_restore();
 	return 0;
 }
 
+__attribute__((noinline))
 int gcheap_collect(struct gcheap_thread *fast)
 {
 	struct thread *thread = (struct thread *)fast;

@@ -23,26 +23,57 @@ int frames_init(struct thread *thread)
 	return 0;
 }
 
-size_t frames_drop(struct thread *thread, size_t at, const struct stack *part)
+/* ---- which ones have ended ------------------------------------------------------------ */
+
+/* Whether the block of an entry was left: @sp is in no block that was not. */
+__attribute__((no_sanitize("address")))
+static bool frame_has_ended(const struct thread *thread, const uintptr_t *entry, const char *sp)
+{
+	const struct gcheap_frame_ *frame = (const struct gcheap_frame_ *)frame_place(entry);
+
+	return (const char *)stack_real((uintptr_t)frame) < sp ||
+	       frame->thread != &thread->fast || frame->number != frame_number(entry);
+}
+
+/* Whether that is so, and it is on a part of a stack. The heap's lock is held. */
+static bool has_ended_on(const struct thread *thread, const uintptr_t *entry,
+			 const struct stack *part, const char *sp)
+{
+	const char *place = (const char *)stack_real(frame_place(entry));
+
+	return stack_part_holds(&thread->heap->stacks, part, place) &&
+	       frame_has_ended(thread, entry, sp);
+}
+
+/* Takes such out, from the entry at @at on. Returns how many. The heap's lock is held. */
+static size_t drop_ended_on(struct thread *thread, size_t at, const struct stack *part,
+			    const char *sp)
 {
 	uintptr_t *words = thread->fast.frames;
 	size_t to = at;
 	size_t dropped = 0;
 	size_t count;
 
-	pthread_mutex_lock(&thread->heap->lock);
 	for (; at < thread->fast.frames_used; at += count) {
 		count = words[at];
-		if (stack_part_holds(&thread->heap->stacks, part,
-				     (const char *)stack_real(frame_place(&words[at])))) {
+		if (has_ended_on(thread, &words[at], part, sp)) {
 			dropped++;
 			continue;
 		}
 		memmove(&words[to], &words[at], count * sizeof(*words));
 		to += count;
 	}
-	pthread_mutex_unlock(&thread->heap->lock);
 	thread->fast.frames_used = to;
+	return dropped;
+}
+
+size_t frames_drop(struct thread *thread, size_t at, const struct stack *part)
+{
+	size_t dropped;
+
+	pthread_mutex_lock(&thread->heap->lock);
+	dropped = drop_ended_on(thread, at, part, (const char *)UINTPTR_MAX);
+	pthread_mutex_unlock(&thread->heap->lock);
 	return dropped;
 }
 
@@ -56,52 +87,75 @@ static void report_skipped(struct thread *thread)
 		"GCHEAP_FRAME_AUTO, or gcheap_frame_save() and gcheap_frame_restore()\n");
 }
 
-/* Whether an entry of the running stack is of a block that was left. */
-__attribute__((no_sanitize("address")))
-static bool frame_has_ended(const struct thread *thread, const uintptr_t *entry, const char *sp)
-{
-	const struct gcheap_frame_ *frame = (const struct gcheap_frame_ *)frame_place(entry);
+/* ---- those that were lost --------------------------------------------------------------- */
 
-	return (const char *)stack_real((uintptr_t)frame) < sp || frame->thread != &thread->fast;
+static void frame_lose(struct thread *thread, struct gcheap_frame_ *frame)
+{
+	struct frames_lost *lost = &thread->frames_lost;
+	uintptr_t place = stack_real((uintptr_t)frame);
+
+	frame->is_lost = true;
+	if (!lost->count++) {
+		*lost = (struct frames_lost) { 1, frame->number, place, place };
+		return;
+	}
+	if (place < lost->low)
+		lost->low = place;
+	if (place > lost->high)
+		lost->high = place;
 }
 
-/* The first such entry from @at on; @frames_used: there is none. */
-static size_t frames_ended(const struct thread *thread, size_t at, const char *sp,
-			   const struct stack *running)
+static void frame_lost_ended(struct thread *thread, struct gcheap_frame_ *frame)
 {
-	const uintptr_t *words = thread->fast.frames;
+	frame->is_lost = false;
+	if (thread->frames_lost.count)
+		thread->frames_lost.count--;
+}
 
-	for (; at < thread->fast.frames_used; at += words[at]) {
-		const char *place = (const char *)stack_real(frame_place(&words[at]));
+/*
+ * Blocks on a part of a stack that began after the one of @number have ended: if all that
+ * are lost are of these, none is. The heap's lock is held.
+ */
+static void lost_have_ended(struct thread *thread, const struct stack *part, uintptr_t number)
+{
+	const struct stacks *stacks = &thread->heap->stacks;
+	struct frames_lost *lost = &thread->frames_lost;
+	size_t i;
 
-		if (stack_part_holds(&thread->heap->stacks, running, place) &&
-		    frame_has_ended(thread, &words[at], sp))
-			break;
+	if (!lost->count || lost->first <= number ||
+	    !stack_part_holds(stacks, part, (const char *)lost->low) ||
+	    !stack_part_holds(stacks, part, (const char *)lost->high))
+		return;
+	/* Some may be on a stack that lies between. */
+	for (i = 0; i < stacks->count; i++) {
+		uintptr_t low = (uintptr_t)stacks->all[i].low;
+
+		if (low > lost->low && low <= lost->high)
+			return;
 	}
-	return at;
+	lost->count = 0;
 }
 
 void frames_drop_ended(struct thread *thread, const char *sp, const struct stack *running)
 {
-	uintptr_t *words = thread->fast.frames;
-	size_t at, end;
+	const struct stack left = { running->low, sp };
+	const uintptr_t *words = thread->fast.frames;
+	size_t at = 0;
 
 	pthread_mutex_lock(&thread->heap->lock);
-	at = frames_ended(thread, 0, sp, running);
+	while (at < thread->fast.frames_used && !has_ended_on(thread, &words[at], running, sp))
+		at += words[at];
 	/* On an undeclared stack inside of this one, those below are suspended. */
-	if (at != thread->fast.frames_used && stack_has_context(sp, running->top))
-		at = thread->fast.frames_used;
-	if (at != thread->fast.frames_used)
-		report_skipped(thread);
-	while (at != thread->fast.frames_used) {
-		end = at + words[at];
-		memmove(&words[at], &words[end],
-			(thread->fast.frames_used - end) * sizeof(*words));
-		thread->fast.frames_used -= end - at;
-		at = frames_ended(thread, at, sp, running);
+	if ((at < thread->fast.frames_used || thread->frames_lost.count) &&
+	    !stack_has_context(sp, running->top)) {
+		if (drop_ended_on(thread, at, running, sp))
+			report_skipped(thread);
+		lost_have_ended(thread, &left, 0);
 	}
 	pthread_mutex_unlock(&thread->heap->lock);
 }
+
+/* ---- begin and end ---------------------------------------------------------------------- */
 
 /*
  * The part of the stack that an end may clear of frames that were added later: all of the
@@ -139,6 +193,39 @@ static size_t frames_find(const struct thread *thread, const void *place, bool n
 	return thread->fast.frames_used;
 }
 
+/* The entry of a block that has not ended; @frames_used: it has none. */
+static size_t frames_find_live(const struct thread *thread, const struct gcheap_frame_ *frame)
+{
+	const uintptr_t *words = thread->fast.frames;
+	size_t end;
+
+	for (end = thread->fast.frames_used; end; end -= words[end - 1]) {
+		if (words[end - 3] == frame->number)
+			return end - words[end - 1];
+	}
+	return thread->fast.frames_used;
+}
+
+/*
+ * The same block again, or another one in the same place as an old one: its entry at @at
+ * goes, and all beside and after it whose blocks are known to have ended. What is newer
+ * need not have: the old one may be of a function that has returned, and the newer one of
+ * the function that runs.
+ */
+static void frames_drop_again(struct thread *thread, const char *sp, size_t at,
+			      struct gcheap_frame_ *frame)
+{
+	struct stack part = part_here(thread, sp, (const char *)stack_real((uintptr_t)frame));
+	const uintptr_t *words = thread->fast.frames;
+
+	frame->number = 0;
+	pthread_mutex_lock(&thread->heap->lock);
+	while (at && has_ended_on(thread, &words[at - words[at - 1]], &part, sp))
+		at -= words[at - 1];
+	drop_ended_on(thread, at, &part, sp);
+	pthread_mutex_unlock(&thread->heap->lock);
+}
+
 static bool frames_grow(struct thread *thread, size_t count)
 {
 	size_t room = thread->fast.frames_room * 2;
@@ -158,55 +245,89 @@ static bool frames_grow(struct thread *thread, size_t count)
  * The table is full, or the newest entry is not of an outer block of this stack: it may
  * be one that was skipped, a nested block's of this function, or another stack's.
  */
+__attribute__((noinline))
 void gcheap_frame_begin_slow_(struct gcheap_frame_ *frame, struct gcheap_thread *fast,
 			      void *const *slots, size_t count)
 {
 	const char *sp = __builtin_frame_address(0);
 	struct thread *thread = (struct thread *)fast;
 	size_t total = count + GCHEAP_FRAME_WORDS_;
-	bool is_full = total > fast->frames_room - fast->frames_used;
-	size_t at = frames_find(thread, frame, !is_full);
 	struct stack stack;
 	uintptr_t *entry;
+	size_t at;
 
-	/* The same block again: what was added since its last time has ended. */
-	if (at != fast->frames_used) {
-		stack = part_here(thread, sp, (const char *)stack_real((uintptr_t)frame));
-		frames_drop(thread, at, &stack);
-	}
-	if (is_full && stack_running(thread, sp, &stack))
-		frames_drop_ended(thread, sp, &stack);
 	frame->thread = fast;
-	frame->is_lost = !frames_grow(thread, total);
-	if (frame->is_lost) {
-		thread->frames_lost++;
+	frame->number = 0;
+	frame->is_lost = false;
+	/* Who had the heap's lock at the fork has it for good. No cycle runs here. */
+	if (!heap_is_here(thread->heap))
+		return;
+	at = frames_find(thread, frame, true);
+	if (at != fast->frames_used)
+		frames_drop_again(thread, sp, at, frame);
+	if (total > fast->frames_room - fast->frames_used && stack_running(thread, sp, &stack))
+		frames_drop_ended(thread, sp, &stack);
+	frame->number = ++fast->frames_begun;
+	if (!frames_grow(thread, total)) {
+		frame_lose(thread, frame);
 		return;
 	}
 	entry = fast->frames + fast->frames_used;
 	entry[0] = total;
 	memcpy(&entry[1], slots, count * sizeof(*slots));
+	entry[total - 3] = frame->number;
 	entry[total - 2] = (uintptr_t)frame;
 	entry[total - 1] = total;
 	fast->frames_used += total;
 }
 
+/* In a child of fork(): takes the entry at @at out, and no other. */
+static void frame_take_out(struct thread *thread, size_t at)
+{
+	uintptr_t *words = thread->fast.frames;
+	size_t end;
+
+	if (at == thread->fast.frames_used)
+		return;
+	end = at + words[at];
+	thread->fast.frames_used -= words[at];
+	memmove(&words[at], &words[end], (thread->fast.frames_used - at) * sizeof(*words));
+}
+
 /* Inner blocks were left without their end, or this one has ended already. */
+__attribute__((noinline))
 void gcheap_frame_end_slow_(struct gcheap_frame_ *frame)
 {
 	const char *sp = __builtin_frame_address(0);
 	struct thread *thread = (struct thread *)frame->thread;
-	size_t at = frames_find(thread, frame, false);
+	size_t at = frames_find_live(thread, frame);
 	struct stack part;
 
-	if (frame->is_lost) {
-		frame->is_lost = false;
-		thread->frames_lost--;
+	if (!heap_is_here(thread->heap)) {
+		frame_take_out(thread, at);
+	} else if (frame->is_lost) {
+		frame_lost_ended(thread, frame);
 	} else if (at != thread->fast.frames_used) {
 		part = part_here(thread, sp, (const char *)stack_real((uintptr_t)frame));
 		frames_drop(thread, at, &part);
+		pthread_mutex_lock(&thread->heap->lock);
+		lost_have_ended(thread, &part, frame->number);
+		pthread_mutex_unlock(&thread->heap->lock);
 	}
 }
 
+/* ---- longjmp() ---------------------------------------------------------------------------- */
+
+static bool thread_is_usable(const struct thread *thread)
+{
+	if (!thread) {
+		error_set(-EINVAL, "the thread is NULL: attach one with gcheap_thread_attach()");
+		return false;
+	}
+	return !heap_check(thread->heap);
+}
+
+__attribute__((noinline))
 struct gcheap_frame_ *gcheap_frame_save(struct gcheap_thread *fast)
 {
 	const char *sp = __builtin_frame_address(0);
@@ -215,10 +336,8 @@ struct gcheap_frame_ *gcheap_frame_save(struct gcheap_thread *fast)
 	struct stack running;
 	size_t end;
 
-	if (!thread) {
-		error_set(-EINVAL, "the thread is NULL: attach one with gcheap_thread_attach()");
+	if (!thread_is_usable(thread))
 		return NULL;
-	}
 	words = fast->frames;
 	if (!stack_running(thread, sp, &running))
 		return fast->frames_used ? (struct gcheap_frame_ *)words[fast->frames_used - 2] :
@@ -233,24 +352,29 @@ struct gcheap_frame_ *gcheap_frame_save(struct gcheap_thread *fast)
 	return NULL;
 }
 
+__attribute__((noinline))
 void gcheap_frame_restore(struct gcheap_thread *fast, struct gcheap_frame_ *saved)
 {
 	const char *sp = __builtin_frame_address(0);
 	struct thread *thread = (struct thread *)fast;
-	struct stack stack;
+	struct stack stack, left;
 	size_t at = 0;
 
-	if (!thread) {
-		error_set(-EINVAL, "the thread is NULL: attach one with gcheap_thread_attach()");
+	if (!thread_is_usable(thread))
 		return;
-	}
+	/* Nobody knows which frames are of a stack that was not declared. */
+	if (!stack_running(thread, sp, &stack) || stack_has_context(sp, stack.top))
+		return;
 	if (saved) {
 		at = frames_find(thread, saved, false);
-		if (at != fast->frames_used)
-			at += fast->frames[at];
+		if (at == fast->frames_used)
+			return;
+		at += fast->frames[at];
 	}
-	if (!stack_running(thread, sp, &stack))
-		stack = (struct stack) { sp, saved ? (const char *)saved :
-						     (const char *)UINTPTR_MAX };
 	frames_drop(thread, at, &stack);
+	/* Of those that were lost, some may have been there when it was saved. */
+	left = (struct stack) { stack.low, sp };
+	pthread_mutex_lock(&thread->heap->lock);
+	lost_have_ended(thread, &left, 0);
+	pthread_mutex_unlock(&thread->heap->lock);
 }

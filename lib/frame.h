@@ -4,16 +4,17 @@
  *
  * An entry is of one GCHEAP_FRAME:
  *
- *	word	0	1 ..		words - 2	words - 1
- *		+-------+---------------+---------------+-------+
- *		| words | variables'	| place		| words |
- *		|	| addresses	|		|	|
- *		+-------+---------------+---------------+-------+
+ *	word	0	1 ..		words - 3	words - 2	words - 1
+ *		+-------+---------------+---------------+---------------+-------+
+ *		| words | variables'	| number	| place		| words |
+ *		|	| addresses	|		|		|	|
+ *		+-------+---------------+---------------+---------------+-------+
  *
  * @place is the address of the block's own struct gcheap_frame_: it tells the block, the
- * stack that it is on, and how deep. Nothing is read from there, so that an entry whose
- * block was left without its end can be told, by the stack pointer, and dropped without
- * a look at what lies there now.
+ * stack that it is on, and how deep. @number is of all that the thread has begun, and
+ * the struct has it too. An entry whose block was left without its end is told by the
+ * stack pointer, without a look at what lies there now, or, above that, by a struct that
+ * has another number: another block's is there now, or the same block's next time.
  *
  * Of the entries of one stack, those that were added later are inner ones. Stacks of
  * coroutines have their entries anywhere in the table.
@@ -37,11 +38,31 @@ static inline void *const *frame_variable(const uintptr_t *entry, size_t i)
 	return (void *const *)entry[1 + i];
 }
 
+/* Which one of those that the thread has begun it is. */
+static inline uintptr_t frame_number(const uintptr_t *entry)
+{
+	return entry[entry[0] - 3];
+}
+
 /* Where its block is. */
 static inline uintptr_t frame_place(const uintptr_t *entry)
 {
 	return entry[entry[0] - 2];
 }
+
+/**
+ * struct frames_lost - frames for which there was no memory
+ * @count: how many there are; no cycle may run before it is 0
+ * @first: the number of the oldest
+ * @low: all of them lie from here ...
+ * @high: ... to here, their structs' addresses, on the real stack
+ */
+struct frames_lost {
+	size_t count;
+	uintptr_t first;
+	uintptr_t low;
+	uintptr_t high;
+};
 
 /* A thread is attached: its table. 0 or -ENOMEM, with gcheap_error() set. */
 int frames_init(struct thread *thread);
@@ -63,7 +84,8 @@ size_t frames_drop(struct thread *thread, size_t at, const struct stack *part);
  * @running: the stack that it is on
  *
  * Those are told by two signs: that they are below @sp, and that something else lies now
- * where their struct was. Under GCHEAP_VERIFY, says so once a thread.
+ * where their struct was. Under GCHEAP_VERIFY, says so once a thread. Frames that were
+ * lost are found to have ended if all of them are below @sp.
  */
 void frames_drop_ended(struct thread *thread, const char *sp, const struct stack *running);
 

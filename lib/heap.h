@@ -294,10 +294,11 @@ void limit_keep(struct gcheap *heap);
  * @bytes: how much it is about to take
  *
  * A cycle that fails is no reason to fail the allocation: it is tried again. On a stack
- * that is not known every cycle would fail, and the heap grow until it is full.
+ * that is not known, and while frames are lost, every cycle would fail, and the heap grow
+ * until it is full.
  *
- * Return: 0; -EINVAL a cycle is due, and the thread is on an unknown stack, with
- * gcheap_error() set.
+ * Return: 0; a cycle is due, and -EINVAL the thread is on an unknown stack, or -ENOMEM
+ * there was no memory for a frame, with gcheap_error() set.
  */
 int collect_before_alloc(struct thread *thread, uint64_t bytes);
 

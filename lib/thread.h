@@ -31,6 +31,7 @@
 #ifndef GCHEAP_LIB_THREAD_H
 #define GCHEAP_LIB_THREAD_H
 
+#include "frame.h"
 #include "heap.h"
 #include "stack.h"
 
@@ -173,7 +174,7 @@ struct cache_block {
  * @self: who it is
  * @native: the stack that it was born with, if it was found
  * @tls_is_root: its thread-local storage is scanned
- * @frames_lost: frames for which there was no memory: no cycle may run
+ * @frames_lost: frames for which there was no memory
  * @frames_reported: it was said that a frame's end was skipped
  * @type_sources: by type: of single objects; NULL: not made yet, or the type's
  *	objects are large. @fast.type_count entries, as @fast.types
@@ -200,7 +201,7 @@ struct thread {
 	struct native_stack native;
 	bool tls_is_root;
 	bool frames_reported;
-	size_t frames_lost;
+	struct frames_lost frames_lost;
 	struct source **type_sources;
 	gcheap_type *type_next;
 	struct cache *noscan_caches[THREAD_SIZE_CLASSES];

@@ -87,6 +87,7 @@ static void check_frames(struct check *check)
 	}
 }
 
+__attribute__((noinline))
 uint64_t verify_roots(struct gcheap *heap, uint64_t faults)
 {
 	struct check check = { .heap = heap, .reported = faults };

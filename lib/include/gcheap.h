@@ -202,6 +202,7 @@ struct gcheap_thread {
 	uintptr_t *frames;	/* the table of local roots, in words */
 	struct gcheap_cache_ *leaves[GCHEAP_LEAVES_];
 	size_t frames_used, frames_room;
+	uintptr_t frames_begun;	/* how many: the newest one's number */
 };
 
 /**
@@ -409,14 +410,18 @@ GCHEAP_API int gcheap_root_add_tls(struct gcheap_thread *thread);
  * entered again, when an outer one ends, and by each cycle once its function is gone, if
  * the thread runs on a stack that is known (gcheap_stack_add()).
  *
+ * GCHEAP_FRAME cannot fail: where there is no memory for one, gcheap_collect() is
+ * -ENOMEM, and so is the first allocation for which a cycle is due, until it has ended.
+ *
  * What is no pointer variable does not compile: for arrays there is gcheap_root_add().
  * @thread is evaluated more than once.
  */
 struct gcheap_frame_ {
 	struct gcheap_thread *thread;
+	uintptr_t number;	/* of all that the thread has begun; 0: it has no entry */
 	bool is_lost;		/* there was no memory for it */
 };
-#define GCHEAP_FRAME_WORDS_	3	/* of an entry of the table, beside the variables */
+#define GCHEAP_FRAME_WORDS_	4	/* of an entry of the table, beside the variables */
 GCHEAP_API void gcheap_frame_begin_slow_(struct gcheap_frame_ *frame,
 					 struct gcheap_thread *thread, void *const *slots,
 					 size_t count);
@@ -436,9 +441,11 @@ static inline void gcheap_frame_begin_(struct gcheap_frame_ *frame, struct gchea
 		return;
 	}
 	frame->thread = thread;
+	frame->number = ++thread->frames_begun;
 	frame->is_lost = false;
 	entry[0] = total;
 	__builtin_memcpy(entry + 1, slots, count * sizeof(*slots));
+	entry[total - 3] = frame->number;
 	entry[total - 2] = (uintptr_t)frame;
 	entry[total - 1] = total;
 	thread->frames_used = used + total;
@@ -449,7 +456,7 @@ static inline void gcheap_frame_end_(struct gcheap_frame_ *frame)
 	struct gcheap_thread *thread = frame->thread;
 	size_t used = thread->frames_used;
 
-	if (GCHEAP_LIKELY_(used && thread->frames[used - 2] == (uintptr_t)frame))
+	if (GCHEAP_LIKELY_(used && thread->frames[used - 3] == frame->number))
 		thread->frames_used = used - thread->frames[used - 1];
 	else
 		gcheap_frame_end_slow_(frame);
@@ -477,7 +484,10 @@ static inline void gcheap_frame_end_(struct gcheap_frame_ *frame)
 
 /* The newest frame of this stack, for gcheap_frame_restore(); NULL: there is none. */
 GCHEAP_API struct gcheap_frame_ *gcheap_frame_save(struct gcheap_thread *thread);
-/* Ends the frames of this stack that were begun since @saved was saved. */
+/*
+ * Ends the frames of this stack that were begun since @saved was saved; none on a stack
+ * that is not known.
+ */
 GCHEAP_API void gcheap_frame_restore(struct gcheap_thread *thread, struct gcheap_frame_ *saved);
 
 /* ---- stacks ----------------------------------------------------------------- */
@@ -489,7 +499,7 @@ GCHEAP_API void gcheap_frame_restore(struct gcheap_thread *thread, struct gcheap
  * GCHEAP_CONSERVATIVE_STACKS the one that the thread runs on is scanned from the stack
  * pointer, all others whole, the thread's own too while it runs on another. On a stack
  * that is not declared no cycle runs: gcheap_collect() is -EINVAL then, and so is the
- * first allocation for which one is due. But a stack inside the thread's own is taken
+ * first allocation for which one is due. But a stack inside a known one is taken
  * for that, unless makecontext() made it: DECLARE IT. Documentation/stacks.md.
  */
 

@@ -6,11 +6,15 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <malloc.h>
+#include <pthread.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <ucontext.h>
 #include <unistd.h>
 
 #include "library_test.h"
+
+#include "heap.h"
 
 #define STACK_BYTES	(128u << 10)
 
@@ -99,11 +103,76 @@ static void test_a_block_that_is_entered_again_has_one_frame(void **state)
 			continue;
 		GCHEAP_FRAME_END(f->thread);
 	}
-	assert_in_range(f->thread->frames_used, 4, 12);
+	assert_in_range(f->thread->frames_used, 5, 15);
 	/* The end of the outer one ends those that were skipped. */
 	GCHEAP_FRAME_END(f->thread);
 	assert_int_equal(f->thread->frames_used, 0);
 	assert_int_equal(live_after_collect(f), 0);
+}
+
+/* As GCHEAP_FRAME, in a place that the test chooses. */
+static void begin_at(struct fixture *f, struct gcheap_frame_ *place, void **variable)
+{
+	void *const slots[] = { variable };
+
+	gcheap_frame_begin_(place, f->thread, slots, 1);
+}
+
+/*
+ * A function with a nested block whose struct lies higher is left without the ends, and
+ * another one has blocks in the same places.
+ */
+static void test_an_old_frame_takes_no_new_one_with_it(void **state)
+{
+	struct fixture *f = *state;
+	struct gcheap_frame_ places[2];
+	void *old[2], *new[2];
+	size_t i, round;
+
+	for (round = 0; round < 3; round++) {
+		for (i = 0; i < 2; i++) {
+			old[i] = new_leaf(f);
+			begin_at(f, &places[i], &old[i]);
+		}
+		old[0] = NULL;
+		old[1] = NULL;
+		for (i = 0; i < 2; i++) {
+			new[i] = new_leaf(f);
+			begin_at(f, &places[i], &new[i]);
+		}
+		assert_int_equal(live_after_collect(f), 2);
+		assert_int_equal(f->thread->frames_used, 2 * (GCHEAP_FRAME_WORDS_ + 1));
+	}
+	gcheap_frame_end_(&places[1]);
+	assert_int_equal(live_after_collect(f), 1);
+	gcheap_frame_end_(&places[0]);
+	assert_int_equal(f->thread->frames_used, 0);
+}
+
+/* The same, with live frames of outer blocks between, when the table is full. */
+static void test_an_old_frame_takes_no_outer_one_with_it_when_the_table_is_full(void **state)
+{
+	enum { PLACES = 100 };
+	struct fixture *f = *state;
+	struct gcheap_frame_ places[PLACES];
+	void *variables[PLACES];
+	size_t at;
+
+	variables[0] = NULL;
+	begin_at(f, &places[0], &variables[0]);
+	for (at = PLACES - 1; f->thread->frames_room - f->thread->frames_used >=
+	     GCHEAP_FRAME_WORDS_ + 1; at--) {
+		assert_in_range(at, 1, PLACES - 1);
+		variables[at] = new_leaf(f);
+		begin_at(f, &places[at], &variables[at]);
+	}
+	variables[0] = new_leaf(f);
+	begin_at(f, &places[0], &variables[0]);
+	assert_int_equal(live_after_collect(f), PLACES - at);
+	assert_int_equal(f->thread->frames_used, (PLACES - at) * (GCHEAP_FRAME_WORDS_ + 1));
+	/* An outer one's end is that of all. */
+	gcheap_frame_end_(&places[PLACES - 1]);
+	assert_int_equal(f->thread->frames_used, 0);
 }
 
 /* Overwrites what earlier calls left on the stack below. */
@@ -262,7 +331,7 @@ static void test_frames_that_longjmp_passes_by_end_with_the_next_cycle(void **st
 static void test_err_save_and_restore(void **state)
 {
 	struct fixture *f = *state;
-	struct gcheap_frame_ elsewhere = { NULL, false };
+	struct gcheap_frame_ elsewhere = { NULL, 0, false };
 	void *object = new_leaf(f);
 
 	assert_null(gcheap_frame_save(NULL));
@@ -306,42 +375,166 @@ static void test_frames_nest_as_deep_as_the_stack(void **state)
 	assert_int_equal(live_after_collect(f), 0);
 }
 
-static __attribute__((noinline)) int recurse_without_memory(struct fixture *f, int depth)
+static struct rlimit memory_limit;
+
+static int collect(struct fixture *f)
+{
+	return gcheap_collect(f->thread);
+}
+
+static int allocate_until_refused(struct fixture *f)
+{
+	int i;
+
+	assert_int_equal(setrlimit(RLIMIT_AS, &memory_limit), 0);
+	for (i = 0; i < 1000000; i++) {
+		errno = 0;
+		if (!gcheap_new_leaf(f->thread, 64))
+			return -errno;
+	}
+	return 0;
+}
+
+static int jump_from_the_depth(struct fixture *f)
+{
+	(void)f;
+	assert_int_equal(setrlimit(RLIMIT_AS, &memory_limit), 0);
+	longjmp(jump, 1);
+}
+
+static __attribute__((noinline)) int recurse_without_memory(struct fixture *f, int depth,
+							    int (*function)(struct fixture *f))
 {
 	void *object = NULL;
 	int result;
 
 	GCHEAP_FRAME(f->thread, object);
-	result = depth ? recurse_without_memory(f, depth - 1) : gcheap_collect(f->thread);
+	result = depth ? recurse_without_memory(f, depth - 1, function) : function(f);
 	GCHEAP_FRAME_END(f->thread);
+	return result;
+}
+
+/* Calls a function below frames for which there is no memory. */
+static int below_lost_frames(struct fixture *f, int (*function)(struct fixture *f))
+{
+	enum { DEPTH = 30000 };
+	struct rlimit little;
+	int result;
+
+	/* What is larger comes from the system, which refuses. */
+	mallopt(M_MMAP_THRESHOLD, 64 << 10);
+	/* The stack is there already; the heap has all it needs for a cycle. */
+	assert_int_equal(recurse_without_memory(f, DEPTH * 2, collect), 0);
+	fixture_close(f);
+	fixture_open(f);
+	assert_int_equal(gcheap_collect(f->thread), 0);
+	assert_int_equal(getrlimit(RLIMIT_AS, &memory_limit), 0);
+	little = memory_limit;
+	little.rlim_cur = 1 << 20;
+	assert_int_equal(setrlimit(RLIMIT_AS, &little), 0);
+	result = recurse_without_memory(f, DEPTH, function);
+	setrlimit(RLIMIT_AS, &memory_limit);
 	return result;
 }
 
 static void test_err_no_memory_for_a_frame_lets_no_cycle_run(void **state)
 {
-	enum { DEPTH = 30000 };
 	struct fixture *f = *state;
-	struct rlimit memory, little;
-	int result;
 
 	if (UNDER_ASAN)
 		skip_because("AddressSanitizer ends a program whose realloc() fails");
-	/* What is larger comes from the system, which refuses. */
-	mallopt(M_MMAP_THRESHOLD, 64 << 10);
-	/* The stack is there already; the heap has all it needs for a cycle. */
-	assert_int_equal(recurse_without_memory(f, DEPTH * 2), 0);
-	fixture_close(f);
-	fixture_open(f);
-	assert_int_equal(gcheap_collect(f->thread), 0);
-	assert_int_equal(getrlimit(RLIMIT_AS, &memory), 0);
-	little = memory;
-	little.rlim_cur = 1 << 20;
-	assert_int_equal(setrlimit(RLIMIT_AS, &little), 0);
-	result = recurse_without_memory(f, DEPTH);
-	setrlimit(RLIMIT_AS, &memory);
-	assert_refused(result, ENOMEM, "table of frames");
+	assert_refused(below_lost_frames(f, collect), ENOMEM, "table of frames");
 	/* With the frames, that is over. */
 	assert_int_equal(gcheap_collect(f->thread), 0);
+}
+
+static void test_err_no_memory_for_a_frame_ends_with_the_first_cycle_that_is_due(void **state)
+{
+	struct fixture *f = *state;
+
+	if (UNDER_ASAN)
+		skip_because("AddressSanitizer ends a program whose realloc() fails");
+	assert_refused(below_lost_frames(f, allocate_until_refused), ENOMEM, "table of frames");
+	assert_int_equal(live_after_collect(f), 0);
+	assert_non_null(gcheap_new_leaf(f->thread, 64));
+}
+
+static void test_lost_frames_that_longjmp_passes_by_end_too(void **state)
+{
+	struct fixture *f = *state;
+	void *object = NULL;
+	volatile int restore;
+
+	if (UNDER_ASAN)
+		skip_because("AddressSanitizer ends a program whose realloc() fails");
+	for (restore = 0; restore < 2; restore++) {
+		struct gcheap_frame_ *saved = gcheap_frame_save(f->thread);
+
+		if (!setjmp(jump))
+			below_lost_frames(f, jump_from_the_depth);
+		if (restore)
+			gcheap_frame_restore(f->thread, saved);
+		assert_int_equal(live_after_collect(f), 0);
+	}
+	object = new_leaf(f);
+	GCHEAP_FRAME(f->thread, object);
+	assert_int_equal(live_after_collect(f), 1);
+	GCHEAP_FRAME_END(f->thread);
+}
+
+/* ---- fork() ------------------------------------------------------------------------------- */
+
+/* All ways to end a frame, and begin one when the table is full. */
+static int frames_in_a_child(struct fixture *f, struct gcheap_frame_ *outer,
+			     struct gcheap_frame_ *inner)
+{
+	struct gcheap_frame_ places[200];
+	size_t used = f->thread->frames_used;
+	void *nothing = NULL;
+	size_t i;
+
+	alarm(20);
+	for (i = ARRAY_SIZE(places); i--;)
+		begin_at(f, &places[i], &nothing);
+	if (gcheap_frame_save(f->thread))
+		return 1;
+	gcheap_frame_restore(f->thread, NULL);
+	for (i = 0; i < ARRAY_SIZE(places); i++)
+		gcheap_frame_end_(&places[i]);
+	if (f->thread->frames_used != used)
+		return 2;
+	/* Not the newest: takes itself alone. */
+	gcheap_frame_end_(outer);
+	gcheap_frame_end_(outer);
+	if (f->thread->frames_used != used / 2)
+		return 3;
+	gcheap_frame_end_(inner);
+	return f->thread->frames_used ? 4 : 0;
+}
+
+static void test_frames_of_a_child_wait_for_no_lock(void **state)
+{
+	struct fixture *f = *state;
+	struct gcheap_frame_ places[2];
+	void *nothing = NULL;
+	pid_t child;
+	int status;
+
+	begin_at(f, &places[1], &nothing);
+	begin_at(f, &places[0], &nothing);
+	fflush(stdout);
+	/* As if another thread had it at the fork. */
+	pthread_mutex_lock(&f->heap->lock);
+	child = fork();
+	if (!child)
+		_exit(frames_in_a_child(f, &places[1], &places[0]));
+	pthread_mutex_unlock(&f->heap->lock);
+	assert_true(child > 0);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	gcheap_frame_end_(&places[0]);
+	gcheap_frame_end_(&places[1]);
+	assert_int_equal(f->thread->frames_used, 0);
 }
 
 /* ---- coroutines ------------------------------------------------------------------------------ */
@@ -423,12 +616,85 @@ static void test_frames_go_with_their_stack(void **state)
 	assert_int_equal(live_after_collect(f), 0);
 }
 
+static void coroutine_start(struct fixture *f, char *stack, void (*body)(void))
+{
+	co.f = f;
+	assert_int_equal(getcontext(&co.other), 0);
+	co.other.uc_stack.ss_sp = stack;
+	co.other.uc_stack.ss_size = STACK_BYTES;
+	co.other.uc_link = &co.main;
+	makecontext(&co.other, body, 0);
+	assert_int_equal(swapcontext(&co.main, &co.other), 0);
+}
+
+static void restore_in_coroutine(void)
+{
+	gcheap_frame_restore(co.f->thread, NULL);
+	gcheap_frame_restore(co.f->thread, gcheap_frame_save(co.f->thread));
+}
+
+static void test_a_restore_on_an_undeclared_stack_ends_no_frame_of_others(void **state)
+{
+	struct fixture *f = *state;
+	void *object = new_leaf(f), *inner = new_leaf(f);
+	char local[STACK_BYTES];
+	char *stack = malloc(STACK_BYTES);
+
+	assert_non_null(stack);
+	GCHEAP_FRAME(f->thread, object);
+	{
+		GCHEAP_FRAME(f->thread, inner);
+		coroutine_start(f, stack, restore_in_coroutine);
+		assert_int_equal(live_after_collect(f), 2);
+		coroutine_start(f, local, restore_in_coroutine);
+		assert_int_equal(live_after_collect(f), 2);
+		GCHEAP_FRAME_END(f->thread);
+	}
+	GCHEAP_FRAME_END(f->thread);
+	free(stack);
+}
+
+/* Words of the table. */
+static struct {
+	size_t after_skip, after_restore;
+} seen;
+
+static void skip_in_coroutine(void)
+{
+	deeper(skip_one, co.f);
+	stack_wipe();
+	assert_int_equal(live_after_collect(co.f), 0);
+	seen.after_skip = co.f->thread->frames_used;
+	if (!setjmp(jump))
+		deeper(jump_out_of_many, co.f);
+	gcheap_frame_restore(co.f->thread, NULL);
+	seen.after_restore = co.f->thread->frames_used;
+}
+
+static void test_skipped_frames_of_a_declared_context_end_too(void **state)
+{
+	struct fixture *f = *state;
+	char *stack = malloc(STACK_BYTES);
+
+	assert_non_null(stack);
+	assert_int_equal(gcheap_stack_add(f->heap, stack, STACK_BYTES), 0);
+	seen.after_skip = 1;
+	seen.after_restore = 1;
+	coroutine_start(f, stack, skip_in_coroutine);
+	assert_int_equal(seen.after_skip, 0);
+	assert_int_equal(seen.after_restore, 0);
+	assert_int_equal(gcheap_stack_remove(f->heap, stack), 0);
+	free(stack);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 		TEST(test_an_automatic_frame_ends_with_its_block_however_it_is_left),
 		TEST(test_a_block_that_is_entered_again_has_one_frame),
+		TEST(test_an_old_frame_takes_no_new_one_with_it),
+		TEST(test_an_old_frame_takes_no_outer_one_with_it_when_the_table_is_full),
 		TEST(test_frames_of_functions_that_have_returned_are_no_roots),
 		cmocka_unit_test(test_verify_says_once_that_an_end_was_skipped),
 		TEST(test_frames_that_longjmp_passes_by_end_with_a_restore),
@@ -436,8 +702,13 @@ int main(void)
 		TEST(test_err_save_and_restore),
 		TEST(test_frames_nest_as_deep_as_the_stack),
 		TEST(test_err_no_memory_for_a_frame_lets_no_cycle_run),
+		TEST(test_err_no_memory_for_a_frame_ends_with_the_first_cycle_that_is_due),
+		TEST(test_lost_frames_that_longjmp_passes_by_end_too),
+		TEST(test_frames_of_a_child_wait_for_no_lock),
 		TEST(test_frames_of_suspended_stacks_stay),
 		TEST(test_frames_go_with_their_stack),
+		TEST(test_a_restore_on_an_undeclared_stack_ends_no_frame_of_others),
+		TEST(test_skipped_frames_of_a_declared_context_end_too),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
