@@ -32,9 +32,9 @@
  *						GCHEAP_TYPE does not name is not seen
  *	leaves, and types without pointers	NOT SCANNED
  *
- * A pointer is the address of an object, of any byte of it, or of its end; on stacks and
- * in ambiguous roots any word that looks like one counts. XORed, tagged in the upper bits, or
- * written to a file it is none.
+ * A pointer is the address of an object, or of any byte of it; on stacks and in ambiguous
+ * roots any word that looks like one counts, and so does that of its end. XORed, tagged in
+ * the upper bits, or written to a file it is none.
  *
  * Threads: what takes a struct gcheap_thread is called by the thread that attached. Types
  * and roots may be added, roots removed, and memory trimmed by any thread at any time.
