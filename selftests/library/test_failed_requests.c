@@ -214,13 +214,16 @@ static void test_err_trim_says_why_it_failed(void **state)
 static void test_a_failed_sweep_start_after_a_trim_costs_a_cycle(void **state)
 {
 	enum { OBJECTS = 20000, BYTES = 2048, KEPT = 100 };
+	struct gcheap_config config = fixture_config();
 	static void *kept[KEPT];
 	struct backend_ops ops;
 	struct fixture f;
+	uint64_t tables;
 	int i;
 
 	(void)state;
-	fixture_open(&f);
+	config.gc_percent = -1;
+	fixture_open_with(&f, &config);
 	assert_int_equal(gcheap_root_add(f.heap, kept, KEPT), 0);
 	for (i = 0; i < OBJECTS; i++) {
 		void *object = gcheap_new_leaf(f.thread, BYTES);
@@ -233,7 +236,9 @@ static void test_a_failed_sweep_start_after_a_trim_costs_a_cycle(void **state)
 	for (i = 1; i < KEPT; i++)
 		kept[i] = i % 10 == 0 ? kept[i] : NULL;
 	assert_int_equal(live_after_collect(&f), KEPT / 10);
+	tables = stats_of(f.heap).metadata_bytes;
 	assert_int_equal(gcheap_trim(f.heap), 0);
+	assert_in_range(stats_of(f.heap).metadata_bytes, 0, tables - 256 * 1024);
 	real_ops = f.heap->backend->ops;
 	ops = *real_ops;
 	ops.request = failing_request;
