@@ -85,10 +85,10 @@ cc_fuzz := clang-14
 
 base_flags := -std=gnu11 -fvisibility=hidden -fno-strict-aliasing -fPIC -pthread -Wall -Wextra $(WERROR) \
 	$(if $(is_clang),$(flags_clang)) -DGCHEAP_VERSION='"$(VERSION)"' -MMD -MP
-# Sources of the library see each other and the core; the core and its tests see nothing of the library; examples, tools
-# and benchmarks see what any program would.
-flags_internal := -Ilib -Ilib/include -Ikmod/core -Iuapi
-flags_core := -Ikmod/core -Iuapi
+# Sources of the library see each other, the core and common/; the core and its tests see nothing of the library; examples,
+# tools and benchmarks see what any program would.
+flags_internal := -Ilib -Ilib/include -Ikmod/core -Icommon -Iuapi
+flags_core := -Ikmod/core -Icommon -Iuapi
 flags_public := -Ilib/include
 views := internal core public
 
@@ -133,9 +133,11 @@ endef
 # ---- the library ---------------------------------------------------------------------------------------------
 
 lib_sources := $(sort $(wildcard lib/*.c lib/*/*.c))
-core_sources := $(sort $(wildcard kmod/core/*.c))
-library_sources := $(lib_sources) $(core_sources)
-$(eval $(call source_list,library,$(library_sources)))
+core_sources := $(sort $(wildcard common/*.c kmod/core/*.c))
+$(eval $(call source_list,library,$(lib_sources) $(core_sources)))
+
+# $(call library_objects,FLAVOUR)
+library_objects = $(call objects,$(1),internal,$(lib_sources)) $(call objects,$(1),core,$(core_sources))
 
 static_lib := $(B)/lib/libgcheap.a
 shared_lib := $(B)/lib/libgcheap.so
@@ -145,7 +147,7 @@ tsan_lib := $(B)/tsan/libgcheap.a
 lib: $(static_lib) $(shared_lib)
 
 # One object in which only the interface has names that others can see.
-$(B)/lib/gcheap.o: $(call objects,normal,internal,$(library_sources)) $(B)/.sources-library
+$(B)/lib/gcheap.o: $(call library_objects,normal) $(B)/.sources-library
 	$(call say,LD,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(LD) -r -o $@.all $(filter %.o,$^)
@@ -157,7 +159,7 @@ $(static_lib): $(B)/lib/gcheap.o
 	$(Q)rm -f $@
 	$(Q)$(AR) rcsD $@ $<
 
-$(shared_lib).$(SOVERSION): $(call objects,normal,internal,$(library_sources)) lib/libgcheap.map $(B)/.sources-library
+$(shared_lib).$(SOVERSION): $(call library_objects,normal) lib/libgcheap.map $(B)/.sources-library
 	$(call say,LINK,$@)
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(flags_normal) -shared -pthread -Wl,-soname,$(@F) -Wl,--version-script=lib/libgcheap.map \
@@ -167,7 +169,7 @@ $(shared_lib): $(shared_lib).$(SOVERSION)
 	$(Q)ln -sf $(<F) $@
 
 define sanitized_lib
-$(B)/$(1)/libgcheap.a: $(call objects,$(1),internal,$(library_sources)) $(B)/.sources-library
+$(B)/$(1)/libgcheap.a: $(call library_objects,$(1)) $(B)/.sources-library
 	$$(call say,AR,$$@)
 	$$(Q)mkdir -p $$(@D)
 	$$(Q)rm -f $$@
@@ -257,7 +259,7 @@ $(foreach test,$(library_tests),$(eval $(call program,$(B)/selftests/library-sha
 	$(shared_lib) -lcmocka $(call extra_libraries,selftests/library/$(test).c) $$(shared_rpath))))
 
 fuzz_targets := $(basename $(notdir $(wildcard selftests/fuzz/fuzz_*.c)))
-fuzz_sources_fuzz_gc_program := kmod/core/gc_program.c
+fuzz_sources_fuzz_gc_program := common/gc_program.c
 fuzz_sources_fuzz_type_add := selftests/core/port_test.c $(core_sources)
 
 # What sees the library is linked with it.
@@ -369,7 +371,7 @@ install: lib tools
 	$(foreach page,$(man_pages),install -D -m 644 $(page) $(call to,$(call man_page,$(page))) &&) true
 	rm -rf $(call to,$(dkms_dir))
 	install -d $(call to,$(dkms_dir))
-	cp -r --parents Kbuild VERSION LICENSE LICENSES uapi kmod $(call to,$(dkms_dir))
+	cp -r --parents Kbuild VERSION LICENSE LICENSES uapi common kmod $(call to,$(dkms_dir))
 	sed 's|@VERSION@|$(VERSION)|' tools/dkms/dkms.conf.in >$(call to,$(dkms_dir)/dkms.conf)
 	$(if $(DESTDIR),,getent group gcheap >/dev/null || groupadd --system gcheap; ldconfig)
 

@@ -11,8 +11,8 @@ runtime, and with the default options the outcome is its table of 68 classes:
 - A candidate that has the same pages and as many slots as the one before replaces it.
 - At last each class takes what its slots can grow by without there being fewer of them, in steps of 128 bytes.
 
-Usage: mksizeclasses.py --header >kmod/core/size_classes.h
-       mksizeclasses.py --source >kmod/core/size_classes.c
+Usage: mksizeclasses.py --header >common/size_classes.h
+       mksizeclasses.py --source >common/size_classes.c
 """
 
 import argparse
@@ -160,10 +160,10 @@ def header(classes: list[SizeClass], args: argparse.Namespace) -> list[str]:
         " * larger than the class below takes. Class 0 is none, and no span has slots",
         " * of less than %d bytes: what is smaller gets them all the same." % SLOT_BYTES_HANDED_OUT,
         " */",
-        "#ifndef GCHEAP_CORE_SIZE_CLASSES_H",
-        "#define GCHEAP_CORE_SIZE_CLASSES_H",
+        "#ifndef GCHEAP_SIZE_CLASSES_H",
+        "#define GCHEAP_SIZE_CLASSES_H",
         "",
-        '#include "port.h"',
+        '#include "base.h"',
         "",
         "#define SIZE_CLASSES\t\t%du" % len(classes),
         "#define SIZE_CLASS_MAX_BYTES\t%du" % SLOT_BYTES_MAX,
@@ -194,7 +194,7 @@ def header(classes: list[SizeClass], args: argparse.Namespace) -> list[str]:
         "\t\t\t\t\t  SIZE_CLASS_LARGE_STEP)];",
         "}",
         "",
-        "#endif /* GCHEAP_CORE_SIZE_CLASSES_H */",
+        "#endif /* GCHEAP_SIZE_CLASSES_H */",
     ]
 
 

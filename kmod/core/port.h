@@ -3,34 +3,14 @@
  * The only door of the heap's logic to the world around it.
  *
  * kmod/core is compiled twice: into the kernel module, and into the library as
- * the local backend. It includes this header and its own, and nothing else. The
+ * the local backend. It includes common/, its own headers, and nothing else. The
  * functions below are defined once for each world: in kmod/port.c over kernel
  * memory and lib/backend/port_local.c over anonymous memory.
  */
 #ifndef GCHEAP_CORE_PORT_H
 #define GCHEAP_CORE_PORT_H
 
-#ifdef __KERNEL__
-#include <linux/bitops.h>
-#include <linux/build_bug.h>
-#include <linux/bug.h>
-#include <linux/cache.h>
-#include <linux/compiler.h>
-#include <linux/errno.h>
-#include <linux/limits.h>
-#include <linux/log2.h>
-#include <linux/math.h>
-#include <linux/math64.h>
-#include <linux/minmax.h>
-#include <linux/nospec.h>
-#include <linux/overflow.h>
-#include <linux/string.h>
-#include <linux/types.h>
-#else
-#include "port_user.h"
-#endif
-
-#include <linux/gcheap.h>
+#include "base.h"
 
 struct heap;
 

@@ -283,7 +283,7 @@ static int type_add_program(struct heap *heap, struct gcheap_type_add *add, cons
 		return type_store(heap, add, name, &map);
 	}
 	program = start;
-	error = gc_program_unroll(&program, mask, 1);
+	error = gc_program_unroll(&program, mask, 1, port_interrupted);
 	return error ? error : type_add_mask(heap, add, name, (const u8 *)mask);
 }
 

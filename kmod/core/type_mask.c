@@ -119,7 +119,7 @@ static int mask_write(struct heap *heap, const struct gcheap_type_record *record
 		return -ENOMEM;
 	type_data_read(heap, record->program_offset, (char *)mask + bytes, record->program_bytes);
 	program.code = (const u8 *)mask + bytes;
-	error = gc_program_unroll(&program, mask, 1);
+	error = gc_program_unroll(&program, mask, 1, port_interrupted);
 	if (!error)
 		type_data_write(heap, offset, mask, bytes);
 	port_free(mask);

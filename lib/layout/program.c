@@ -153,7 +153,7 @@ void program_unroll(const struct view *view, const struct gcheap_type_record *ty
 	struct gc_program program = program_of(program_code(view, type), type);
 
 	/* It is in order, and nobody interrupts it here. */
-	gc_program_unroll(&program, (u64 *)mask, stride);
+	gc_program_unroll(&program, (u64 *)mask, stride, NULL);
 }
 
 uint64_t program_mask_bytes(const struct gcheap_type_record *type)

@@ -66,7 +66,7 @@ void program_assert_emits(const u8 *code, u32 bytes, const u8 *bits, u64 words)
 	assert_int_equal(program_check(code, bytes, words, NULL), GC_PROGRAM_OK);
 	memcpy(copy, code, bytes);
 	program.code = copy;
-	assert_int_equal(gc_program_unroll(&program, mask, 1), 0);
+	assert_int_equal(gc_program_unroll(&program, mask, 1, NULL), 0);
 	assert_int_equal(program.emitted, words);
 	for (u64 i = 0; i < nwords * 64; i++) {
 		if ((mask[i / 64] >> i % 64 & 1) != (i < words ? bits[i] : 0))

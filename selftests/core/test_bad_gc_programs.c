@@ -113,7 +113,7 @@ static void test_err_every_fault_of_a_program(void **state)
 			fail_msg("program %u: not fault %u", i, bad[i].fault);
 		if (at != bad[i].at)
 			fail_msg("program %u: fault at %u, not %u", i, at, bad[i].at);
-		assert_int_equal(gc_program_unroll(&program, mask, 1), -EINVAL);
+		assert_int_equal(gc_program_unroll(&program, mask, 1, NULL), -EINVAL);
 		core_state_save(th, &saved);
 		assert_int_equal(request_type_program(th, 1024, bad[i].words * 8ull, bad[i].code,
 						      bad[i].bytes, "bad", &type), -EINVAL);

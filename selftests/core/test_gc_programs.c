@@ -216,7 +216,7 @@ static void test_the_longest_mask_is_unrolled_in_no_time(void **state)
 		program.code = w->code;
 		program.bytes = w->bytes;
 		clock_gettime(CLOCK_MONOTONIC, &start);
-		assert_int_equal(gc_program_unroll(&program, mask, 1), 0);
+		assert_int_equal(gc_program_unroll(&program, mask, 1, NULL), 0);
 		clock_gettime(CLOCK_MONOTONIC, &end);
 		for (u64 bit = 0; bit < words - rest; bit++) {
 			if ((mask[bit / 64] >> bit % 64 & 1) != !(bit % periods[i]))

@@ -15,11 +15,6 @@
 /* A false condition is a crash, which libFuzzer keeps the input of. */
 #define CHECK(condition) do { if (!(condition)) abort(); } while (0)
 
-bool port_interrupted(void)
-{
-	return false;
-}
-
 /* ---- the naive interpreter: a byte for each bit ----------------------------- */
 
 struct naive {
@@ -147,7 +142,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 	nwords = DIV_ROUND_UP(start.words, 64);
 	mask = calloc(nwords, 8);
 	program = start;
-	error = gc_program_unroll(&program, mask, 1);
+	error = gc_program_unroll(&program, mask, 1, NULL);
 	CHECK(error == (in_order ? 0 : -EINVAL));
 	for (u64 i = 0; in_order && i < nwords * 64; i++)
 		CHECK((mask[i / 64] >> i % 64 & 1) == (i < start.words ? naive.bits[i] : 0));

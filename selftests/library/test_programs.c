@@ -368,7 +368,7 @@ static void test_any_word_of_a_program_is_that_of_its_mask(void **state)
 		uint64_t *mask = malloc((words / 64 + 1) * 8);
 		uint64_t w;
 
-		assert_int_equal(gc_program_unroll(&start, (u64 *)mask, 1), 0);
+		assert_int_equal(gc_program_unroll(&start, (u64 *)mask, 1, NULL), 0);
 		for (w = 0; w * 64 < words; w++)
 			assert_int_equal(program_word(code, &record, w), mask[w]);
 		free(mask);

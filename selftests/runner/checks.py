@@ -22,7 +22,7 @@ def sources(*folders, suffixes=(".c", ".h")):
 
 def size_classes():
     complaints = []
-    for option, committed in (("--header", "kmod/core/size_classes.h"), ("--source", "kmod/core/size_classes.c")):
+    for option, committed in (("--header", "common/size_classes.h"), ("--source", "common/size_classes.c")):
         printed, status = run([sys.executable, "scripts/mksizeclasses.py", option])
         with open(committed) as file:
             if status != 0 or file.read() != printed:
@@ -37,7 +37,7 @@ def checkpatch():
             if line.strip() and not line.startswith("#"):
                 path, kind, why = line.split(None, 2)
                 exceptions.append((path, kind, why))
-    files = sources("kmod", "uapi", "lib", "selftests/gcheap")
+    files = sources("common", "kmod", "uapi", "lib", "selftests/gcheap")
     # It leaves a file where it runs.
     output, status = run(["perl", CHECKPATCH, "--no-tree", "--strict", "--terse", "--show-types", "--no-summary",
                           "--quiet", "-f", *(f"{ROOT}/{file}" for file in files)], where=Logs.folder)

@@ -29,8 +29,8 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__);
 #define SHORT_COUNT	0x7fu		/* n in the first byte of an instruction */
 #define MORE		0x80u		/* repeat; in a varint: more bytes follow */
 
-/* Steps of gc_program_unroll() between two looks for a signal: some 10 us. */
-#define STEPS_BETWEEN_LOOKS	4096u
+/* Steps of gc_program_unroll() between two questions whether to end: some 10 us. */
+#define STEPS_BETWEEN_QUESTIONS	4096u
 
 /* Reads a varint at *@at, and moves on behind it. */
 static enum gc_program_fault read_varint(const struct gc_program *program, u32 *at, u64 *value)
@@ -136,12 +136,14 @@ enum gc_program_fault gc_program_check(struct gc_program *program)
  * @stride: words from one of its words to the next
  * @at: how many bits are written; those after them in the same word are zero
  * @steps: calls of write_bits()
+ * @interrupted: as in gc_program_unroll()
  */
 struct bit_writer {
 	u64 *mask;
 	u32 stride;
 	u64 at;
 	u32 steps;
+	bool (*interrupted)(void);
 };
 
 /* Writes the low @count bits of @bits, 1 to 64; those above are zero. */
@@ -154,9 +156,9 @@ static int write_bits(struct bit_writer *writer, u64 bits, u32 count)
 	if (shift + count > WORD_BITS)
 		word[writer->stride] = bits >> (WORD_BITS - shift);
 	writer->at += count;
-	if (++writer->steps % STEPS_BETWEEN_LOOKS)
+	if (++writer->steps % STEPS_BETWEEN_QUESTIONS)
 		return 0;
-	return port_interrupted() ? -EINTR : 0;
+	return writer->interrupted && writer->interrupted() ? -EINTR : 0;
 }
 
 static u64 low_bits(u64 bits, u32 count)
@@ -224,9 +226,14 @@ static int write_repeat(struct bit_writer *writer, u64 distance, u64 count)
 	return error;
 }
 
-int gc_program_unroll(struct gc_program *program, u64 *mask, u32 stride)
+int gc_program_unroll(struct gc_program *program, u64 *mask, u32 stride,
+		      bool (*interrupted)(void))
 {
-	struct bit_writer writer = { .mask = mask, .stride = stride };
+	struct bit_writer writer = {
+		.mask = mask,
+		.stride = stride,
+		.interrupted = interrupted,
+	};
 	struct gc_instruction instruction;
 	int error = 0;
 
@@ -256,7 +263,6 @@ u64 gc_program_first_word(const struct gc_program *start)
 		u64 count = min_t(u64, instruction.bits * instruction.times,
 				  WORD_BITS - writer.at);
 
-		/* So few steps that they look for no signal. */
 		if (instruction.literal)
 			write_literal(&writer, instruction.literal, (u32)count);
 		else

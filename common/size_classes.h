@@ -76,10 +76,10 @@
  * larger than the class below takes. Class 0 is none, and no span has slots
  * of less than 16 bytes: what is smaller gets them all the same.
  */
-#ifndef GCHEAP_CORE_SIZE_CLASSES_H
-#define GCHEAP_CORE_SIZE_CLASSES_H
+#ifndef GCHEAP_SIZE_CLASSES_H
+#define GCHEAP_SIZE_CLASSES_H
 
-#include "port.h"
+#include "base.h"
 
 #define SIZE_CLASSES		68u
 #define SIZE_CLASS_MAX_BYTES	32768u
@@ -110,4 +110,4 @@ static inline u32 size_class_of(u64 bytes)
 					  SIZE_CLASS_LARGE_STEP)];
 }
 
-#endif /* GCHEAP_CORE_SIZE_CLASSES_H */
+#endif /* GCHEAP_SIZE_CLASSES_H */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * What the heap's logic uses of the kernel's headers, for user space: integer
- * types, bit operations, checked arithmetic. Included by port.h alone.
+ * What base.h takes of the kernel's headers, for user space: integer
+ * types, bit operations, checked arithmetic. Included by base.h alone.
  */
-#ifndef GCHEAP_CORE_PORT_USER_H
-#define GCHEAP_CORE_PORT_USER_H
+#ifndef GCHEAP_BASE_USER_H
+#define GCHEAP_BASE_USER_H
 
 #include <assert.h>
 #include <errno.h>
@@ -63,4 +63,4 @@ static inline bool is_power_of_2(unsigned long n)
 	return n != 0 && (n & (n - 1)) == 0;
 }
 
-#endif /* GCHEAP_CORE_PORT_USER_H */
+#endif /* GCHEAP_BASE_USER_H */

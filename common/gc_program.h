@@ -3,10 +3,10 @@
  * GC programs: pointer masks in the compressed form of Go's compiler, for types
  * that are long arrays. See struct gcheap_type_add for the encoding.
  */
-#ifndef GCHEAP_CORE_GC_PROGRAM_H
-#define GCHEAP_CORE_GC_PROGRAM_H
+#ifndef GCHEAP_GC_PROGRAM_H
+#define GCHEAP_GC_PROGRAM_H
 
-#include "port.h"
+#include "base.h"
 
 /**
  * enum gc_program_fault - what is wrong with a program
@@ -89,13 +89,15 @@ enum gc_program_fault gc_program_check(struct gc_program *program);
  * @mask: receives one bit for each of @words, in whole 64-bit words, the last one
  *	padded with zeros; when this fails, its content is undefined
  * @stride: the distance of these words from each other, in words: 1 or more
+ * @interrupted: asked now and then, some 10 us apart, whether to end early; NULL: never
  *
  * Takes one step for each literal, and for every 32 bits or more of a repeat. What
  * a repeat repeats is read from @mask: there is no other memory.
  *
- * Return: 0; -EINVAL a program at fault; -EINTR a fatal signal arrived.
+ * Return: 0; -EINVAL a program at fault; -EINTR @interrupted said so.
  */
-int gc_program_unroll(struct gc_program *program, u64 *mask, u32 stride);
+int gc_program_unroll(struct gc_program *program, u64 *mask, u32 stride,
+		      bool (*interrupted)(void));
 
 /**
  * gc_program_first_word() - emit the first 64 bits of a program, or what there is
@@ -105,4 +107,4 @@ int gc_program_unroll(struct gc_program *program, u64 *mask, u32 stride);
  */
 u64 gc_program_first_word(const struct gc_program *program);
 
-#endif /* GCHEAP_CORE_GC_PROGRAM_H */
+#endif /* GCHEAP_GC_PROGRAM_H */
