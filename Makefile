@@ -85,9 +85,9 @@ cc_fuzz := clang-14
 
 base_flags := -std=gnu11 -fvisibility=hidden -fno-strict-aliasing -fPIC -pthread -Wall -Wextra $(WERROR) \
 	$(if $(is_clang),$(flags_clang)) -DGCHEAP_VERSION='"$(VERSION)"' -MMD -MP
-# Sources of the library see each other, the core and common/; the core and its tests see nothing of the library; examples,
-# tools and benchmarks see what any program would.
-flags_internal := -Ilib -Ilib/include -Ikmod/core -Icommon -Iuapi
+# Sources of the library see each other and common/, and lib/backend takes the core's headers by their path; the core and
+# its tests see common/, and nothing of the library; examples, tools and benchmarks see what any program would.
+flags_internal := -Ilib -Ilib/include -Icommon -Iuapi
 flags_core := -Ikmod/core -Icommon -Iuapi
 flags_public := -Ilib/include
 views := internal core public

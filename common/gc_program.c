@@ -20,6 +20,7 @@
  * more than @words bits, however large the numbers in the program are.
  */
 #include "gc_program.h"
+#include "low_bits.h"
 
 /* Bits are written by words; in memory they are to be in the order of bytes. */
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__);
@@ -159,11 +160,6 @@ static int write_bits(struct bit_writer *writer, u64 bits, u32 count)
 	if (++writer->steps % STEPS_BETWEEN_QUESTIONS)
 		return 0;
 	return writer->interrupted && writer->interrupted() ? -EINTR : 0;
-}
-
-static u64 low_bits(u64 bits, u32 count)
-{
-	return count < WORD_BITS ? bits & (BIT_ULL(count) - 1) : bits;
 }
 
 /* The @count written bits, 1 to 64, from @at on. */

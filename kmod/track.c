@@ -28,13 +28,11 @@
 #include "request.h"
 #include "track.h"
 
-#define PIECE_PAGES	((u32)ARENA_PAGES)	/* heap pages */
+#define PIECE_PAGES	ARENA_PAGES	/* heap pages */
 
 #define TRACK_FLAGS	(GCHEAP_TRACK_BITMAP | GCHEAP_TRACK_PEEK | GCHEAP_TRACK_PROTECT)
 
 #define BITS_PER_TABLE	((u32)(PORT_TABLE_PAGE_BYTES * BITS_PER_BYTE))
-
-#define CHUNK_HEAP_PAGES	(1u << (GCHEAP_CHUNK_SHIFT - GCHEAP_PAGE_SHIFT))
 
 /* ---- the answer ------------------------------------------------------------- */
 
@@ -239,7 +237,7 @@ static u32 next_span(struct heap *core, u32 page, u32 end)
 	end = next_object_span(core, page, end);
 	if (!core->counters.chunks)
 		return end;
-	for (at = round_up(page, CHUNK_HEAP_PAGES); at < end; at += CHUNK_HEAP_PAGES) {
+	for (at = round_up(page, CHUNK_PAGES); at < end; at += CHUNK_PAGES) {
 		if (span_state(heap_span(core, at)) == GCHEAP_SPAN_CHUNK)
 			return at;
 	}

@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-#include "span.h"
+#include "slots.h"
 
 const char *bad_pointer_state_name(uint32_t state)
 {

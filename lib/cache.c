@@ -17,7 +17,7 @@
 #include "guard.h"
 #include "layout/layout.h"
 #include "private.h"
-#include "span.h"
+#include "slots.h"
 #include "view.h"
 #include "window.h"
 
@@ -87,18 +87,13 @@ static const uint64_t *slot_bits(struct gcheap *heap, uint32_t size_class, bool 
 	enum gcheap_kind kind = heap_bits ? GCHEAP_KIND_HEAP_BITS : GCHEAP_KIND_NOSCAN;
 	uint32_t slots = span_slots(size_class, kind);
 	uint64_t *bits = heap->slot_bits[heap_bits][size_class];
-	uint32_t i;
 
 	if (bits)
 		return bits;
-	bits = calloc(size_class_pages[size_class], 8 * sizeof(*bits));
+	bits = calloc(size_class_pages[size_class], MARK_WORDS_PER_PAGE * sizeof(*bits));
 	if (!bits)
 		return NULL;
-	for (i = 0; i < slots; i++) {
-		uint32_t bit = window_bit(size_class_bytes[size_class], i);
-
-		bits[bit / 64] |= 1ull << bit % 64;
-	}
+	span_slot_bits(size_class, slots, (u64 *)bits);
 	heap->slot_bits[heap_bits][size_class] = bits;
 	return bits;
 }
@@ -191,7 +186,7 @@ static uint64_t load_cells(const struct cache *cache, const uint64_t *bits, uint
 	for (i = 0; i < slots; i++) {
 		if (used >> i & 1)
 			continue;
-		free |= window_ones(cells) << i * cells;
+		free |= low_ones(cells) << i * cells;
 		if (cache->zero_windows)
 			memset(window + (size_t)i * 16, 0, 16);
 	}
@@ -206,7 +201,7 @@ static uint64_t cells_to_slots(uint64_t cells, uint32_t cell_shift)
 	uint32_t i;
 
 	for (i = 0; cells; i++, cells >>= each)
-		slots |= (uint64_t)((cells & window_ones(each)) != 0) << i;
+		slots |= (uint64_t)((cells & low_ones(each)) != 0) << i;
 	return slots;
 }
 
@@ -231,7 +226,7 @@ static void cache_next_window(struct thread *thread, struct cache *cache)
 		count = WINDOW_SLOTS;
 	cache->fast.window = heap->view.base + ((size_t)cache->span << GCHEAP_PAGE_SHIFT) +
 			     (size_t)first * cache->fast.slot_bytes;
-	free = window_ones(count);
+	free = low_ones(count);
 	if (cache->key.cell_shift)
 		free = load_cells(cache, span_alloc_bits(heap, cache->span),
 				  first >> cache->key.cell_shift, cache->fast.window);
@@ -268,12 +263,12 @@ static void cache_end_span(struct thread *thread, struct cache *cache)
 	uint64_t *bits = span_alloc_bits(thread->heap, cache->span);
 	uint64_t unused = cache->fast.free;
 	uint32_t shift = cache->key.cell_shift;
-	uint64_t used = window_ones(cache->next_slot - cache->window_slot) & ~unused;
+	uint64_t used = low_ones(cache->next_slot - cache->window_slot) & ~unused;
 
 	cache_close_window(cache);
 	if (cache->next_slot == cache->slots && !unused)
 		window_store_all(bits, cache->slot_bits,
-				 size_class_pages[cache->key.size_class] * 8u);
+				 size_class_pages[cache->key.size_class] * MARK_WORDS_PER_PAGE);
 	else
 		window_store(bits, cache->slot_bits, size_class_bytes[cache->key.size_class],
 			     cache->window_slot >> shift,
@@ -467,7 +462,7 @@ bool cache_slot_is_free(struct thread *thread, uint32_t page, uint32_t index)
 
 	for (cache = thread->caches; cache; cache = cache->next) {
 		uint32_t first = index << cache->key.cell_shift;
-		uint64_t cells = window_ones(1u << cache->key.cell_shift);
+		uint64_t cells = low_ones(1u << cache->key.cell_shift);
 
 		if (cache->span != page)
 			continue;
@@ -478,7 +473,7 @@ bool cache_slot_is_free(struct thread *thread, uint32_t page, uint32_t index)
 		break;
 	}
 	/* Not begun, or returned in all but name: the alloc bits are exact. */
-	bit = window_bit(size_class_bytes[span->span_class >> 1], index);
+	bit = slot_granule(size_class_bytes[SPAN_CLASS_SIZE(span->span_class)], index);
 	return !(span_alloc_bits(heap, page)[bit / 64] >> bit % 64 & 1);
 }
 

@@ -138,7 +138,7 @@ static void close_free_slots(const struct view *view, uint64_t page, uint64_t in
 	uint32_t i;
 
 	for (i = 0; i < view->spans[page].slots; i++) {
-		if (!view_bit(allocs, window_bit(slot_bytes, i)))
+		if (!view_bit(allocs, slot_granule(slot_bytes, i)))
 			guard_close(slot, slot_bytes);
 		slot += slot_bytes;
 	}

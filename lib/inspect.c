@@ -22,7 +22,7 @@ bool inspect_slot_is_allocated(const struct gcheap *heap, const struct slot *slo
 	/* What a thread's cache hands out has its alloc bit only later. */
 	if (state == GCHEAP_SPAN_CACHED && heap->thread)
 		return !cache_slot_is_free(heap->thread, slot->page, slot->index);
-	return view_bit(view_alloc_bits(view), view_granule(slot->offset));
+	return view_bit(view_alloc_bits(view), granule_of(slot->offset));
 }
 
 bool inspect_slot(const struct gcheap *heap, uint64_t offset, struct slot *slot)

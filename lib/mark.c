@@ -111,7 +111,7 @@ static void mark_before(struct marker *marker, uint64_t edge)
 	struct slot slot;
 
 	if (view_slot(marker->view, edge - 1, &slot) && slot.offset + slot.bytes == edge &&
-	    view_bit(view_alloc_bits(marker->view), view_granule(slot.offset)))
+	    view_bit(view_alloc_bits(marker->view), granule_of(slot.offset)))
 		mark_word(marker, marker->base + slot.offset);
 }
 
@@ -133,7 +133,7 @@ static void mark_ambiguous_word(struct marker *marker, uint64_t word)
 		mark_quarantine(marker, edge);
 		mark_before(marker, edge);
 	} else {
-		if (view_bit(view_alloc_bits(marker->view), view_granule(slot.offset)))
+		if (view_bit(view_alloc_bits(marker->view), granule_of(slot.offset)))
 			mark_word(marker, word);
 		if (edge == slot.offset)
 			mark_before(marker, edge);

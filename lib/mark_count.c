@@ -16,8 +16,6 @@
 
 #include "mark_state.h"
 
-#define WORDS_PER_PAGE	8u	/* of a bit table */
-
 /* Calls @visit for each span of the heap, with its first page's PAGES entry. */
 static void each_span(struct marker *marker,
 		      void (*visit)(struct marker *marker, uint64_t page, uint64_t info, void *arg),
@@ -35,14 +33,14 @@ static void each_span(struct marker *marker,
 		}
 		visit(marker, page, info, arg);
 		page += GCHEAP_PAGE_KIND(info) == GCHEAP_KIND_LARGE ?
-			marker->spans[page].npages : size_class_pages[GCHEAP_PAGE_CLASS(info)];
+			marker->spans[page].npages : page_info_pages(info);
 	}
 }
 
 /* Offset of the slot that has this bit, which is counted from its span's first. */
 static uint64_t slot_of_bit(uint64_t page, uint64_t info, uint64_t bit)
 {
-	uint64_t index = (bit << GCHEAP_GRANULE_SHIFT) * GCHEAP_PAGE_MAGIC(info) >> 32;
+	uint64_t index = page_info_slot(info, bit << GCHEAP_GRANULE_SHIFT);
 
 	return (page << GCHEAP_PAGE_SHIFT) + index * GCHEAP_PAGE_SLOT_BYTES(info);
 }
@@ -50,7 +48,7 @@ static uint64_t slot_of_bit(uint64_t page, uint64_t info, uint64_t bit)
 /* Words of a span of small objects in a bit table. */
 static uint64_t span_words(uint64_t info)
 {
-	return (uint64_t)size_class_pages[GCHEAP_PAGE_CLASS(info)] * WORDS_PER_PAGE;
+	return (uint64_t)page_info_pages(info) * MARK_WORDS_PER_PAGE;
 }
 
 bool mark_may_be_end(const struct marker *marker, uint64_t edge)
@@ -59,7 +57,7 @@ bool mark_may_be_end(const struct marker *marker, uint64_t edge)
 
 	return edge && view_slot(marker->view, edge - 1, &slot) &&
 	       slot.offset + slot.bytes == edge &&
-	       view_bit(view_alloc_bits(marker->view), view_granule(slot.offset));
+	       view_bit(view_alloc_bits(marker->view), granule_of(slot.offset));
 }
 
 void mark_quarantine(struct marker *marker, uint64_t edge)
@@ -77,8 +75,8 @@ static void hide_free(struct marker *marker, uint64_t page, uint64_t info, void 
 {
 	bool heap_bits = GCHEAP_PAGE_KIND(info) == GCHEAP_KIND_HEAP_BITS;
 	const uint64_t *slots = marker->heap->slot_bits[heap_bits][GCHEAP_PAGE_CLASS(info)];
-	const uint64_t *allocs = view_alloc_bits(marker->view) + page * WORDS_PER_PAGE;
-	uint64_t *restrict marks = marker->marks + page * WORDS_PER_PAGE;
+	const uint64_t *allocs = view_alloc_bits(marker->view) + page * MARK_WORDS_PER_PAGE;
+	uint64_t *restrict marks = marker->marks + page * MARK_WORDS_PER_PAGE;
 	uint64_t words = span_words(info);
 	uint64_t at, i;
 
@@ -87,8 +85,8 @@ static void hide_free(struct marker *marker, uint64_t page, uint64_t info, void 
 	if (GCHEAP_PAGE_KIND(info) == GCHEAP_KIND_LARGE || !slots)
 		return;
 	/* A page at a time, so that compilers take several words at once. */
-	for (at = 0; at < words; at += WORDS_PER_PAGE) {
-		for (i = at; i < at + WORDS_PER_PAGE; i++)
+	for (at = 0; at < words; at += MARK_WORDS_PER_PAGE) {
+		for (i = at; i < at + MARK_WORDS_PER_PAGE; i++)
 			marks[i] = slots[i] & ~allocs[i];
 	}
 }
@@ -102,8 +100,8 @@ void mark_hide_free(struct marker *marker)
 
 static void count_span(struct marker *marker, uint64_t page, uint64_t info, void *arg)
 {
-	uint64_t *marks = marker->marks + page * WORDS_PER_PAGE;
-	const uint64_t *allocs = view_alloc_bits(marker->view) + page * WORDS_PER_PAGE;
+	uint64_t *marks = marker->marks + page * MARK_WORDS_PER_PAGE;
+	const uint64_t *allocs = view_alloc_bits(marker->view) + page * MARK_WORDS_PER_PAGE;
 	bool is_marked = marker->page_marks[page / 64] >> page % 64 & 1;
 	struct mark_result *result = arg;
 	uint64_t marked = 0;
@@ -129,8 +127,7 @@ static void count_span(struct marker *marker, uint64_t page, uint64_t info, void
 	}
 	result->objects += marked;
 	result->bytes += marked * GCHEAP_PAGE_SLOT_BYTES(info);
-	result->span_bytes += (uint64_t)size_class_pages[GCHEAP_PAGE_CLASS(info)] <<
-			      GCHEAP_PAGE_SHIFT;
+	result->span_bytes += (uint64_t)page_info_pages(info) << GCHEAP_PAGE_SHIFT;
 }
 
 void mark_count(struct marker *marker, struct mark_result *result)
@@ -143,8 +140,8 @@ void mark_count(struct marker *marker, struct mark_result *result)
 
 static void rescan_span(struct marker *marker, uint64_t page, uint64_t info, void *unused)
 {
-	const uint64_t *marks = marker->marks + page * WORDS_PER_PAGE;
-	const uint64_t *allocs = view_alloc_bits(marker->view) + page * WORDS_PER_PAGE;
+	const uint64_t *marks = marker->marks + page * MARK_WORDS_PER_PAGE;
+	const uint64_t *allocs = view_alloc_bits(marker->view) + page * MARK_WORDS_PER_PAGE;
 	uint64_t words, i;
 
 	(void)unused;
@@ -165,7 +162,7 @@ static void rescan_span(struct marker *marker, uint64_t page, uint64_t info, voi
 			uint64_t start = slot_of_bit(page, info, bit);
 
 			mark_scan(marker, (info & MARK_ENTRY_INFO) | start |
-				  ((start >> GCHEAP_PAGE_SHIFT) - page) << 56);
+				  page_info_index((start >> GCHEAP_PAGE_SHIFT) - page));
 		}
 	}
 	mark_edges(marker);

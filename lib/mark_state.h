@@ -22,7 +22,6 @@
 #include "layout/layout.h"
 #include "mark.h"
 #include "mark_stack.h"
-#include "span.h"
 #include "view.h"
 
 #define MARK_BATCH		32u
@@ -126,15 +125,15 @@ static inline uint64_t mark_edge(struct marker *marker, uint64_t edge)
 
 	first_page = page - GCHEAP_PAGE_INDEX(info);
 	first = first_page << GCHEAP_PAGE_SHIFT;
-	index = (edge - first) * GCHEAP_PAGE_MAGIC(info) >> 32;
+	index = page_info_slot(info, edge - first);
 	/* One past the end of a span's last slot may be the waste behind it. */
 	if (index >= marker->slots[kind == GCHEAP_KIND_HEAP_BITS][GCHEAP_PAGE_CLASS(info)])
 		return 0;
 	start = first + index * GCHEAP_PAGE_SLOT_BYTES(info);
-	if (!mark_set(marker, view_granule(start), first_page) || info & GCHEAP_PAGE_NOSCAN)
+	if (!mark_set(marker, granule_of(start), first_page) || info & GCHEAP_PAGE_NOSCAN)
 		return 0;
 	return (info & MARK_ENTRY_INFO) |
-	       ((start >> GCHEAP_PAGE_SHIFT) - first_page) << 56 | start;
+	       page_info_index((start >> GCHEAP_PAGE_SHIFT) - first_page) | start;
 }
 
 /* Note the target of a word, if it is in the heap at all. */

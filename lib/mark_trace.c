@@ -56,7 +56,7 @@ static inline uint64_t entry_first_page(uint64_t entry)
 /* Length of that span. */
 static inline uint64_t entry_span_bytes(uint64_t entry)
 {
-	return (uint64_t)size_class_pages[GCHEAP_PAGE_CLASS(entry)] << GCHEAP_PAGE_SHIFT;
+	return (uint64_t)page_info_pages(entry) << GCHEAP_PAGE_SHIFT;
 }
 
 /* The pointer mask of an object that has one of at most 64 words. */
@@ -101,13 +101,13 @@ void mark_scan_typed(struct marker *marker, struct typed_pointers tp)
 static void scan_bitmap(struct marker *marker, uint64_t offset, uint64_t end)
 {
 	const uint64_t *group = bitmap_group(marker->view, offset);
-	uint64_t below = bitmap_ones(offset / 8 % 64);
+	uint64_t below = low_ones(offset / 8 % 64);
 	uint64_t at = offset & ~(uint64_t)(BITMAP_GROUP_BYTES - 1);
 
 	for (; at < end; at += BITMAP_GROUP_BYTES, group += 2, below = 0) {
 		uint64_t scans = group[1] | below;
 		uint64_t mask = bitmap_mask(group[0] & ~below, scans) &
-				bitmap_ones((end - at) / 8);
+				low_ones((end - at) / 8);
 
 		mark_edges_room(marker);
 		mark_scan_words(marker, (const uint64_t *)(uintptr_t)(marker->base + at), mask);
@@ -269,7 +269,7 @@ uint64_t mark_edge_large(struct marker *marker, uint64_t page, uint64_t info)
 	if ((span->state & GCHEAP_SPAN_STATE_MASK) == GCHEAP_SPAN_INNER)
 		page = span->first_page;
 	start = page << GCHEAP_PAGE_SHIFT;
-	if (!mark_set(marker, view_granule(start), page) || info & GCHEAP_PAGE_NOSCAN)
+	if (!mark_set(marker, granule_of(start), page) || info & GCHEAP_PAGE_NOSCAN)
 		return 0;
 	return (info & MARK_ENTRY_INFO) | start;
 }

@@ -26,8 +26,7 @@
 #include <string.h>
 
 #include "layout/layout.h"
-#include "span.h"
-#include "type.h"
+#include "slots.h"
 
 #define SOURCE_OWN_SPANS	1u
 
@@ -55,7 +54,7 @@ static struct cache_key source_key(const struct gcheap *heap, gcheap_type type,
 	else if (shared || !heap->layout->own_spans)
 		key.shared = 1;
 	else if (size_class_bytes[size_class] <= GCHEAP_HEAP_BITS_MAX && !heap->view.record_types)
-		key.mask = type_tiled_mask(record, size_class_bytes[size_class]);
+		key.mask = slot_mask(record, size_class_bytes[size_class]);
 	else
 		key.type = type;
 	return key;

@@ -12,7 +12,7 @@
 
 #include "backend/backend.h"
 #include "gc_program.h"
-#include "type.h"
+#include "units.h"
 
 #define WORD_BYTES	8u
 

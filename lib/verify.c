@@ -18,11 +18,9 @@
 #include "guard.h"
 #include "inspect.h"
 #include "layout/layout.h"
-#include "span.h"
+#include "page_info.h"
+#include "slots.h"
 #include "verify.h"
-
-#define WORDS_PER_PAGE	8u	/* of a bit table */
-#define CHUNK_PAGES	(GCHEAP_CHUNK_BYTES >> GCHEAP_PAGE_SHIFT)
 
 /**
  * struct verify - one verification
@@ -100,22 +98,6 @@ static enum gcheap_kind small_kind(const struct verify *verify, const struct gch
 	return layout == GCHEAP_UAPI_LAYOUT_FOOTER ? GCHEAP_KIND_FOOTER : GCHEAP_KIND_HEADER;
 }
 
-static uint32_t small_slots(uint32_t size_class, enum gcheap_kind kind)
-{
-	uint32_t bytes = (uint32_t)size_class_pages[size_class] << GCHEAP_PAGE_SHIFT;
-
-	if (kind == GCHEAP_KIND_HEAP_BITS)
-		bytes -= bytes >> GCHEAP_HEAP_BITS_SHIFT;
-	return bytes / size_class_bytes[size_class];
-}
-
-static uint64_t small_info(uint32_t size_class, enum gcheap_kind kind, bool noscan)
-{
-	return size_class_magic[size_class] | (uint64_t)size_class_bytes[size_class] << 32 |
-	       (uint64_t)size_class << 48 | (noscan ? GCHEAP_PAGE_NOSCAN : 0) |
-	       (uint64_t)kind << 60;
-}
-
 /* The PAGES entries of a span; small ones count the page in bits 56 to 59. */
 static void check_info(struct verify *verify, uint64_t page, uint64_t npages, uint64_t info,
 		       uint64_t step)
@@ -152,7 +134,7 @@ static void check_inner(struct verify *verify, uint64_t page, uint64_t npages)
 static uint32_t check_alloc_bits(struct verify *verify, uint64_t page, const uint64_t *pattern,
 				 uint64_t words)
 {
-	const uint64_t *bits = view_alloc_bits(verify->view) + page * WORDS_PER_PAGE;
+	const uint64_t *bits = view_alloc_bits(verify->view) + page * MARK_WORDS_PER_PAGE;
 	uint32_t count = 0;
 	uint64_t i;
 
@@ -214,9 +196,9 @@ static uint64_t check_small(struct verify *verify, uint64_t page)
 {
 	const struct gcheap_span *span = &verify->view->spans[page];
 	uint32_t size_class = SPAN_CLASS_SIZE(span->span_class);
-	uint64_t pattern[SPAN_PAGES_MAX * WORDS_PER_PAGE] = { 0 };
+	u64 pattern[SPAN_PAGES_MAX * MARK_WORDS_PER_PAGE];
 	enum gcheap_kind kind;
-	uint32_t slots, bytes, i;
+	uint32_t slots;
 
 	if (size_class < SIZE_CLASS_MIN || size_class >= SIZE_CLASSES ||
 	    span->npages != size_class_pages[size_class] || page + span->npages > verify->pages) {
@@ -225,29 +207,25 @@ static uint64_t check_small(struct verify *verify, uint64_t page)
 		return 0;
 	}
 	kind = small_kind(verify, span, GCHEAP_PAGE_KIND(verify->view->pages[page]));
-	slots = small_slots(size_class, kind);
-	bytes = size_class_bytes[size_class];
+	slots = span_slots(size_class, kind);
 	if (span->slots != slots)
 		fault(verify, page, NO_SLOT, "it has %u slots, and its class %u", span->slots,
 		      slots);
 	check_info(verify, page, span->npages,
-		   small_info(size_class, kind, SPAN_CLASS_NOSCAN(span->span_class)), 1ull << 56);
-	check_map(verify, page, kind, bytes);
-	for (i = 0; i < slots; i++) {
-		uint64_t granule = view_granule((uint64_t)i * bytes);
-
-		pattern[granule / 64] |= 1ull << granule % 64;
-	}
+		   page_info_small(size_class, kind, SPAN_CLASS_NOSCAN(span->span_class)),
+		   page_info_index(1));
+	check_map(verify, page, kind, size_class_bytes[size_class]);
+	span_slot_bits(size_class, slots, pattern);
 	check_generation(verify, page,
-			 check_alloc_bits(verify, page, pattern,
-					  (uint64_t)span->npages * WORDS_PER_PAGE));
+			 check_alloc_bits(verify, page, (const uint64_t *)pattern,
+					  (uint64_t)span->npages * MARK_WORDS_PER_PAGE));
 	verify->cached_spans += state_of(span) == GCHEAP_SPAN_CACHED;
 	return span->npages;
 }
 
 static uint64_t check_large(struct verify *verify, uint64_t page)
 {
-	static const uint64_t first_bit[WORDS_PER_PAGE] = { 1 };
+	static const uint64_t first_bit[MARK_WORDS_PER_PAGE] = { 1 };
 	const struct gcheap_span *span = &verify->view->spans[page];
 	bool noscan = SPAN_CLASS_NOSCAN(span->span_class);
 
@@ -266,10 +244,9 @@ static uint64_t check_large(struct verify *verify, uint64_t page)
 	else if (noscan != (!span->type || !view_type(verify->view, span->type)->ptr_bytes))
 		fault(verify, page, NO_SLOT, "type %u %s pointers", span->type,
 		      noscan ? "holds" : "holds no");
-	check_info(verify, page, span->npages,
-		   (uint64_t)GCHEAP_KIND_LARGE << 60 | (noscan ? GCHEAP_PAGE_NOSCAN : 0), 0);
+	check_info(verify, page, span->npages, page_info_large(noscan), 0);
 	/* A dead one that a lazy sweep has not reached has neither bit. */
-	if (!check_alloc_bits(verify, page, first_bit, WORDS_PER_PAGE) &&
+	if (!check_alloc_bits(verify, page, first_bit, MARK_WORDS_PER_PAGE) &&
 	    (span->generation == (uint16_t)verify->view->ctrl->generation ||
 	     view_bit(verify->view->page_marks, page)))
 		fault(verify, page, 0, "its object is not allocated");
@@ -279,7 +256,7 @@ static uint64_t check_large(struct verify *verify, uint64_t page)
 /* A chunk, or a span in quarantine. Returns its length, or 0 when it makes no sense. */
 static uint64_t check_set_aside(struct verify *verify, uint64_t page)
 {
-	static const uint64_t no_bits[WORDS_PER_PAGE];
+	static const uint64_t no_bits[MARK_WORDS_PER_PAGE];
 	const struct gcheap_span *span = &verify->view->spans[page];
 	uint64_t npages = span->npages;
 	uint64_t i;
@@ -298,7 +275,7 @@ static uint64_t check_set_aside(struct verify *verify, uint64_t page)
 		fault(verify, page, NO_SLOT, "%u of its slots are allocated", span->allocated);
 	check_info(verify, page, npages, 0, 0);
 	for (i = 0; i < npages; i++)
-		check_alloc_bits(verify, page + i, no_bits, WORDS_PER_PAGE);
+		check_alloc_bits(verify, page + i, no_bits, MARK_WORDS_PER_PAGE);
 	if (state_of(span) == GCHEAP_SPAN_CHUNK) {
 		verify->chunks++;
 		verify->in_use_pages += npages;
@@ -311,12 +288,12 @@ static uint64_t check_set_aside(struct verify *verify, uint64_t page)
 
 static void check_free(struct verify *verify, uint64_t page)
 {
-	static const uint64_t no_bits[WORDS_PER_PAGE];
+	static const uint64_t no_bits[MARK_WORDS_PER_PAGE];
 
 	if (verify->view->pages[page])
 		fault(verify, page, NO_SLOT, "it is free, and its PAGES entry is %#llx",
 		      (unsigned long long)verify->view->pages[page]);
-	check_alloc_bits(verify, page, no_bits, WORDS_PER_PAGE);
+	check_alloc_bits(verify, page, no_bits, MARK_WORDS_PER_PAGE);
 }
 
 /* Returns the length of the span at @page, or 1 where there is none. */

@@ -51,7 +51,7 @@ bool view_slot(const struct view *view, uint64_t offset, struct slot *slot)
 	first = (uint64_t)page << GCHEAP_PAGE_SHIFT;
 	slot->page = page;
 	slot->bytes = GCHEAP_PAGE_SLOT_BYTES(info);
-	slot->index = (uint32_t)((offset - first) * GCHEAP_PAGE_MAGIC(info) >> 32);
+	slot->index = (uint32_t)page_info_slot(info, offset - first);
 	slot->offset = first + slot->index * slot->bytes;
 	return slot->index < view->spans[page].slots;
 }

@@ -8,6 +8,8 @@
 #define GCHEAP_LIB_VIEW_H
 
 #include "heap.h"
+#include "page_info.h"
+#include "slots.h"
 
 /**
  * struct slot - the slot that an address points into
@@ -29,12 +31,6 @@ struct slot {
 static inline uint64_t view_end(const struct view *view)
 {
 	return (uint64_t)view->ctrl->heap_pages << GCHEAP_PAGE_SHIFT;
-}
-
-/* Number of the granule whose bit is that of the slot at @offset. */
-static inline uint64_t view_granule(uint64_t offset)
-{
-	return (offset + 8) >> GCHEAP_GRANULE_SHIFT;
 }
 
 static inline bool view_bit(const uint64_t *table, uint64_t bit)

@@ -63,10 +63,10 @@ uint64_t window_load(const uint64_t *bits, uint32_t slot_bytes, uint32_t first, 
 	uint32_t i;
 
 	if (slot_bytes <= 128 && !(slot_bytes & (slot_bytes - 1)))
-		return load_strided(bits + window_bit(slot_bytes, first) / 64, slot_bytes, count) &
-		       window_ones(count);
+		return low_bits(load_strided(bits + slot_granule(slot_bytes, first) / 64,
+					     slot_bytes, count), count);
 	for (i = 0; i < count; i++) {
-		uint32_t bit = window_bit(slot_bytes, first + i);
+		uint32_t bit = slot_granule(slot_bytes, first + i);
 
 		slots |= (bits[bit / 64] >> bit % 64 & 1) << i;
 	}
@@ -76,16 +76,15 @@ uint64_t window_load(const uint64_t *bits, uint32_t slot_bytes, uint32_t first, 
 void window_store(uint64_t *bits, const uint64_t *pattern, uint32_t slot_bytes, uint32_t first,
 		  uint64_t used)
 {
-	uint32_t end = window_bit(slot_bytes, first);
+	uint32_t end = slot_granule(slot_bytes, first);
 	uint32_t w;
 
 	for (w = 0; w < end / 64; w++)
 		bits[w] |= pattern[w];
 	if (end % 64)
-		bits[w] |= pattern[w] & window_ones(end % 64);
+		bits[w] |= pattern[w] & low_ones(end % 64);
 	while (used) {
-		uint32_t bit = window_bit(slot_bytes,
-					  first + (uint32_t)__builtin_ctzll(used));
+		uint32_t bit = slot_granule(slot_bytes, first + (uint32_t)__builtin_ctzll(used));
 
 		bits[bit / 64] |= 1ull << bit % 64;
 		used &= used - 1;

@@ -9,19 +9,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "slots.h"
+
 #define WINDOW_SLOTS	64u
-
-/* The lowest @count bits; @count is at most 64. */
-static inline uint64_t window_ones(uint32_t count)
-{
-	return count < 64 ? (1ull << count) - 1 : ~0ull;
-}
-
-/* Number of the bit of slot @index, counted from the first bit of its span. */
-static inline uint32_t window_bit(uint32_t slot_bytes, uint32_t index)
-{
-	return (index * slot_bytes + 8) >> 4;
-}
 
 /**
  * window_load() - the bits of a window's slots

@@ -25,14 +25,9 @@
 #define GCHEAP_CORE_ARENA_H
 
 #include "port.h"
+#include "units.h"
 
 struct heap;
-
-#define ARENA_PAGES_SHIFT	(GCHEAP_ARENA_SHIFT - GCHEAP_PAGE_SHIFT)
-#define ARENA_PAGES		BIT(ARENA_PAGES_SHIFT)	/* 8192 */
-#define ARENA_WORDS		(ARENA_PAGES / 64)		/* one bit a page */
-
-#define MARK_WORDS_PER_PAGE	8u	/* u64 words of a bit table a heap page */
 
 #define INFO_TABLE_SHIFT	9	/* heap pages a page of PAGES */
 #define SPAN_TABLE_SHIFT	7	/* heap pages a page of SPANS */

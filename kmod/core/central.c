@@ -109,7 +109,7 @@ int central_key_make(struct heap *heap, u32 type, u32 size_class, u32 flags,
 	if (needed > size_class_bytes[size_class])
 		return -EINVAL;
 	if (key->kind == GCHEAP_KIND_MASK)
-		key->mask = type_tiled_mask(record, size_class_bytes[size_class]);
+		key->mask = slot_mask(record, size_class_bytes[size_class]);
 	if (key->kind == GCHEAP_KIND_TYPE ||
 	    (key->kind == GCHEAP_KIND_MASK && heap->flags & GCHEAP_SETUP_RECORD_TYPES))
 		key->type = type;

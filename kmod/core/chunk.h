@@ -22,9 +22,7 @@
 #define GCHEAP_CORE_CHUNK_H
 
 #include "port.h"
-
-/* A chunk's length in heap pages, and its alignment in the heap. */
-#define CHUNK_PAGES	((u32)BIT(GCHEAP_CHUNK_SHIFT - GCHEAP_PAGE_SHIFT))
+#include "units.h"
 
 /* Turn all ready chunks into free pages. Return: whether there was one. */
 bool chunks_give_back(struct heap *heap);

@@ -56,7 +56,7 @@ void backed_note_word(struct page_heap *ph, u32 page, u64 bits)
 	if (!(bits & ~at.arena->unbacked[at.index]))
 		return;
 	at.arena->backed_words[at.index / 64] |= BIT_ULL(at.index % 64);
-	bit_index_add(&ph->backed_arenas, page >> ARENA_SHIFT);
+	bit_index_add(&ph->backed_arenas, page >> ARENA_PAGES_SHIFT);
 }
 
 void backed_note_free(struct page_heap *ph, u32 page, u32 npages)
@@ -100,7 +100,7 @@ static u32 backed_end(struct page_heap *ph)
 		}
 		backed = arena->free[word] & ~arena->unbacked[word];
 		if (backed)
-			return (index << ARENA_SHIFT) + word * 64 + (u32)fls64(backed);
+			return (index << ARENA_PAGES_SHIFT) + word * 64 + (u32)fls64(backed);
 		arena->backed_words[word / 64] &= ~BIT_ULL(word % 64);
 	}
 	return 0;

@@ -117,7 +117,7 @@ u32 page_cache_alloc(struct page_heap *ph, u32 npages, u32 most, u32 *count, u32
 	length = taken ? (u32)__ffs64(taken) : 64;
 	*count = min_t(u32, length / npages, most);
 	length = *count * npages;
-	cache->free &= ~(U64_MAX >> (64 - length) << at);
+	cache->free &= ~ones_from(at, length);
 	ph->cached_pages -= length;
 	if (!cache->free)
 		bit_index_remove(&ph->filled_caches, cpu);
@@ -132,7 +132,7 @@ bool page_cache_free(struct page_heap *ph, u32 page, u32 npages)
 
 	if (page / 64 != cache->page / 64 || page % 64 + npages > 64)
 		return false;
-	bits = U64_MAX >> (64 - npages) << page % 64;
+	bits = ones_from(page % 64, npages);
 	WARN_ON_ONCE(cache->free & bits);
 	cache->free |= bits;
 	ph->cached_pages += npages;

@@ -366,7 +366,7 @@ static bool range_use(struct page_heap *ph, u32 page, u32 npages)
 	bool used_before = false;
 
 	while (page < end) {
-		struct page_heap_arena *arena = ph->arenas[page >> ARENA_SHIFT];
+		struct page_heap_arena *arena = ph->arenas[page >> ARENA_PAGES_SHIFT];
 		u32 offset = page & (ARENA_PAGES - 1);
 		u32 count = min_t(u32, ARENA_PAGES - offset, end - page);
 

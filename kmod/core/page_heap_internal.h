@@ -10,15 +10,14 @@
 #ifndef GCHEAP_CORE_PAGE_HEAP_INTERNAL_H
 #define GCHEAP_CORE_PAGE_HEAP_INTERNAL_H
 
+#include "low_bits.h"
 #include "page_heap.h"
+#include "units.h"
 
 #define FANOUT_SHIFT	3
 #define FANOUT		((u32)BIT(FANOUT_SHIFT))
 
-#define ARENA_SHIFT	(GCHEAP_ARENA_SHIFT - GCHEAP_PAGE_SHIFT)
-#define ARENA_PAGES	((u32)BIT(ARENA_SHIFT))
-#define ARENA_WORDS	(ARENA_PAGES / 64)
-#define LEAF_SHIFT	(ARENA_SHIFT - FANOUT_SHIFT)
+#define LEAF_SHIFT	(ARENA_PAGES_SHIFT - FANOUT_SHIFT)
 #define LEAF_PAGES	((u32)BIT(LEAF_SHIFT))
 #define LEAF_WORDS	(LEAF_PAGES / 64)
 
@@ -65,9 +64,9 @@ static inline struct page_word page_word(const struct page_heap *ph, u32 page, u
 	u32 count = min_t(u32, 64 - page % 64, end - page);
 
 	return (struct page_word){
-		.arena = ph->arenas[page >> ARENA_SHIFT],
+		.arena = ph->arenas[page >> ARENA_PAGES_SHIFT],
 		.index = page % ARENA_PAGES / 64,
-		.mask = U64_MAX >> (64 - count) << page % 64,
+		.mask = ones_from(page % 64, count),
 	};
 }
 

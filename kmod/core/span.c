@@ -3,30 +3,9 @@
  * Spans: their descriptors, PAGES entries and bits.
  */
 #include "heap.h"
+#include "page_info.h"
 
 static_assert(sizeof(struct gcheap_span) == 32);
-
-u32 span_slots(u32 size_class, enum gcheap_kind kind)
-{
-	u32 bytes = (u32)size_class_pages[size_class] << GCHEAP_PAGE_SHIFT;
-
-	if (kind == GCHEAP_KIND_HEAP_BITS)
-		bytes -= bytes >> GCHEAP_HEAP_BITS_SHIFT;
-	return bytes / size_class_bytes[size_class];
-}
-
-void span_slot_bits(u32 size_class, u32 slots, u64 *words)
-{
-	u32 bytes = size_class_bytes[size_class];
-	u32 i;
-
-	memset(words, 0, size_class_pages[size_class] * MARK_WORDS_PER_PAGE * sizeof(u64));
-	for (i = 0; i < slots; i++) {
-		u32 granule = (i * bytes + 8) >> GCHEAP_GRANULE_SHIFT;
-
-		words[granule / 64] |= BIT_ULL(granule % 64);
-	}
-}
 
 u32 span_count(struct heap *heap, u32 page, u32 table)
 {
@@ -100,13 +79,9 @@ void span_init_small(struct heap *heap, u32 page, const struct central_key *key,
 	u32 size_class = SPAN_CLASS_SIZE(key->span_class);
 	u32 npages = size_class_pages[size_class];
 	struct gcheap_span *span = heap_span(heap, page);
-	u64 info;
+	u64 info = page_info_small(size_class, (enum gcheap_kind)key->kind,
+				   SPAN_CLASS_NOSCAN(key->span_class));
 	u32 i;
-
-	info = size_class_magic[size_class] | (u64)size_class_bytes[size_class] << 32 |
-	       (u64)size_class << 48 | (u64)key->kind << 60;
-	if (SPAN_CLASS_NOSCAN(key->span_class))
-		info |= GCHEAP_PAGE_NOSCAN;
 
 	*span = (struct gcheap_span) {
 		.state = GCHEAP_SPAN_CACHED | (needzero ? GCHEAP_SPAN_NEEDZERO : 0),
@@ -121,7 +96,7 @@ void span_init_small(struct heap *heap, u32 page, const struct central_key *key,
 	*heap_info(heap, page) = info;
 	span_set_inner(heap, page, npages, info);
 	for (i = 1; i < npages; i++)
-		*heap_info(heap, page + i) |= (u64)i << 56;
+		*heap_info(heap, page + i) |= page_info_index(i);
 	span_set_in_use(heap, page, npages, true);
 	heap->counters.cached_spans++;
 }
@@ -145,7 +120,7 @@ void span_init_large(struct heap *heap, u32 page, u32 npages, u32 type,
 {
 	const struct gcheap_type_record *record = type_find(heap, type);
 	bool noscan = !record || !record->ptr_bytes;
-	u64 info = (u64)GCHEAP_KIND_LARGE << 60 | (noscan ? GCHEAP_PAGE_NOSCAN : 0);
+	u64 info = page_info_large(noscan);
 	struct gcheap_span *span = heap_span(heap, page);
 	u32 i;
 

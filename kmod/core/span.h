@@ -7,30 +7,9 @@
 #define GCHEAP_CORE_SPAN_H
 
 #include "port.h"
-#include "size_classes.h"
+#include "slots.h"
 
 struct central_key;
-
-#define SPAN_CLASS(size_class, noscan)	((u8)((size_class) << 1 | (noscan)))
-#define SPAN_CLASS_NOSCAN(span_class)	((span_class) & 1)
-#define SPAN_CLASS_SIZE(span_class)	((u32)(span_class) >> 1)
-
-/* Size classes whose slots have a mark bit of their own: 16 bytes and more. */
-#define SIZE_CLASS_MIN	2u
-
-/* The most heap pages of a small-object span. */
-#define SPAN_PAGES_MAX	16u
-
-/* Slots of a span of this class: less the heap bits, where the kind has them. */
-u32 span_slots(u32 size_class, enum gcheap_kind kind);
-
-/**
- * span_slot_bits() - which bits of a bit table are those of slots
- * @size_class: the span's
- * @slots: span_slots()
- * @words: receives MARK_WORDS_PER_PAGE words for each page of the span
- */
-void span_slot_bits(u32 size_class, u32 slots, u64 *words);
 
 /**
  * span_count() - count the set bits of a span in a bit table

@@ -320,17 +320,3 @@ const struct gcheap_type_record *type_find(struct heap *heap, u32 type)
 {
 	return type_record(heap, type);
 }
-
-u64 type_tiled_mask(const struct gcheap_type_record *record, u32 slot_bytes)
-{
-	u32 element = (u32)(record->bytes / WORD_BYTES);
-	u32 words = slot_bytes / WORD_BYTES;
-	u64 mask = 0;
-	u32 at;
-
-	for (at = 0; at < words; at += element)
-		mask |= record->mask_word << at;
-	if (words < 64)
-		mask &= BIT_ULL(words) - 1;
-	return mask;
-}

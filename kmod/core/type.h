@@ -8,9 +8,7 @@
 #define GCHEAP_CORE_TYPE_H
 
 #include "port.h"
-
-/* A type's mask may be this long: enough for 64 MiB of pointers. */
-#define TYPE_MASK_BYTES_MAX	BIT(20)
+#include "units.h"
 
 /**
  * struct type_table - the types of one heap
@@ -24,8 +22,6 @@ struct type_table {
 	u64 data_end;
 	u64 *mask_room;
 };
-
-#define GCHEAP_TYPE_WORD_BYTES	8u
 
 void type_table_init(struct type_table *table);
 void type_table_destroy(struct type_table *table);
@@ -88,15 +84,5 @@ int type_mask_hold(struct heap *heap, u32 type);
 
 /* The object is gone, or was not to be had. */
 void type_mask_drop(struct heap *heap, u32 type);
-
-/**
- * type_tiled_mask() - the pointer mask of a slot full of elements
- * @record: a type of at most 64 words
- * @slot_bytes: the slot's size, at most 512
- *
- * An array of n elements and a single one share spans, because the mask goes on
- * to the end of the slot, whose unused tail is zeroed.
- */
-u64 type_tiled_mask(const struct gcheap_type_record *record, u32 slot_bytes);
 
 #endif /* GCHEAP_CORE_TYPE_H */

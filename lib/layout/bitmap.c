@@ -45,10 +45,10 @@ static void write_small(const struct view *view, uint64_t offset, uint32_t slot_
 	uint64_t *group = bitmap_group(view, offset);
 	uint32_t shift = offset / 8 % 64;
 	uint32_t words = mask ? 64 - (uint32_t)__builtin_clzll(mask) : 0;
-	uint64_t scans = bitmap_ones(words);
+	uint64_t scans = low_ones(words);
 	/* And the bit that ends them, where the slot does not. */
 	uint32_t count = words + (words < slot_words);
-	uint64_t ones = bitmap_ones(count);
+	uint64_t ones = low_ones(count);
 
 	group_write(group, ones << shift, mask << shift, scans << shift);
 	if (shift + count > 64)
@@ -82,7 +82,7 @@ static struct writer writer_begin(const struct view *view, uint64_t offset)
 
 	/* Below are the bits of the slot before. */
 	if (writer.filled) {
-		uint64_t before = bitmap_ones(writer.filled);
+		uint64_t before = low_ones(writer.filled);
 
 		writer.bits = writer.group[0] & before;
 		writer.scans = writer.group[1] | ~before;
@@ -124,7 +124,7 @@ static void writer_add_zeros(struct writer *writer, uint64_t count)
 /* The last group, of which some may be another slot's; @is_open: the slot goes on. */
 static void writer_end(struct writer *writer, bool is_open)
 {
-	uint64_t ones = bitmap_ones(writer->filled);
+	uint64_t ones = low_ones(writer->filled);
 
 	if (!writer->filled && !is_open)
 		return;
@@ -140,7 +140,7 @@ static void writer_end(struct writer *writer, bool is_open)
  */
 static void write_repeated(struct writer *writer, uint64_t mask, uint32_t element, uint64_t words)
 {
-	uint64_t low = typed_pointers_tile(mask, element, 64);
+	uint64_t low = mask_tile(mask, element, 64);
 	uint32_t rest = 64 % element;	/* at most 31 */
 	uint64_t high = rest ? low >> rest | low << (64 - 2 * rest) : low;
 	uint32_t phase = 0;
@@ -149,7 +149,7 @@ static void write_repeated(struct writer *writer, uint64_t mask, uint32_t elemen
 		uint64_t bits = phase ? low >> phase | high << (64 - phase) : low;
 
 		if (words <= 64) {
-			writer_add(writer, bits & bitmap_ones(words), (uint32_t)words);
+			writer_add(writer, bits & low_ones(words), (uint32_t)words);
 			return;
 		}
 		writer_add(writer, bits, 64);
@@ -167,7 +167,7 @@ static void write_element(struct writer *writer, const uint64_t *mask, uint32_t 
 	for (; words >= 64; words -= 64, mask += stride)
 		writer_add(writer, *mask, 64);
 	if (words)
-		writer_add(writer, *mask & bitmap_ones(words), (uint32_t)words);
+		writer_add(writer, *mask & low_ones(words), (uint32_t)words);
 }
 
 /* Elements of more than 64 words, each by the type's whole mask. */
@@ -245,8 +245,8 @@ static void *bitmap_finish(const struct view *view, char *slot, gcheap_type type
 	}
 	if (room <= BITMAP_GROUP_BYTES)
 		write_small(view, offset, room / 8,
-			    typed_pointers_tile(record->mask_word, record->bytes / 8,
-						(uint32_t)(bytes / 8)));
+			    mask_tile(record->mask_word, record->bytes / 8,
+				      (uint32_t)(bytes / 8)));
 	else
 		write_large(view, offset, record, bytes, room);
 	return slot;

@@ -25,12 +25,6 @@ static inline uint64_t *bitmap_group(const struct view *view, uint64_t offset)
 	return view->bitmap + (offset >> GCHEAP_BITMAP_GROUP_SHIFT) * 2;
 }
 
-/* The low @count bits. */
-static inline uint64_t bitmap_ones(uint64_t count)
-{
-	return count < 64 ? (1ull << count) - 1 : ~0ull;
-}
-
 /* The pointer bits before the first scan bit that is 0. */
 static inline uint64_t bitmap_mask(uint64_t pointers, uint64_t scans)
 {
@@ -51,7 +45,7 @@ static inline uint64_t bitmap_read(const struct view *view, uint64_t slot_offset
 		pointers |= group[2] << (64 - shift);
 		scans |= group[3] << (64 - shift);
 	}
-	return bitmap_mask(pointers, scans) & bitmap_ones(words);
+	return low_bits(bitmap_mask(pointers, scans), words);
 }
 
 /*

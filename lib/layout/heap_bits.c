@@ -15,7 +15,7 @@ static void heap_bits_write(const struct view *view, uint64_t first, uint64_t sp
 	uint64_t *bits = heap_bits_word(view, first, span_bytes, slot_offset);
 	uint32_t shift = (slot_offset - first) / 8 % 64;
 	uint32_t words = slot_bytes / 8;
-	uint64_t ones = words < 64 ? (1ull << words) - 1 : ~0ull;
+	uint64_t ones = low_ones(words);
 
 	bits[0] = (bits[0] & ~(ones << shift)) | mask << shift;
 	if (shift + words > 64)
@@ -28,8 +28,7 @@ void heap_bits_finish(const struct view *view, uint64_t offset, uint64_t info,
 	uint64_t page = (offset >> GCHEAP_PAGE_SHIFT) - GCHEAP_PAGE_INDEX(info);
 
 	heap_bits_write(view, page << GCHEAP_PAGE_SHIFT,
-			(uint64_t)size_class_pages[GCHEAP_PAGE_CLASS(info)] << GCHEAP_PAGE_SHIFT,
+			(uint64_t)page_info_pages(info) << GCHEAP_PAGE_SHIFT,
 			offset, GCHEAP_PAGE_SLOT_BYTES(info),
-			typed_pointers_tile(record->mask_word, record->bytes / 8,
-					    (uint32_t)(bytes / 8)));
+			mask_tile(record->mask_word, record->bytes / 8, (uint32_t)(bytes / 8)));
 }

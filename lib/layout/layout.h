@@ -166,23 +166,10 @@ static inline uint64_t heap_bits_read(const struct view *view, uint64_t first, u
 
 	if (shift + words > 64)
 		mask |= bits[1] << (64 - shift);
-	return words < 64 ? mask & ((1ull << words) - 1) : mask;
+	return low_bits(mask, words);
 }
 
 /* ---- typed pointers --------------------------------------------------------- */
-
-/**
- * typed_pointers_tile() - repeat an element's mask
- * @mask: one bit a word of the element
- * @element: its words; more than the highest set bit's
- * @words: how many to fill, at most 64
- */
-static inline uint64_t typed_pointers_tile(uint64_t mask, uint64_t element, uint32_t words)
-{
-	for (; element < words; element *= 2)
-		mask |= mask << element;
-	return words < 64 ? mask & ((1ull << words) - 1) : mask;
-}
 
 /**
  * struct typed_pointers - an iterator over the words that may hold pointers

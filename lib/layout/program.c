@@ -9,6 +9,7 @@
 
 #include "../private.h"
 #include "gc_program.h"
+#include "low_bits.h"
 
 #define WORD_BITS	64u
 
@@ -22,11 +23,6 @@ static struct gc_program program_of(const uint8_t *code, const struct gcheap_typ
 }
 
 /* ---- a few bits -------------------------------------------------------------- */
-
-static uint64_t low_bits(uint64_t bits, uint32_t count)
-{
-	return count < WORD_BITS ? bits & ((1ull << count) - 1) : bits;
-}
 
 /* @count bits, 1 to 64, of a literal from its bit @from on. */
 static uint64_t literal_bits(const uint8_t *literal, uint32_t from, uint32_t count)

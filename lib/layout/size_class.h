@@ -5,8 +5,6 @@
 #ifndef GCHEAP_LIB_LAYOUT_SIZE_CLASS_H
 #define GCHEAP_LIB_LAYOUT_SIZE_CLASS_H
 
-#include "span.h"
-
 #include "layout.h"
 
 /* Smallest class whose slots have @bytes and keep @align; 0: there is none. */

@@ -19,8 +19,7 @@ static void clip(struct typed_pointers *tp)
 {
 	uint64_t words = tp->end > tp->addr ? (tp->end - tp->addr) / 8 : 0;
 
-	if (words < 64)
-		tp->mask &= (1ull << words) - 1;
+	tp->mask = low_bits(tp->mask, words);
 }
 
 /* A word of the mask of a type with more than 64 pointer words. */
@@ -39,9 +38,9 @@ static uint64_t type_mask_word(const struct typed_pointers *tp, uint64_t word)
  */
 static void bitmap_load(struct typed_pointers *tp, uint32_t before)
 {
-	uint64_t scans = tp->words[1] | bitmap_ones(before);
+	uint64_t scans = tp->words[1] | low_ones(before);
 
-	tp->mask = bitmap_mask(tp->words[0] & ~bitmap_ones(before), scans);
+	tp->mask = bitmap_mask(tp->words[0] & ~low_ones(before), scans);
 	clip(tp);
 	if (~scans)
 		tp->words = NULL;
@@ -187,7 +186,7 @@ struct typed_pointers typed_pointers_of_mask(const struct view *view,
 	} else if (element <= 32) {
 		uint32_t fit = 64u / (uint32_t)element * (uint32_t)element;
 
-		tp.tile = typed_pointers_tile(type->mask_word, element, fit);
+		tp.tile = mask_tile(type->mask_word, element, fit);
 		tp.step = (uint64_t)fit * 8;
 	} else {
 		tp.tile = type->mask_word;

@@ -286,7 +286,7 @@ static u64 *granule_word(struct test_heap *th, u32 table, u32 page, u32 granule)
 }
 
 /* The granule, counted from the span's first page, that has a slot's bit. */
-static u32 slot_granule(struct test_heap *th, u32 page, u32 slot)
+static u32 granule_of_slot(struct test_heap *th, u32 page, u32 slot)
 {
 	const struct gcheap_span *span =
 		test_heap_table(th, GCHEAP_REGION_SPANS, (u64)page * sizeof(*span));
@@ -310,7 +310,7 @@ void page_mark(struct test_heap *th, u32 page)
 
 static bool slot_bit(struct test_heap *th, u32 table, u32 page, u32 slot)
 {
-	u32 granule = slot_granule(th, page, slot);
+	u32 granule = granule_of_slot(th, page, slot);
 
 	return *granule_word(th, table, page, granule) >> granule % 64 & 1;
 }
@@ -327,19 +327,19 @@ bool slot_is_marked(struct test_heap *th, u32 page, u32 slot)
 
 void slot_allocate(struct test_heap *th, u32 page, u32 slot)
 {
-	granule_set(th, th->heap.mark_table ^ 1, page, slot_granule(th, page, slot));
+	granule_set(th, th->heap.mark_table ^ 1, page, granule_of_slot(th, page, slot));
 }
 
 void slot_free(struct test_heap *th, u32 page, u32 slot)
 {
-	u32 granule = slot_granule(th, page, slot);
+	u32 granule = granule_of_slot(th, page, slot);
 
 	*granule_word(th, th->heap.mark_table ^ 1, page, granule) &= ~(1ull << granule % 64);
 }
 
 void slot_mark(struct test_heap *th, u32 page, u32 slot)
 {
-	granule_set(th, th->heap.mark_table, page, slot_granule(th, page, slot));
+	granule_set(th, th->heap.mark_table, page, granule_of_slot(th, page, slot));
 	page_mark(th, page);
 }
 

@@ -10,7 +10,7 @@
 
 #define CLASS_64	6u	/* 128 slots of 64 bytes, one page */
 #define CLASS_8192	51u	/* 1 slot */
-#define RESERVE_PAGES	((u32)ARENA_PAGES)
+#define RESERVE_PAGES	ARENA_PAGES
 
 static int setup(void **state)
 {

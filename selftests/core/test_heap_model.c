@@ -8,7 +8,7 @@
 #include "fixture.h"
 #include "request.h"
 
-#define RESERVE_PAGES	((u32)ARENA_PAGES)
+#define RESERVE_PAGES	ARENA_PAGES
 
 /**
  * struct model_span - what the model knows of the span that starts at a page

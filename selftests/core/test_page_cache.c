@@ -6,7 +6,7 @@
 #include "page_heap.h"
 
 #define CPUS	4u
-#define ARENA	((u32)ARENA_PAGES)
+#define ARENA	ARENA_PAGES
 
 static struct page_heap ph;
 

@@ -4,7 +4,7 @@
  */
 #include "core_test.h"
 
-#define ARENA		((u32)ARENA_PAGES)
+#define ARENA		ARENA_PAGES
 #define RESERVE_MAX	((u32)(GCHEAP_RESERVE_MAX >> GCHEAP_PAGE_SHIFT))
 
 static struct page_heap ph;

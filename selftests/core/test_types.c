@@ -449,7 +449,7 @@ static void test_a_slot_is_tiled_with_elements_to_its_end(void **state)
 
 			for (u32 bit = 0; bit < slot_words; bit++)
 				expected |= (pattern >> bit % words & 1) << bit;
-			assert_int_equal(type_tiled_mask(&record, size_class_bytes[i]), expected);
+			assert_int_equal(slot_mask(&record, size_class_bytes[i]), expected);
 		}
 	}
 }

@@ -6,7 +6,7 @@
 #include "library_test.h"
 
 #include "heap.h"
-#include "span.h"
+#include "slots.h"
 #include "thread.h"
 #include "view.h"
 

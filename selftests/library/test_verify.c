@@ -237,7 +237,7 @@ static void test_alloc_bits_of_tiny_objects(void **state)
 		backend = f.heap->backend;
 		assert_int_equal(backend->ops->request(backend, GCHEAP_OP_SWEEP, &sweep), 0);
 		assert_sound(f.heap);
-		bit = view_granule(view_offset(&f.heap->view, root));
+		bit = granule_of(view_offset(&f.heap->view, root));
 		bits = view_alloc_bits(&f.heap->view) + bit / 64;
 		bits[0] ^= 2ull << bit % 64;
 		assert_broken(f.heap, "2 slots are allocated by the alloc bits, 1 by the");

@@ -60,7 +60,7 @@ static int lying_request(struct backend *backend, enum gcheap_op op, void *arg)
 	if (op == GCHEAP_OP_ALLOC_LARGE) {
 		if (lie.pretend_zero)
 			large->out_flags = 0;
-		granule = view_granule((uint64_t)large->out_page << GCHEAP_PAGE_SHIFT);
+		granule = granule_of((uint64_t)large->out_page << GCHEAP_PAGE_SHIFT);
 		if (lie.not_allocated)
 			view_alloc_bits(&the_heap->view)[granule / 64] &= ~(1ull << granule % 64);
 	}
