@@ -7,7 +7,7 @@ import os
 import re
 import sys
 
-from runner.jobs import BUILD, CACHE, ROOT, Logs, check_job, fuzz_job, program_job, run, step_job
+from runner.jobs import BUILD, CACHE, ROOT, Logs, check_job, fuzz_job, program_job, run, show, step_job
 
 CHECKPATCH = f"{CACHE}/linux-source/scripts/checkpatch.pl"
 
@@ -90,6 +90,29 @@ def exports():
     return complaints + [f"exported, not declared: {name}" for name in sorted(exported - declared)]
 
 
+def probe_answers():
+    """What kernels are known to have, kmod/probe/answers, the questions of Kbuild found there. What they found besides is
+    there too, as stable kernels take over what is newer, and is printed; so is all of a series that is not known."""
+    with open("kmod/probe/answers") as file:
+        heading, *lines = [line.split() for line in file if line.strip() and not line.startswith("#")]
+    known = {series: {line[0] for line in lines if line[column] == "yes"}
+             for column, series in enumerate(heading[1:], 1)}
+    with open("kmod/probe/features.c") as file:
+        asked = set(re.findall(r"^#ifdef PROBE_(\w+)$", file.read(), re.MULTILINE))
+    complaints = [f"kmod/probe/answers and features.c do not both have {name}"
+                  for name in sorted(asked ^ {line[0] for line in lines})]
+    headers = [header for header in sources(f"{BUILD}/module", suffixes=("probed.h",)) if "/kmod/" in header]
+    for header in headers:
+        release = header.split("/")[2]
+        with open(header) as file:
+            found = set(re.findall(r"GCHEAP_HAVE_(\w+)", file.read()))
+        has = known.get(".".join(release.split(".")[:2]), set())
+        complaints += [f"{release} was found not to have {name}" for name in sorted(has - found)]
+        if found - has:
+            show(f"{release} has what kmod/probe/answers does not tell: {' '.join(sorted(found - has))}")
+    return complaints if headers else [f"no module was built below {BUILD}/module"]
+
+
 def tests_of(folder, pattern):
     return [os.path.splitext(name)[0] for name in sorted(os.listdir(folder)) if fnmatch.fnmatch(name, pattern)] \
         if os.path.isdir(folder) else []
@@ -105,6 +128,7 @@ def host_jobs(fuzz_seconds):
         check_job("licence-lines", licence_lines),
         check_job("checkpatch", checkpatch),
         check_job("exports", exports),
+        check_job("probe-answers", probe_answers),
         step_job("public-header",
                  ["gcc", "-std=c11", *warn, "-Ilib/include", "-x", "c", header],
                  ["g++", "-std=c++17", *warn, "-Ilib/include", "-x", "c++", header]),
