@@ -4,6 +4,7 @@
  * run. Turns are counted, and no clock is read.
  */
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 
 #include "../kselftest_harness.h"
@@ -54,36 +55,52 @@ FIXTURE_TEARDOWN(turns)
 	heap_close(&self->heap);
 }
 
-/* A thread that asks for figures as fast as it can. */
+/* A thread that asks for one of the figures as fast as it can. */
 struct looker {
 	pthread_t thread;
 	int fd;
+	size_t figure;		/* where it is in struct gcheap_counters */
+	atomic_bool looks;	/* it has seen the figure once */
 	atomic_bool stop;
 	int error;
-	__u64 changes;		/* how often resident_bytes was another than before */
-	__u64 objects;		/* large_objects, when it was last seen to change */
+	__u64 changes;		/* how often it was another than before */
 };
 
 static void *look(void *arg)
 {
 	struct looker *looker = arg;
 	struct gcheap_counters counters;
-	__u64 before = ~0ull;
+	__u64 now, before = ~0ull;
 
 	while (!looker->stop && !looker->error) {
 		looker->error = cmd_stats(looker->fd, &counters);
-		looker->changes += counters.resident_bytes != before;
-		before = counters.resident_bytes;
+		memcpy(&now, (char *)&counters + looker->figure, sizeof(now));
+		looker->changes += looker->looks && now != before;
+		looker->looks = true;
+		before = now;
 	}
 	return NULL;
 }
 
-static int looker_start(struct looker *looker, int fd)
+/*
+ * Returns when it has looked once, so that a request that changes the figure in one piece
+ * is one change, and one in pieces is up to as many as there are pieces.
+ */
+static int looker_start_at(struct looker *looker, int fd, size_t figure)
 {
+	int error;
+
 	memset(looker, 0, sizeof(*looker));
 	looker->fd = fd;
-	return -pthread_create(&looker->thread, NULL, look, looker);
+	looker->figure = figure;
+	error = -pthread_create(&looker->thread, NULL, look, looker);
+	while (!error && !looker->looks)
+		sched_yield();
+	return error;
 }
+
+#define looker_start(looker, fd, figure) \
+	looker_start_at(looker, fd, offsetof(struct gcheap_counters, figure))
 
 static int looker_end(struct looker *looker)
 {
@@ -97,7 +114,7 @@ TEST_F(turns, are_had_while_a_large_object_is_made)
 	struct gcheap_alloc_large large;
 	struct looker looker;
 
-	ASSERT_OK(looker_start(&looker, self->heap.fd));
+	ASSERT_OK(looker_start(&looker, self->heap.fd, resident_bytes));
 	test_cmd_alloc_large(0, OBJECT, &large);
 	ASSERT_OK(looker_end(&looker));
 	/* It comes in pieces of 4 MiB: not all of them have to be seen. */
@@ -116,7 +133,7 @@ TEST_F(turns, are_had_while_one_fails_and_is_undone)
 	test_cmd_stats(&before);
 	snprintf(limit, sizeof(limit), "%llu", OBJECT / 2);
 	ASSERT_OK(text_write(PARAMETERS "heap_max_bytes", limit));
-	ASSERT_OK(looker_start(&looker, self->heap.fd));
+	ASSERT_OK(looker_start(&looker, self->heap.fd, resident_bytes));
 	EXPECT_ERR(ENOMEM, cmd_alloc_large(self->heap.fd, 0, OBJECT, NULL));
 	ASSERT_OK(looker_end(&looker));
 	ASSERT_OK(text_write(PARAMETERS "heap_max_bytes", "0"));
@@ -198,8 +215,178 @@ TEST_F(turns, of_others_that_allocate_do_no_harm)
 	EXPECT_LT(16, looker.changes);
 }
 
+#define SPANS		1024u
+
+/* Spans in the kernel's hands, of each of which the first slot is allocated: pages[]. */
+static int make_spans(struct test_heap *heap, __u32 pages[SPANS])
+{
+	struct gcheap_grant grants[GCHEAP_REFILL_MAX];
+	__u32 granted, made = 0;
+	int ret;
+
+	while (made < SPANS) {
+		__u32 want = SPANS - made < GCHEAP_REFILL_MAX ? SPANS - made : GCHEAP_REFILL_MAX;
+
+		ret = cmd_refill(heap->fd, 0, CLASS_8192, ~0u, NULL, 0, grants, want, &granted);
+		if (ret)
+			return ret;
+		if (!granted)
+			return -ENOMEM;
+		for (__u32 i = 0; i < granted; i++) {
+			pages[made + i] = grants[i].page;
+			slot_alloc(heap, grants[i].page, 0);
+		}
+		ret = cmd_give(heap->fd, pages + made, granted);
+		if (ret)
+			return ret;
+		made += granted;
+	}
+	return 0;
+}
+
+/* A cycle in which all the spans live, and which leaves them all to be swept. */
+static int cycle_lazily(struct test_heap *heap, const __u32 pages[SPANS])
+{
+	int ret = cmd_mark_start(heap->fd, NULL);
+
+	if (ret)
+		return ret;
+	for (__u32 i = 0; i < SPANS; i++)
+		slot_mark(heap, pages[i], 0);
+	return cmd_sweep_start_flags(heap->fd, GCHEAP_SWEEP_START_LAZY, 0, NULL);
+}
+
+TEST_F(turns, are_had_while_spans_are_swept)
+{
+	static __u32 pages[SPANS];
+	struct gcheap_sweep sweep;
+	struct looker looker;
+
+	ASSERT_OK(make_spans(&self->heap, pages));
+	ASSERT_OK(cycle_lazily(&self->heap, pages));
+	ASSERT_OK(looker_start(&looker, self->heap.fd, unswept_spans));
+	test_cmd_sweep(SPANS, &sweep);
+	ASSERT_OK(looker_end(&looker));
+	EXPECT_EQ(SPANS, sweep.out_swept_spans);
+	/* 64 in a piece, and not all of the pieces have to be seen. */
+	EXPECT_LT(3, looker.changes) {
+		TH_LOG("%llu changes seen", (unsigned long long)looker.changes);
+	}
+}
+
+/* It sweeps what the last cycle has left. */
+TEST_F(turns, are_had_while_the_next_cycle_begins)
+{
+	static __u32 pages[SPANS];
+	struct gcheap_mark_start start;
+	struct looker looker;
+
+	ASSERT_OK(make_spans(&self->heap, pages));
+	ASSERT_OK(cycle_lazily(&self->heap, pages));
+	ASSERT_OK(looker_start(&looker, self->heap.fd, unswept_spans));
+	test_cmd_mark_start(&start);
+	ASSERT_OK(looker_end(&looker));
+	EXPECT_EQ(SPANS, start.out_swept_spans);
+	EXPECT_LT(3, looker.changes) {
+		TH_LOG("%llu changes seen", (unsigned long long)looker.changes);
+	}
+	test_cmd_sweep_start(NULL);
+}
+
+TEST_F(turns, are_had_while_a_cycle_ends_and_frees)
+{
+	struct gcheap_sweep_start start;
+	struct looker looker;
+
+	for (__u32 i = 0; i < 2 * SPANS; i++)
+		test_cmd_alloc_large(0, 4 * GCHEAP_PAGE_SIZE, NULL);
+	test_cmd_mark_start(NULL);
+	ASSERT_OK(looker_start(&looker, self->heap.fd, in_use_pages));
+	test_cmd_sweep_start(&start);
+	ASSERT_OK(looker_end(&looker));
+	EXPECT_EQ(8 * SPANS, start.out_freed_pages);
+	/* 512 pages in a piece. */
+	EXPECT_LT(3, looker.changes) {
+		TH_LOG("%llu changes seen", (unsigned long long)looker.changes);
+	}
+}
+
+/*
+ * A thread that looks for the middle of a TRACK: the first page of a range is clean
+ * already, and after that the last one is dirty yet. Where nobody had a turn in between,
+ * the second look, which waits for the heap's lock, would come after its end.
+ */
+struct track_looker {
+	pthread_t thread;
+	int fd;
+	__u32 first, last;
+	atomic_uint tracks;	/* which one runs, after both were written; 0: none */
+	atomic_bool stop;
+	int error;
+	atomic_uint middles;
+};
+
+static void *look_at_dirt(void *arg)
+{
+	struct track_looker *looker = arg;
+	struct gcheap_range range;
+	struct gcheap_track peek = {
+		.flags = GCHEAP_TRACK_PEEK,
+		.npages = 1,
+		.ranges = (uintptr_t)&range,
+		.range_count = 1,
+	};
+
+	while (!looker->stop && !looker->error) {
+		unsigned int track = looker->tracks;
+
+		if (!track)
+			continue;
+		peek.page = looker->first;
+		looker->error = cmd_track(looker->fd, &peek);
+		if (looker->error || peek.out_dirty_pages)
+			continue;
+		peek.page = looker->last;
+		looker->error = cmd_track(looker->fd, &peek);
+		if (peek.out_dirty_pages && looker->tracks == track)
+			looker->middles++;
+	}
+	return NULL;
+}
+
+TEST_F(turns, are_had_while_writes_are_collected)
+{
+	struct gcheap_range ranges[16];
+	struct gcheap_track track = { .ranges = (uintptr_t)ranges, .range_count = 16 };
+	struct track_looker looker = { .fd = self->heap.fd };
+	struct gcheap_alloc_large large;
+	char *first, *last;
+
+	test_cmd_alloc_large(0, OBJECT, &large);
+	if (cmd_track(self->heap.fd, &track) == -EOPNOTSUPP)
+		SKIP(return, "writes are not tracked on this machine");
+	looker.first = large.out_page;
+	looker.last = large.out_page + (OBJECT >> GCHEAP_PAGE_SHIFT) - 1;
+	first = heap_mem(&self->heap, looker.first);
+	last = heap_mem(&self->heap, looker.last);
+	ASSERT_EQ(0, pthread_create(&looker.thread, NULL, look_at_dirt, &looker));
+	/* Each TRACK has three arenas to look at; how often it is met in its middle is chance. */
+	for (int i = 1; i <= 500 && !looker.middles; i++) {
+		*(volatile char *)last = 1;
+		*(volatile char *)first = 1;
+		track.page = 0;
+		looker.tracks = i;
+		test_cmd_track(&track);
+		looker.tracks = 0;
+	}
+	looker.stop = true;
+	pthread_join(looker.thread, NULL);
+	EXPECT_OK(looker.error);
+	EXPECT_LT(0, looker.middles);
+}
+
 /* TRACK answers as one request does, whatever pieces it is done in. */
-TEST_F(turns, of_track_are_by_arenas_and_its_answer_is_one)
+TEST_F(turns, of_track_leave_one_answer)
 {
 	struct gcheap_range ranges[16];
 	struct gcheap_track track = { 0 };
