@@ -5,6 +5,7 @@
 #include "heap.h"
 
 static_assert(sizeof(struct gcheap_ctrl) <= PORT_TABLE_PAGE_BYTES);
+static_assert(GCHEAP_REGIONS <= GCHEAP_REGIONS_MAX);
 /* What is given back at a time when there is no memory for tables. */
 #define GROW_TABLE_BYTES	(256u << 10)
 
@@ -34,6 +35,7 @@ int heap_setup_check(struct gcheap_setup *setup, u32 flags, u64 features)
 	setup->out_features = GCHEAP_FEATURE_LAYOUT_SPAN | GCHEAP_FEATURE_LAYOUT_HEADER |
 			      GCHEAP_FEATURE_LAYOUT_FOOTER | GCHEAP_FEATURE_LAYOUT_BITMAP |
 			      features;
+	memset(setup->out_region_bytes, 0, sizeof(setup->out_region_bytes));
 	setup->out_region_bytes[GCHEAP_REGION_HEAP] = reserve;
 	setup->out_region_bytes[GCHEAP_REGION_PAGES] = pages * sizeof(u64);
 	setup->out_region_bytes[GCHEAP_REGION_SPANS] = pages * sizeof(struct gcheap_span);
@@ -134,6 +136,7 @@ void heap_publish(struct heap *heap)
 	heap_update_counters(heap);
 	ctrl->abi = GCHEAP_ABI;
 	ctrl->layout = heap->layout;
+	ctrl->counters_bytes = sizeof(ctrl->counters);
 	counters_copy(&ctrl->counters, &heap->counters);
 	WRITE_ONCE(ctrl->heap_pages, heap->heap_pages);
 	WRITE_ONCE(ctrl->mark_table, heap->mark_table);

@@ -136,6 +136,7 @@ def host_jobs(fuzz_seconds):
                  ["gcc", "-std=c99", *warn, "-Iuapi", "-x", "c", uapi],
                  ["gcc", "-m32", "-std=c99", *warn, "-Iuapi", "-I/usr/include/x86_64-linux-gnu", "-x", "c", uapi],
                  ["g++", "-std=c++17", *warn, "-Iuapi", "-x", "c++", uapi]),
+        program_job("abi", "selftests/check-abi"),
         program_job("setup", "selftests/check-setup"),
         program_job("guards", "selftests/check-guards"),
         step_job("fast-path", ["selftests/check-fast-path"]),

@@ -65,7 +65,7 @@ def run(command, limit=LIMIT, where=None, **environment):
         return output.decode(errors="replace") + f"\n(killed after {limit} s)\n", -9
 
 
-def program_job(name, path, **environment):
+def program_job(name, path, arguments=(), **environment):
     """A test program that prints TAP."""
     def job():
         result = Result(name)
@@ -73,7 +73,7 @@ def program_job(name, path, **environment):
             result.fail(f"{path} was not built")
             return [result]
         start = time.monotonic()
-        output, status = run([path], CMOCKA_MESSAGE_OUTPUT="TAP", **environment)
+        output, status = run([path, *arguments], CMOCKA_MESSAGE_OUTPUT="TAP", **environment)
         result.seconds = time.monotonic() - start
         Logs.write(name, output)
         count_tap(result, output, status)

@@ -11,7 +11,10 @@
  * struct that holds all required fields (missing fields read as zero) and a
  * longer one whose unknown tail is zero, so that old and new binaries work with
  * old and new modules. Required are all fields below but reserved ones at the end,
- * @out_abi of SETUP and the outputs of STATS. Common errors of all requests:
+ * @out_abi of SETUP and the outputs of STATS. What a release has, later ones keep:
+ * structs grow at their ends, enums and flags get further values, and the tables, which
+ * have no size of their own, change in no way that a program could see which asks for
+ * no new flag. Common errors of all requests:
  *
  *	ENOTTY		no such request
  *	EINVAL		size too small, a reserved field not zero, a value out
@@ -78,7 +81,7 @@
  * @GCHEAP_REGION_BITMAP: two bits a word of HEAP, read-write; see GCHEAP_BITMAP_*.
  *	In a heap of another layout than GCHEAP_UAPI_LAYOUT_BITMAP its length is 0,
  *	and it cannot be mapped
- * @GCHEAP_REGIONS: how many there are
+ * @GCHEAP_REGIONS: how many this version has; at most GCHEAP_REGIONS_MAX
  *
  * Read-only regions refuse PROT_WRITE and can never be made writable later.
  * All regions are MAP_SHARED, are not inherited by fork, and cannot be split,
@@ -108,16 +111,19 @@
  * EACCES PROT_WRITE of a read-only region; EBUSY HEAP is mapped already.
  */
 enum gcheap_region {
-	GCHEAP_REGION_HEAP,
-	GCHEAP_REGION_PAGES,
-	GCHEAP_REGION_SPANS,
-	GCHEAP_REGION_TYPES,
-	GCHEAP_REGION_MARKS,
-	GCHEAP_REGION_CTRL,
-	GCHEAP_REGION_DIRTY,
-	GCHEAP_REGION_BITMAP,
-	GCHEAP_REGIONS,
+	GCHEAP_REGION_HEAP = 0,
+	GCHEAP_REGION_PAGES = 1,
+	GCHEAP_REGION_SPANS = 2,
+	GCHEAP_REGION_TYPES = 3,
+	GCHEAP_REGION_MARKS = 4,
+	GCHEAP_REGION_CTRL = 5,
+	GCHEAP_REGION_DIRTY = 6,
+	GCHEAP_REGION_BITMAP = 7,
+	GCHEAP_REGIONS = 8,
 };
+
+/* SETUP has room for the lengths of so many, so that further ones move none of its fields. */
+#define GCHEAP_REGIONS_MAX	16
 
 /* The mmap() offset of a region. 32-bit callers reach all of them with mmap2. */
 #define GCHEAP_REGION_SHIFT	41
@@ -163,15 +169,15 @@ enum gcheap_region {
  * or _BITMAP too: these tell the type, and nobody reads a pointer map.
  */
 enum gcheap_kind {
-	GCHEAP_KIND_NONE,
-	GCHEAP_KIND_NOSCAN,
-	GCHEAP_KIND_MASK,
-	GCHEAP_KIND_TYPE,
-	GCHEAP_KIND_HEAP_BITS,
-	GCHEAP_KIND_HEADER,
-	GCHEAP_KIND_LARGE,
-	GCHEAP_KIND_FOOTER,
-	GCHEAP_KIND_BITMAP,
+	GCHEAP_KIND_NONE = 0,
+	GCHEAP_KIND_NOSCAN = 1,
+	GCHEAP_KIND_MASK = 2,
+	GCHEAP_KIND_TYPE = 3,
+	GCHEAP_KIND_HEAP_BITS = 4,
+	GCHEAP_KIND_HEADER = 5,
+	GCHEAP_KIND_LARGE = 6,
+	GCHEAP_KIND_FOOTER = 7,
+	GCHEAP_KIND_BITMAP = 8,
 };
 
 /* ---- SPANS ------------------------------------------------------------------ */
@@ -192,14 +198,14 @@ enum gcheap_kind {
  *	next CHUNK_NEW. Without memory, too
  */
 enum gcheap_span_state {
-	GCHEAP_SPAN_FREE,
-	GCHEAP_SPAN_INNER,
-	GCHEAP_SPAN_CENTRAL,
-	GCHEAP_SPAN_CACHED,
-	GCHEAP_SPAN_LARGE,
-	GCHEAP_SPAN_CHUNK,
-	GCHEAP_SPAN_QUARANTINE,
-	GCHEAP_SPAN_READY,
+	GCHEAP_SPAN_FREE = 0,
+	GCHEAP_SPAN_INNER = 1,
+	GCHEAP_SPAN_CENTRAL = 2,
+	GCHEAP_SPAN_CACHED = 3,
+	GCHEAP_SPAN_LARGE = 4,
+	GCHEAP_SPAN_CHUNK = 5,
+	GCHEAP_SPAN_QUARANTINE = 6,
+	GCHEAP_SPAN_READY = 7,
 };
 
 #define GCHEAP_SPAN_STATE_MASK	0x0f
@@ -235,8 +241,8 @@ struct gcheap_span {
 	__u16 allocated;
 	__u32 type;
 	union {
-		__u64 ptr_mask;
-		__u64 object_bytes;
+		__aligned_u64 ptr_mask;
+		__aligned_u64 object_bytes;
 	};
 	__u32 next;
 	__u32 prev;
@@ -272,14 +278,14 @@ struct gcheap_span {
  * The record of type t stands at t * sizeof(struct gcheap_type_record).
  */
 struct gcheap_type_record {
-	__u64 bytes;
-	__u64 ptr_bytes;
-	__u64 mask_word;
-	__u64 mask_offset;
-	__u64 name_offset;
+	__aligned_u64 bytes;
+	__aligned_u64 ptr_bytes;
+	__aligned_u64 mask_word;
+	__aligned_u64 mask_offset;
+	__aligned_u64 name_offset;
 	__u32 align;
 	__u32 flags;
-	__u64 program_offset;
+	__aligned_u64 program_offset;
 	__u32 program_bytes;
 	__u32 mask_users;
 };
@@ -336,8 +342,8 @@ struct gcheap_type_record {
  * @GCHEAP_PHASE_MARK: between MARK_START and SWEEP_START
  */
 enum gcheap_phase {
-	GCHEAP_PHASE_IDLE,
-	GCHEAP_PHASE_MARK,
+	GCHEAP_PHASE_IDLE = 0,
+	GCHEAP_PHASE_MARK = 1,
 };
 
 /**
@@ -410,10 +416,10 @@ struct gcheap_counters {
  *	of reserve: with ENOMEM
  */
 enum gcheap_pressure {
-	GCHEAP_PRESSURE_NONE,
-	GCHEAP_PRESSURE_LOW,
-	GCHEAP_PRESSURE_HIGH,
-	GCHEAP_PRESSURE_LIMIT,
+	GCHEAP_PRESSURE_NONE = 0,
+	GCHEAP_PRESSURE_LOW = 1,
+	GCHEAP_PRESSURE_HIGH = 2,
+	GCHEAP_PRESSURE_LIMIT = 3,
 };
 
 /**
@@ -424,12 +430,16 @@ enum gcheap_pressure {
  * @phase: enum gcheap_phase
  * @mark_table: which of the two bit tables holds the mark bits
  * @heap_pages: as in @counters, for a marker's range check; only grows
- * @counters: see struct gcheap_counters; exact between requests
  * @pressure: enum gcheap_pressure. The file polls as EPOLLPRI while it is not
  *	GCHEAP_PRESSURE_NONE, which SCAVENGE and SWEEP_START make it; for every
  *	process that holds it, and as EPOLLHUP when the owner has ended
  * @pressure_sequence: one more at each event that raised @pressure or found it
  *	raised. Load it with acquire to see @pressure of this event or a later one
+ * @counters_bytes: how much of @counters the module has: sizeof(struct gcheap_counters)
+ *	of its own header. What is behind reads as 0
+ * @reserved: zero; room for what comes
+ * @counters: see struct gcheap_counters; exact between requests. It stands last, and
+ *	grows at its end
  */
 struct gcheap_ctrl {
 	__u32 abi;
@@ -438,9 +448,11 @@ struct gcheap_ctrl {
 	__u32 phase;
 	__u32 mark_table;
 	__u32 heap_pages;
-	struct gcheap_counters counters;
 	__u32 pressure;
 	__u32 pressure_sequence;
+	__u32 counters_bytes;
+	__u32 reserved[23];
+	struct gcheap_counters counters;
 };
 
 /* ---- requests --------------------------------------------------------------- */
@@ -451,22 +463,22 @@ struct gcheap_ctrl {
 #define GCHEAP_IOC_TYPE	0xD7
 
 enum gcheap_op {
-	GCHEAP_OP_SETUP,
-	GCHEAP_OP_TYPE_ADD,
-	GCHEAP_OP_REFILL,
-	GCHEAP_OP_ALLOC_LARGE,
-	GCHEAP_OP_MARK_START,
-	GCHEAP_OP_SWEEP_START,
-	GCHEAP_OP_SWEEP,
-	GCHEAP_OP_STATS,
-	GCHEAP_OP_FREE_LARGE,
-	GCHEAP_OP_RECLAIM,
-	GCHEAP_OP_SCAVENGE,
-	GCHEAP_OP_CHUNK_NEW,
-	GCHEAP_OP_CHUNK_FREE,
-	GCHEAP_OP_CHUNK_READY,
-	GCHEAP_OP_TRACK,
-	GCHEAP_OPS,
+	GCHEAP_OP_SETUP = 0,
+	GCHEAP_OP_TYPE_ADD = 1,
+	GCHEAP_OP_REFILL = 2,
+	GCHEAP_OP_ALLOC_LARGE = 3,
+	GCHEAP_OP_MARK_START = 4,
+	GCHEAP_OP_SWEEP_START = 5,
+	GCHEAP_OP_SWEEP = 6,
+	GCHEAP_OP_STATS = 7,
+	GCHEAP_OP_FREE_LARGE = 8,
+	GCHEAP_OP_RECLAIM = 9,
+	GCHEAP_OP_SCAVENGE = 10,
+	GCHEAP_OP_CHUNK_NEW = 11,
+	GCHEAP_OP_CHUNK_FREE = 12,
+	GCHEAP_OP_CHUNK_READY = 13,
+	GCHEAP_OP_TRACK = 14,
+	GCHEAP_OPS = 15,
 };
 
 #define GCHEAP_IOC(op)		_IO(GCHEAP_IOC_TYPE, op)
@@ -501,10 +513,10 @@ struct gcheap_uring_cmd {
 
 /* Where pointer metadata lives; see Documentation/design.md. */
 enum gcheap_uapi_layout {
-	GCHEAP_UAPI_LAYOUT_SPAN,
-	GCHEAP_UAPI_LAYOUT_HEADER,
-	GCHEAP_UAPI_LAYOUT_FOOTER,
-	GCHEAP_UAPI_LAYOUT_BITMAP,
+	GCHEAP_UAPI_LAYOUT_SPAN = 0,
+	GCHEAP_UAPI_LAYOUT_HEADER = 1,
+	GCHEAP_UAPI_LAYOUT_FOOTER = 2,
+	GCHEAP_UAPI_LAYOUT_BITMAP = 3,
 };
 
 /* Objects up to this size have heap bits in the layouts that use them. */
@@ -546,7 +558,8 @@ enum gcheap_uapi_layout {
  * @reserve_bytes: address space of the heap, a multiple of the arena size from
  *	GCHEAP_RESERVE_MIN to GCHEAP_RESERVE_MAX; 0: GCHEAP_RESERVE_DEFAULT
  * @out_features: GCHEAP_FEATURE_* of the module
- * @out_region_bytes: length of each region, by enum gcheap_region
+ * @out_region_bytes: length of each region, by enum gcheap_region; 0: the module does
+ *	not have it
  * @out_abi: GCHEAP_ABI of the module
  * @out_reserved: zero
  *
@@ -564,7 +577,7 @@ struct gcheap_setup {
 	__u32 reserved;
 	__aligned_u64 reserve_bytes;
 	__aligned_u64 out_features;
-	__aligned_u64 out_region_bytes[GCHEAP_REGIONS];
+	__aligned_u64 out_region_bytes[GCHEAP_REGIONS_MAX];
 	__u32 out_abi;
 	__u32 out_reserved;
 };
