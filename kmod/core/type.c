@@ -17,7 +17,6 @@
 static_assert(sizeof(struct gcheap_type_record) == 64);
 static_assert(sizeof(struct gcheap_type_record) * GCHEAP_TYPES_MAX == GCHEAP_TYPES_DATA);
 static_assert(PORT_TABLE_PAGE_BYTES % sizeof(struct gcheap_type_record) == 0);
-static_assert(sizeof(struct gcheap_type_add) == 64);
 static_assert(offsetof(struct gcheap_type_add, gc_prog) == 48);
 static_assert(offsetof(struct gcheap_type_add, out_type) == 60);
 

@@ -116,6 +116,7 @@ static void test_a_new_heap_tells_its_state_in_ctrl(void **state)
 
 	(void)state;
 	assert_int_equal(ctrl->abi, GCHEAP_ABI);
+	assert_int_equal(ctrl->counters_bytes, sizeof(struct gcheap_counters));
 	assert_int_equal(ctrl->layout, GCHEAP_UAPI_LAYOUT_SPAN);
 	assert_int_equal(ctrl->generation, 0);
 	assert_int_equal(ctrl->phase, GCHEAP_PHASE_IDLE);

@@ -41,6 +41,7 @@ TEST_F(setup, tells_abi_features_and_regions)
 	const __u64 npages = reserve >> GCHEAP_PAGE_SHIFT;
 	const __u64 *bytes = self->request.out_region_bytes;
 
+	memset(self->request.out_region_bytes, 0xff, sizeof(self->request.out_region_bytes));
 	ASSERT_OK(cmd_send(self->heap.fd, GCHEAP_OP_SETUP, &self->request));
 	EXPECT_EQ(GCHEAP_ABI, self->request.out_abi);
 	EXPECT_EQ(0, self->request.out_reserved);
@@ -55,6 +56,9 @@ TEST_F(setup, tells_abi_features_and_regions)
 	EXPECT_EQ(GCHEAP_MARKS_BYTES(reserve), bytes[GCHEAP_REGION_MARKS]);
 	EXPECT_LE(sizeof(struct gcheap_ctrl), bytes[GCHEAP_REGION_CTRL]);
 	EXPECT_EQ(0, bytes[GCHEAP_REGION_CTRL] % 4096);
+	/* What this module does not have, and what no module has yet. */
+	for (int r = GCHEAP_REGION_BITMAP; r < GCHEAP_REGIONS_MAX; r++)
+		EXPECT_EQ(0, bytes[r]);
 }
 
 TEST_F(setup, of_no_reserve_gets_the_default)
