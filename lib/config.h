@@ -6,7 +6,7 @@
 #ifndef GCHEAP_LIB_CONFIG_H
 #define GCHEAP_LIB_CONFIG_H
 
-#include "heap.h"
+#include "library.h"
 
 /**
  * struct settings - how to open a heap

@@ -2,7 +2,7 @@
 /*
  * The line that gcheap_error() returns, one a thread.
  */
-#include "heap.h"
+#include "library.h"
 
 #include <errno.h>
 #include <stdarg.h>

@@ -22,7 +22,7 @@
 #ifndef GCHEAP_LIB_FRAME_H
 #define GCHEAP_LIB_FRAME_H
 
-#include "heap.h"
+#include "library.h"
 
 struct thread;
 

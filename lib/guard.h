@@ -15,7 +15,7 @@
 #ifndef GCHEAP_LIB_GUARD_H
 #define GCHEAP_LIB_GUARD_H
 
-#include "heap.h"
+#include "library.h"
 
 /* What an object has behind it at least. */
 #define GUARD_BYTES	16u

@@ -13,7 +13,7 @@
  * program of which more is alive than its limit allows has all its free memory given
  * back, a MiB or so for each cycle, which is little beside the marking.
  */
-#include "heap.h"
+#include "library.h"
 
 #include "backend/backend.h"
 

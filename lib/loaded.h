@@ -6,7 +6,7 @@
 #ifndef GCHEAP_LIB_LOADED_H
 #define GCHEAP_LIB_LOADED_H
 
-#include "heap.h"
+#include "library.h"
 
 /**
  * loaded_mark() - mark what that memory leads to, as far as it was added

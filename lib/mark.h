@@ -11,7 +11,7 @@
 #ifndef GCHEAP_LIB_MARK_H
 #define GCHEAP_LIB_MARK_H
 
-#include "heap.h"
+#include "library.h"
 
 /**
  * struct mark_result - what a cycle's marking found

@@ -2,7 +2,7 @@
 /*
  * Life of a heap.
  */
-#include "heap.h"
+#include "library.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -11,7 +11,7 @@
  * eighth of what the last one found live, and PRESSURE_LEAST. Nothing of this happens
  * with the local backend, which no kernel knows of: its number never changes.
  */
-#include "heap.h"
+#include "library.h"
 
 #include "backend/backend.h"
 

@@ -2,7 +2,7 @@
 /*
  * Registered roots: where a cycle starts, besides frames and stacks.
  */
-#include "heap.h"
+#include "library.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -20,7 +20,7 @@
 #ifndef GCHEAP_LIB_STACK_H
 #define GCHEAP_LIB_STACK_H
 
-#include "heap.h"
+#include "library.h"
 
 /**
  * struct native_stack - the stack that a thread was born with

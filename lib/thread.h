@@ -32,7 +32,7 @@
 #define GCHEAP_LIB_THREAD_H
 
 #include "frame.h"
-#include "heap.h"
+#include "library.h"
 #include "stack.h"
 
 /* A cache never holds more spans than this, those exhausted included. */

@@ -5,7 +5,7 @@
 #ifndef GCHEAP_LIB_TRACE_H
 #define GCHEAP_LIB_TRACE_H
 
-#include "heap.h"
+#include "library.h"
 
 /**
  * struct cycle - what is known of one collection

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "backend/backend.h"
-#include "heap.h"
+#include "library.h"
 
 int gcheap_trim(struct gcheap *heap)
 {

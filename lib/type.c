@@ -3,7 +3,7 @@
  * Type registration. The backend checks the same rules again and trusts nobody;
  * the checks here are for the message.
  */
-#include "heap.h"
+#include "library.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -5,7 +5,7 @@
 #ifndef GCHEAP_LIB_VERIFY_H
 #define GCHEAP_LIB_VERIFY_H
 
-#include "heap.h"
+#include "library.h"
 
 /**
  * verify_write() - check what allocation wrote of an object's type

@@ -7,7 +7,7 @@
 #ifndef GCHEAP_LIB_VIEW_H
 #define GCHEAP_LIB_VIEW_H
 
-#include "heap.h"
+#include "library.h"
 #include "page_info.h"
 #include "slots.h"
 

@@ -13,7 +13,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "../heap.h"
+#include "../library.h"
 
 #define DEVICE_PATH	"/dev/gcheap"
 

@@ -34,7 +34,7 @@
 #define GCHEAP_LIB_LAYOUT_H
 
 #include "../guard.h"
-#include "../heap.h"
+#include "../library.h"
 #include "../view.h"
 
 /**

@@ -14,9 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "heap.h"
 #include "inspect.h"
 #include "layout/layout.h"
+#include "library.h"
 
 /* A false condition is a crash, which libFuzzer keeps the input of. */
 #define CHECK(condition) do { if (!(condition)) abort(); } while (0)

@@ -13,7 +13,7 @@
 #include <linux/gcheap.h>
 
 #include "backend/backend.h"
-#include "heap.h"
+#include "library.h"
 
 #define NODES			280000u		/* 17,500 spans */
 #define LARGE			64u		/* dead objects */

@@ -11,8 +11,8 @@
 #include "library_test.h"
 
 #include "backend/backend.h"
-#include "heap.h"
 #include "layout/layout.h"
+#include "library.h"
 
 static char *new_object(struct fixture *f, size_t bytes, size_t align)
 {

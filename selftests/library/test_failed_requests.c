@@ -9,7 +9,7 @@
 #include "library_test.h"
 
 #include "backend/backend.h"
-#include "heap.h"
+#include "library.h"
 
 #define STEPS		60000
 #define FAILURES	6	/* the first to the sixth request of an operation */

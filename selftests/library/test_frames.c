@@ -14,7 +14,7 @@
 
 #include "library_test.h"
 
-#include "heap.h"
+#include "library.h"
 
 #define STACK_BYTES	(128u << 10)
 

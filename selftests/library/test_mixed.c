@@ -5,7 +5,7 @@
  */
 #include "library_test.h"
 
-#include "heap.h"
+#include "library.h"
 #include "slots.h"
 #include "thread.h"
 #include "view.h"

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "backend/backend.h"
-#include "heap.h"
+#include "library.h"
 
 #define LEAF	1000
 #define MIB	((uint64_t)1 << 20)

@@ -5,7 +5,7 @@
  */
 #include "library_test.h"
 
-#include "heap.h"
+#include "library.h"
 
 static void open_recording(struct fixture *f, enum gcheap_layout layout, uint32_t flags)
 {

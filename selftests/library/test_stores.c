@@ -13,9 +13,9 @@
 
 #include "library_test.h"
 
-#include "heap.h"
 #include "layout/bitmap.h"
 #include "layout/layout.h"
+#include "library.h"
 
 #define PAGE		4096ul
 #define TRAP_FLAG	0x100	/* of RFLAGS: a trap after the next instruction */

@@ -4,7 +4,7 @@
  */
 #include "library_test.h"
 
-#include "heap.h"
+#include "library.h"
 
 static void open_layout(struct fixture *f, enum gcheap_layout layout, uint32_t flags)
 {

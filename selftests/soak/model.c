@@ -18,7 +18,7 @@
 #include <linux/gcheap.h>
 
 #include "backend/backend.h"
-#include "heap.h"
+#include "library.h"
 
 #define ROOTS		1024
 #define ENTRIES		(1u << 17)

@@ -34,8 +34,8 @@
  * that touches them, or sends a request, asks heap_check() first; the inline
  * functions cannot, and therefore find caches without free slots in the child.
  */
-#ifndef GCHEAP_LIB_HEAP_H
-#define GCHEAP_LIB_HEAP_H
+#ifndef GCHEAP_LIB_LIBRARY_H
+#define GCHEAP_LIB_LIBRARY_H
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -315,4 +315,4 @@ int collect_now(struct thread *thread);
 /* CLOCK_MONOTONIC in nanoseconds. */
 uint64_t collect_clock_ns(void);
 
-#endif /* GCHEAP_LIB_HEAP_H */
+#endif /* GCHEAP_LIB_LIBRARY_H */
