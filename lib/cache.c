@@ -16,10 +16,11 @@
 #include "backend/backend.h"
 #include "guard.h"
 #include "layout/layout.h"
-#include "private.h"
 #include "slots.h"
 #include "view.h"
 #include "window.h"
+#include "wipe_on_fork.h"
+#include "wipe_on_fork.h"
 
 #define BLOCK_BYTES	((size_t)64 << 10)
 #define BLOCK_CACHES	(BLOCK_BYTES / sizeof(struct cache))
@@ -47,7 +48,7 @@ static struct cache *cache_alloc(struct thread *thread)
 			return NULL;
 		block->used = 0;
 		block->next = thread->blocks;
-		block->caches = private_alloc(BLOCK_BYTES);
+		block->caches = wipe_on_fork_alloc(BLOCK_BYTES);
 		if (!block->caches) {
 			free(block);
 			return NULL;
@@ -59,7 +60,7 @@ static struct cache *cache_alloc(struct thread *thread)
 
 void cache_block_free(struct cache_block *block)
 {
-	private_free(block->caches, BLOCK_BYTES);
+	wipe_on_fork_free(block->caches, BLOCK_BYTES);
 	free(block);
 }
 

@@ -4,7 +4,7 @@
  *
  * Files of lib/, each on those above it in the list:
  *	error		gcheap_error()
- *	private		memory that a child of fork() sees as zeros
+ *	wipe_on_fork	memory that a child of fork() sees as zeros
  *	backend/	device, local: requests and regions; ring: sweeps in the background
  *	view		from an address to its span, slot and bits
  *	layout/		where pointer metadata lives; typed pointers
@@ -174,7 +174,7 @@ struct pacer {
  * @pressure_seen: the number of events in CTRL that was acted on
  * @thread: the attached mutator, or NULL
  * @marker: kept between cycles
- * @owner_mark: private memory (private.h): not 0 in the process that opened the
+ * @owner_mark: memory that fork() wipes: not 0 in the process that opened the
  *	heap, 0 in a child of fork()
  * @slot_bits: by variant and size class: the pattern of a span's slots in a bit
  *	table; made on first use

@@ -12,9 +12,9 @@
 #include "guard.h"
 #include "layout/layout.h"
 #include "mark.h"
-#include "private.h"
 #include "thread.h"
 #include "view.h"
+#include "wipe_on_fork.h"
 
 #ifndef GCHEAP_VERSION
 #define GCHEAP_VERSION	"0.1.0"
@@ -150,7 +150,7 @@ static struct gcheap *heap_alloc(void)
 
 	if (!heap)
 		return NULL;
-	mark = private_alloc(OWNER_MARK_BYTES);
+	mark = wipe_on_fork_alloc(OWNER_MARK_BYTES);
 	if (!mark) {
 		free(heap);
 		return NULL;
@@ -172,7 +172,7 @@ static void heap_free(struct gcheap *heap)
 	roots_destroy(&heap->roots);
 	stacks_destroy(&heap->stacks);
 	pthread_mutex_destroy(&heap->lock);
-	private_free((void *)heap->owner_mark, OWNER_MARK_BYTES);
+	wipe_on_fork_free((void *)heap->owner_mark, OWNER_MARK_BYTES);
 	free(heap);
 }
 

@@ -24,7 +24,7 @@
  * The alloc bits of a span are brought up to date when it is exhausted or
  * flushed, not with every object.
  *
- * Caches lie in private memory (private.h): in a child of fork() they read as
+ * Caches lie in memory that fork() wipes (wipe_on_fork.h): in the child they read as
  * zeros, which is a cache without free slots, so that the inline functions there
  * go to the slow path and are refused.
  */
@@ -160,7 +160,7 @@ struct source_block {
 	struct source sources[BLOCK_SOURCES];
 };
 
-/* Private memory for caches, in blocks that are never moved. */
+/* Memory for caches, wiped by fork(), in blocks that are never moved. */
 struct cache_block {
 	struct cache_block *next;
 	struct cache *caches;

@@ -7,7 +7,7 @@
 
 #include <sys/mman.h>
 
-#include "../private.h"
+#include "../wipe_on_fork.h"
 #include "gc_program.h"
 #include "low_bits.h"
 
@@ -160,13 +160,13 @@ uint64_t program_mask_bytes(const struct gcheap_type_record *type)
 const uint64_t *program_mask(const struct view *view, const struct gcheap_type_record *type)
 {
 	uint64_t bytes = program_mask_bytes(type);
-	uint64_t *mask = private_alloc(bytes);
+	uint64_t *mask = wipe_on_fork_alloc(bytes);
 
 	if (!mask)
 		return NULL;
 	program_unroll(view, type, mask, 1);
 	if (mprotect(mask, bytes, PROT_READ)) {
-		private_free(mask, bytes);
+		wipe_on_fork_free(mask, bytes);
 		return NULL;
 	}
 	return mask;
@@ -174,5 +174,5 @@ const uint64_t *program_mask(const struct view *view, const struct gcheap_type_r
 
 void program_mask_free(const uint64_t *mask, uint64_t bytes)
 {
-	private_free((void *)mask, bytes);
+	wipe_on_fork_free((void *)mask, bytes);
 }

@@ -3,11 +3,11 @@
  * Memory that fork() wipes in the child (MADV_WIPEONFORK, Linux 4.14).
  */
 #define _GNU_SOURCE
-#include "private.h"
+#include "wipe_on_fork.h"
 
 #include <sys/mman.h>
 
-void *private_alloc(size_t bytes)
+void *wipe_on_fork_alloc(size_t bytes)
 {
 	void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
 			    -1, 0);
@@ -21,7 +21,7 @@ void *private_alloc(size_t bytes)
 	return memory;
 }
 
-void private_free(void *memory, size_t bytes)
+void wipe_on_fork_free(void *memory, size_t bytes)
 {
 	if (memory)
 		munmap(memory, bytes);
