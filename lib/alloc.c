@@ -12,13 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "address.h"
 #include "backend/backend.h"
 #include "barrier.h"
 #include "guard.h"
 #include "layout/layout.h"
 #include "size_classes.h"
 #include "verify.h"
-#include "view.h"
 
 #define LIKELY(x)	__builtin_expect(!!(x), 1)
 #define NOINLINE	__attribute__((noinline))

@@ -61,7 +61,7 @@ const char *bad_pointer_span(const struct gcheap *heap, uint64_t offset, char *t
 const char *bad_pointer_describe(const struct gcheap *heap, const void *p, char *text)
 {
 	const struct view *view = &heap->view;
-	uint64_t offset = view_offset(view, p);
+	uint64_t offset = address_offset(view, p);
 	uint64_t page = offset >> GCHEAP_PAGE_SHIFT;
 	const struct gcheap_span *span;
 	struct slot slot;
@@ -71,7 +71,7 @@ const char *bad_pointer_describe(const struct gcheap *heap, const void *p, char 
 		snprintf(text, BAD_POINTER_TEXT, "out of this heap");
 		return text;
 	}
-	if (offset >= view_end(view)) {
+	if (offset >= address_end(view)) {
 		snprintf(text, BAD_POINTER_TEXT, "beyond the heap's pages: page %llu of %u",
 			 (unsigned long long)page, view->ctrl->heap_pages);
 		return text;
@@ -97,7 +97,7 @@ const char *bad_pointer_describe(const struct gcheap *heap, const void *p, char 
 				"faults: ");
 		break;
 	default:
-		if (view_slot(view, offset, &slot))
+		if (address_slot(view, offset, &slot))
 			used = snprintf(text, BAD_POINTER_TEXT, "to slot %u of %u, which is free, "
 					"of ", slot.index, span->slots);
 		else

@@ -6,7 +6,7 @@
 #ifndef GCHEAP_LIB_BAD_POINTER_H
 #define GCHEAP_LIB_BAD_POINTER_H
 
-#include "view.h"
+#include "address.h"
 
 /* Room for any description. */
 #define BAD_POINTER_TEXT	160u

@@ -11,7 +11,7 @@ static void value_add(const struct view *view, struct barrier_buffer *buffer, co
 {
 	uint64_t value = __atomic_load_n((const uint64_t *)slot, __ATOMIC_RELAXED);
 
-	if (view_offset(view, (const void *)(uintptr_t)value) < view_end(view))
+	if (address_offset(view, (const void *)(uintptr_t)value) < address_end(view))
 		buffer->values[buffer->count++] = value;
 }
 
@@ -57,7 +57,7 @@ void barrier_bulk_object(const struct view *view, struct barrier_buffer *buffer,
 	uint64_t start = (uintptr_t)dst;
 	struct slot slot;
 
-	if (!view_slot(view, view_offset(view, dst), &slot))
+	if (!address_slot(view, address_offset(view, dst), &slot))
 		return;
 	slots_add(view, buffer, typed_pointers_of(view, &slot, start, start + bytes), start, dst,
 		  src);

@@ -25,7 +25,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "view.h"
+#include "address.h"
 
 #define BARRIER_VALUES	512u
 

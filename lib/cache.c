@@ -13,11 +13,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "address.h"
 #include "backend/backend.h"
 #include "guard.h"
 #include "layout/layout.h"
 #include "slots.h"
-#include "view.h"
 #include "window.h"
 #include "wipe_on_fork.h"
 #include "wipe_on_fork.h"

@@ -22,13 +22,13 @@
 #include <string.h>
 #include <time.h>
 
+#include "address.h"
 #include "backend/backend.h"
 #include "frame.h"
 #include "guard.h"
 #include "loaded.h"
 #include "mark.h"
 #include "trace.h"
-#include "view.h"
 
 /*
  * Spans in use from which on a sweep runs in the background, 128 MiB of 8 KiB spans. To

@@ -5,7 +5,7 @@
  */
 #include "guard.h"
 
-#include "view.h"
+#include "address.h"
 #include "window.h"
 
 #if defined(__has_include)
@@ -133,7 +133,7 @@ void guard_span(const char *start, uint64_t bytes, uint64_t slots_bytes)
 static void close_free_slots(const struct view *view, uint64_t page, uint64_t info)
 {
 	const uint64_t *allocs = view_alloc_bits(view) + page * 8;
-	const char *slot = view_pointer(view, page << GCHEAP_PAGE_SHIFT);
+	const char *slot = address_pointer(view, page << GCHEAP_PAGE_SHIFT);
 	uint32_t slot_bytes = GCHEAP_PAGE_SLOT_BYTES(info);
 	uint32_t i;
 
@@ -155,12 +155,12 @@ void guard_sweep(const struct gcheap *heap)
 
 		switch (span->state & GCHEAP_SPAN_STATE_MASK) {
 		case GCHEAP_SPAN_FREE:
-			guard_close(view_pointer(view, page << GCHEAP_PAGE_SHIFT),
+			guard_close(address_pointer(view, page << GCHEAP_PAGE_SHIFT),
 				    GCHEAP_PAGE_BYTES);
 			page++;
 			continue;
 		case GCHEAP_SPAN_QUARANTINE:
-			guard_close(view_pointer(view, page << GCHEAP_PAGE_SHIFT),
+			guard_close(address_pointer(view, page << GCHEAP_PAGE_SHIFT),
 				    (uint64_t)span->npages << GCHEAP_PAGE_SHIFT);
 			break;
 		case GCHEAP_SPAN_CENTRAL:
@@ -178,5 +178,5 @@ void guard_end(const struct gcheap *heap)
 {
 	const struct view *view = &heap->view;
 
-	guard_open(view->base, view_end(view));
+	guard_open(view->base, address_end(view));
 }

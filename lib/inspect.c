@@ -27,7 +27,7 @@ bool inspect_slot_is_allocated(const struct gcheap *heap, const struct slot *slo
 
 bool inspect_slot(const struct gcheap *heap, uint64_t offset, struct slot *slot)
 {
-	return offset < view_end(&heap->view) && view_slot(&heap->view, offset, slot) &&
+	return offset < address_end(&heap->view) && address_slot(&heap->view, offset, slot) &&
 	       inspect_slot_is_allocated(heap, slot);
 }
 
@@ -37,7 +37,7 @@ static int object_find(const struct gcheap *heap, const void *p, struct slot *sl
 {
 	char where[BAD_POINTER_TEXT];
 
-	if (!inspect_slot(heap, view_offset(&heap->view, p), slot))
+	if (!inspect_slot(heap, address_offset(&heap->view, p), slot))
 		return error_set(-ENOENT, "%p leads to no object, but %s", p,
 				 bad_pointer_describe(heap, p, where));
 	layout_object(&heap->view, slot, object);
@@ -58,7 +58,7 @@ int gcheap_find(struct gcheap *heap, const void *p, struct gcheap_object *out)
 	if (error)
 		return error;
 	*out = (struct gcheap_object) {
-		.base = view_pointer(&heap->view, object.start),
+		.base = address_pointer(&heap->view, object.start),
 		.size = object.end - object.start,
 		.type = object.type,
 		.flags = (object.noscan ? GCHEAP_OBJECT_NOSCAN : 0) |
@@ -107,7 +107,7 @@ int gcheap_pointer_mask(struct gcheap *heap, const void *obj, uint8_t *mask, siz
 	error = object_find(heap, obj, &slot, &object);
 	if (error)
 		return error;
-	if (start % 8 || view_offset(&heap->view, obj) < object.start)
+	if (start % 8 || address_offset(&heap->view, obj) < object.start)
 		return error_set(-EINVAL, "%p is not a word of an object: gcheap_find() tells "
 				 "where its object begins", obj);
 
@@ -116,7 +116,7 @@ int gcheap_pointer_mask(struct gcheap *heap, const void *obj, uint8_t *mask, siz
 		words = INT_MAX;
 	if (words)
 		memset(mask, 0, words);
-	end = (uint64_t)(uintptr_t)view_pointer(&heap->view, object.end);
+	end = (uint64_t)(uintptr_t)address_pointer(&heap->view, object.end);
 	if (end - start > words * 8)
 		end = start + words * 8;
 	tp = typed_pointers_of(&heap->view, &slot, start, end);

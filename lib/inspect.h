@@ -5,7 +5,7 @@
 #ifndef GCHEAP_LIB_INSPECT_H
 #define GCHEAP_LIB_INSPECT_H
 
-#include "view.h"
+#include "address.h"
 
 /* Whether a slot has an object: by its alloc bit, or by the cache that has its span. */
 bool inspect_slot_is_allocated(const struct gcheap *heap, const struct slot *slot);

@@ -6,7 +6,7 @@
  *	error		gcheap_error()
  *	wipe_on_fork	memory that a child of fork() sees as zeros
  *	backend/	device, local: requests and regions; ring: sweeps in the background
- *	view		from an address to its span, slot and bits
+ *	address		from an address to its span, slot and bits
  *	layout/		where pointer metadata lives; typed pointers
  *	roots		registered roots; loaded: memory that the program loader knows
  *	window		a span's free slots from its alloc bits

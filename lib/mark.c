@@ -60,7 +60,7 @@ void mark_begin(struct marker *marker)
 	const struct view *view = marker->view;
 
 	marker->base = (uint64_t)(uintptr_t)view->base;
-	marker->end = view_end(view);
+	marker->end = address_end(view);
 	marker->pages = view->pages;
 	marker->spans = view->spans;
 	marker->marks = view_mark_bits(view);
@@ -110,7 +110,7 @@ static void mark_before(struct marker *marker, uint64_t edge)
 {
 	struct slot slot;
 
-	if (view_slot(marker->view, edge - 1, &slot) && slot.offset + slot.bytes == edge &&
+	if (address_slot(marker->view, edge - 1, &slot) && slot.offset + slot.bytes == edge &&
 	    view_bit(view_alloc_bits(marker->view), granule_of(slot.offset)))
 		mark_word(marker, marker->base + slot.offset);
 }
@@ -129,7 +129,7 @@ static void mark_ambiguous_word(struct marker *marker, uint64_t word)
 		return;
 	if (edge == marker->end) {
 		mark_before(marker, edge);
-	} else if (!view_slot(marker->view, edge, &slot)) {
+	} else if (!address_slot(marker->view, edge, &slot)) {
 		mark_quarantine(marker, edge);
 		mark_before(marker, edge);
 	} else {

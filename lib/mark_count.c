@@ -55,7 +55,7 @@ bool mark_may_be_end(const struct marker *marker, uint64_t edge)
 {
 	struct slot slot;
 
-	return edge && view_slot(marker->view, edge - 1, &slot) &&
+	return edge && address_slot(marker->view, edge - 1, &slot) &&
 	       slot.offset + slot.bytes == edge &&
 	       view_bit(view_alloc_bits(marker->view), granule_of(slot.offset));
 }
@@ -64,7 +64,7 @@ void mark_quarantine(struct marker *marker, uint64_t edge)
 {
 	uint64_t page;
 
-	if (view_set_aside(marker->view, edge, &page) == GCHEAP_SPAN_QUARANTINE &&
+	if (address_set_aside(marker->view, edge, &page) == GCHEAP_SPAN_QUARANTINE &&
 	    !mark_may_be_end(marker, edge))
 		marker->page_marks[page / 64] |= 1ull << page % 64;
 }

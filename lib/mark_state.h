@@ -19,10 +19,10 @@
 #ifndef GCHEAP_LIB_MARK_STATE_H
 #define GCHEAP_LIB_MARK_STATE_H
 
+#include "address.h"
 #include "layout/layout.h"
 #include "mark.h"
 #include "mark_stack.h"
-#include "view.h"
 
 #define MARK_BATCH		32u
 #define MARK_OBLET_BYTES	(128u << 10)

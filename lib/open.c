@@ -7,13 +7,13 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "address.h"
 #include "backend/backend.h"
 #include "config.h"
 #include "guard.h"
 #include "layout/layout.h"
 #include "mark.h"
 #include "thread.h"
-#include "view.h"
 #include "wipe_on_fork.h"
 
 #ifndef GCHEAP_VERSION

@@ -367,12 +367,12 @@ static void check_spans(struct verify *verify)
 
 bool verify_pointer(const struct gcheap *heap, const void *pointer)
 {
-	uint64_t target = view_offset(&heap->view, pointer);
+	uint64_t target = address_offset(&heap->view, pointer);
 	struct slot found;
 	uint64_t page;
 
 	return target >= heap->view.reserve_bytes || inspect_slot(heap, target, &found) ||
-	       view_set_aside(&heap->view, target, &page) == GCHEAP_SPAN_CHUNK ||
+	       address_set_aside(&heap->view, target, &page) == GCHEAP_SPAN_CHUNK ||
 	       (target && inspect_slot(heap, target - 1, &found));
 }
 
@@ -406,7 +406,7 @@ static GUARD_EXEMPT void check_tail(struct verify *verify, const struct slot *sl
 				    const struct object_view *object)
 {
 	uint64_t tail = unused_tail(verify, slot, object);
-	const unsigned char *byte = view_pointer(verify->view, object->end - tail);
+	const unsigned char *byte = address_pointer(verify->view, object->end - tail);
 	uint64_t i;
 
 	for (i = 0; i < tail; i++) {
@@ -438,8 +438,8 @@ static GUARD_EXEMPT void check_object(struct verify *verify, const struct slot *
 		return;
 	}
 	tp = typed_pointers_of(verify->view, slot,
-			       (uint64_t)(uintptr_t)view_pointer(verify->view, object.start),
-			       (uint64_t)(uintptr_t)view_pointer(verify->view, object.end));
+			       (uint64_t)(uintptr_t)address_pointer(verify->view, object.start),
+			       (uint64_t)(uintptr_t)address_pointer(verify->view, object.end));
 	while ((address = typed_pointers_next(&tp)))
 		check_pointer(verify, slot,
 			      address - (uint64_t)(uintptr_t)verify->view->base,

@@ -6,12 +6,12 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "address.h"
 #include "bad_pointer.h"
 #include "frame.h"
 #include "layout/layout.h"
 #include "thread.h"
 #include "verify.h"
-#include "view.h"
 
 /**
  * struct check - what a check of roots needs

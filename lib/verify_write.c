@@ -55,7 +55,7 @@ fault(const struct written *written, const char *format, ...)
 		(unsigned long long)written->bytes, type,
 		bad_pointer_span(written->heap, written->start, where), what);
 	fprintf(stderr, "gcheap: corrupted heap: a %s heap has not made a new object as it must "
-		"be, at %p\n", written->heap->layout->name, view_pointer(view, written->start));
+		"be, at %p\n", written->heap->layout->name, address_pointer(view, written->start));
 	abort();
 }
 
@@ -71,7 +71,7 @@ static bool type_says(const struct written *written, uint64_t word)
 /* Compares the pointers from word @from on. */
 static void check_range(const struct written *written, const struct slot *slot, uint64_t from)
 {
-	uint64_t address = (uintptr_t)view_pointer(&written->heap->view, written->start);
+	uint64_t address = (uintptr_t)address_pointer(&written->heap->view, written->start);
 	uint64_t words = written->bytes / 8;
 	uint64_t to = words - from < RANGE_WORDS ? words : from + RANGE_WORDS;
 	struct typed_pointers tp = typed_pointers_of(&written->heap->view, slot,
@@ -124,7 +124,7 @@ static void check_pointers(struct written *written, const struct slot *slot)
 /* An object, and what its slot has behind it. */
 static void check_zeros(const struct written *written, const struct object_view *object)
 {
-	const unsigned char *byte = view_pointer(&written->heap->view, written->start);
+	const unsigned char *byte = address_pointer(&written->heap->view, written->start);
 	uint64_t length = object->end - object->start, i;
 
 	/* All are as the first, and that is zero. */
@@ -158,7 +158,7 @@ void verify_write(struct gcheap *heap, const void *object, gcheap_type type, uin
 		.record = type ? view_type(&heap->view, type) : &no_type,
 		.type = type,
 		.bytes = bytes,
-		.start = view_offset(&heap->view, object),
+		.start = address_offset(&heap->view, object),
 	};
 	struct object_view view;
 	struct slot slot;

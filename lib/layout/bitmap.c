@@ -235,7 +235,7 @@ static uint64_t bitmap_word_bytes(const struct view *view, const struct gcheap_t
 static void *bitmap_finish(const struct view *view, char *slot, gcheap_type type,
 			   const struct gcheap_type_record *record, uint64_t bytes)
 {
-	uint64_t offset = view_offset(view, slot);
+	uint64_t offset = address_offset(view, slot);
 	uint32_t room = GCHEAP_PAGE_SLOT_BYTES(view->pages[offset >> GCHEAP_PAGE_SHIFT]);
 
 	if (view->record_types) {
@@ -255,7 +255,7 @@ static void *bitmap_finish(const struct view *view, char *slot, gcheap_type type
 static void bitmap_finish_large(const struct view *view, char *object,
 				const struct gcheap_type_record *record, uint64_t bytes)
 {
-	write_large(view, view_offset(view, object), record, bytes, bytes);
+	write_large(view, address_offset(view, object), record, bytes, bytes);
 }
 
 const struct layout layout_bitmap = {

@@ -15,7 +15,7 @@
 #ifndef GCHEAP_LIB_LAYOUT_BITMAP_H
 #define GCHEAP_LIB_LAYOUT_BITMAP_H
 
-#include "../view.h"
+#include "../address.h"
 
 #define BITMAP_GROUP_BYTES	(1u << GCHEAP_BITMAP_GROUP_SHIFT)
 

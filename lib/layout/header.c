@@ -17,7 +17,7 @@ uint64_t header_word_bytes(const struct view *view, const struct gcheap_type_rec
 void *header_finish(const struct view *view, char *slot, gcheap_type type,
 		    const struct gcheap_type_record *record, uint64_t bytes)
 {
-	uint64_t offset = view_offset(view, slot);
+	uint64_t offset = address_offset(view, slot);
 	uint64_t info = view->pages[offset >> GCHEAP_PAGE_SHIFT];
 
 	if (GCHEAP_PAGE_KIND(info) == GCHEAP_KIND_HEADER) {

@@ -33,9 +33,9 @@
 #ifndef GCHEAP_LIB_LAYOUT_H
 #define GCHEAP_LIB_LAYOUT_H
 
+#include "../address.h"
 #include "../guard.h"
 #include "../library.h"
-#include "../view.h"
 
 /**
  * struct layout - one layout's way of allocation
@@ -127,7 +127,7 @@ static inline uint64_t header_prefix(const struct gcheap_type_record *record)
  */
 static inline GUARD_EXEMPT uint64_t type_word(const struct view *view, uint64_t offset)
 {
-	return *(const uint64_t *)view_pointer(view, offset);
+	return *(const uint64_t *)address_pointer(view, offset);
 }
 
 /*
@@ -149,8 +149,8 @@ static inline const struct gcheap_type_record *type_word_record(const struct vie
 static inline uint64_t *heap_bits_word(const struct view *view, uint64_t first,
 				       uint64_t span_bytes, uint64_t slot_offset)
 {
-	uint64_t *bits = view_pointer(view, first + span_bytes -
-				      (span_bytes >> GCHEAP_HEAP_BITS_SHIFT));
+	uint64_t *bits = address_pointer(view, first + span_bytes -
+					 (span_bytes >> GCHEAP_HEAP_BITS_SHIFT));
 
 	return bits + (slot_offset - first) / 8 / 64;
 }

@@ -14,7 +14,7 @@
 #ifndef GCHEAP_LIB_LAYOUT_PROGRAM_H
 #define GCHEAP_LIB_LAYOUT_PROGRAM_H
 
-#include "../view.h"
+#include "../address.h"
 
 /* Where a type's program stands; only of types with @program_bytes. */
 static inline const uint8_t *program_code(const struct view *view,

@@ -96,7 +96,7 @@ static struct typed_pointers of_bitmap(const struct view *view, const struct slo
 {
 	uint64_t group = slot->offset & ~(uint64_t)(MASK_BYTES - 1);
 	struct typed_pointers tp = {
-		.addr = (uint64_t)(uintptr_t)view_pointer(view, group),
+		.addr = (uint64_t)(uintptr_t)address_pointer(view, group),
 		.end = end,
 		.type = type,
 	};
@@ -220,7 +220,7 @@ struct typed_pointers typed_pointers_of(const struct view *view, const struct sl
 					uint64_t start, uint64_t end)
 {
 	const struct gcheap_span *span = &view->spans[slot->page];
-	uint64_t address = (uint64_t)(uintptr_t)view_pointer(view, slot->offset);
+	uint64_t address = (uint64_t)(uintptr_t)address_pointer(view, slot->offset);
 	const struct gcheap_type_record *type = NULL;
 	uint64_t object_end;
 

@@ -181,7 +181,7 @@ static void check_slot(const struct view *view, const struct slot *slot,
 		       const struct gcheap_object *object, uint32_t words, uint64_t bytes)
 {
 	uint64_t array = (uintptr_t)object->base, end = array + bytes;
-	uint64_t slot_end = (uintptr_t)view_pointer(view, slot->offset + slot->bytes);
+	uint64_t slot_end = (uintptr_t)address_pointer(view, slot->offset + slot->bytes);
 	struct typed_pointers tp = typed_pointers_of(view, slot, array, slot_end);
 	uint64_t expected = model_next(array, array, end, words);
 	uint64_t got;
@@ -222,7 +222,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	type = type_make(fh->heap, &input, words, ptr_words, choices & CHOICE_PROGRAM);
 	object = gcheap_new_array(fh->thread, type, n);
 	CHECK(object);
-	CHECK(inspect_slot(fh->heap, view_offset(view, object), &slot));
+	CHECK(inspect_slot(fh->heap, address_offset(view, object), &slot));
 	CHECK(!gcheap_find(fh->heap, object, &found));
 	/* A word without pointers is a cell of a slot, but where types are recorded. */
 	if (bytes > 8 || ptr_words || choices & CHOICE_RECORD)

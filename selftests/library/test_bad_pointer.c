@@ -26,7 +26,7 @@ static char *new_object(struct fixture *f, size_t bytes, size_t align)
 static size_t page_of(const struct fixture *f, const void *p)
 {
 	const struct view *view = &f->heap->view;
-	size_t page = view_offset(view, p) >> GCHEAP_PAGE_SHIFT;
+	size_t page = address_offset(view, p) >> GCHEAP_PAGE_SHIFT;
 
 	return page - GCHEAP_PAGE_INDEX(view->pages[page]);
 }
@@ -125,7 +125,7 @@ static void test_one_past_the_end_is_the_next_slot(void **state)
 			assert_int_equal(gcheap_find(f.heap, first + slot, &next), 0);
 			assert_ptr_equal(next.base, second);
 			/* And behind the second, which nobody has yet. */
-			if (view_offset(&f.heap->view, second + slot) >> GCHEAP_PAGE_SHIFT ==
+			if (address_offset(&f.heap->view, second + slot) >> GCHEAP_PAGE_SHIFT ==
 			    page_of(&f, first))
 				assert_leads(&f, second + slot, "to slot 2 of");
 		}
@@ -237,7 +237,7 @@ static void test_the_end_of_a_large_object(void **state)
 		assert_leads(&f, object + 106496, "which is free");
 		assert_int_equal(live_after_collect(&f), 0);
 		assert_leads(&f, object, "to page %zu, which is free",
-			     (size_t)(view_offset(&f.heap->view, object) >> GCHEAP_PAGE_SHIFT));
+			     (size_t)(address_offset(&f.heap->view, object) >> GCHEAP_PAGE_SHIFT));
 		fixture_close(&f);
 	}
 }
@@ -265,10 +265,11 @@ static void test_what_is_not_in_use(void **state)
 		assert_leads(&f, base + f.heap->view.reserve_bytes - 1, "beyond the heap's pages");
 		assert_leads(&f, base, "to the heap's first page, which is never used");
 		assert_leads(&f, base + 8191, "to the heap's first page, which is never used");
-		assert_leads(&f, base + view_end(&f.heap->view) - 1, "to page %u, which is free",
+		assert_leads(&f, base + address_end(&f.heap->view) - 1, "to page %u, which is free",
 			     f.heap->view.ctrl->heap_pages - 1);
-		assert_leads(&f, base + view_end(&f.heap->view), "beyond the heap's pages");
-		assert_int_equal(view_offset(&f.heap->view, object) < view_end(&f.heap->view), 1);
+		assert_leads(&f, base + address_end(&f.heap->view), "beyond the heap's pages");
+		assert_int_equal(address_offset(&f.heap->view, object) <
+				 address_end(&f.heap->view), 1);
 		fixture_close(&f);
 	}
 }

@@ -8,7 +8,7 @@
  */
 #include "library_test.h"
 
-#include "view.h"
+#include "address.h"
 
 #define OBJECTS	64u
 
@@ -155,10 +155,10 @@ static void test_the_end_of_the_heap_is_an_end(void **state)
 	view = (struct view *)f.heap;
 	new_bytes(&f, 16, true);
 	/* What is left of the pages that exist. */
-	large = new_bytes(&f, view_end(view) - (2 << GCHEAP_PAGE_SHIFT), true);
-	assert_int_equal(view_offset(view, large) + view_end(view) - (2 << GCHEAP_PAGE_SHIFT),
-			 view_end(view));
-	end = view->base + view_end(view);
+	large = new_bytes(&f, address_end(view) - (2 << GCHEAP_PAGE_SHIFT), true);
+	assert_int_equal(address_offset(view, large) + address_end(view) - (2 << GCHEAP_PAGE_SHIFT),
+			 address_end(view));
+	end = view->base + address_end(view);
 	assert_int_equal(gcheap_root_add_ambiguous(f.heap, &end, sizeof(end)), 0);
 	assert_int_equal(live_after_collect(&f), 1);
 	end = view->base;

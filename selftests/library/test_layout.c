@@ -292,9 +292,9 @@ static size_t visit_slot(const struct gcheap *heap, const struct gcheap_object *
 	struct slot slot;
 	uint64_t at;
 
-	assert_true(inspect_slot(heap, view_offset(&heap->view, object->base), &slot));
+	assert_true(inspect_slot(heap, address_offset(&heap->view, object->base), &slot));
 	tp = typed_pointers_of(&heap->view, &slot, start,
-			       (uintptr_t)view_pointer(&heap->view, slot.offset + slot.bytes));
+			       (uintptr_t)address_pointer(&heap->view, slot.offset + slot.bytes));
 	expected = start > base ? (start - base) / 8 : 0;
 	while ((at = typed_pointers_next(&tp))) {
 		assert_in_range(at, base, base + object->size - 8);
@@ -407,7 +407,7 @@ static bool is_complete(const struct gcheap *heap, uint64_t address, uint64_t ma
 	struct slot slot;
 	int w;
 
-	if (!view_slot(&heap->view, view_offset(&heap->view, words), &slot))
+	if (!address_slot(&heap->view, address_offset(&heap->view, words), &slot))
 		return false;
 	tp = typed_pointers_of(&heap->view, &slot, address, address + 64);
 	while ((at = typed_pointers_next(&tp)))

@@ -520,8 +520,8 @@ static void mark_four(struct marker *marker, void **slots, struct mark_result *r
 	const struct view *view = marker->view;
 
 	/* Between two cycles the mark bits are free to use, and cleared by the next. */
-	memset(view_mark_bits(view), 0, view_end(view) >> 7);
-	memset(view->page_marks, 0, (view_end(view) >> 16) + 8);
+	memset(view_mark_bits(view), 0, address_end(view) >> 7);
+	memset(view->page_marks, 0, (address_end(view) >> 16) + 8);
 	mark_begin(marker);
 	mark_slots(marker, slots, 4);
 	mark_finish(marker, result);

@@ -5,10 +5,10 @@
  */
 #include "library_test.h"
 
+#include "address.h"
 #include "library.h"
 #include "slots.h"
 #include "thread.h"
-#include "view.h"
 
 static void *new_object(struct fixture *f, gcheap_type type)
 {
@@ -22,7 +22,7 @@ static enum gcheap_kind kind_of(struct fixture *f, const void *object)
 {
 	const struct view *view = &f->heap->view;
 
-	return GCHEAP_PAGE_KIND(view->pages[view_offset(view, object) >> GCHEAP_PAGE_SHIFT]);
+	return GCHEAP_PAGE_KIND(view->pages[address_offset(view, object) >> GCHEAP_PAGE_SHIFT]);
 }
 
 static uint64_t pages_in_use(struct fixture *f)

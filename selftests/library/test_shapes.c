@@ -174,7 +174,7 @@ static void check_iterator(struct gcheap *heap, const struct shape *shape, const
 	struct slot slot;
 	int i;
 
-	assert_true(inspect_slot(heap, view_offset(&heap->view, object), &slot));
+	assert_true(inspect_slot(heap, address_offset(&heap->view, object), &slot));
 	for (i = 0; i < 200; i++) {
 		struct typed_pointers tp;
 		bool jumped = false;

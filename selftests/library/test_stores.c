@@ -80,7 +80,7 @@ static void unwatch(void)
 static void metadata_of(const struct view *view, enum gcheap_layout layout, const char *object,
 			void **start, void **end)
 {
-	uint64_t offset = view_offset(view, object);
+	uint64_t offset = address_offset(view, object);
 	uint64_t page = offset >> GCHEAP_PAGE_SHIFT, first, bytes;
 
 	page -= GCHEAP_PAGE_INDEX(view->pages[page]);
@@ -91,7 +91,7 @@ static void metadata_of(const struct view *view, enum gcheap_layout layout, cons
 		*end = bitmap_group(view, first + bytes);
 	} else {
 		*start = heap_bits_word(view, first, bytes, first);
-		*end = view_pointer(view, first + bytes);
+		*end = address_pointer(view, first + bytes);
 	}
 }
 

@@ -14,8 +14,8 @@
 
 #include "library_test.h"
 
+#include "address.h"
 #include "backend/backend.h"
-#include "view.h"
 
 /* Runs gcheap_verify() and returns what it printed on stderr. */
 static const char *report(struct gcheap *heap, int *result)
@@ -206,7 +206,7 @@ static void test_pointers_to_tiny_objects(void **state)
 			object[1] = cell + 17;
 			snprintf(words, sizeof(words),
 				 "to slot 1 of 512, which is free, of the span at page %zu",
-				 (size_t)view_offset(&f.heap->view, (void *)cell) / 8192);
+				 (size_t)address_offset(&f.heap->view, (void *)cell) / 8192);
 			assert_broken(f.heap, words);
 			assert_broken(f.heap, "(cached, class 2: 16 bytes, no pointers)");
 			object[1] = 0;
@@ -237,7 +237,7 @@ static void test_alloc_bits_of_tiny_objects(void **state)
 		backend = f.heap->backend;
 		assert_int_equal(backend->ops->request(backend, GCHEAP_OP_SWEEP, &sweep), 0);
 		assert_sound(f.heap);
-		bit = granule_of(view_offset(&f.heap->view, root));
+		bit = granule_of(address_offset(&f.heap->view, root));
 		bits = view_alloc_bits(&f.heap->view) + bit / 64;
 		bits[0] ^= 2ull << bit % 64;
 		assert_broken(f.heap, "2 slots are allocated by the alloc bits, 1 by the");

@@ -235,7 +235,7 @@ static void typed_cell_not_zeroed(struct fixture *f)
 /* The damage after finish(): a bit of the heap bits, a type word, zeros. */
 static uint64_t *heap_bits_of(const char *object)
 {
-	uint64_t offset = view_offset(&the_heap->view, object);
+	uint64_t offset = address_offset(&the_heap->view, object);
 	uint64_t page = offset >> GCHEAP_PAGE_SHIFT;
 
 	/* Spans of 64-byte slots have one page. */
@@ -252,7 +252,7 @@ static void flip_heap_bit(char *object, uint64_t bytes)
 static void flip_pointer_bit(char *object, uint64_t bytes)
 {
 	(void)bytes;
-	bitmap_group(&the_heap->view, view_offset(&the_heap->view, object))[0] ^=
+	bitmap_group(&the_heap->view, address_offset(&the_heap->view, object))[0] ^=
 		2ull << (uintptr_t)object / 8 % 64;
 }
 
@@ -260,7 +260,7 @@ static void flip_pointer_bit(char *object, uint64_t bytes)
 static void clear_scan_bit(char *object, uint64_t bytes)
 {
 	(void)bytes;
-	bitmap_group(&the_heap->view, view_offset(&the_heap->view, object))[1] &=
+	bitmap_group(&the_heap->view, address_offset(&the_heap->view, object))[1] &=
 		~(1ull << (uintptr_t)object / 8 % 64);
 }
 

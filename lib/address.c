@@ -3,9 +3,9 @@
  * From an address to its slot: the careful form, for whoever is not the marker,
  * which has its own (mark_state.h) and saves the descriptor.
  */
-#include "view.h"
+#include "address.h"
 
-static bool view_slot_large(const struct view *view, uint32_t page, struct slot *slot)
+static bool address_slot_large(const struct view *view, uint32_t page, struct slot *slot)
 {
 	const struct gcheap_span *span = &view->spans[page];
 
@@ -20,12 +20,12 @@ static bool view_slot_large(const struct view *view, uint32_t page, struct slot 
 	return true;
 }
 
-uint32_t view_set_aside(const struct view *view, uint64_t offset, uint64_t *first_page)
+uint32_t address_set_aside(const struct view *view, uint64_t offset, uint64_t *first_page)
 {
 	uint64_t page = offset >> GCHEAP_PAGE_SHIFT;
 	uint32_t state;
 
-	if (offset >= view_end(view))
+	if (offset >= address_end(view))
 		return GCHEAP_SPAN_FREE;
 	if ((view->spans[page].state & GCHEAP_SPAN_STATE_MASK) == GCHEAP_SPAN_INNER)
 		page = view->spans[page].first_page;
@@ -34,7 +34,7 @@ uint32_t view_set_aside(const struct view *view, uint64_t offset, uint64_t *firs
 	return state >= GCHEAP_SPAN_CHUNK ? state : GCHEAP_SPAN_FREE;
 }
 
-bool view_slot(const struct view *view, uint64_t offset, struct slot *slot)
+bool address_slot(const struct view *view, uint64_t offset, struct slot *slot)
 {
 	uint32_t page = (uint32_t)(offset >> GCHEAP_PAGE_SHIFT);
 	uint64_t info = view->pages[page];
@@ -45,7 +45,7 @@ bool view_slot(const struct view *view, uint64_t offset, struct slot *slot)
 	if (kind == GCHEAP_KIND_NONE)
 		return false;
 	if (kind == GCHEAP_KIND_LARGE)
-		return view_slot_large(view, page, slot);
+		return address_slot_large(view, page, slot);
 
 	page -= GCHEAP_PAGE_INDEX(info);
 	first = (uint64_t)page << GCHEAP_PAGE_SHIFT;

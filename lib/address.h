@@ -4,8 +4,8 @@
  * The tables are the kernel's and read-only, so that what is read here can be
  * relied on; the bit tables are this process's to write.
  */
-#ifndef GCHEAP_LIB_VIEW_H
-#define GCHEAP_LIB_VIEW_H
+#ifndef GCHEAP_LIB_ADDRESS_H
+#define GCHEAP_LIB_ADDRESS_H
 
 #include "library.h"
 #include "page_info.h"
@@ -28,7 +28,7 @@ struct slot {
 };
 
 /* Bytes from the base below which all tables exist. */
-static inline uint64_t view_end(const struct view *view)
+static inline uint64_t address_end(const struct view *view)
 {
 	return (uint64_t)view->ctrl->heap_pages << GCHEAP_PAGE_SHIFT;
 }
@@ -73,29 +73,29 @@ static inline bool view_type_exists(const struct view *view, uint64_t type)
 }
 
 /* An offset from the base as a pointer, and the other way round: wraps below the base. */
-static inline void *view_pointer(const struct view *view, uint64_t offset)
+static inline void *address_pointer(const struct view *view, uint64_t offset)
 {
 	return view->base + offset;
 }
 
-static inline uint64_t view_offset(const struct view *view, const void *pointer)
+static inline uint64_t address_offset(const struct view *view, const void *pointer)
 {
 	return (uint64_t)(uintptr_t)pointer - (uint64_t)(uintptr_t)view->base;
 }
 
 /**
- * view_slot() - find the slot of an address
+ * address_slot() - find the slot of an address
  * @view: the heap
- * @offset: of the address from the base; below view_end()
+ * @offset: of the address from the base; below address_end()
  * @slot: receives it
  *
  * Return: false: no span in use there, or the waste at a span's end. Whether the
  * slot is allocated is another question.
  */
-bool view_slot(const struct view *view, uint64_t offset, struct slot *slot);
+bool address_slot(const struct view *view, uint64_t offset, struct slot *slot);
 
 /**
- * view_set_aside() - look for pages that have no objects, and are not free
+ * address_set_aside() - look for pages that have no objects, and are not free
  * @view: the heap
  * @offset: any number
  * @first_page: receives the first page of what is there
@@ -103,6 +103,6 @@ bool view_slot(const struct view *view, uint64_t offset, struct slot *slot);
  * Return: GCHEAP_SPAN_CHUNK, GCHEAP_SPAN_QUARANTINE or GCHEAP_SPAN_READY; else
  * GCHEAP_SPAN_FREE.
  */
-uint32_t view_set_aside(const struct view *view, uint64_t offset, uint64_t *first_page);
+uint32_t address_set_aside(const struct view *view, uint64_t offset, uint64_t *first_page);
 
-#endif /* GCHEAP_LIB_VIEW_H */
+#endif /* GCHEAP_LIB_ADDRESS_H */
