@@ -17,8 +17,8 @@
 #include "backend/backend.h"
 #include "guard.h"
 #include "layout/layout.h"
+#include "slot_bits.h"
 #include "slots.h"
-#include "window.h"
 #include "wipe_on_fork.h"
 #include "wipe_on_fork.h"
 
@@ -232,8 +232,8 @@ static void cache_next_window(struct thread *thread, struct cache *cache)
 		free = load_cells(cache, span_alloc_bits(heap, cache->span),
 				  first >> cache->key.cell_shift, cache->fast.window);
 	else if (!cache->span_is_empty)
-		free &= ~window_load(span_alloc_bits(heap, cache->span), cache->fast.slot_bytes,
-				     first, count);
+		free &= ~slot_bits_load(span_alloc_bits(heap, cache->span), cache->fast.slot_bytes,
+					first, count);
 	cache->window_free = (uint32_t)__builtin_popcountll(free);
 	cache->window_slot = first;
 	cache->next_slot = first + count;
@@ -268,12 +268,12 @@ static void cache_end_span(struct thread *thread, struct cache *cache)
 
 	cache_close_window(cache);
 	if (cache->next_slot == cache->slots && !unused)
-		window_store_all(bits, cache->slot_bits,
-				 size_class_pages[cache->key.size_class] * MARK_WORDS_PER_PAGE);
+		slot_bits_store_all(bits, cache->slot_bits,
+				    size_class_pages[cache->key.size_class] * MARK_WORDS_PER_PAGE);
 	else
-		window_store(bits, cache->slot_bits, size_class_bytes[cache->key.size_class],
-			     cache->window_slot >> shift,
-			     shift ? cells_to_slots(used, shift) : used);
+		slot_bits_store(bits, cache->slot_bits, size_class_bytes[cache->key.size_class],
+				cache->window_slot >> shift,
+				shift ? cells_to_slots(used, shift) : used);
 	cache->exhausted[cache->exhausted_count++] = cache->span;
 	cache->span = 0;
 	cache->slots = 0;

@@ -6,7 +6,7 @@
 #include "guard.h"
 
 #include "address.h"
-#include "window.h"
+#include "slot_bits.h"
 
 #if defined(__has_include)
 #if __has_include(<valgrind/memcheck.h>)

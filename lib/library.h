@@ -9,7 +9,7 @@
  *	address		from an address to its span, slot and bits
  *	layout/		where pointer metadata lives; typed pointers
  *	roots		registered roots; loaded: memory that the program loader knows
- *	window		a span's free slots from its alloc bits
+ *	slot_bits	a span's free slots from its alloc bits
  *	guard		what AddressSanitizer and valgrind know of the heap's memory
  *	cache		thread caches of slots; source: which cache a type has
  *	mark		the marker

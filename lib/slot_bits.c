@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 /*
- * Windows: between granule bits and slot bits.
+ * Between granule bits and slot bits.
  *
  * A slot of 2^k granules, k up to 3, has every 2^k-th bit: a word of the table is
  * compressed with a few shifts. Other sizes (48, 80 ... bytes) test slot by slot,
  * at most 64 tests for a window of at least 3 KiB of objects.
  */
-#include "window.h"
+#include "slot_bits.h"
 
 /* Every second, fourth, eighth bit of a word, moved together to its low end. */
 static uint64_t every_2nd(uint64_t x)
@@ -57,7 +57,7 @@ static uint64_t load_strided(const uint64_t *words, uint32_t slot_bytes, uint32_
 	}
 }
 
-uint64_t window_load(const uint64_t *bits, uint32_t slot_bytes, uint32_t first, uint32_t count)
+uint64_t slot_bits_load(const uint64_t *bits, uint32_t slot_bytes, uint32_t first, uint32_t count)
 {
 	uint64_t slots = 0;
 	uint32_t i;
@@ -73,8 +73,8 @@ uint64_t window_load(const uint64_t *bits, uint32_t slot_bytes, uint32_t first, 
 	return slots;
 }
 
-void window_store(uint64_t *bits, const uint64_t *pattern, uint32_t slot_bytes, uint32_t first,
-		  uint64_t used)
+void slot_bits_store(uint64_t *bits, const uint64_t *pattern, uint32_t slot_bytes, uint32_t first,
+		     uint64_t used)
 {
 	uint32_t end = slot_granule(slot_bytes, first);
 	uint32_t w;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Windows: 64 consecutive slots of a span, one bit a slot, from and to a bit
- * table, which has one bit a 16-byte granule.
+ * Slot bits: one bit a slot, of 64 consecutive slots of a span, which are a window,
+ * from and to a bit table, which has one bit a 16-byte granule.
  */
-#ifndef GCHEAP_LIB_WINDOW_H
-#define GCHEAP_LIB_WINDOW_H
+#ifndef GCHEAP_LIB_SLOT_BITS_H
+#define GCHEAP_LIB_SLOT_BITS_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -14,7 +14,7 @@
 #define WINDOW_SLOTS	64u
 
 /**
- * window_load() - the bits of a window's slots
+ * slot_bits_load() - the bits of a window's slots
  * @bits: the span's words in a bit table
  * @slot_bytes: size of a slot
  * @first: first slot, a multiple of WINDOW_SLOTS
@@ -22,21 +22,21 @@
  *
  * Return: bit i is that of slot @first + i.
  */
-uint64_t window_load(const uint64_t *bits, uint32_t slot_bytes, uint32_t first, uint32_t count);
+uint64_t slot_bits_load(const uint64_t *bits, uint32_t slot_bytes, uint32_t first, uint32_t count);
 
 /**
- * window_store() - set the bits of a span's slots up to a window's end
+ * slot_bits_store() - set the bits of a span's slots up to a window's end
  * @bits: the span's words in a bit table
  * @pattern: the bits of all its slots
  * @slot_bytes: size of a slot
  * @first: first slot of the window: those before it are all set
  * @used: bit i: set the bit of slot @first + i
  */
-void window_store(uint64_t *bits, const uint64_t *pattern, uint32_t slot_bytes, uint32_t first,
-		  uint64_t used);
+void slot_bits_store(uint64_t *bits, const uint64_t *pattern, uint32_t slot_bytes, uint32_t first,
+		     uint64_t used);
 
 /* Set the bits of all slots of a span; @words is a multiple of 8. */
-static inline void window_store_all(uint64_t *bits, const uint64_t *pattern, uint32_t words)
+static inline void slot_bits_store_all(uint64_t *bits, const uint64_t *pattern, uint32_t words)
 {
 	uint32_t w;
 
@@ -44,4 +44,4 @@ static inline void window_store_all(uint64_t *bits, const uint64_t *pattern, uin
 		bits[w] |= pattern[w];
 }
 
-#endif /* GCHEAP_LIB_WINDOW_H */
+#endif /* GCHEAP_LIB_SLOT_BITS_H */
