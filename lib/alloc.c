@@ -104,14 +104,14 @@ static inline void *object_from_cache(struct thread *thread, struct cache *cache
 	return object_take(thread, cache, type, bytes);
 }
 
-/* One object of a source's single-object cache, or of another one. */
-static inline void *object_from_source(struct thread *thread, struct source *source,
-				       struct cache *cache, gcheap_type type, uint64_t bytes)
+/* One object of an allocation class's single-object cache, or of another one. */
+static inline void *object_from_class(struct thread *thread, struct alloc_class *class,
+				      struct cache *cache, gcheap_type type, uint64_t bytes)
 {
 	void *object = object_from_cache(thread, cache, type, bytes);
 
-	if (source->is_mixed && object)
-		source_count(thread, source, type, cache->fast.slot_bytes);
+	if (class->is_mixed && object)
+		alloc_class_count(thread, class, type, cache->fast.slot_bytes);
 	return object;
 }
 
@@ -206,7 +206,7 @@ static int types_grow(struct thread *thread)
 {
 	uint32_t count = (uint32_t)thread->heap->view.ctrl->counters.types + 1;
 	struct gcheap_cache_ **types;
-	struct source **sources;
+	struct alloc_class **classes;
 	gcheap_type *next;
 	uint32_t i;
 
@@ -214,17 +214,17 @@ static int types_grow(struct thread *thread)
 	if (!types)
 		return -ENOMEM;
 	thread->fast.types = types;
-	sources = realloc(thread->type_sources, count * sizeof(*sources));
-	if (!sources)
+	classes = realloc(thread->type_alloc_classes, count * sizeof(*classes));
+	if (!classes)
 		return -ENOMEM;
-	thread->type_sources = sources;
+	thread->type_alloc_classes = classes;
 	next = realloc(thread->type_next, count * sizeof(*next));
 	if (!next)
 		return -ENOMEM;
 	thread->type_next = next;
 	for (i = thread->fast.type_count; i < count; i++) {
 		types[i] = &thread_no_slots;
-		sources[i] = NULL;
+		classes[i] = NULL;
 		next[i] = 0;
 	}
 	thread->fast.type_count = count;
@@ -252,7 +252,7 @@ static void *new_tiny(struct thread *thread, uint64_t bytes, struct gcheap_cache
 static NOINLINE void *new_first(struct thread *thread, gcheap_type type)
 {
 	const struct gcheap_type_record *record;
-	struct source *source;
+	struct alloc_class *class;
 	uint32_t size_class;
 
 	if (!thread_is_usable(thread))
@@ -267,10 +267,10 @@ static NOINLINE void *new_first(struct thread *thread, gcheap_type type)
 		return tables_failed();
 	if (!record->ptr_bytes && cache_is_tiny(thread->heap, record->bytes))
 		return new_tiny(thread, record->bytes, &thread->fast.types[type]);
-	source = source_of_type(thread, type, record, size_class);
-	if (!source)
+	class = alloc_class_of_type(thread, type, record, size_class);
+	if (!class)
 		return tables_failed();
-	return object_from_source(thread, source, source->cache, type, 0);
+	return object_from_class(thread, class, class->cache, type, 0);
 }
 
 void *gcheap_new_slow_(struct gcheap_thread *fast, gcheap_type type)
@@ -278,10 +278,10 @@ void *gcheap_new_slow_(struct gcheap_thread *fast, gcheap_type type)
 	struct thread *thread = (struct thread *)fast;
 
 	if (LIKELY(thread && type < fast->type_count)) {
-		struct source *source = thread->type_sources[type];
+		struct alloc_class *class = thread->type_alloc_classes[type];
 
-		if (LIKELY(source))
-			return object_from_source(thread, source, source->cache, type, 0);
+		if (LIKELY(class))
+			return object_from_class(thread, class, class->cache, type, 0);
 	}
 	return new_first(thread, type);
 }
@@ -292,7 +292,7 @@ void *gcheap_new_array_slow_(struct gcheap_thread *fast, gcheap_type type, size_
 {
 	struct thread *thread = (struct thread *)fast;
 	const struct gcheap_type_record *record;
-	struct source *source;
+	struct alloc_class *class;
 	struct cache *cache;
 	uint32_t size_class;
 	uint64_t bytes;
@@ -312,15 +312,15 @@ void *gcheap_new_array_slow_(struct gcheap_thread *fast, gcheap_type type, size_
 	size_class = layout_size_class(thread->heap, record, bytes, false);
 	if (!size_class)
 		return object_large(thread, type, n, bytes);
-	source = source_of_array(thread, type, record, size_class);
-	if (!source)
+	class = alloc_class_of_array(thread, type, record, size_class);
+	if (!class)
 		return tables_failed();
-	cache = source->cache;
-	if (source->is_mixed)
-		cache = source_mixed_cache(thread, type, record, bytes);
+	cache = class->cache;
+	if (class->is_mixed)
+		cache = alloc_class_mixed_cache(thread, type, record, bytes);
 	if (!cache)
 		return tables_failed();
-	return object_from_source(thread, source, cache, type, bytes);
+	return object_from_class(thread, class, cache, type, bytes);
 }
 
 /* ---- leaves ----------------------------------------------------------------- */

@@ -66,9 +66,9 @@ void cache_block_free(struct cache_block *block)
 
 uint64_t cache_memory(const struct thread *thread)
 {
-	uint64_t bytes = sizeof(*thread) + sources_memory(thread) +
+	uint64_t bytes = sizeof(*thread) + alloc_classes_memory(thread) +
 			 thread->fast.type_count * (sizeof(*thread->fast.types) +
-						    sizeof(*thread->type_sources) +
+						    sizeof(*thread->type_alloc_classes) +
 						    sizeof(*thread->type_next));
 	const struct cache_block *block;
 
@@ -448,7 +448,7 @@ int cache_flush_all(struct thread *thread)
 		       cache->exhausted_count * sizeof(*pages));
 		count += cache->exhausted_count;
 	}
-	sources_flushed(thread);
+	alloc_classes_flushed(thread);
 	return 0;
 }
 

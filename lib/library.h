@@ -11,7 +11,7 @@
  *	roots		registered roots; loaded: memory that the program loader knows
  *	slot_bits	a span's free slots from its alloc bits
  *	guard		what AddressSanitizer and valgrind know of the heap's memory
- *	cache		thread caches of slots; source: which cache a type has
+ *	cache		thread caches of slots; alloc_class: which cache a type has
  *	mark		the marker
  *	pacer		when to collect
  *	pressure	what to do when the system is short of memory

@@ -63,9 +63,9 @@ void thread_free(struct thread *thread)
 	}
 	free(thread->fast.frames);
 	free(thread->fast.types);
-	free(thread->type_sources);
+	free(thread->type_alloc_classes);
 	free(thread->type_next);
-	sources_free(thread);
+	alloc_classes_free(thread);
 	free(thread);
 }
 

@@ -73,7 +73,7 @@ struct cache_key {
  * @zero_windows: slots of a window are zeroed when it is made: those with cells
  * @is_idle: it handed out little between the last two flushes
  * @type: for REFILL: a type with this key; 0: of nothing that the heap knows
- * @source: whose own spans these are; NULL: those of sources that have no other way
+ * @alloc_class: whose own spans these are; NULL: those of whoever has no other way
  * @key: what its spans have in common
  * @slot_bits: pattern of a span's slots in a bit table
  * @next: of all the thread's caches
@@ -100,7 +100,7 @@ struct cache {
 	uint64_t taken;
 	gcheap_type type;
 	struct cache_key key;
-	struct source *source;
+	struct alloc_class *alloc_class;
 	const uint64_t *slot_bits;
 	struct cache *next;
 	struct cache *hash_next;
@@ -115,7 +115,7 @@ struct cache {
 };
 
 /**
- * struct source - where objects of one key come from (source.c)
+ * struct alloc_class - where objects of one key come from (alloc_class.c)
  * @key: of their own spans, or of those that all types share
  * @cache: the cache of single objects, and in own spans of arrays too; NULL: of
  *	arrays in mixed spans, each of which may have its own
@@ -128,10 +128,10 @@ struct cache {
  *	struct thread.type_next; 0: none
  * @is_mixed: @cache is not of @key, but of mixed spans
  */
-struct source {
+struct alloc_class {
 	struct cache_key key;
 	struct cache *cache;
-	struct source *hash_next;
+	struct alloc_class *hash_next;
 	uint32_t own_bytes;
 	uint32_t mixed_bytes;
 	uint32_t flush;
@@ -141,23 +141,23 @@ struct source {
 
 #define THREAD_BUCKETS_SHIFT	8
 #define THREAD_BUCKETS		(1u << THREAD_BUCKETS_SHIFT)
-#define THREAD_SOURCES_SHIFT	11
-#define THREAD_SOURCES		(1u << THREAD_SOURCES_SHIFT)
+#define THREAD_ALLOC_CLASSES_SHIFT	11
+#define THREAD_ALLOC_CLASSES		(1u << THREAD_ALLOC_CLASSES_SHIFT)
 #define THREAD_MEMOS		128u
 #define THREAD_SIZE_CLASSES	128u
 
-/* The last source of arrays of a type and class: saves computing the key. */
-struct source_memo {
+/* The last one of arrays of a type and size class: saves computing the key. */
+struct alloc_class_memo {
 	gcheap_type type;
 	uint32_t size_class;
-	struct source *source;
+	struct alloc_class *class;
 };
 
-/* Memory for sources, which are never freed before their thread is. */
-#define BLOCK_SOURCES	72u
-struct source_block {
-	struct source_block *next;
-	struct source sources[BLOCK_SOURCES];
+/* Memory for allocation classes, which are never freed before their thread is. */
+#define BLOCK_ALLOC_CLASSES	72u
+struct alloc_class_block {
+	struct alloc_class_block *next;
+	struct alloc_class classes[BLOCK_ALLOC_CLASSES];
 };
 
 /* Memory for caches, wiped by fork(), in blocks that are never moved. */
@@ -176,20 +176,20 @@ struct cache_block {
  * @tls_is_root: its thread-local storage is scanned
  * @frames_lost: frames for which there was no memory
  * @frames_reported: it was said that a frame's end was skipped
- * @type_sources: by type: of single objects; NULL: not made yet, or the type's
+ * @type_alloc_classes: by type: of single objects; NULL: not made yet, or the type's
  *	objects are large. @fast.type_count entries, as @fast.types
- * @type_next: by type: the next one with the same source; 0: none
+ * @type_next: by type: the next one of the same allocation class; 0: none
  * @noscan_caches: by size class: for objects of which the heap knows nothing
  * @caches: all its caches
- * @free_caches: what the sources that went back to mixed spans have left
+ * @free_caches: what allocation classes that went back to mixed spans have left
  * @filling: the cache that is being filled: a cycle may run meanwhile
  * @buckets: the caches by key
- * @sources: the sources by key
- * @source_blocks: their memory
- * @source_used: how many of the first block are in use
- * @own_sources: sources that could be mixed and have own spans
+ * @alloc_classes: the allocation classes by key
+ * @alloc_class_blocks: their memory
+ * @alloc_class_used: how many of the first block are in use
+ * @own_alloc_classes: how many could be mixed and have own spans
  * @flushes: how many there were
- * @memos: see struct source_memo
+ * @memos: see struct alloc_class_memo
  * @blocks: memory of the caches
  * @barrier: where copies and clears tell of pointers while a cycle marks beside
  *	the mutators; NULL: nobody needs to know
@@ -202,19 +202,19 @@ struct thread {
 	bool tls_is_root;
 	bool frames_reported;
 	struct frames_lost frames_lost;
-	struct source **type_sources;
+	struct alloc_class **type_alloc_classes;
 	gcheap_type *type_next;
 	struct cache *noscan_caches[THREAD_SIZE_CLASSES];
 	struct cache *caches;
 	struct cache *free_caches;
 	struct cache *filling;
 	struct cache *buckets[THREAD_BUCKETS];
-	struct source *sources[THREAD_SOURCES];
-	struct source_block *source_blocks;
-	uint32_t source_used;
-	uint32_t own_sources;
+	struct alloc_class *alloc_classes[THREAD_ALLOC_CLASSES];
+	struct alloc_class_block *alloc_class_blocks;
+	uint32_t alloc_class_used;
+	uint32_t own_alloc_classes;
 	uint32_t flushes;
-	struct source_memo memos[THREAD_MEMOS];
+	struct alloc_class_memo memos[THREAD_MEMOS];
 	struct cache_block *blocks;
 	struct barrier_buffer *barrier;
 };
@@ -299,10 +299,10 @@ bool cache_slot_is_free(struct thread *thread, uint32_t page, uint32_t index);
 /* Adds what the caches have handed out since their last flush. */
 void cache_allocated(const struct thread *thread, uint64_t *objects, uint64_t *bytes);
 
-/* ---- source.c ----------------------------------------------------------------- */
+/* ---- alloc_class.c ------------------------------------------------------------ */
 
 /**
- * source_of_type() - where single objects of a type come from
+ * alloc_class_of_type() - where single objects of a type come from
  * @thread: the calling mutator
  * @type: the type; the thread's tables have an entry for it
  * @record: its record
@@ -310,39 +310,41 @@ void cache_allocated(const struct thread *thread, uint64_t *objects, uint64_t *b
  *
  * Fills in the type's entries in the thread's tables.
  *
- * Return: the source, whose @cache is not NULL; NULL when out of memory.
+ * Return: the allocation class, whose @cache is not NULL; NULL when out of memory.
  */
-struct source *source_of_type(struct thread *thread, gcheap_type type,
-			      const struct gcheap_type_record *record, uint32_t size_class);
+struct alloc_class *alloc_class_of_type(struct thread *thread, gcheap_type type,
+					const struct gcheap_type_record *record,
+					uint32_t size_class);
 
 /**
- * source_of_array() - where arrays of a type come from
+ * alloc_class_of_array() - where arrays of a type come from
  * @thread: the calling mutator
  * @type: the type
  * @record: its record
- * @size_class: as of source_of_type()
+ * @size_class: as of alloc_class_of_type()
  *
- * Return: the source; NULL when out of memory.
+ * Return: the allocation class; NULL when out of memory.
  */
-struct source *source_of_array(struct thread *thread, gcheap_type type,
-			       const struct gcheap_type_record *record, uint32_t size_class);
+struct alloc_class *alloc_class_of_array(struct thread *thread, gcheap_type type,
+					 const struct gcheap_type_record *record,
+					 uint32_t size_class);
 
-/* The cache of a mixed source for @bytes of elements; NULL when out of memory. */
-struct cache *source_mixed_cache(struct thread *thread, gcheap_type type,
-				 const struct gcheap_type_record *record, uint64_t bytes);
+/* The cache for @bytes of elements where it is mixed; NULL when out of memory. */
+struct cache *alloc_class_mixed_cache(struct thread *thread, gcheap_type type,
+				      const struct gcheap_type_record *record, uint64_t bytes);
 
-/* A mixed source has allocated an object of @slot_bytes. */
-void source_count(struct thread *thread, struct source *source, gcheap_type type,
-		  uint32_t slot_bytes);
+/* One that is mixed has allocated an object of @slot_bytes. */
+void alloc_class_count(struct thread *thread, struct alloc_class *class, gcheap_type type,
+		       uint32_t slot_bytes);
 
 /* A flush is done: own spans for which there was little use are not any more. */
-void sources_flushed(struct thread *thread);
+void alloc_classes_flushed(struct thread *thread);
 
-/* Frees all sources. */
-void sources_free(struct thread *thread);
+/* Frees all of a thread. */
+void alloc_classes_free(struct thread *thread);
 
 /* Bytes that they take. */
-uint64_t sources_memory(const struct thread *thread);
+uint64_t alloc_classes_memory(const struct thread *thread);
 
 /* ---- cache.c again -------------------------------------------------------------- */
 

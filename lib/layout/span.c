@@ -4,8 +4,8 @@
  * or type (beyond), which the descriptor keeps. Objects are their slots, and
  * allocation writes nothing but zeros.
  *
- * Types of which there are few objects share mixed spans instead (source.c), which
- * are those of the HEADER layout.
+ * Types of which there are few objects share mixed spans instead (alloc_class.c),
+ * which are those of the HEADER layout.
  */
 #include "header.h"
 

@@ -148,18 +148,18 @@ static void test_spans_of_one_slot_come_again_after_a_time_without(void **state)
 	fixture_close(&f);
 }
 
-/* Memory of the thread's caches and sources. */
+/* Memory of the thread's caches and allocation classes. */
 static uint64_t library_memory(const struct fixture *f)
 {
 	const struct thread *thread = f->heap->thread;
 	const struct cache_block *caches;
-	const struct source_block *sources;
+	const struct alloc_class_block *classes;
 	uint64_t bytes = 0;
 
 	for (caches = thread->blocks; caches; caches = caches->next)
 		bytes += 64 << 10;
-	for (sources = thread->source_blocks; sources; sources = sources->next)
-		bytes += sizeof(*sources);
+	for (classes = thread->alloc_class_blocks; classes; classes = classes->next)
+		bytes += sizeof(*classes);
 	return bytes;
 }
 
