@@ -24,11 +24,11 @@
 
 #include "address.h"
 #include "backend/backend.h"
+#include "cycle_log.h"
 #include "frame.h"
 #include "guard.h"
 #include "loaded.h"
 #include "mark.h"
-#include "trace.h"
 
 /*
  * Spans in use from which on a sweep runs in the background, 128 MiB of 8 KiB spans. To
@@ -267,7 +267,7 @@ static __attribute__((noinline)) int collect_below(struct thread *thread, const 
 
 	cycle_count(heap, &cycle, &result);
 	if (heap->trace_gc)
-		trace_cycle(heap, &cycle);
+		cycle_log(heap, &cycle);
 	if (heap->flags & GCHEAP_VERIFY)
 		cycle_verify(heap);
 	return 0;

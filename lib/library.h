@@ -17,7 +17,7 @@
  *	pressure	what to do when the system is short of memory
  *	limit		what to do when the heap is larger than its memory limit
  *	frame, stack	local roots; the stacks of a thread
- *	collect, trace	a cycle: flush, mark, sweep; its line on stderr
+ *	collect, cycle_log	a cycle: flush, mark, sweep; its line on stderr
  *	thread, alloc	attached threads; allocation
  *	barrier		what copies and clears will owe a collector beside the program
  *	inspect		find, pointer masks, stats; bad_pointer: where an address leads instead

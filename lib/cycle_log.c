@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * The trace: in the manner of Go's GODEBUG=gctrace=1,
+ * The log of cycles: in the manner of Go's GODEBUG=gctrace=1,
  *
  *	gc 3 @0.120s 4%: 0.01+1.2+0.03 ms, 8->4 MB, 10 MB goal, 1234 spans freed, device
  *
@@ -16,7 +16,7 @@
  *				background" when nobody knows yet how many these are
  *	device			the backend
  */
-#include "trace.h"
+#include "cycle_log.h"
 
 #include <stdio.h>
 
@@ -40,7 +40,7 @@ static void print_mb(char *buffer, size_t bytes, uint64_t n)
 	snprintf(buffer, bytes, "%.*f", mb < 10 ? 1 : 0, mb);
 }
 
-void trace_cycle(const struct gcheap *heap, const struct cycle *cycle)
+void cycle_log(const struct gcheap *heap, const struct cycle *cycle)
 {
 	uint64_t open_ns = collect_clock_ns() - heap->opened_ns;
 	char flush[24], mark[24], sweep[24], before[24], after[24], goal[24] = "-";

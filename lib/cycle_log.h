@@ -2,8 +2,8 @@
 /*
  * GCHEAP_TRACE=gc: one line a cycle on stderr.
  */
-#ifndef GCHEAP_LIB_TRACE_H
-#define GCHEAP_LIB_TRACE_H
+#ifndef GCHEAP_LIB_CYCLE_LOG_H
+#define GCHEAP_LIB_CYCLE_LOG_H
 
 #include "library.h"
 
@@ -32,6 +32,6 @@ struct cycle {
 };
 
 /* Prints a cycle that has just ended and been counted in heap->stats. */
-void trace_cycle(const struct gcheap *heap, const struct cycle *cycle);
+void cycle_log(const struct gcheap *heap, const struct cycle *cycle);
 
-#endif /* GCHEAP_LIB_TRACE_H */
+#endif /* GCHEAP_LIB_CYCLE_LOG_H */
