@@ -55,9 +55,9 @@ static uint32_t state_of(const struct gcheap_span *span)
 
 #define NO_SLOT	UINT32_MAX
 
-/* A fault of the span at @page, or of one of its slots. */
+/* Something is wrong with the span at @page, or with one of its slots. */
 static void __attribute__((format(printf, 4, 5)))
-fault(struct verify *verify, uint64_t page, uint32_t slot, const char *format, ...)
+complain(struct verify *verify, uint64_t page, uint32_t slot, const char *format, ...)
 {
 	const struct gcheap_span *span = &verify->view->spans[page];
 	char what[256], where[40] = "";
@@ -108,9 +108,10 @@ static void check_info(struct verify *verify, uint64_t page, uint64_t npages, ui
 		uint64_t found = verify->view->pages[page + i];
 
 		if (found != info + i * step)
-			fault(verify, page, NO_SLOT, "the PAGES entry of its page %llu is %#llx, "
-			      "not %#llx", (unsigned long long)i, (unsigned long long)found,
-			      (unsigned long long)(info + i * step));
+			complain(verify, page, NO_SLOT,
+				 "the PAGES entry of its page %llu is %#llx, not %#llx",
+				 (unsigned long long)i, (unsigned long long)found,
+				 (unsigned long long)(info + i * step));
 	}
 }
 
@@ -122,11 +123,12 @@ static void check_inner(struct verify *verify, uint64_t page, uint64_t npages)
 		const struct gcheap_span *inner = &verify->view->spans[page + i];
 
 		if (state_of(inner) != GCHEAP_SPAN_INNER)
-			fault(verify, page, NO_SLOT, "its page %llu is the first of a %s span",
-			      (unsigned long long)i, bad_pointer_state_name(state_of(inner)));
+			complain(verify, page, NO_SLOT, "its page %llu is the first of a %s span",
+				 (unsigned long long)i, bad_pointer_state_name(state_of(inner)));
 		else if (inner->first_page != page)
-			fault(verify, page, NO_SLOT, "its page %llu belongs to the span at page %u",
-			      (unsigned long long)i, inner->first_page);
+			complain(verify, page, NO_SLOT,
+				 "its page %llu belongs to the span at page %u",
+				 (unsigned long long)i, inner->first_page);
 	}
 }
 
@@ -142,9 +144,9 @@ static uint32_t check_alloc_bits(struct verify *verify, uint64_t page, const uin
 		uint64_t wrong = bits[i] & ~pattern[i];
 
 		if (wrong)
-			fault(verify, page, NO_SLOT, "alloc bit %llu is set where no slot is",
-			      (unsigned long long)(i * 64 +
-						   (unsigned int)__builtin_ctzll(wrong)));
+			complain(verify, page, NO_SLOT, "alloc bit %llu is set where no slot is",
+				 (unsigned long long)(i * 64 +
+						      (unsigned int)__builtin_ctzll(wrong)));
 		count += (uint32_t)__builtin_popcountll(bits[i] & pattern[i]);
 	}
 	return count;
@@ -157,21 +159,22 @@ static void check_map(struct verify *verify, uint64_t page, enum gcheap_kind kin
 
 	if (kind == GCHEAP_KIND_MASK) {
 		if (slot_bytes < 512 && span->ptr_mask >> (slot_bytes / 8))
-			fault(verify, page, NO_SLOT, "its pointer mask %#llx is longer than a slot",
-			      (unsigned long long)span->ptr_mask);
+			complain(verify, page, NO_SLOT,
+				 "its pointer mask %#llx is longer than a slot",
+				 (unsigned long long)span->ptr_mask);
 	} else if (span->ptr_mask) {
-		fault(verify, page, NO_SLOT, "it has the pointer mask %#llx, and needs none",
-		      (unsigned long long)span->ptr_mask);
+		complain(verify, page, NO_SLOT, "it has the pointer mask %#llx, and needs none",
+			 (unsigned long long)span->ptr_mask);
 	}
 	if (kind == GCHEAP_KIND_TYPE ||
 	    (kind == GCHEAP_KIND_MASK && verify->view->record_types)) {
 		if (!view_type_exists(verify->view, span->type))
-			fault(verify, page, NO_SLOT, "there is no type %u", span->type);
+			complain(verify, page, NO_SLOT, "there is no type %u", span->type);
 		else if (view_type(verify->view, span->type)->bytes > slot_bytes)
-			fault(verify, page, NO_SLOT, "objects of type %u do not fit its slots",
-			      span->type);
+			complain(verify, page, NO_SLOT, "objects of type %u do not fit its slots",
+				 span->type);
 	} else if (span->type) {
-		fault(verify, page, NO_SLOT, "it has type %u, and needs none", span->type);
+		complain(verify, page, NO_SLOT, "it has type %u, and needs none", span->type);
 	}
 }
 
@@ -183,11 +186,12 @@ static void check_generation(struct verify *verify, uint64_t page, uint32_t allo
 	if (age == 2 && state_of(span) == GCHEAP_SPAN_CENTRAL) {
 		verify->unswept_spans++;
 	} else if (age) {
-		fault(verify, page, NO_SLOT, "it was swept in generation %u, and this is %u",
-		      span->generation, verify->view->ctrl->generation & 0xffff);
+		complain(verify, page, NO_SLOT, "it was swept in generation %u, and this is %u",
+			 span->generation, verify->view->ctrl->generation & 0xffff);
 	} else if (state_of(span) == GCHEAP_SPAN_CENTRAL && allocated != span->allocated) {
-		fault(verify, page, NO_SLOT, "%u slots are allocated by the alloc bits, %u by the "
-		      "descriptor", allocated, span->allocated);
+		complain(verify, page, NO_SLOT,
+			 "%u slots are allocated by the alloc bits, %u by the descriptor",
+			 allocated, span->allocated);
 	}
 }
 
@@ -202,15 +206,15 @@ static uint64_t check_small(struct verify *verify, uint64_t page)
 
 	if (size_class < SIZE_CLASS_MIN || size_class >= SIZE_CLASSES ||
 	    span->npages != size_class_pages[size_class] || page + span->npages > verify->pages) {
-		fault(verify, page, NO_SLOT, "a length of %u pages does not suit its class",
-		      span->npages);
+		complain(verify, page, NO_SLOT, "a length of %u pages does not suit its class",
+			 span->npages);
 		return 0;
 	}
 	kind = small_kind(verify, span, GCHEAP_PAGE_KIND(verify->view->pages[page]));
 	slots = span_slots(size_class, kind);
 	if (span->slots != slots)
-		fault(verify, page, NO_SLOT, "it has %u slots, and its class %u", span->slots,
-		      slots);
+		complain(verify, page, NO_SLOT, "it has %u slots, and its class %u", span->slots,
+			 slots);
 	check_info(verify, page, span->npages,
 		   page_info_small(size_class, kind, SPAN_CLASS_NOSCAN(span->span_class)),
 		   page_info_index(1));
@@ -230,26 +234,28 @@ static uint64_t check_large(struct verify *verify, uint64_t page)
 	bool noscan = SPAN_CLASS_NOSCAN(span->span_class);
 
 	if (!span->npages || page + span->npages > verify->pages) {
-		fault(verify, page, NO_SLOT, "it is %u pages long, and the heap ends at page %llu",
-		      span->npages, (unsigned long long)verify->pages);
+		complain(verify, page, NO_SLOT,
+			 "it is %u pages long, and the heap ends at page %llu",
+			 span->npages, (unsigned long long)verify->pages);
 		return 0;
 	}
 	if (SPAN_CLASS_SIZE(span->span_class) || span->slots != 1)
-		fault(verify, page, NO_SLOT, "it has %u slots of a class", span->slots);
+		complain(verify, page, NO_SLOT, "it has %u slots of a class", span->slots);
 	if ((span->object_bytes + GCHEAP_PAGE_BYTES - 1) >> GCHEAP_PAGE_SHIFT != span->npages)
-		fault(verify, page, NO_SLOT, "an object of %llu bytes does not take its %u pages",
-		      (unsigned long long)span->object_bytes, span->npages);
+		complain(verify, page, NO_SLOT,
+			 "an object of %llu bytes does not take its %u pages",
+			 (unsigned long long)span->object_bytes, span->npages);
 	if (span->type && !view_type_exists(verify->view, span->type))
-		fault(verify, page, NO_SLOT, "there is no type %u", span->type);
+		complain(verify, page, NO_SLOT, "there is no type %u", span->type);
 	else if (noscan != (!span->type || !view_type(verify->view, span->type)->ptr_bytes))
-		fault(verify, page, NO_SLOT, "type %u %s pointers", span->type,
-		      noscan ? "holds" : "holds no");
+		complain(verify, page, NO_SLOT, "type %u %s pointers", span->type,
+			 noscan ? "holds" : "holds no");
 	check_info(verify, page, span->npages, page_info_large(noscan), 0);
 	/* A dead one that a lazy sweep has not reached has neither bit. */
 	if (!check_alloc_bits(verify, page, first_bit, MARK_WORDS_PER_PAGE) &&
 	    (span->generation == (uint16_t)verify->view->ctrl->generation ||
 	     view_bit(verify->view->page_marks, page)))
-		fault(verify, page, 0, "its object is not allocated");
+		complain(verify, page, 0, "its object is not allocated");
 	return span->npages;
 }
 
@@ -262,17 +268,18 @@ static uint64_t check_set_aside(struct verify *verify, uint64_t page)
 	uint64_t i;
 
 	if (!npages || page + npages > verify->pages) {
-		fault(verify, page, NO_SLOT, "it is %u pages long, and the heap ends at page %llu",
-		      span->npages, (unsigned long long)verify->pages);
+		complain(verify, page, NO_SLOT,
+			 "it is %u pages long, and the heap ends at page %llu",
+			 span->npages, (unsigned long long)verify->pages);
 		return 0;
 	}
 	/* Only a freed span has slots. */
 	if ((!span->slots || state_of(span) != GCHEAP_SPAN_QUARANTINE) &&
 	    (page % CHUNK_PAGES || npages != CHUNK_PAGES || span->slots))
-		fault(verify, page, NO_SLOT, "a chunk of %llu pages with %u slots",
-		      (unsigned long long)npages, span->slots);
+		complain(verify, page, NO_SLOT, "a chunk of %llu pages with %u slots",
+			 (unsigned long long)npages, span->slots);
 	if (span->allocated)
-		fault(verify, page, NO_SLOT, "%u of its slots are allocated", span->allocated);
+		complain(verify, page, NO_SLOT, "%u of its slots are allocated", span->allocated);
 	check_info(verify, page, npages, 0, 0);
 	for (i = 0; i < npages; i++)
 		check_alloc_bits(verify, page + i, no_bits, MARK_WORDS_PER_PAGE);
@@ -291,8 +298,8 @@ static void check_free(struct verify *verify, uint64_t page)
 	static const uint64_t no_bits[MARK_WORDS_PER_PAGE];
 
 	if (verify->view->pages[page])
-		fault(verify, page, NO_SLOT, "it is free, and its PAGES entry is %#llx",
-		      (unsigned long long)verify->view->pages[page]);
+		complain(verify, page, NO_SLOT, "it is free, and its PAGES entry is %#llx",
+			 (unsigned long long)verify->view->pages[page]);
 	check_alloc_bits(verify, page, no_bits, MARK_WORDS_PER_PAGE);
 }
 
@@ -314,7 +321,7 @@ static uint64_t check_page(struct verify *verify, uint64_t page)
 		npages = check_large(verify, page);
 		break;
 	case GCHEAP_SPAN_INNER:
-		fault(verify, page, NO_SLOT, "it is an inner page of no span");
+		complain(verify, page, NO_SLOT, "it is an inner page of no span");
 		return 1;
 	case GCHEAP_SPAN_CHUNK:
 	case GCHEAP_SPAN_QUARANTINE:
@@ -322,7 +329,7 @@ static uint64_t check_page(struct verify *verify, uint64_t page)
 		npages = check_set_aside(verify, page);
 		return npages ? npages : 1;
 	default:
-		fault(verify, page, NO_SLOT, "there is no state %u", state);
+		complain(verify, page, NO_SLOT, "there is no state %u", state);
 		return 1;
 	}
 	if (!npages)
@@ -349,7 +356,7 @@ static void check_spans(struct verify *verify)
 	uint64_t page = 0;
 
 	if (verify->pages && state_of(&verify->view->spans[0]) != GCHEAP_SPAN_FREE)
-		fault(verify, 0, NO_SLOT, "page 0 is never in use");
+		complain(verify, 0, NO_SLOT, "page 0 is never in use");
 	while (page < verify->pages)
 		page += check_page(verify, page);
 
@@ -383,9 +390,9 @@ static void check_pointer(struct verify *verify, const struct slot *slot, uint64
 
 	if (verify_pointer(verify->heap, pointer))
 		return;
-	fault(verify, slot->page, slot->index, "the pointer %p at byte %llu leads %s", pointer,
-	      (unsigned long long)(word - slot->offset),
-	      bad_pointer_describe(verify->heap, pointer, where));
+	complain(verify, slot->page, slot->index, "the pointer %p at byte %llu leads %s", pointer,
+		 (unsigned long long)(word - slot->offset),
+		 bad_pointer_describe(verify->heap, pointer, where));
 }
 
 /* Bytes at the end of a slot that no element reaches, and that must be zero. */
@@ -412,8 +419,8 @@ static GUARD_EXEMPT void check_tail(struct verify *verify, const struct slot *sl
 	for (i = 0; i < tail; i++) {
 		if (!byte[i])
 			continue;
-		fault(verify, slot->page, slot->index, "byte %llu, behind its last element, is "
-		      "not zero", (unsigned long long)(object->end - tail + i - slot->offset));
+		complain(verify, slot->page, slot->index, "byte %llu, behind its last element, is "
+			 "not zero", (unsigned long long)(object->end - tail + i - slot->offset));
 		return;
 	}
 }
@@ -428,13 +435,13 @@ static GUARD_EXEMPT void check_object(struct verify *verify, const struct slot *
 	if (object.noscan)
 		return;
 	if (GCHEAP_PAGE_KIND(slot->info) == GCHEAP_KIND_HEADER && !object.type) {
-		fault(verify, slot->page, slot->index, "its header %#llx is no type",
-		      (unsigned long long)type_word(verify->view, slot->offset));
+		complain(verify, slot->page, slot->index, "its header %#llx is no type",
+			 (unsigned long long)type_word(verify->view, slot->offset));
 		return;
 	}
 	if (GCHEAP_PAGE_KIND(slot->info) == GCHEAP_KIND_FOOTER && !object.type) {
-		fault(verify, slot->page, slot->index, "its footer %#llx is no type",
-		      (unsigned long long)type_word(verify->view, object.end));
+		complain(verify, slot->page, slot->index, "its footer %#llx is no type",
+			 (unsigned long long)type_word(verify->view, object.end));
 		return;
 	}
 	tp = typed_pointers_of(verify->view, slot,

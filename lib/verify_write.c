@@ -40,7 +40,7 @@ struct written {
 };
 
 static void __attribute__((format(printf, 2, 3), noreturn))
-fault(const struct written *written, const char *format, ...)
+complain(const struct written *written, const char *format, ...)
 {
 	const struct view *view = &written->heap->view;
 	char what[256], where[BAD_POINTER_TEXT], type[20] = "no type";
@@ -83,10 +83,10 @@ static void check_range(const struct written *written, const struct slot *slot, 
 		bool found = next == address + word * 8;
 
 		if (found != type_says(written, word))
-			fault(written, "its word %llu of %llu is taken for %s, looked at from "
-			      "word %llu, and is %s", (unsigned long long)word,
-			      (unsigned long long)words, found ? "a pointer" : "a scalar",
-			      (unsigned long long)from, found ? "a scalar" : "a pointer");
+			complain(written, "its word %llu of %llu is taken for %s, looked at from "
+				 "word %llu, and is %s", (unsigned long long)word,
+				 (unsigned long long)words, found ? "a pointer" : "a scalar",
+				 (unsigned long long)from, found ? "a scalar" : "a pointer");
 		if (found)
 			next = typed_pointers_next(&tp);
 	}
@@ -132,8 +132,8 @@ static void check_zeros(const struct written *written, const struct object_view 
 		return;
 	for (i = 0; !byte[i]; i++)
 		;
-	fault(written, "its byte %llu is not zero%s", (unsigned long long)i,
-	      i < written->bytes ? "" : ", behind its last element");
+	complain(written, "its byte %llu is not zero%s", (unsigned long long)i,
+		 i < written->bytes ? "" : ", behind its last element");
 }
 
 /* A tiny object's cell, of the slot that it shares. */
@@ -164,19 +164,19 @@ void verify_write(struct gcheap *heap, const void *object, gcheap_type type, uin
 	struct slot slot;
 
 	if (!inspect_slot(heap, written.start, &slot))
-		fault(&written, "its slot is not allocated");
+		complain(&written, "its slot is not allocated");
 	layout_object(&heap->view, &slot, &view);
 	if (!type && cache_is_tiny(heap, bytes))
 		cell_of(&written, &view);
 	if (view.start != written.start || view.end - view.start < bytes)
-		fault(&written, "the heap has it as %llu bytes from byte %lld on",
-		      (unsigned long long)(view.end - view.start),
-		      (long long)(view.start - written.start));
+		complain(&written, "the heap has it as %llu bytes from byte %lld on",
+			 (unsigned long long)(view.end - view.start),
+			 (long long)(view.start - written.start));
 	if (!view.noscan != !!written.record->ptr_bytes)
-		fault(&written, "the heap takes it for an object with%s pointers",
-		      view.noscan ? "out" : "");
+		complain(&written, "the heap takes it for an object with%s pointers",
+			 view.noscan ? "out" : "");
 	if (view.type && view.type != type)
-		fault(&written, "the heap has it as type %u", view.type);
+		complain(&written, "the heap has it as type %u", view.type);
 	if (written.record->ptr_bytes)
 		check_pointers(&written, &slot);
 	check_zeros(&written, &view);
