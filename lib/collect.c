@@ -20,10 +20,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "address.h"
 #include "backend/backend.h"
+#include "clock.h"
 #include "cycle_log.h"
 #include "frame.h"
 #include "guard.h"
@@ -38,14 +38,6 @@
  * 16,384 on 6.1 and 6.12. Documentation/io-uring.md has the figures.
  */
 #define BACKGROUND_SPANS	16384u
-
-uint64_t collect_clock_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
 
 /* ---- marking ---------------------------------------------------------------- */
 
@@ -238,7 +230,7 @@ static __attribute__((noinline)) int collect_below(struct thread *thread, const 
 	if (thread->frames_lost.count)
 		return error_set(-ENOMEM, "there was no memory for the table of frames: no cycle "
 				 "can run before the block of GCHEAP_FRAME has ended");
-	cycle.start_ns = collect_clock_ns();
+	cycle.start_ns = clock_ns();
 	pressure = pressure_cycle_begins(heap);
 	error = cache_flush_all(thread);
 	cycle.before_bytes = heap->pacer.live_bytes + heap->pacer.taken_bytes;
@@ -246,13 +238,13 @@ static __attribute__((noinline)) int collect_below(struct thread *thread, const 
 		error = mark_start(heap);
 	if (error)
 		return error;
-	flushed = collect_clock_ns();
+	flushed = clock_ns();
 	cycle.flush_ns = flushed - cycle.start_ns;
 
 	guard_reports(false);
 	cycle.root_bytes = mark_all(thread, sp, &running, &result);
 	guard_reports(true);
-	marked = collect_clock_ns();
+	marked = clock_ns();
 	cycle.mark_ns = marked - flushed;
 
 	background = background && sweep_may_be_background(heap, pressure);
@@ -263,7 +255,7 @@ static __attribute__((noinline)) int collect_below(struct thread *thread, const 
 		guard_sweep(heap);
 	pressure_cycle_ended(heap, pressure);
 	limit_keep(heap);
-	cycle.sweep_ns = collect_clock_ns() - marked;
+	cycle.sweep_ns = clock_ns() - marked;
 
 	cycle_count(heap, &cycle, &result);
 	if (heap->trace_gc)

@@ -21,6 +21,7 @@
 #include <stdio.h>
 
 #include "backend/backend.h"
+#include "clock.h"
 
 /* One write, so that lines of several processes do not mix. */
 #define LINE_BYTES	256
@@ -42,7 +43,7 @@ static void print_mb(char *buffer, size_t bytes, uint64_t n)
 
 void cycle_log(const struct gcheap *heap, const struct cycle *cycle)
 {
-	uint64_t open_ns = collect_clock_ns() - heap->opened_ns;
+	uint64_t open_ns = clock_ns() - heap->opened_ns;
 	char flush[24], mark[24], sweep[24], before[24], after[24], goal[24] = "-";
 	char freed[40] = "swept in the background";
 	char line[LINE_BYTES];

@@ -4,6 +4,7 @@
  *
  * Files of lib/, each on those above it in the list:
  *	error		gcheap_error()
+ *	clock		clock_ns()
  *	wipe_on_fork	memory that a child of fork() sees as zeros
  *	backend/	device, local: requests and regions; ring: sweeps in the background
  *	address		from an address to its span, slot and bits
@@ -311,8 +312,5 @@ int collect_before_alloc(struct thread *thread, uint64_t bytes);
  * before; its caches may be empty.
  */
 int collect_now(struct thread *thread);
-
-/* CLOCK_MONOTONIC in nanoseconds. */
-uint64_t collect_clock_ns(void);
 
 #endif /* GCHEAP_LIB_LIBRARY_H */

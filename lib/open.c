@@ -9,6 +9,7 @@
 
 #include "address.h"
 #include "backend/backend.h"
+#include "clock.h"
 #include "config.h"
 #include "guard.h"
 #include "layout/layout.h"
@@ -201,7 +202,7 @@ int gcheap_open(const struct gcheap_config *config, struct gcheap **out)
 	heap->layout = layouts[settings.config.layout];
 	heap->flags = settings.config.flags;
 	heap->trace_gc = settings.trace_gc;
-	heap->opened_ns = collect_clock_ns();
+	heap->opened_ns = clock_ns();
 	heap->verify_random = heap->opened_ns;
 	pacer_init(&heap->pacer, settings.config.gc_percent, settings.config.memory_limit);
 
