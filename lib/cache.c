@@ -15,6 +15,7 @@
 
 #include "address.h"
 #include "backend/backend.h"
+#include "error.h"
 #include "guard.h"
 #include "layout/layout.h"
 #include "slot_bits.h"

@@ -25,6 +25,7 @@
 #include "backend/backend.h"
 #include "clock.h"
 #include "cycle_log.h"
+#include "error.h"
 #include "frame.h"
 #include "guard.h"
 #include "loaded.h"

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "environment.h"
+#include "error.h"
 
 #define MARKERS_MAX	4096u
 

@@ -2,12 +2,14 @@
 /*
  * The line that gcheap_error() returns, one a thread.
  */
-#include "library.h"
+#include "error.h"
 
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+#include <gcheap.h>
 
 static __thread char error_line[512];
 static __thread char error_saved[sizeof(error_line)];

@@ -9,6 +9,7 @@
 
 #include "backend/backend.h"
 #include "bad_pointer.h"
+#include "error.h"
 #include "inspect.h"
 #include "layout/layout.h"
 #include "mark.h"

@@ -236,20 +236,6 @@ bool heap_is_here(const struct gcheap *heap);
  */
 const struct gcheap_type_record *heap_type(const struct gcheap *heap, gcheap_type type);
 
-/* ---- error.c ---------------------------------------------------------------- */
-
-/* Sets this thread's gcheap_error() line and returns @error (a negative errno). */
-int error_set(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* The same for functions that return NULL: sets errno too. */
-void *error_null(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-/*
- * Keep the line aside, and put it back: of a call that succeeds nothing stays that has
- * failed on its way. Not nested.
- */
-void error_save(void);
-void error_restore(void);
-
 /* ---- pacer.c ---------------------------------------------------------------- */
 
 /* Sets the first trigger. */

@@ -18,6 +18,7 @@
 #include <link.h>
 #include <unistd.h>
 
+#include "error.h"
 #include "mark.h"
 #include "thread.h"
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "error.h"
 #include "guard.h"
 #include "mark_state.h"
 

@@ -11,6 +11,7 @@
 #include "backend/backend.h"
 #include "clock.h"
 #include "config.h"
+#include "error.h"
 #include "guard.h"
 #include "layout/layout.h"
 #include "mark.h"

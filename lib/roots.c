@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "error.h"
 #include "layout/program.h"
 
 #define WORD_BYTES	sizeof(void *)

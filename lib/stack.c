@@ -15,6 +15,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "error.h"
 #include "frame.h"
 #include "guard.h"
 #include "mark.h"

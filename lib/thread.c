@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "error.h"
 #include "frame.h"
 
 struct gcheap_cache_ thread_no_slots;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "backend/backend.h"
+#include "error.h"
 #include "library.h"
 
 int gcheap_trim(struct gcheap *heap)

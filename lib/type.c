@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "backend/backend.h"
+#include "error.h"
 #include "gc_program.h"
 #include "units.h"
 

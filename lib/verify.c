@@ -15,6 +15,7 @@
 
 #include "backend/backend.h"
 #include "bad_pointer.h"
+#include "error.h"
 #include "guard.h"
 #include "inspect.h"
 #include "layout/layout.h"

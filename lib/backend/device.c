@@ -13,7 +13,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "../library.h"
+#include "../error.h"
 
 #define DEVICE_PATH	"/dev/gcheap"
 

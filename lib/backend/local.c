@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#include "../library.h"
+#include "../error.h"
 
 /* What this backend has beside what every port of kmod/core has. */
 #define LOCAL_FLAGS	(GCHEAP_SETUP_FAULT_FREED | GCHEAP_SETUP_HUGE_PAGES)
