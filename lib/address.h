@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * From an address to its span, slot and bits: arithmetic on the mapped regions.
- * The tables are the kernel's and read-only, so that what is read here can be
- * relied on; the bit tables are this process's to write.
  */
 #ifndef GCHEAP_LIB_ADDRESS_H
 #define GCHEAP_LIB_ADDRESS_H
 
-#include "library.h"
 #include "page_info.h"
 #include "slots.h"
+#include "view.h"
 
 /**
  * struct slot - the slot that an address points into
@@ -31,45 +29,6 @@ struct slot {
 static inline uint64_t address_end(const struct view *view)
 {
 	return (uint64_t)view->ctrl->heap_pages << GCHEAP_PAGE_SHIFT;
-}
-
-static inline bool view_bit(const uint64_t *table, uint64_t bit)
-{
-	return table[bit >> 6] >> (bit & 63) & 1;
-}
-
-static inline uint64_t *view_mark_bits(const struct view *view)
-{
-	return view->marks[view->ctrl->mark_table];
-}
-
-static inline uint64_t *view_alloc_bits(const struct view *view)
-{
-	return view->marks[view->ctrl->mark_table ^ 1];
-}
-
-static inline const struct gcheap_type_record *view_type(const struct view *view, gcheap_type type)
-{
-	return (const struct gcheap_type_record *)(view->types +
-		(uint64_t)type * sizeof(struct gcheap_type_record));
-}
-
-/*
- * The pointer mask of a type: @ptr_bytes / 8 bits, and zeros to a whole word; NULL: it
- * is a type by program, and without an object (layout/program.h).
- */
-static inline const uint64_t *view_type_mask(const struct view *view,
-					     const struct gcheap_type_record *record)
-{
-	if (record->mask_offset)
-		return (const uint64_t *)(view->types + record->mask_offset);
-	return record->program_bytes ? NULL : (const uint64_t *)&record->mask_word;
-}
-
-/* Whether there is a type of this number; what a header says need not be one. */
-static inline bool view_type_exists(const struct view *view, uint64_t type)
-{
-	return type && type <= view->ctrl->counters.types;
 }
 
 /* An offset from the base as a pointer, and the other way round: wraps below the base. */

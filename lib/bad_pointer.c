@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 
+#include "library.h"
 #include "slots.h"
 
 const char *bad_pointer_state_name(uint32_t state)

@@ -7,6 +7,7 @@
  *	clock		clock_ns()
  *	wipe_on_fork	memory that a child of fork() sees as zeros
  *	backend/	device, local: requests and regions; ring: sweeps in the background
+ *	view		a heap's mapped regions
  *	address		from an address to its span, slot and bits
  *	layout/		where pointer metadata lives; typed pointers
  *	roots		registered roots; loaded: memory that the program loader knows
@@ -46,36 +47,12 @@
 #include <gcheap.h>
 #include <linux/gcheap.h>
 
+#include "view.h"
+
 struct backend;
 struct layout;
 struct marker;
 struct thread;
-
-/**
- * struct view - the mapped regions of a heap, and arithmetic on them
- * @base: start of the HEAP region, aligned to an arena
- * @reserve_bytes: its length
- * @pages: PAGES
- * @spans: SPANS
- * @types: TYPES, by byte offset
- * @marks: the two bit tables
- * @page_marks: one bit a heap page
- * @bitmap: BITMAP; NULL in the other layouts
- * @ctrl: CTRL
- * @record_types: a heap of GCHEAP_RECORD_TYPES
- */
-struct view {
-	char *base;
-	uint64_t reserve_bytes;
-	const uint64_t *pages;
-	const struct gcheap_span *spans;
-	const char *types;
-	uint64_t *marks[2];
-	uint64_t *page_marks;
-	uint64_t *bitmap;
-	const struct gcheap_ctrl *ctrl;
-	bool record_types;
-};
 
 /**
  * struct root - registered roots

@@ -16,6 +16,7 @@
 
 #include "address.h"
 #include "backend/backend.h"
+#include "library.h"
 
 /* Runs gcheap_verify() and returns what it printed on stderr. */
 static const char *report(struct gcheap *heap, int *result)
