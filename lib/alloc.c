@@ -15,9 +15,11 @@
 #include "address.h"
 #include "backend/backend.h"
 #include "barrier.h"
+#include "collect.h"
 #include "error.h"
 #include "guard.h"
 #include "layout/layout.h"
+#include "limit.h"
 #include "size_classes.h"
 #include "verify.h"
 

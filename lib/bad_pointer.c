@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 
+#include "address.h"
 #include "library.h"
 #include "slots.h"
 

@@ -6,7 +6,9 @@
 #ifndef GCHEAP_LIB_BAD_POINTER_H
 #define GCHEAP_LIB_BAD_POINTER_H
 
-#include "address.h"
+#include <stdint.h>
+
+struct gcheap;
 
 /* Room for any description. */
 #define BAD_POINTER_TEXT	160u

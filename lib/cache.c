@@ -15,9 +15,11 @@
 
 #include "address.h"
 #include "backend/backend.h"
+#include "collect.h"
 #include "error.h"
 #include "guard.h"
 #include "layout/layout.h"
+#include "limit.h"
 #include "slot_bits.h"
 #include "slots.h"
 #include "wipe_on_fork.h"

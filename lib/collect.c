@@ -14,7 +14,7 @@
  * No error can lose an object: nothing is freed before SWEEP_START, and when a
  * cycle ends without one, the next clears the marks that it left.
  */
-#include "thread.h"
+#include "collect.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -28,8 +28,11 @@
 #include "error.h"
 #include "frame.h"
 #include "guard.h"
+#include "limit.h"
 #include "loaded.h"
 #include "mark.h"
+#include "pressure.h"
+#include "thread.h"
 
 /*
  * Spans in use from which on a sweep runs in the background, 128 MiB of 8 KiB spans. To

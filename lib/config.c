@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include <linux/gcheap.h>
+
 #include "environment.h"
 #include "error.h"
 

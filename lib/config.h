@@ -6,7 +6,9 @@
 #ifndef GCHEAP_LIB_CONFIG_H
 #define GCHEAP_LIB_CONFIG_H
 
-#include "library.h"
+#include <stdbool.h>
+
+#include <gcheap.h>
 
 /**
  * struct settings - how to open a heap

@@ -22,6 +22,7 @@
 
 #include "backend/backend.h"
 #include "clock.h"
+#include "library.h"
 
 /* One write, so that lines of several processes do not mix. */
 #define LINE_BYTES	256

@@ -5,7 +5,10 @@
 #ifndef GCHEAP_LIB_CYCLE_LOG_H
 #define GCHEAP_LIB_CYCLE_LOG_H
 
-#include "library.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+struct gcheap;
 
 /**
  * struct cycle - what is known of one collection

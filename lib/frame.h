@@ -22,8 +22,12 @@
 #ifndef GCHEAP_LIB_FRAME_H
 #define GCHEAP_LIB_FRAME_H
 
-#include "library.h"
+#include <stddef.h>
+#include <stdint.h>
 
+#include <gcheap.h>
+
+struct stack;
 struct thread;
 
 /* Variables of the entry that begins at @entry. */

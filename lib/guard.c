@@ -6,6 +6,7 @@
 #include "guard.h"
 
 #include "address.h"
+#include "library.h"
 #include "slot_bits.h"
 
 #if defined(__has_include)

@@ -15,7 +15,10 @@
 #ifndef GCHEAP_LIB_GUARD_H
 #define GCHEAP_LIB_GUARD_H
 
-#include "library.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+struct gcheap;
 
 /* What an object has behind it at least. */
 #define GUARD_BYTES	16u

@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <string.h>
 
+#include "address.h"
 #include "backend/backend.h"
 #include "bad_pointer.h"
 #include "error.h"

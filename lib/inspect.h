@@ -5,7 +5,11 @@
 #ifndef GCHEAP_LIB_INSPECT_H
 #define GCHEAP_LIB_INSPECT_H
 
-#include "address.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+struct gcheap;
+struct slot;
 
 /* Whether a slot has an object: by its alloc bit, or by the cache that has its span. */
 bool inspect_slot_is_allocated(const struct gcheap *heap, const struct slot *slot);

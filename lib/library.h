@@ -47,91 +47,15 @@
 #include <gcheap.h>
 #include <linux/gcheap.h>
 
+#include "pacer.h"
+#include "roots.h"
+#include "stack.h"
 #include "view.h"
 
 struct backend;
 struct layout;
 struct marker;
 struct thread;
-
-/**
- * struct root - registered roots
- * @start: what gcheap_root_add*() was given
- * @count: slots, elements or bytes, by @kind
- * @type: of typed roots
- * @mask: of typed roots whose type may have none: their own; else NULL
- * @mask_bytes: its length
- * @kind: how to read it
- * @next: in its bucket: the index of the next one, plus 1; 0: none. Of those with one
- *	address a later one comes first
- */
-struct root {
-	const void *start;
-	size_t count;
-	gcheap_type type;
-	const uint64_t *mask;
-	uint64_t mask_bytes;
-	enum root_kind {
-		ROOT_PRECISE,
-		ROOT_TYPED,
-		ROOT_AMBIGUOUS,
-	} kind;
-	size_t next;
-};
-
-/**
- * struct roots - the registered roots of a heap
- * @all: array, in no order
- * @count: how many
- * @capacity: room in @all, a power of two
- * @buckets: @capacity of them, by address: the index of the first root, plus 1
- * @mask_bytes: memory of the roots' own masks
- */
-struct roots {
-	struct root *all;
-	size_t count, capacity;
-	size_t *buckets;
-	uint64_t mask_bytes;
-};
-
-/* A stack: [@low, @top). */
-struct stack {
-	const char *low;
-	const char *top;
-};
-
-/**
- * struct stacks - the stacks that a program has declared
- * @all: array, by rising @low
- * @count: how many
- * @capacity: room in @all
- * @nested: there may be some inside of others; none overlaps another otherwise
- */
-struct stacks {
-	struct stack *all;
-	size_t count, capacity;
-	bool nested;
-};
-
-/**
- * struct pacer - when to collect
- * @gc_percent: growth that starts a cycle; negative: none does
- * @memory_limit: soft limit for live and taken bytes together, and for object memory
- *	(limit.c); 0: none
- * @taken_bytes: allocated since the last cycle, as far as caches have told: each
- *	tells when it asks for more. What they were granted and hold back does not
- *	count, so that a program of many types with few objects each, which holds
- *	a span for each, is not collected for that
- * @trigger_bytes: a cycle starts before more than this is taken
- * @live_bytes: found by the last cycle
- */
-struct pacer {
-	int32_t gc_percent;
-	uint64_t memory_limit;
-	uint64_t taken_bytes;
-	uint64_t trigger_bytes;
-	uint64_t live_bytes;
-};
 
 /* Variants of a size class's spans: without and with heap bits at their tail. */
 #define SLOT_BITS_VARIANTS	2
@@ -212,68 +136,5 @@ bool heap_is_here(const struct gcheap *heap);
  * Return: its record, or NULL when no such type is registered.
  */
 const struct gcheap_type_record *heap_type(const struct gcheap *heap, gcheap_type type);
-
-/* ---- pacer.c ---------------------------------------------------------------- */
-
-/* Sets the first trigger. */
-void pacer_init(struct pacer *pacer, int32_t gc_percent, uint64_t memory_limit);
-/* Whether a cycle should run before @bytes more are taken. */
-bool pacer_is_due(const struct pacer *pacer, uint64_t bytes);
-/*
- * The size that the heap will have when the next cycle starts, if this one goes
- * through @root_bytes and finds @live_bytes, in spans of @span_bytes: that is what
- * SWEEP_START wants to know. 0: no cycle starts by growth or by a limit.
- */
-uint64_t pacer_goal(const struct pacer *pacer, uint64_t live_bytes, uint64_t root_bytes,
-		    uint64_t span_bytes);
-/* A cycle went through @root_bytes and found @live_bytes: sets the next trigger. */
-void pacer_cycle_ended(struct pacer *pacer, uint64_t live_bytes, uint64_t root_bytes);
-
-/* ---- roots.c ---------------------------------------------------------------- */
-
-/* Forgets all roots; the heap may be a parent process's. */
-void roots_destroy(struct roots *roots);
-
-/* ---- pressure.c ------------------------------------------------------------- */
-
-/* Whether a cycle should run because the kernel wants memory. */
-bool pressure_is_due(struct gcheap *heap);
-/* A cycle begins: the level of pressure that it answers to. */
-uint32_t pressure_cycle_begins(struct gcheap *heap);
-/* It has freed what was dead: gives memory back if that was the wish. */
-void pressure_cycle_ended(struct gcheap *heap, uint32_t level);
-
-/* ---- limit.c ---------------------------------------------------------------- */
-
-/* Whether object memory is more than the heap's memory limit. */
-bool limit_is_exceeded(const struct gcheap *heap);
-/* Gives free memory back, if there is any, until the rest is within the limit. */
-void limit_keep(struct gcheap *heap);
-
-/* ---- collect.c -------------------------------------------------------------- */
-
-/**
- * collect_before_alloc() - collect if it is time to
- * @thread: the calling mutator
- * @bytes: how much it is about to take
- *
- * A cycle that fails is no reason to fail the allocation: it is tried again. On a stack
- * that is not known, and while frames are lost, every cycle would fail, and the heap grow
- * until it is full.
- *
- * Return: 0; a cycle is due, and -EINVAL the thread is on an unknown stack, or -ENOMEM
- * there was no memory for a frame, with gcheap_error() set.
- */
-int collect_before_alloc(struct thread *thread, uint64_t bytes);
-
-/**
- * collect_now() - run a full cycle
- * @thread: the calling mutator
- *
- * Return: 0 or a negative errno, with gcheap_error() set. After an error nothing
- * has been freed that the cycle did not find dead, and the heap is in use as
- * before; its caches may be empty.
- */
-int collect_now(struct thread *thread);
 
 #endif /* GCHEAP_LIB_LIBRARY_H */

@@ -13,9 +13,10 @@
  * program of which more is alive than its limit allows has all its free memory given
  * back, a MiB or so for each cycle, which is little beside the marking.
  */
-#include "library.h"
+#include "limit.h"
 
 #include "backend/backend.h"
+#include "library.h"
 
 static uint64_t counter(const __u64 *counter)
 {

@@ -6,7 +6,9 @@
 #ifndef GCHEAP_LIB_LOADED_H
 #define GCHEAP_LIB_LOADED_H
 
-#include "library.h"
+#include <stdint.h>
+
+struct thread;
 
 /**
  * loaded_mark() - mark what that memory leads to, as far as it was added

@@ -11,7 +11,12 @@
 #ifndef GCHEAP_LIB_MARK_H
 #define GCHEAP_LIB_MARK_H
 
-#include "library.h"
+#include <stddef.h>
+#include <stdint.h>
+
+struct gcheap;
+struct marker;
+struct root;
 
 /**
  * struct mark_result - what a cycle's marking found

@@ -20,7 +20,7 @@
  * that find nothing. With a limit and gc_percent -1, cycles start by the limit
  * alone; with neither, on request and when memory runs out.
  */
-#include "library.h"
+#include "pacer.h"
 
 #define PACER_MIN	((uint64_t)1 << 20)
 #define PACER_MIN_MAX	((uint64_t)4 << 20)

@@ -11,9 +11,10 @@
  * eighth of what the last one found live, and PRESSURE_LEAST. Nothing of this happens
  * with the local backend, which no kernel knows of: its number never changes.
  */
-#include "library.h"
+#include "pressure.h"
 
 #include "backend/backend.h"
+#include "library.h"
 
 #define PRESSURE_LEAST	((uint64_t)256 << 10)
 

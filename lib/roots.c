@@ -2,7 +2,7 @@
 /*
  * Registered roots: where a cycle starts, besides frames and stacks.
  */
-#include "library.h"
+#include "roots.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -10,6 +10,7 @@
 
 #include "error.h"
 #include "layout/program.h"
+#include "library.h"
 
 #define WORD_BYTES	sizeof(void *)
 

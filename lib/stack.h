@@ -20,7 +20,30 @@
 #ifndef GCHEAP_LIB_STACK_H
 #define GCHEAP_LIB_STACK_H
 
-#include "library.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct thread;
+
+/* A stack: [@low, @top). */
+struct stack {
+	const char *low;
+	const char *top;
+};
+
+/**
+ * struct stacks - the stacks that a program has declared
+ * @all: array, by rising @low
+ * @count: how many
+ * @capacity: room in @all
+ * @nested: there may be some inside of others; none overlaps another otherwise
+ */
+struct stacks {
+	struct stack *all;
+	size_t count, capacity;
+	bool nested;
+};
 
 /**
  * struct native_stack - the stack that a thread was born with

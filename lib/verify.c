@@ -13,12 +13,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "address.h"
 #include "backend/backend.h"
 #include "bad_pointer.h"
 #include "error.h"
 #include "guard.h"
 #include "inspect.h"
 #include "layout/layout.h"
+#include "library.h"
 #include "page_info.h"
 #include "slots.h"
 #include "verify.h"

@@ -5,7 +5,10 @@
 #ifndef GCHEAP_LIB_VERIFY_H
 #define GCHEAP_LIB_VERIFY_H
 
-#include "library.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <gcheap.h>
 
 /**
  * verify_write() - check what allocation wrote of an object's type
