@@ -1,32 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The library's view of one heap, shared by all its files.
+ * One heap, as the files of the library share it, and what they all ask of it.
  *
- * Files of lib/, each on those above it in the list:
- *	error		gcheap_error()
- *	clock		clock_ns()
- *	wipe_on_fork	memory that a child of fork() sees as zeros
- *	backend/	device, local: requests and regions; ring: sweeps in the background
- *	view		a heap's mapped regions
- *	address		from an address to its span, slot and bits
- *	layout/		where pointer metadata lives; typed pointers
- *	roots		registered roots; loaded: memory that the program loader knows
- *	slot_bits	a span's free slots from its alloc bits
- *	guard		what AddressSanitizer and valgrind know of the heap's memory
- *	cache		thread caches of slots; alloc_class: which cache a type has
- *	mark		the marker
- *	pacer		when to collect
- *	pressure	what to do when the system is short of memory
- *	limit		what to do when the heap is larger than its memory limit
- *	frame, stack	local roots; the stacks of a thread
- *	collect, cycle_log	a cycle: flush, mark, sweep; its line on stderr
- *	thread, alloc	attached threads; allocation
- *	barrier		what copies and clears will owe a collector beside the program
- *	inspect		find, pointer masks, stats; bad_pointer: where an address leads instead
- *	trim		giving free memory back
- *	verify		consistency of the whole heap; verify_write: of a new object
- *	type		type registration
- *	environment, config, open	configuration and environment; life of a heap
+ * Which file is above which: Documentation/layers.
  *
  * Threads: one mutator is attached at a time, and all that allocates or collects
  * is called by it. Roots and types may be added by any thread: struct gcheap.lock
@@ -108,8 +84,6 @@ struct gcheap {
 	uint64_t opened_ns;
 };
 
-/* ---- open.c ----------------------------------------------------------------- */
-
 /**
  * heap_check() - may this process use the heap?
  * @heap: a heap, or NULL
@@ -119,14 +93,14 @@ struct gcheap {
  */
 int heap_check(const struct gcheap *heap);
 
+/* The same without an error message, for a heap that is not NULL. */
+bool heap_is_here(const struct gcheap *heap);
+
 /* Whether each allocation goes the slow way, to be checked or guarded. */
 static inline bool heap_is_checked(const struct gcheap *heap)
 {
 	return heap->flags & GCHEAP_VERIFY || heap->guard_bytes;
 }
-
-/* The same without an error message, for a heap that is not NULL. */
-bool heap_is_here(const struct gcheap *heap);
 
 /**
  * heap_type() - find a type

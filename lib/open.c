@@ -18,34 +18,8 @@
 #include "thread.h"
 #include "wipe_on_fork.h"
 
-#ifndef GCHEAP_VERSION
-#define GCHEAP_VERSION	"0.1.0"
-#endif
-
 #define OWNER_MARK_BYTES	4096u
 #define VALGRIND_RESERVE	((uint64_t)512 << 20)
-
-bool heap_is_here(const struct gcheap *heap)
-{
-	return __builtin_expect(*heap->owner_mark != 0, 1);
-}
-
-int heap_check(const struct gcheap *heap)
-{
-	if (!heap)
-		return error_set(-EINVAL, "the heap is NULL: open one with gcheap_open()");
-	if (!heap_is_here(heap))
-		return error_set(-EPERM, "this heap is the parent process's: after fork the child "
-				 "must open a heap of its own");
-	return 0;
-}
-
-const struct gcheap_type_record *heap_type(const struct gcheap *heap, gcheap_type type)
-{
-	if (!view_type_exists(&heap->view, type))
-		return NULL;
-	return view_type(&heap->view, type);
-}
 
 /* ---- open -------------------------------------------------------------------- */
 
@@ -237,9 +211,4 @@ int gcheap_fd(struct gcheap *heap)
 enum gcheap_backend gcheap_backend(struct gcheap *heap)
 {
 	return heap ? heap->backend->ops->kind : GCHEAP_BACKEND_AUTO;
-}
-
-const char *gcheap_version(void)
-{
-	return GCHEAP_VERSION;
 }
