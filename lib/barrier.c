@@ -4,7 +4,7 @@
  */
 #include "barrier.h"
 
-#include "layout/layout.h"
+#include "layout/typed_pointers.h"
 
 /* The value of a slot, if it is an address in the heap. */
 static void value_add(const struct view *view, struct barrier_buffer *buffer, const char *slot)

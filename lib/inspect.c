@@ -13,6 +13,7 @@
 #include "error.h"
 #include "inspect.h"
 #include "layout/layout.h"
+#include "layout/typed_pointers.h"
 #include "mark.h"
 #include "thread.h"
 

@@ -20,7 +20,8 @@
 #define GCHEAP_LIB_MARK_STATE_H
 
 #include "address.h"
-#include "layout/layout.h"
+#include "layout/typed_pointers.h"
+#include "library.h"
 #include "mark.h"
 #include "mark_stack.h"
 

@@ -9,6 +9,8 @@
  */
 #include "guard.h"
 #include "layout/bitmap.h"
+#include "layout/heap_bits.h"
+#include "layout/type_word.h"
 #include "mark_state.h"
 
 #define LINE_BYTES	64u

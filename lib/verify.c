@@ -20,6 +20,8 @@
 #include "guard.h"
 #include "inspect.h"
 #include "layout/layout.h"
+#include "layout/type_word.h"
+#include "layout/typed_pointers.h"
 #include "library.h"
 #include "page_info.h"
 #include "slots.h"

@@ -9,7 +9,7 @@
 #include "address.h"
 #include "bad_pointer.h"
 #include "frame.h"
-#include "layout/layout.h"
+#include "layout/typed_pointers.h"
 #include "thread.h"
 #include "verify.h"
 

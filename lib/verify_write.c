@@ -17,6 +17,7 @@
 #include "inspect.h"
 #include "layout/layout.h"
 #include "layout/program.h"
+#include "layout/typed_pointers.h"
 #include "thread.h"
 
 #define RANGE_WORDS	16384u	/* 128 KiB, an oblet */

@@ -22,8 +22,11 @@
  * straight into the bits of the first element, and the others copy those.
  */
 #include "bitmap.h"
+
+#include "layout.h"
 #include "program.h"
-#include "size_class.h"
+#include "type_word.h"
+#include "typed_pointers.h"
 
 /* Words of @bytes of elements up to the last one that may hold a pointer. */
 static uint64_t scan_words(const struct gcheap_type_record *record, uint64_t bytes)

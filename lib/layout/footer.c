@@ -5,6 +5,8 @@
  * the slot's alignment.
  */
 #include "heap_bits.h"
+#include "layout.h"
+#include "type_word.h"
 
 static uint64_t footer_word_bytes(const struct view *view, const struct gcheap_type_record *type,
 				  uint64_t bytes)

@@ -6,7 +6,9 @@
  * are the same.
  */
 #include "header.h"
+
 #include "heap_bits.h"
+#include "type_word.h"
 
 uint64_t header_word_bytes(const struct view *view, const struct gcheap_type_record *type,
 			   uint64_t bytes)

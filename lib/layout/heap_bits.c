@@ -5,6 +5,8 @@
  */
 #include "heap_bits.h"
 
+#include "slots.h"
+
 /*
  * The bits cover the whole slot, because another type's may stand there. A slot
  * has at most 64 words, so that they are in one word of bits or in two.

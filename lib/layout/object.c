@@ -3,7 +3,10 @@
  * What all layouts share: size classes of memory without pointers, and what a
  * slot holds.
  */
+#include "layout.h"
 #include "size_class.h"
+#include "size_classes.h"
+#include "type_word.h"
 
 uint32_t layout_size_class_plain(uint64_t bytes, uint64_t align)
 {

@@ -7,6 +7,8 @@
  */
 #include "size_class.h"
 
+#include "slots.h"
+
 uint32_t size_class_aligned(uint64_t bytes, uint64_t align)
 {
 	uint32_t size_class;

@@ -2,9 +2,12 @@
 /*
  * Typed pointers: one iterator for all the places where pointer metadata lives.
  */
+#include "typed_pointers.h"
+
 #include "bitmap.h"
-#include "layout.h"
+#include "heap_bits.h"
 #include "program.h"
+#include "type_word.h"
 
 #define MASK_BYTES	512u	/* memory that a 64-bit mask speaks of */
 

@@ -15,7 +15,7 @@
 #include <string.h>
 
 #include "inspect.h"
-#include "layout/layout.h"
+#include "layout/typed_pointers.h"
 #include "library.h"
 
 /* A false condition is a crash, which libFuzzer keeps the input of. */

@@ -15,6 +15,8 @@
 #include "inspect.h"
 #include "layout/layout.h"
 #include "layout/size_class.h"
+#include "layout/typed_pointers.h"
+#include "slots.h"
 #endif
 
 #define ROUNDS		1000ul

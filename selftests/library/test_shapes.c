@@ -15,6 +15,7 @@
 /* Only there are the library's own functions to be had. */
 #include "inspect.h"
 #include "layout/layout.h"
+#include "layout/typed_pointers.h"
 #endif
 
 #define MI	(1024u * 1024)

@@ -14,6 +14,7 @@
 #include "library_test.h"
 
 #include "layout/bitmap.h"
+#include "layout/heap_bits.h"
 #include "layout/layout.h"
 #include "library.h"
 

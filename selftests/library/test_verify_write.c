@@ -17,6 +17,7 @@
 
 #include "backend/backend.h"
 #include "layout/bitmap.h"
+#include "layout/heap_bits.h"
 #include "layout/layout.h"
 
 /* ---- a layer that lies ---------------------------------------------------------- */
