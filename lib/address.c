@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * From an address to its slot: the careful form, for whoever is not the marker,
- * which has its own (mark_state.h) and saves the descriptor.
+ * which has its own (mark_edge.h) and saves the descriptor.
  */
 #include "address.h"
 

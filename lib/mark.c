@@ -2,12 +2,15 @@
 /*
  * The marker's life, and its roots.
  */
+#include "mark.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
 #include "error.h"
 #include "guard.h"
-#include "mark_state.h"
+#include "mark_count.h"
+#include "mark_trace.h"
 
 /* Entries that roots may leave on the stack before they are followed. */
 #define ROOTS_STACK_BYTES	(1u << 20)

@@ -14,29 +14,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "mark_count.h"
+
 struct gcheap;
 struct marker;
 struct root;
-
-/**
- * struct mark_result - what a cycle's marking found
- * @objects: marked objects
- * @bytes: their slots' bytes
- * @span_bytes: the spans that they are in
- */
-struct mark_result {
-	uint64_t objects;
-	uint64_t bytes;
-	uint64_t span_bytes;
-};
 
 int marker_create(struct gcheap *heap, struct marker **marker);
 void marker_destroy(struct marker *marker);
 
 /* Begin a cycle: MARK_START has been sent, no span is cached, and alloc bits are exact. */
 void mark_begin(struct marker *marker);
-/* Roots; each may drain when its buffers fill. -ENOMEM never: the stack of the
- * marker overflows into a rescan of the mark bits.
+/*
+ * Roots. Each may drain when its buffers fill, and none can fail: without memory the
+ * marker's stack overflows into a rescan of the mark bits.
  */
 void mark_slots(struct marker *marker, void *const *slots, size_t n);
 void mark_typed(struct marker *marker, const struct root *root);
@@ -45,5 +36,8 @@ void mark_ambiguous(struct marker *marker, const void *start, size_t bytes);
 void mark_finish(struct marker *marker, struct mark_result *result);
 /* Bytes of memory that the marker keeps. */
 uint64_t marker_memory(const struct marker *marker);
+
+/* For tests: the stack shall not grow beyond @bytes. */
+void mark_stack_limit(struct marker *marker, uint64_t bytes);
 
 #endif /* GCHEAP_LIB_MARK_H */

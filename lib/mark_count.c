@@ -12,9 +12,11 @@
  * is two walks through the bits of all spans, in order, which cost a few nanoseconds a
  * span.
  */
+#include "mark_count.h"
+
 #include <string.h>
 
-#include "mark_state.h"
+#include "mark_trace.h"
 
 /* Calls @visit for each span of the heap, with its first page's PAGES entry. */
 static void each_span(struct marker *marker,
@@ -49,24 +51,6 @@ static uint64_t slot_of_bit(uint64_t page, uint64_t info, uint64_t bit)
 static uint64_t span_words(uint64_t info)
 {
 	return (uint64_t)page_info_pages(info) * MARK_WORDS_PER_PAGE;
-}
-
-bool mark_may_be_end(const struct marker *marker, uint64_t edge)
-{
-	struct slot slot;
-
-	return edge && address_slot(marker->view, edge - 1, &slot) &&
-	       slot.offset + slot.bytes == edge &&
-	       view_bit(view_alloc_bits(marker->view), granule_of(slot.offset));
-}
-
-void mark_quarantine(struct marker *marker, uint64_t edge)
-{
-	uint64_t page;
-
-	if (address_set_aside(marker->view, edge, &page) == GCHEAP_SPAN_QUARANTINE &&
-	    !mark_may_be_end(marker, edge))
-		marker->page_marks[page / 64] |= 1ull << page % 64;
 }
 
 /* ---- free slots --------------------------------------------------------------- */

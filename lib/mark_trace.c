@@ -7,11 +7,12 @@
  * objects with 4 pointers: 15 ns an object when the heap is in the L2 cache; more
  * than that is waiting for memory. Documentation/marking.md has the figures.
  */
+#include "mark_trace.h"
+
 #include "guard.h"
 #include "layout/bitmap.h"
 #include "layout/heap_bits.h"
 #include "layout/type_word.h"
-#include "mark_state.h"
 
 #define LINE_BYTES	64u
 /* Lines of an object that are fetched before it is scanned. */
@@ -261,19 +262,6 @@ static inline void scan_inline(struct marker *marker, uint64_t entry)
 void mark_scan(struct marker *marker, uint64_t entry)
 {
 	scan_inline(marker, entry);
-}
-
-uint64_t mark_edge_large(struct marker *marker, uint64_t page, uint64_t info)
-{
-	const struct gcheap_span *span = &marker->spans[page];
-	uint64_t start;
-
-	if ((span->state & GCHEAP_SPAN_STATE_MASK) == GCHEAP_SPAN_INNER)
-		page = span->first_page;
-	start = page << GCHEAP_PAGE_SHIFT;
-	if (!mark_set(marker, granule_of(start), page) || info & GCHEAP_PAGE_NOSCAN)
-		return 0;
-	return (info & MARK_ENTRY_INFO) | start;
 }
 
 /*

@@ -9,7 +9,8 @@
 #include "library_test.h"
 #if UNDER_ASAN
 /* Only there are the library's own functions to be had. */
-#include "mark_state.h"
+#include "mark.h"
+#include "mark_edge.h"
 #endif
 
 #define EDGES	4u

@@ -2,7 +2,7 @@
 /*
  * The marker's state, and the step that all its files share: from an edge (the
  * offset of a pointer's target) to a mark bit that is set and an entry for the
- * stack.
+ * stack. What follows an entry is above this (mark_trace.h).
  *
  * An entry is an object that is marked and still to be scanned, in one word:
  *
@@ -16,13 +16,11 @@
  * page" counts from the span's first, whose descriptor has the pointer map. An
  * entry of a large object has the offset of the oblet that is to be scanned next.
  */
-#ifndef GCHEAP_LIB_MARK_STATE_H
-#define GCHEAP_LIB_MARK_STATE_H
+#ifndef GCHEAP_LIB_MARK_EDGE_H
+#define GCHEAP_LIB_MARK_EDGE_H
 
 #include "address.h"
-#include "layout/typed_pointers.h"
 #include "library.h"
-#include "mark.h"
 #include "mark_stack.h"
 
 #define MARK_BATCH		32u
@@ -92,15 +90,10 @@ static inline bool mark_set(struct marker *marker, uint64_t granule, uint64_t fi
 	return true;
 }
 
-/*
- * Whether a pointer may be meant as the end of the object before it: C allows
- * that, and where no object follows, it leads to a free slot or page.
- */
-bool mark_may_be_end(const struct marker *marker, uint64_t edge);
-
 /* If a freed span is there, it shall fault for as long as there is a pointer to it. */
 void mark_quarantine(struct marker *marker, uint64_t edge);
 
+/* The same as mark_edge(), for a page of a large object. */
 uint64_t mark_edge_large(struct marker *marker, uint64_t page, uint64_t info);
 
 /**
@@ -146,34 +139,4 @@ static inline void mark_word(struct marker *marker, uint64_t word)
 	marker->edge_count += edge < marker->end;
 }
 
-/* Mark what the collected edges lead to, and put it on the stack. */
-void mark_edges(struct marker *marker);
-
-/* Make room for a mask's edges. */
-static inline void mark_edges_room(struct marker *marker)
-{
-	if (__builtin_expect(marker->edge_count > MARK_EDGES - 64, 0))
-		mark_edges(marker);
-}
-
-/* Scan one entry, which leaves edges behind. */
-void mark_scan(struct marker *marker, uint64_t entry);
-/* Scan elements of a type: roots, oblets. */
-void mark_scan_typed(struct marker *marker, struct typed_pointers tp);
-/* Scan a large object whole, and leave nothing of it on the stack. */
-void mark_scan_large(struct marker *marker, uint64_t page);
-
-/* Empty the stack. */
-void mark_drain(struct marker *marker);
-
-/* mark_count.c: set the mark bits of free slots, so that no edge leads into one. */
-void mark_hide_free(struct marker *marker);
-/* mark_count.c: scan all marked objects again, because the stack overflowed. */
-void mark_rescan(struct marker *marker);
-/* mark_count.c: the cycle's figures, from the mark bits; takes them off free slots. */
-void mark_count(struct marker *marker, struct mark_result *result);
-
-/* For tests: the stack shall not grow beyond @bytes. */
-void mark_stack_limit(struct marker *marker, uint64_t bytes);
-
-#endif /* GCHEAP_LIB_MARK_STATE_H */
+#endif /* GCHEAP_LIB_MARK_EDGE_H */
