@@ -32,6 +32,7 @@
 #include "loaded.h"
 #include "mark.h"
 #include "pressure.h"
+#include "stack_mark.h"
 #include "thread.h"
 
 /*

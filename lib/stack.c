@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Stacks: native, declared, and what a cycle reads of them.
+ * Stacks: native, declared, and on which one a thread is.
  */
 #define _GNU_SOURCE
 #include "stack.h"
@@ -16,9 +16,7 @@
 #include <unistd.h>
 
 #include "error.h"
-#include "frame.h"
 #include "guard.h"
-#include "mark.h"
 #include "thread.h"
 
 /* ---- the native stack ----------------------------------------------------------- */
@@ -48,8 +46,7 @@ static bool range_is_mapped(const char *low, const char *top)
 	return true;
 }
 
-/* A byte that is not there must be found out before a cycle reads it. */
-static bool byte_is_readable(const char *at)
+bool stack_byte_is_readable(const char *at)
 {
 	char byte;
 	struct iovec to = { &byte, 1 };
@@ -108,7 +105,7 @@ int native_stack_find(struct native_stack *native)
 	else
 		*native = (struct native_stack) { low, (const char *)low + bytes, false };
 	/* Who gives a thread a stack may have put a guard page into it. */
-	while (!native->grows && native->low < sp && !byte_is_readable(native->low))
+	while (!native->grows && native->low < sp && !stack_byte_is_readable(native->low))
 		native->low += sysconf(_SC_PAGESIZE);
 	return 0;
 }
@@ -125,8 +122,7 @@ static bool native_holds(struct native_stack *native, const char *at)
 	return true;
 }
 
-/* The lowest address of the native stack that can be read. */
-static const char *native_low(struct native_stack *native)
+const char *native_stack_low(struct native_stack *native)
 {
 	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
 	uintptr_t mapped = page_floor((uintptr_t)native->low);
@@ -192,25 +188,6 @@ bool stack_part_holds(const struct stacks *stacks, const struct stack *part, con
 	return !inner || (inner->low <= part->low && inner->top >= part->top);
 }
 
-static int stack_check(const struct gcheap *heap, const char *low, size_t bytes)
-{
-	int error = heap_check(heap);
-
-	if (error)
-		return error;
-	if (!low)
-		return error_set(-EINVAL, "a stack's address is NULL");
-	if (!bytes)
-		return error_set(-EINVAL, "the stack at %p has a length of 0", low);
-	if (bytes > UINTPTR_MAX - (uintptr_t)low)
-		return error_set(-EINVAL, "the stack at %p goes past the end of the address space",
-				 low);
-	if (!byte_is_readable(low) || !byte_is_readable(low + bytes - 1))
-		return error_set(-EFAULT, "the stack at %p, of %zu bytes, cannot be read from end "
-				 "to end: declare it without its guard page", low, bytes);
-	return 0;
-}
-
 static int stacks_room(struct stacks *stacks)
 {
 	size_t capacity = stacks->capacity ? stacks->capacity * 2 : 16;
@@ -226,8 +203,7 @@ static int stacks_room(struct stacks *stacks)
 	return 0;
 }
 
-/* Whether a new stack lies beside, inside of or around each of the others. */
-static int stacks_insert(struct stacks *stacks, const struct stack *stack)
+int stacks_add(struct stacks *stacks, const struct stack *stack)
 {
 	size_t at = stacks_above(stacks, stack->low);
 	size_t i;
@@ -258,56 +234,18 @@ static int stacks_insert(struct stacks *stacks, const struct stack *stack)
 	return 0;
 }
 
-int gcheap_stack_add(struct gcheap *heap, void *low, size_t bytes)
+int stacks_remove(struct stacks *stacks, const char *low, const char *sp, struct stack *removed)
 {
-	struct stack stack = { low, (const char *)low + bytes };
-	int error = stack_check(heap, low, bytes);
+	size_t at = stacks_above(stacks, low);
 
-	if (error)
-		return error;
-	pthread_mutex_lock(&heap->lock);
-	error = stacks_insert(&heap->stacks, &stack);
-	pthread_mutex_unlock(&heap->lock);
-	return error;
-}
-
-__attribute__((noinline))
-int gcheap_stack_remove(struct gcheap *heap, void *low)
-{
-	const char *sp = __builtin_frame_address(0);
-	struct stack stack = { NULL, NULL };
-	struct stacks *stacks;
-	struct thread *thread;
-	int error = heap_check(heap);
-	size_t at;
-
-	if (error)
-		return error;
-	stacks = &heap->stacks;
-	pthread_mutex_lock(&heap->lock);
-	at = stacks_above(stacks, low);
-	if (!at || stacks->all[at - 1].low != low) {
-		error = -ENOENT;
-	} else {
-		stack = stacks->all[at - 1];
-		if (stacks_find(stacks, sp) == &stacks->all[at - 1])
-			error = -EBUSY;
-	}
-	if (!error) {
-		memmove(&stacks->all[at - 1], &stacks->all[at],
-			(stacks->count - at) * sizeof(*stacks->all));
-		stacks->count--;
-	}
-	pthread_mutex_unlock(&heap->lock);
-	if (error == -ENOENT)
-		return error_set(error, "no stack was declared at %p", low);
-	if (error)
-		return error_set(error, "this thread runs on the stack at %p: switch to another "
-				 "one first", low);
-	/* Nobody returns to the frames on it. */
-	thread = __atomic_load_n(&heap->thread, __ATOMIC_ACQUIRE);
-	if (thread && pthread_equal(thread->self, pthread_self()))
-		frames_drop(thread, 0, &stack);
+	if (!at || stacks->all[at - 1].low != low)
+		return -ENOENT;
+	*removed = stacks->all[at - 1];
+	if (stacks_find(stacks, sp) == &stacks->all[at - 1])
+		return -EBUSY;
+	memmove(&stacks->all[at - 1], &stacks->all[at],
+		(stacks->count - at) * sizeof(*stacks->all));
+	stacks->count--;
 	return 0;
 }
 
@@ -353,7 +291,7 @@ bool stack_running(struct thread *thread, const char *sp, struct stack *running)
 		return true;
 	if (!native_holds(&thread->native, sp))
 		return false;
-	*running = (struct stack) { native_low(&thread->native), thread->native.top };
+	*running = (struct stack) { native_stack_low(&thread->native), thread->native.top };
 	return true;
 }
 
@@ -442,7 +380,7 @@ bool stack_has_context(const char *sp, const char *top)
  * there where the program is instrumented.
  */
 
-static void *fake_stack(void)
+void *stack_fake(void)
 {
 	if (!__asan_get_current_fake_stack || !__asan_addr_is_in_fake_stack)
 		return NULL;
@@ -451,74 +389,9 @@ static void *fake_stack(void)
 
 uintptr_t stack_real(uintptr_t at)
 {
-	void *fake = fake_stack();
+	void *fake = stack_fake();
 	void *low, *end;
 	void *real = fake ? __asan_addr_is_in_fake_stack(fake, (void *)at, &low, &end) : NULL;
 
 	return real ? (uintptr_t)real : at;
-}
-
-/* Mark what the fake frames lead to that a real stack leads to. */
-__attribute__((no_sanitize("address")))
-static uint64_t mark_fake_frames(struct marker *marker, void *fake, const char *low,
-				 const char *top)
-{
-	uintptr_t at = ((uintptr_t)low + 7) & ~(uintptr_t)7;
-	const void *last = NULL;
-	uint64_t bytes = 0;
-
-	for (; at + 8 <= (uintptr_t)top; at += 8) {
-		void *start, *end;
-
-		if (!__asan_addr_is_in_fake_stack(fake, *(void *const *)at, &start, &end) ||
-		    start == last)
-			continue;
-		last = start;
-		mark_ambiguous(marker, start, (size_t)((char *)end - (char *)start));
-		bytes += (uint64_t)((char *)end - (char *)start);
-	}
-	return bytes;
-}
-
-/* ---- marking ---------------------------------------------------------------------- */
-
-static uint64_t mark_range(struct marker *marker, const char *low, const char *top)
-{
-	uint64_t bytes = (uint64_t)(top - low);
-	void *fake = fake_stack();
-
-	mark_ambiguous(marker, low, bytes);
-	if (fake)
-		bytes += mark_fake_frames(marker, fake, low, top);
-	return bytes;
-}
-
-static uint64_t mark_declared(struct gcheap *heap, const struct stack *running)
-{
-	uint64_t bytes = 0;
-	size_t i;
-
-	pthread_mutex_lock(&heap->lock);
-	for (i = 0; i < heap->stacks.count; i++) {
-		const struct stack *stack = &heap->stacks.all[i];
-
-		if (stack->low != running->low || stack->top != running->top)
-			bytes += mark_range(heap->marker, stack->low, stack->top);
-	}
-	pthread_mutex_unlock(&heap->lock);
-	return bytes;
-}
-
-uint64_t stack_mark(struct thread *thread, const char *sp, const struct stack *running)
-{
-	struct marker *marker = thread->heap->marker;
-	bool is_native = running->top == thread->native.top;
-	/* On a stack that nobody has declared, what is below is suspended. */
-	const char *low = stack_has_context(sp, running->top) ? running->low : sp;
-	uint64_t bytes = 0;
-
-	if (!is_native)
-		bytes += mark_range(marker, native_low(&thread->native), thread->native.top);
-	bytes += mark_range(marker, low, running->top);
-	return bytes + mark_declared(thread->heap, running);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Stacks: which ones there are, on which one the thread runs, and what a cycle has to
- * read of them (stack.c). Documentation/stacks.md is for users.
+ * Stacks: which ones there are, and on which one the thread runs (stack.c). What a cycle
+ * has to read of them follows from that (stack_mark.c). Documentation/stacks.md is for users.
  *
  * A thread has a stack of its own, its native one, which is found when it attaches. The
  * program declares those that it makes and switches itself. The stack of signal handlers
@@ -68,6 +68,9 @@ struct native_stack {
  */
 int native_stack_find(struct native_stack *native);
 
+/* The lowest address of the native stack that can be read. */
+const char *native_stack_low(struct native_stack *native);
+
 /**
  * stack_running() - the stack that the calling thread is on
  * @thread: the calling thread
@@ -90,24 +93,37 @@ bool stack_part_holds(const struct stacks *stacks, const struct stack *part, con
  */
 bool stack_has_context(const char *sp, const char *top);
 
-/**
- * stack_mark() - mark what all stacks lead to
- * @thread: the calling thread
- * @sp: its stack pointer
- * @running: of stack_running()
- *
- * Return: how many bytes it went through.
- */
-uint64_t stack_mark(struct thread *thread, const char *sp, const struct stack *running);
-
 /* gcheap_error() says that @sp is on no known stack; returns -EINVAL. */
 int stack_unknown(const void *sp);
+
+/* AddressSanitizer's fake stack of the calling thread; NULL: there is none. */
+void *stack_fake(void);
 
 /*
  * Where an address of AddressSanitizer's fake stack would be on the real one; any other
  * address as it is.
  */
 uintptr_t stack_real(uintptr_t at);
+
+/* Whether a byte is there: that must be found out before a cycle reads it. */
+bool stack_byte_is_readable(const char *at);
+
+/*
+ * Declares a stack, which has to lie beside, inside of or around each of the others: 0 or a
+ * negative errno, with gcheap_error() set. The heap's lock is held.
+ */
+int stacks_add(struct stacks *stacks, const struct stack *stack);
+
+/**
+ * stacks_remove() - forget a declared stack
+ * @stacks: the table; the heap's lock is held
+ * @low: the stack's low end
+ * @sp: the calling thread's stack pointer
+ * @removed: receives the stack
+ *
+ * Return: 0; -ENOENT there is none; -EBUSY the thread runs on it.
+ */
+int stacks_remove(struct stacks *stacks, const char *low, const char *sp, struct stack *removed);
 
 /* Frees the table of declared stacks. */
 void stacks_destroy(struct stacks *stacks);

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What a cycle reads of stacks: the running one from the stack pointer up, suspended ones whole
+ * (stack.h), and the fake frames that they lead to.
+ */
+#include "stack_mark.h"
+
+#include "mark.h"
+#include "stack.h"
+#include "thread.h"
+
+/* Mark what the fake frames lead to that a real stack leads to. */
+__attribute__((no_sanitize("address")))
+static uint64_t mark_fake_frames(struct marker *marker, void *fake, const char *low,
+				 const char *top)
+{
+	uintptr_t at = ((uintptr_t)low + 7) & ~(uintptr_t)7;
+	const void *last = NULL;
+	uint64_t bytes = 0;
+
+	for (; at + 8 <= (uintptr_t)top; at += 8) {
+		void *start, *end;
+
+		if (!__asan_addr_is_in_fake_stack(fake, *(void *const *)at, &start, &end) ||
+		    start == last)
+			continue;
+		last = start;
+		mark_ambiguous(marker, start, (size_t)((char *)end - (char *)start));
+		bytes += (uint64_t)((char *)end - (char *)start);
+	}
+	return bytes;
+}
+
+static uint64_t mark_range(struct marker *marker, const char *low, const char *top)
+{
+	uint64_t bytes = (uint64_t)(top - low);
+	void *fake = stack_fake();
+
+	mark_ambiguous(marker, low, bytes);
+	if (fake)
+		bytes += mark_fake_frames(marker, fake, low, top);
+	return bytes;
+}
+
+static uint64_t mark_declared(struct gcheap *heap, const struct stack *running)
+{
+	uint64_t bytes = 0;
+	size_t i;
+
+	pthread_mutex_lock(&heap->lock);
+	for (i = 0; i < heap->stacks.count; i++) {
+		const struct stack *stack = &heap->stacks.all[i];
+
+		if (stack->low != running->low || stack->top != running->top)
+			bytes += mark_range(heap->marker, stack->low, stack->top);
+	}
+	pthread_mutex_unlock(&heap->lock);
+	return bytes;
+}
+
+uint64_t stack_mark(struct thread *thread, const char *sp, const struct stack *running)
+{
+	struct marker *marker = thread->heap->marker;
+	bool is_native = running->top == thread->native.top;
+	/* On a stack that nobody has declared, what is below is suspended. */
+	const char *low = stack_has_context(sp, running->top) ? running->low : sp;
+	uint64_t bytes = 0;
+
+	if (!is_native)
+		bytes += mark_range(marker, native_stack_low(&thread->native),
+				    thread->native.top);
+	bytes += mark_range(marker, low, running->top);
+	return bytes + mark_declared(thread->heap, running);
+}
