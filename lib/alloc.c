@@ -20,6 +20,7 @@
 #include "guard.h"
 #include "layout/layout.h"
 #include "limit.h"
+#include "refill.h"
 #include "size_classes.h"
 #include "verify.h"
 
@@ -95,7 +96,7 @@ static inline void *object_from_cache(struct thread *thread, struct cache *cache
 				      gcheap_type type, uint64_t bytes)
 {
 	if (!cache->fast.free) {
-		int error = cache_fill(thread, cache);
+		int error = refill_cache(thread, cache);
 
 		if (error) {
 			errno = -error;
@@ -226,7 +227,7 @@ static int types_grow(struct thread *thread)
 		return -ENOMEM;
 	thread->type_next = next;
 	for (i = thread->fast.type_count; i < count; i++) {
-		types[i] = &thread_no_slots;
+		types[i] = &cache_no_slots;
 		classes[i] = NULL;
 		next[i] = 0;
 	}
@@ -237,7 +238,7 @@ static int types_grow(struct thread *thread)
 /* The inline functions' way to memory of which nothing is known: verified, none. */
 static struct gcheap_cache_ *leaf_entry(const struct thread *thread, struct cache *cache)
 {
-	return heap_is_checked(thread->heap) ? &thread_no_slots : &cache->fast;
+	return heap_is_checked(thread->heap) ? &cache_no_slots : &cache->fast;
 }
 
 /* A tiny object; @entry: the inline functions' way to its cache. */
@@ -364,7 +365,7 @@ void *gcheap_new_leaf_slow_(struct gcheap_thread *fast, size_t bytes)
 	if (LIKELY(thread && entry < GCHEAP_LEAVES_)) {
 		struct gcheap_cache_ *cache = fast->leaves[entry];
 
-		if (LIKELY(cache != &thread_no_slots))
+		if (LIKELY(cache != &cache_no_slots))
 			return object_from_cache(thread, (struct cache *)cache, 0, bytes);
 	}
 	return leaf_first(thread, bytes);

@@ -20,13 +20,14 @@
  * In the other layouts an allocation class is no more than the cache that all types of
  * a size class share.
  */
-#include "thread.h"
+#include "alloc_class.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "layout/layout.h"
 #include "slots.h"
+#include "thread.h"
 
 #define ALLOC_CLASS_OWN_SPANS	1u
 
@@ -142,7 +143,7 @@ static struct gcheap_cache_ *fast_cache(const struct thread *thread,
 					const struct alloc_class *class)
 {
 	if (class->is_mixed || class->key.shared || heap_is_checked(thread->heap))
-		return &thread_no_slots;
+		return &cache_no_slots;
 	return &class->cache->fast;
 }
 
@@ -229,7 +230,7 @@ static void alloc_class_disown(struct thread *thread, struct alloc_class *class)
 	while (type) {
 		gcheap_type next = thread->type_next[type];
 
-		thread->fast.types[type] = &thread_no_slots;
+		thread->fast.types[type] = &cache_no_slots;
 		thread->type_alloc_classes[type] = NULL;
 		thread->type_next[type] = 0;
 		type = next;

@@ -1,38 +1,28 @@
 // SPDX-License-Identifier: MIT
 /*
- * Caches: from REFILL's spans to windows of free slots, and back.
- *
- * How much a REFILL asks for: one span at first, then twice as much each time up
- * to CACHE_WANT_MAX, so that a busy cache sends one request for 256 KiB of
- * objects and a type with few objects holds one span. A flush, which each cycle
- * does, sets it to a quarter of what the cache took since the last.
+ * Caches: from granted spans to windows of free slots, and back to spans to be returned. Nothing
+ * here sends a request: REFILLs are sent by refill.c, which asks for spans, and by flush.c, which
+ * only returns them.
  */
-#include "thread.h"
+#include "cache.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "address.h"
-#include "backend/backend.h"
-#include "collect.h"
-#include "error.h"
 #include "guard.h"
 #include "layout/layout.h"
-#include "limit.h"
 #include "slot_bits.h"
 #include "slots.h"
-#include "wipe_on_fork.h"
+#include "thread.h"
 #include "wipe_on_fork.h"
 
 #define BLOCK_BYTES	((size_t)64 << 10)
 #define BLOCK_CACHES	(BLOCK_BYTES / sizeof(struct cache))
 
-/* Returned at a time: for so few the module needs no memory, which it may not get. */
-#define RETURNS_MAX	(CACHE_SPANS_MAX * 2)
-
-_Static_assert(CACHE_SPANS_MAX * 2 <= GCHEAP_REFILL_MAX, "a batch has room for two caches");
 _Static_assert(SIZE_CLASSES <= THREAD_SIZE_CLASSES, "every class has an entry");
+
+struct gcheap_cache_ cache_no_slots;
 
 /* ---- making caches ---------------------------------------------------------- */
 
@@ -67,13 +57,10 @@ void cache_block_free(struct cache_block *block)
 	free(block);
 }
 
-uint64_t cache_memory(const struct thread *thread)
+uint64_t cache_blocks_memory(const struct thread *thread)
 {
-	uint64_t bytes = sizeof(*thread) + alloc_classes_memory(thread) +
-			 thread->fast.type_count * (sizeof(*thread->fast.types) +
-						    sizeof(*thread->type_alloc_classes) +
-						    sizeof(*thread->type_next));
 	const struct cache_block *block;
+	uint64_t bytes = 0;
 
 	for (block = thread->blocks; block; block = block->next)
 		bytes += BLOCK_BYTES;
@@ -284,75 +271,8 @@ static void cache_end_span(struct thread *thread, struct cache *cache)
 	cache->next_slot = 0;
 }
 
-static int cache_send_refill(struct thread *thread, struct cache *cache)
+bool cache_open_window(struct thread *thread, struct cache *cache)
 {
-	const struct cache_key *key = &cache->key;
-	struct gcheap_refill refill = {
-		.size = sizeof(refill),
-		.flags = key->shared && thread->heap->layout->own_spans ? GCHEAP_REFILL_MIXED : 0,
-		.type = cache->type,
-		.size_class = key->size_class,
-		.want_bytes = cache->want_bytes,
-		.return_count = cache->exhausted_count,
-		.grant_count = CACHE_SPANS_MAX,
-		.returns = (uintptr_t)cache->exhausted,
-		.grants = (uintptr_t)cache->stock,
-	};
-	uint64_t bytes = 0;
-	uint32_t i;
-	int error;
-
-	error = backend_request(thread->heap->backend, GCHEAP_OP_REFILL, &refill);
-	if (error)
-		return error;
-	cache->exhausted_count = 0;
-	cache->stock_next = 0;
-	cache->stock_end = refill.out_granted;
-	for (i = 0; i < refill.out_granted; i++)
-		bytes += (uint64_t)cache->stock[i].free_slots * size_class_bytes[key->size_class];
-	cache->granted_bytes += bytes;
-	if (cache->want_bytes < CACHE_WANT_MAX)
-		cache->want_bytes = cache->want_bytes * 2 < CACHE_WANT_MAX ?
-				    cache->want_bytes * 2 : CACHE_WANT_MAX;
-	return 0;
-}
-
-/* The cache has no span: take some. */
-static int cache_refill(struct thread *thread, struct cache *cache)
-{
-	int error;
-
-	/* All that was granted has been taken, or this cache would have a span. */
-	thread->heap->pacer.taken_bytes += cache->granted_bytes - cache->paced_bytes;
-	cache->paced_bytes = cache->granted_bytes;
-	/* A cycle may flush this cache: what it has to return is looked at after. */
-	error = collect_before_alloc(thread, cache->want_bytes);
-	if (error)
-		return error;
-	error = cache_send_refill(thread, cache);
-	if (error == -ENOMEM) {
-		/* Why there can be no cycle is what a person must know. */
-		if (collect_now(thread))
-			return -ENOMEM;
-		error = cache_send_refill(thread, cache);
-	}
-	if (error == -ENOMEM)
-		return error_set(error, "out of memory: the heap's reserve, a memory limit or the "
-				 "machine has no room for %u bytes of objects; raise the limit or "
-				 "drop references", cache->want_bytes);
-	if (error)
-		return error_set(error, "the backend refused a refill: %s", strerror(-error));
-	limit_keep(thread->heap);
-	return 0;
-}
-
-int cache_fill(struct thread *thread, struct cache *cache)
-{
-	int error;
-
-	/* In a child of fork() the cache is zeros and must stay so. */
-	if (!heap_is_here(thread->heap))
-		return heap_check(thread->heap);
 	while (!cache->fast.free) {
 		if (cache->next_slot < cache->slots) {
 			cache_next_window(thread, cache);
@@ -360,19 +280,14 @@ int cache_fill(struct thread *thread, struct cache *cache)
 		}
 		if (cache->span)
 			cache_end_span(thread, cache);
-		if (cache->stock_next == cache->stock_end) {
-			thread->filling = cache;
-			error = cache_refill(thread, cache);
-			thread->filling = NULL;
-			if (error)
-				return error;
-		}
+		if (cache->stock_next == cache->stock_end)
+			return false;
 		cache_begin_span(thread->heap, cache);
 	}
-	return 0;
+	return true;
 }
 
-/* ---- flush ------------------------------------------------------------------ */
+/* ---- all spans at once -------------------------------------------------------- */
 
 /* Counts what was taken since the last flush, and forgets it. */
 static void cache_account(struct gcheap *heap, struct cache *cache)
@@ -394,65 +309,13 @@ static void cache_account(struct gcheap *heap, struct cache *cache)
 	cache->paced_bytes = 0;
 }
 
-/* All spans of a cache are to be returned; it has no window afterwards. */
-static void cache_retire(struct thread *thread, struct cache *cache)
+void cache_retire(struct thread *thread, struct cache *cache)
 {
 	if (cache->span)
 		cache_end_span(thread, cache);
 	while (cache->stock_next < cache->stock_end)
 		cache->exhausted[cache->exhausted_count++] = cache->stock[cache->stock_next++].page;
 	cache_account(thread->heap, cache);
-}
-
-static int send_returns(struct thread *thread, uint32_t *pages, uint32_t count)
-{
-	struct gcheap_refill refill = {
-		.size = sizeof(refill),
-		.return_count = count,
-		.returns = (uintptr_t)pages,
-	};
-	int error = 0;
-
-	if (count)
-		error = backend_request(thread->heap->backend, GCHEAP_OP_REFILL, &refill);
-	if (error)
-		return error_set(error, "the backend did not take spans back: %s",
-				 strerror(-error));
-	return 0;
-}
-
-int cache_flush_all(struct thread *thread)
-{
-	uint32_t pages[RETURNS_MAX];
-	struct cache *first = thread->caches;
-	struct cache *cache;
-	uint32_t count = 0;
-
-	if (!heap_is_here(thread->heap))
-		return heap_check(thread->heap);
-	thread->flushes++;
-	for (cache = thread->caches; cache; cache = cache->next)
-		cache_retire(thread, cache);
-
-	/* Batches of whole caches: @first is the first of the batch in @pages. */
-	for (cache = thread->caches;; cache = cache->next) {
-		if (!cache || count + cache->exhausted_count > RETURNS_MAX) {
-			int error = send_returns(thread, pages, count);
-
-			if (error)
-				return error;
-			for (; first != cache; first = first->next)
-				first->exhausted_count = 0;
-			count = 0;
-		}
-		if (!cache)
-			break;
-		memcpy(pages + count, cache->exhausted,
-		       cache->exhausted_count * sizeof(*pages));
-		count += cache->exhausted_count;
-	}
-	alloc_classes_flushed(thread);
-	return 0;
 }
 
 /* ---- what caches know of slots ---------------------------------------------- */

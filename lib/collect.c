@@ -26,6 +26,7 @@
 #include "clock.h"
 #include "cycle_log.h"
 #include "error.h"
+#include "flush.h"
 #include "frame.h"
 #include "guard.h"
 #include "limit.h"
@@ -237,7 +238,7 @@ static __attribute__((noinline)) int collect_below(struct thread *thread, const 
 				 "can run before the block of GCHEAP_FRAME has ended");
 	cycle.start_ns = clock_ns();
 	pressure = pressure_cycle_begins(heap);
-	error = cache_flush_all(thread);
+	error = flush_caches(thread);
 	cycle.before_bytes = heap->pacer.live_bytes + heap->pacer.taken_bytes;
 	if (!error)
 		error = mark_start(heap);

@@ -154,8 +154,7 @@ static void stats_collect(const struct gcheap *heap, struct gcheap_stats *stats)
 	stats->requests = heap->backend->requests;
 	if (heap->thread) {
 		cache_allocated(heap->thread, &stats->allocated_objects, &stats->allocated_bytes);
-		stats->metadata_bytes += cache_memory(heap->thread) +
-					 heap->thread->fast.frames_room * sizeof(uintptr_t);
+		stats->metadata_bytes += thread_memory(heap->thread);
 	}
 }
 

@@ -58,7 +58,7 @@ struct thread;
  *	table; made on first use
  * @stats: figures that the library itself counts. @allocated_objects and
  *	@allocated_bytes lack what the caches have handed out since their last
- *	flush: cache_allocated() (thread.h) adds it
+ *	flush: cache_allocated() adds it
  * @verify_random: GCHEAP_VERIFY: where the next object is looked into
  * @opened_ns: when it was opened, CLOCK_MONOTONIC
  */

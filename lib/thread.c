@@ -10,9 +10,8 @@
 #include <string.h>
 
 #include "error.h"
+#include "flush.h"
 #include "frame.h"
-
-struct gcheap_cache_ thread_no_slots;
 
 int gcheap_thread_attach(struct gcheap *heap, struct gcheap_thread **out)
 {
@@ -31,7 +30,7 @@ int gcheap_thread_attach(struct gcheap *heap, struct gcheap_thread **out)
 	thread->heap = heap;
 	thread->self = pthread_self();
 	for (i = 0; i < GCHEAP_LEAVES_; i++)
-		thread->fast.leaves[i] = &thread_no_slots;
+		thread->fast.leaves[i] = &cache_no_slots;
 	error = native_stack_find(&thread->native);
 	/* Without conservative stacks, it only tells which frames have ended. */
 	if (error && heap->flags & GCHEAP_CONSERVATIVE_STACKS) {
@@ -70,6 +69,15 @@ void thread_free(struct thread *thread)
 	free(thread);
 }
 
+uint64_t thread_memory(const struct thread *thread)
+{
+	return sizeof(*thread) + cache_blocks_memory(thread) + alloc_classes_memory(thread) +
+	       thread->fast.type_count * (sizeof(*thread->fast.types) +
+					  sizeof(*thread->type_alloc_classes) +
+					  sizeof(*thread->type_next)) +
+	       thread->fast.frames_room * sizeof(*thread->fast.frames);
+}
+
 void gcheap_thread_detach(struct gcheap_thread *fast)
 {
 	struct thread *thread = (struct thread *)fast;
@@ -82,7 +90,7 @@ void gcheap_thread_detach(struct gcheap_thread *fast)
 	 * Spans that the backend did not take back would stay cached, and no sweep could
 	 * begin. It takes them, but from a process that is being killed.
 	 */
-	cache_flush_all(thread);
+	flush_caches(thread);
 	__atomic_store_n(&heap->thread, NULL, __ATOMIC_RELEASE);
 	thread_free(thread);
 }
