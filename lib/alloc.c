@@ -22,7 +22,7 @@
 #include "limit.h"
 #include "refill.h"
 #include "size_classes.h"
-#include "verify.h"
+#include "verify_write.h"
 
 #define LIKELY(x)	__builtin_expect(!!(x), 1)
 #define NOINLINE	__attribute__((noinline))

@@ -34,6 +34,17 @@ bool inspect_slot(const struct gcheap *heap, uint64_t offset, struct slot *slot)
 	       inspect_slot_is_allocated(heap, slot);
 }
 
+bool inspect_pointer(const struct gcheap *heap, const void *pointer)
+{
+	uint64_t target = address_offset(&heap->view, pointer);
+	struct slot found;
+	uint64_t page;
+
+	return target >= heap->view.reserve_bytes || inspect_slot(heap, target, &found) ||
+	       address_set_aside(&heap->view, target, &page) == GCHEAP_SPAN_CHUNK ||
+	       (target && inspect_slot(heap, target - 1, &found));
+}
+
 /* The slot and object that @p points into. */
 static int object_find(const struct gcheap *heap, const void *p, struct slot *slot,
 		       struct object_view *object)

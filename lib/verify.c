@@ -25,7 +25,7 @@
 #include "library.h"
 #include "page_info.h"
 #include "slots.h"
-#include "verify.h"
+#include "verify_roots.h"
 
 /**
  * struct verify - one verification
@@ -377,23 +377,12 @@ static void check_spans(struct verify *verify)
 
 /* ---- objects ---------------------------------------------------------------- */
 
-bool verify_pointer(const struct gcheap *heap, const void *pointer)
-{
-	uint64_t target = address_offset(&heap->view, pointer);
-	struct slot found;
-	uint64_t page;
-
-	return target >= heap->view.reserve_bytes || inspect_slot(heap, target, &found) ||
-	       address_set_aside(&heap->view, target, &page) == GCHEAP_SPAN_CHUNK ||
-	       (target && inspect_slot(heap, target - 1, &found));
-}
-
 static void check_pointer(struct verify *verify, const struct slot *slot, uint64_t word,
 			  const void *pointer)
 {
 	char where[BAD_POINTER_TEXT];
 
-	if (verify_pointer(verify->heap, pointer))
+	if (inspect_pointer(verify->heap, pointer))
 		return;
 	complain(verify, slot->page, slot->index, "the pointer %p at byte %llu leads %s", pointer,
 		 (unsigned long long)(word - slot->offset),

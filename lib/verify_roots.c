@@ -3,15 +3,17 @@
  * The part of gcheap_verify() that is about roots: whether what must be a pointer to an
  * object, or NULL, is one. Ambiguous roots and stacks may hold anything.
  */
+#include "verify_roots.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 
 #include "address.h"
 #include "bad_pointer.h"
 #include "frame.h"
+#include "inspect.h"
 #include "layout/typed_pointers.h"
 #include "thread.h"
-#include "verify.h"
 
 /**
  * struct check - what a check of roots needs
@@ -32,7 +34,7 @@ check_root(struct check *check, const void *pointer, const char *format, ...)
 	char holder[160], where[BAD_POINTER_TEXT];
 	va_list args;
 
-	if (verify_pointer(check->heap, pointer))
+	if (inspect_pointer(check->heap, pointer))
 		return;
 	check->faults++;
 	if (check->reported++ >= VERIFY_REPORTS_MAX)

@@ -6,7 +6,7 @@
  * iterator that marking uses. Of a long range the first words are compared: random
  * starts find the others.
  */
-#include "verify.h"
+#include "verify_write.h"
 
 #include <stdarg.h>
 #include <stdio.h>
