@@ -27,6 +27,7 @@
 
 #include "compat.h"
 #include "module.h"
+#include "totals.h"
 
 #define GCHEAP_FS_MAGIC	0x67636870	/* "gchp" */
 

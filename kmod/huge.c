@@ -36,6 +36,7 @@
 #include <linux/slab.h>
 
 #include "compat.h"
+#include "interrupted.h"
 #include "pages.h"
 
 /* A page's place in its file that is not in the file: see gcheap_inode_new(). */
@@ -214,7 +215,7 @@ int huge_populate(struct gcheap_heap *heap, unsigned long first, unsigned long e
 		}
 		if (leaf)
 			leaf_use(heap, leaf, at, next, fill);
-		if (port_interrupted())
+		if (interrupted())
 			return -EINTR;
 	}
 	return 0;

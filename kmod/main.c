@@ -18,15 +18,11 @@
 #include <linux/sysfs.h>
 
 #include "module.h"
+#include "totals.h"
 
 #if BITS_PER_LONG != 64
 #error "gcheap needs a 64-bit kernel; 32-bit programs can use it on one"
 #endif
-
-atomic_long_t gcheap_heaps;
-atomic64_t gcheap_object_bytes;
-atomic64_t gcheap_stock_bytes;
-atomic64_t gcheap_table_bytes;
 
 static ssize_t heaps_show(struct device *dev, struct device_attribute *attr, char *buf)
 {

@@ -1,38 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * What the module's files share: one open heap, and what each file does for the
- * others.
+ * The state that the module's files share: one open heap, and the order of its locks.
  *
- *	main.c		the module, its device node, its figures in sysfs
- *	file.c		open and close; the life of a struct gcheap_heap
- *	request.c	the door that all requests come by
- *	operations.c	what each of them does, between its struct and kmod/core
- *	ioctl.c		their door by ioctl()
- *	uring.c		their door by io_uring
- *	track.c		which pages were written: requests, what they answer
- *	track_harvest.c	the same in page tables
- *	track_plain.c	the same for pages that are nothing special, fast
- *	track_proof.c	whether this machine does what track_harvest.c relies on
- *	mapping.c	the regions in address spaces; HEAP, and its page faults
- *	mapping_huge.c	the same for heaps with 2 MiB pages
- *	mapping_tables.c	the tables in address spaces
- *	tables.c	their physical pages
- *	lazy.c		which parts of object memory get pages as they are touched
- *	pages.c		which page of object memory is where
- *	huge.c		the same for 2 MiB pages
- *	poison.c	pages whose memory has failed
- *	unmap.c		taking scattered parts of it out of page tables
- *	supply.c	where these pages come from; limits
- *	stock.c		pages that belong to a heap and are mapped nowhere
- *	zero.c		the worker that zeroes pages of the stock
- *	pressure.c	shortage of memory: the list of heaps, poll()
- *	memlock.c	what a heap has while its owner has it not mapped
- *	fdinfo.c	a heap's figures in /proc/PID/fdinfo
- *	debugfs.c	what a heap consists of, in debugfs
- *	trace.c		tracepoints
- *	entries.c	finding entries in page tables
- *	port.c		what kmod/core asks of the kernel
- *	compat.h	differences between kernels
+ * Each file has a header of its own beside this one. Which file may call which says
+ * Documentation/layers: a file calls those below it.
  *
  * Lock order:
  *
@@ -258,12 +229,6 @@ static inline void heap_fault_unlock(struct gcheap_heap *heap, unsigned int flag
 	memalloc_noreclaim_restore(flags);
 	mutex_unlock(&heap->fault_lock);
 }
-
-/* main.c: what all heaps together hold, in bytes. */
-extern atomic_long_t gcheap_heaps;
-extern atomic64_t gcheap_object_bytes;
-extern atomic64_t gcheap_stock_bytes;
-extern atomic64_t gcheap_table_bytes;
 
 /* file.c */
 extern const struct file_operations gcheap_fops;

@@ -22,7 +22,9 @@
 #include <linux/slab.h>
 
 #include "compat.h"
+#include "interrupted.h"
 #include "pages.h"
+#include "totals.h"
 
 /* The leaf of page @index, or NULL. */
 struct pages_leaf *leaf_find(struct gcheap_heap *heap, unsigned long index)
@@ -293,7 +295,7 @@ int pages_populate(struct gcheap_heap *heap, unsigned long first, unsigned long 
 		error = leaf_fill(heap, &supply, at, next);
 		if (!error)
 			error = leaf_map(heap, at);
-		if (!error && port_interrupted())
+		if (!error && interrupted())
 			error = -EINTR;
 	}
 	if (error)

@@ -2,10 +2,10 @@
 /*
  * What kmod/core asks of the kernel. See core/port.h.
  */
-#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/smp.h>
 
+#include "interrupted.h"
 #include "module.h"
 
 void *port_zalloc(size_t bytes)
@@ -95,17 +95,7 @@ u32 port_cpu(void)
 	return raw_smp_processor_id();
 }
 
-/*
- * A worker of io_uring is told by a notification that its work has been cancelled,
- * its ring been closed, or its process is about to exit; a signal comes in the last
- * case only, and not always. The thread that polls a submission queue gets
- * notifications for other reasons, and is no worker.
- */
 bool port_interrupted(void)
 {
-	cond_resched();
-	if (current->flags & PF_IO_WORKER && current->worker_private &&
-	    test_thread_flag(TIF_NOTIFY_SIGNAL))
-		return true;
-	return fatal_signal_pending(current);
+	return interrupted();
 }

@@ -15,10 +15,11 @@
  *
  * A request that may take long does its work in pieces, and others get the lock in
  * between. It ends early when its caller dies, or, in a worker of io_uring, when its
- * ring goes or it is cancelled: see port_interrupted().
+ * ring goes or it is cancelled: see interrupted().
  */
 #include <linux/nospec.h>
 
+#include "interrupted.h"
 #include "module.h"
 #include "request.h"
 
@@ -64,7 +65,7 @@ static int request_give_way(struct gcheap_heap *heap, unsigned int turn)
 	unsigned int looks = 0;
 
 	do {
-		if (port_interrupted())
+		if (interrupted())
 			return -EINTR;
 		/* Who waits may have no other CPU, and a lower priority. */
 		if (++looks % 65536 == 0)
@@ -105,7 +106,7 @@ static int request_run(struct gcheap_heap *heap, u32 op, union request_args *arg
 	mapping_count(heap);
 	error = request->piece ? request->piece(heap, args, progress) : request->run(heap, args);
 	/* To kmod/core, memory that was not populated is memory that is not there. */
-	if (error == -ENOMEM && port_interrupted())
+	if (error == -ENOMEM && interrupted())
 		error = -EINTR;
 	progress->generation = heap->core.generation;
 	progress->turn = heap->turns;

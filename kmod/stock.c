@@ -26,6 +26,7 @@
 
 #include "compat.h"
 #include "module.h"
+#include "totals.h"
 
 #define STOCK_PAGES	2048u		/* 8 MiB: a chunk of a user arena */
 #define STOCK_SHARE	8u		/* of the heap; also of what is zeroed ahead */

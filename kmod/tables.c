@@ -14,6 +14,7 @@
  * mapped nowhere.
  */
 #include "module.h"
+#include "totals.h"
 
 /**
  * tables_init() - prepare a heap to have tables

@@ -40,6 +40,7 @@
 
 #include "compat.h"
 #include "entries.h"
+#include "interrupted.h"
 #include "track.h"
 
 /* What one page table maps: the page tables' lock is held for no longer. */
@@ -389,7 +390,7 @@ bool harvest_run(struct harvest *harvest, u32 page, u32 end)
 	while (harvest->at < last) {
 		if (harvest_window(harvest, min(round_down(harvest->at, WINDOW_PAGES) +
 						WINDOW_PAGES, last)) ||
-		    port_interrupted()) {
+		    interrupted()) {
 			harvest_stop(harvest);
 			return false;
 		}
