@@ -9,74 +9,18 @@
  *			the file open or mapped: its mappings fault from then on,
  *			and its requests get -EPERM as before
  *	release		the last descriptor and mapping are gone: all is freed
- *
- * Each heap has an inode of its own, so that its mappings can be found without
- * those of other heaps, which all are of the one inode of the device node. The
- * inodes belong to a file system that exists while a heap is open, and that
- * nobody can mount.
  */
-#include <linux/fs_context.h>
 #include <linux/jiffies.h>
-#include <linux/mount.h>
 #include <linux/module.h>
-#include <linux/pseudo_fs.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/timer.h>
 #include <linux/workqueue.h>
 
 #include "compat.h"
+#include "inode.h"
 #include "module.h"
 #include "totals.h"
-
-#define GCHEAP_FS_MAGIC	0x67636870	/* "gchp" */
-
-static int gcheap_fs_init_context(struct fs_context *context)
-{
-	return init_pseudo(context, GCHEAP_FS_MAGIC) ? 0 : -ENOMEM;
-}
-
-static struct file_system_type gcheap_fs = {
-	.name = "gcheap",
-	.owner = THIS_MODULE,
-	.init_fs_context = gcheap_fs_init_context,
-	.kill_sb = kill_anon_super,
-};
-
-/* Mounted by the first open and unmounted by the last release, for rmmod's sake. */
-static struct vfsmount *gcheap_mount;
-static int gcheap_mount_users;
-
-/**
- * gcheap_inode_new() - make an inode whose mapping no other file has
- *
- * Context: may sleep.
- * Return: the inode, or an ERR_PTR().
- */
-struct inode *gcheap_inode_new(void)
-{
-	struct inode *inode;
-	int error;
-
-	error = simple_pin_fs(&gcheap_fs, &gcheap_mount, &gcheap_mount_users);
-	if (error)
-		return ERR_PTR(error);
-	inode = alloc_anon_inode(gcheap_mount->mnt_sb);
-	if (IS_ERR(inode)) {
-		simple_release_fs(&gcheap_mount, &gcheap_mount_users);
-		return inode;
-	}
-	/* No 2 MiB page is mapped by one entry that does not end before the file does. */
-	i_size_write(inode, MAX_LFS_FILESIZE);
-	return inode;
-}
-
-/* Free what gcheap_inode_new() gave, and no file uses any more. */
-void gcheap_inode_free(struct inode *inode)
-{
-	iput(inode);
-	simple_release_fs(&gcheap_mount, &gcheap_mount_users);
-}
 
 /* ---- the owner's end ------------------------------------------------------- */
 

@@ -233,8 +233,6 @@ static inline void heap_fault_unlock(struct gcheap_heap *heap, unsigned int flag
 /* file.c */
 extern const struct file_operations gcheap_fops;
 void gcheap_heap_empty(struct gcheap_heap *heap);
-struct inode *gcheap_inode_new(void);
-void gcheap_inode_free(struct inode *inode);
 void gcheap_watch_owner(struct gcheap_heap *heap, unsigned long delay);
 
 /* request.c */

@@ -4,7 +4,7 @@
  *
  * A TRACK request looks at the pages of spans with pointers, in the order of their
  * addresses, reports those that were written and makes them clean; an arena at a time,
- * after each of which the TLBs are flushed once (track_harvest.c). What the answer needs is
+ * after each of which the TLBs are flushed once (tlb.c). What the answer needs is
  * had before: a request that fails has made no page clean. One that runs out of
  * room for its answer stops before the first page that it cannot report.
  *
@@ -26,6 +26,7 @@
 #include "compat.h"
 #include "entries.h"
 #include "request.h"
+#include "tlb.h"
 #include "track.h"
 
 #define PIECE_PAGES	ARENA_PAGES	/* heap pages */
@@ -352,10 +353,10 @@ static int track_harvest(struct harvest *harvest, struct gcheap_track *track)
 	error = track_lock(harvest, heap->core.flags & GCHEAP_SETUP_SNAPSHOTS);
 	if (error)
 		return error;
-	track_flush_begin(harvest->mm);
+	tlb_change_begin(harvest->mm);
 	harvest_spans(harvest);
-	track_flush_end(harvest->mm, heap->inode->i_mapping, region_pgoff(GCHEAP_REGION_HEAP),
-			harvest->flush && harvest->base);
+	tlb_change_end(harvest->mm, heap->inode->i_mapping, region_pgoff(GCHEAP_REGION_HEAP),
+		       harvest->flush && harvest->base);
 	track->out_end = harvest->end;
 	if (harvest->stopped)
 		track->out_end = harvest->at >> (GCHEAP_PAGE_SHIFT - PAGE_SHIFT);

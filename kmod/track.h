@@ -107,34 +107,7 @@ struct harvest {
 	bool huge_rearmed;
 };
 
-/*
- * Replaces a page table entry if it is still @old, in one step even beside the
- * processor, which sets the dirty bit; if it is not, @old becomes what it is.
- */
-static inline bool track_pte_replace(pte_t *ptep, pte_t *old, pte_t new)
-{
-#ifdef CONFIG_X86_64
-	return try_cmpxchg(&ptep->pte, &old->pte, new.pte);
-#else
-	return false;	/* never called: track_init() has turned tracking off */
-#endif
-}
-
-/* The same for the entry of a huge page, which is to become clean. */
-static inline void track_pmd_clean(pmd_t *pmd)
-{
-#ifdef CONFIG_X86_64
-	pmd_t old = READ_ONCE(*pmd);
-
-	while (!try_cmpxchg(&pmd->pmd, &old.pmd, pmd_mkclean(old).pmd))
-		;
-#endif
-}
-
 /* track_harvest.c */
-void track_flush_begin(struct mm_struct *mm);
-void track_flush_end(struct mm_struct *mm, struct address_space *mapping, pgoff_t guard,
-		     bool flush);
 bool harvest_run(struct harvest *harvest, u32 page, u32 end);
 
 /* track_plain.c */

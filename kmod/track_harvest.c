@@ -19,13 +19,8 @@
  *
  * The processors may have the entry in their TLBs, still with the dirty bit, and
  * then set none at the next write. So all TLBs are flushed before the request
- * returns: what is written through an old translation is written before that, to a
- * page that is reported. No function that flushes is exported to modules. But when
- * two threads change the page tables of an address space together, the memory
- * manager flushes all of it where one of them is done, whatever that one changed;
- * mm_struct.tlb_flush_pending counts them. Thus: count as one of them, change page
- * table entries, and have a page unmapped that was never mapped. That it works is
- * no promise of the memory manager: track_proof.c tries it when the module loads.
+ * returns (tlb.c): what is written through an old translation is written before that,
+ * to a page that is reported.
  *
  * A page (2 MiB) of a heap of GCHEAP_SETUP_HUGE_PAGES has one dirty bit while it is
  * mapped as one, and one PG_dirty and one reference count always. It is dirty as a
@@ -35,12 +30,12 @@
  * is mapped by entries of 4 KiB, each of these has a dirty bit besides.
  */
 #include <linux/mm.h>
-#include <linux/mm_inline.h>
 #include <linux/page_ref.h>
 
 #include "compat.h"
 #include "entries.h"
 #include "interrupted.h"
+#include "tlb.h"
 #include "track.h"
 
 /* What one page table maps: the page tables' lock is held for no longer. */
@@ -48,30 +43,6 @@
 
 /* Returned by those who look at a page when it is dirty and there is no room. */
 #define HARVEST_FULL	1
-
-/**
- * track_flush_begin() - before entries in page tables are made clean
- * @mm: the address space; its mmap_lock is held until track_flush_end()
- */
-void track_flush_begin(struct mm_struct *mm)
-{
-	inc_tlb_flush_pending(mm);
-}
-
-/**
- * track_flush_end() - after entries in page tables were made clean
- * @mm: the address space
- * @mapping: of a file that is mapped there
- * @guard: number of a page of it that is never populated
- * @flush: whether there is something to flush
- */
-void track_flush_end(struct mm_struct *mm, struct address_space *mapping, pgoff_t guard,
-		     bool flush)
-{
-	if (flush)
-		unmap_mapping_pages(mapping, guard, 1, false);
-	dec_tlb_flush_pending(mm);
-}
 
 /* ---- one page --------------------------------------------------------------- */
 
@@ -164,7 +135,7 @@ static int harvest_mapped(struct harvest *harvest, pte_t *ptep, pte_t pte, struc
 		if (!harvest->rearm || pte_same(pte, new))
 			break;
 		harvest->flush = true;
-		if (track_pte_replace(ptep, &pte, new))
+		if (entries_replace(ptep, &pte, new))
 			break;
 	}
 
@@ -269,7 +240,7 @@ static bool pmd_harvest(struct harvest *harvest, unsigned long first, bool rearm
 		*dirty = !is_table && pmd_dirty(old);
 		if (*dirty && rearm) {
 			harvest->flush = true;
-			track_pmd_clean(pmd);
+			entries_pmd_clean(pmd);
 		}
 	}
 	spin_unlock(ptl);

@@ -15,6 +15,7 @@
 #include <linux/page_ref.h>
 
 #include "compat.h"
+#include "entries.h"
 #include "track.h"
 
 #ifdef CONFIG_X86_64
@@ -70,7 +71,7 @@ static void entry_clean(pte_t *ptep)
 		return;
 	}
 	while (pte_dirty(pte)) {
-		if (track_pte_replace(ptep, &pte, pte_mkclean(pte)))
+		if (entries_replace(ptep, &pte, pte_mkclean(pte)))
 			break;
 	}
 }

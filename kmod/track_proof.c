@@ -3,7 +3,7 @@
  * Whether this machine does what write tracking relies on.
  *
  * That unmapping a page flushes the TLBs for another page, too, is how the memory
- * manager works and no promise (track_harvest.c). A kernel on which it does not
+ * manager works and no promise (tlb.c). A kernel on which it does not
  * would lose writes without a sign. So it is tried when the module loads, with a
  * page in the address space of the process that loads it, which maps for this time
  * a file of its own:
@@ -35,6 +35,8 @@
 
 #include "compat.h"
 #include "entries.h"
+#include "inode.h"
+#include "tlb.h"
 #include "track.h"
 
 #define PROOF_ROUNDS	32u
@@ -101,16 +103,16 @@ static void proof_clean(struct proof *proof, bool flush)
 	pte_t *ptep;
 
 	mmap_read_lock(proof->mm);
-	track_flush_begin(proof->mm);
+	tlb_change_begin(proof->mm);
 	ptep = proof_entry(proof, &lock);
 	if (ptep) {
 		pte_t pte = ptep_get(ptep);
 
-		while (!track_pte_replace(ptep, &pte, pte_mkclean(pte)))
+		while (!entries_replace(ptep, &pte, pte_mkclean(pte)))
 			;
 		entries_unlock(lock);
 	}
-	track_flush_end(proof->mm, proof->mapping, PROOF_GUARD, flush && proof->flush);
+	tlb_change_end(proof->mm, proof->mapping, PROOF_GUARD, flush && proof->flush);
 	mmap_read_unlock(proof->mm);
 }
 

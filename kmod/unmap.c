@@ -13,7 +13,7 @@
  * Both page tables are locked meanwhile, and no entry is ever out of them: another
  * thread's MADV_DONTNEED may empty either of them, and have it freed, at any other time.
  * An entry that was moved may still be in TLBs under its old address. That is flushed
- * together with the rest, as all of the address space is: see track_harvest.c. The heap
+ * together with the rest, as all of the address space is: see tlb.c. The heap
  * keeps its own references to the pages until then, so that none has another owner while
  * a processor can reach it by an old translation. Where it is not proven that the TLBs
  * are flushed so (track_proof.c), nothing is moved.
@@ -39,6 +39,7 @@
 
 #include "compat.h"
 #include "entries.h"
+#include "tlb.h"
 #include "track.h"
 
 #define PARKING_PAGES	(2 * ENTRIES_PER_TABLE)	/* 4 MiB */
@@ -101,7 +102,7 @@ static bool parking_open(struct unmapping *work, u32 parts)
 	if (error)
 		goto unlock;
 	work->room = most;
-	track_flush_begin(mm);
+	tlb_change_begin(mm);
 	return true;
 
 unlock:
@@ -248,6 +249,6 @@ void unmap_end(struct unmapping *work)
 	if (!work->parks)
 		return;
 	parking_empty(work);
-	track_flush_end(work->mm, work->heap->inode->i_mapping, work->parking, false);
+	tlb_change_end(work->mm, work->heap->inode->i_mapping, work->parking, false);
 	mmap_read_unlock(work->mm);
 }
