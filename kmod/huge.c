@@ -36,8 +36,10 @@
 #include <linux/slab.h>
 
 #include "compat.h"
+#include "frames.h"
 #include "interrupted.h"
 #include "pages.h"
+#include "stock.h"
 
 /* A page's place in its file that is not in the file: see gcheap_inode_new(). */
 #define BEYOND_FILE	((pgoff_t)(MAX_LFS_FILESIZE >> PAGE_SHIFT) + 1)

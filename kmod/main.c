@@ -17,8 +17,10 @@
 #include <linux/module.h>
 #include <linux/sysfs.h>
 
+#include "frames.h"
 #include "module.h"
 #include "totals.h"
+#include "zero.h"
 
 #if BITS_PER_LONG != 64
 #error "gcheap needs a 64-bit kernel; 32-bit programs can use it on one"

@@ -15,7 +15,7 @@
  *					to and from user space; held by the memory
  *					manager around ->mmap(), ->close() and
  *					->fault() (->fault(): or a VMA's lock)
- *	   slack_locks			of supply.c: near the limit of a memory cgroup,
+ *	   slack_locks			of frames.c: near the limit of a memory cgroup,
  *					around one allocation
  *	3. gcheap_heap.fault_lock	page faults, and whoever takes a page away
  *					from them
@@ -339,7 +339,6 @@ void pages_counters(struct gcheap_heap *heap);
 void pages_destroy(struct gcheap_heap *heap);
 
 /* poison.c */
-bool poison_in_block(struct page *head);
 void poison_begin(struct gcheap_heap *heap);
 bool poison_is_due(const struct gcheap_heap *heap);
 void poison_look(struct gcheap_heap *heap);
@@ -388,74 +387,6 @@ void unmap_end(struct unmapping *work);
 bool huge_works(void);
 bool huge_fault_begin(struct gcheap_heap *heap, unsigned long index, bool owner, bool table);
 void huge_lazy_begin(struct gcheap_heap *heap, unsigned long first, unsigned long end);
-
-/* supply.c */
-#define SUPPLY_LARGE_ORDER	9u	/* 2 MiB */
-#define SUPPLY_SMALL_ORDER	4u	/* 64 KiB */
-#define SUPPLY_SLACK		512u	/* pages that a memory cgroup shall have left */
-
-/**
- * struct supply - pages for one request
- * @heap: whose
- * @wanted: how many it has still to take
- * @order: the largest blocks that are worth trying
- * @zeroed: pages at hand that are zero
- * @dirty: pages at hand with old data of the heap
- * @zeroed_pages: length of @zeroed
- * @dirty_pages: length of @dirty
- * @recycled: how many came from the stock
- * @old_data: a page of @dirty was taken
- */
-struct supply {
-	struct gcheap_heap *heap;
-	unsigned long wanted;
-	unsigned int order;
-	struct list_head zeroed;
-	struct list_head dirty;
-	unsigned long zeroed_pages;
-	unsigned long dirty_pages;
-	unsigned long recycled;
-	bool old_data;
-};
-
-bool supply_charge(struct gcheap_heap *heap, unsigned int count);
-void supply_uncharge(struct gcheap_heap *heap, unsigned long count);
-int supply_slack_begin(unsigned int count, struct mutex **lock);
-void supply_slack_end(struct mutex *lock);
-void supply_init(void);
-int supply_block(struct gcheap_heap *heap, unsigned int order, gfp_t gfp,
-		 struct list_head *pages);
-void supply_begin(struct supply *supply, struct gcheap_heap *heap, unsigned long count);
-int supply_ensure(struct supply *supply, unsigned long count);
-struct page *supply_next(struct supply *supply);
-void supply_end(struct supply *supply);
-void supply_undo(struct supply *supply, struct list_head *taken);
-unsigned long supply_release(struct gcheap_heap *heap, struct list_head *pages);
-struct page *supply_huge(struct gcheap_heap *heap);
-unsigned long supply_release_blocks(struct gcheap_heap *heap, struct list_head *blocks);
-
-/* stock.c */
-void stock_init(struct gcheap_heap *heap);
-void pages_move(struct list_head *from, struct list_head *to, unsigned long count);
-void stock_take(struct supply *supply, unsigned long count);
-struct page *stock_one_zeroed(struct gcheap_heap *heap);
-void stock_put(struct gcheap_heap *heap, struct list_head *pages, unsigned long count,
-	       bool zeroed);
-unsigned long stock_keep(struct gcheap_heap *heap, struct list_head *pages, unsigned long most);
-struct page *stock_take_block(struct gcheap_heap *heap);
-void stock_keep_blocks(struct gcheap_heap *heap, struct list_head *blocks, unsigned long most);
-unsigned long stock_trim(struct gcheap_heap *heap, unsigned long most);
-unsigned long stock_drop_poisoned(struct gcheap_heap *heap);
-unsigned long stock_pages(const struct gcheap_heap *heap);
-void stock_demand(struct gcheap_heap *heap);
-bool stock_zero_some(struct gcheap_heap *heap);
-void stock_destroy(struct gcheap_heap *heap);
-
-/* zero.c */
-int zero_start(void);
-void zero_stop(void);
-void zero_kick(struct gcheap_heap *heap);
-void zero_forget(struct gcheap_heap *heap);
 
 /* pressure.c */
 int pressure_init(void);

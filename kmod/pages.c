@@ -5,7 +5,8 @@
  * Pages are found in leaves: arrays of 512 pages, which is what one page table
  * maps, in an xarray by leaf number. A page is there when kmod/core has asked for
  * it or, in a lazy object, when it was touched; no other page is, and an access to
- * it fails. Where the pages come from and where they go is supply.c's affair.
+ * it fails. Pages for a request come from page_batch.c, and what is given up goes into the
+ * stock (stock.c), or to the system (frames.c).
  *
  * In a heap of GCHEAP_SETUP_HUGE_PAGES the pages of a leaf may be the parts of one
  * 2 MiB page: see huge.c.
@@ -22,9 +23,13 @@
 #include <linux/slab.h>
 
 #include "compat.h"
+#include "frames.h"
 #include "interrupted.h"
+#include "page_batch.h"
 #include "pages.h"
+#include "stock.h"
 #include "totals.h"
+#include "zero.h"
 
 /* The leaf of page @index, or NULL. */
 struct pages_leaf *leaf_find(struct gcheap_heap *heap, unsigned long index)
@@ -461,7 +466,8 @@ void pages_depopulate(struct gcheap_heap *heap, unsigned long first, unsigned lo
 
 	pages_remove(heap, first, first + count, false, &pages, &blocks);
 	stock_keep_blocks(heap, &blocks, ULONG_MAX);
-	stock_keep(heap, &pages, ULONG_MAX);
+	if (stock_keep(heap, &pages, ULONG_MAX))
+		zero_kick(heap);
 }
 
 #define EXTENTS	32u	/* that are taken away under one fault_lock */
@@ -555,6 +561,7 @@ void pages_init(struct gcheap_heap *heap)
 {
 	xa_init_flags(&heap->leaves, XA_FLAGS_ACCOUNT);
 	stock_init(heap);
+	zero_heap_init(heap);
 }
 
 /**
@@ -611,5 +618,6 @@ void pages_destroy(struct gcheap_heap *heap)
 		cond_resched();
 	}
 	xa_destroy(&heap->leaves);
+	zero_heap_end(heap);
 	stock_destroy(heap);
 }

@@ -26,26 +26,9 @@
 #include <linux/page-flags.h>
 
 #include "compat.h"
+#include "frames.h"
 #include "pages.h"
-
-/**
- * poison_in_block() - whether a part of a 2 MiB page has failed
- * @head: the first of its pages
- *
- * Context: any.
- */
-bool poison_in_block(struct page *head)
-{
-	unsigned int i;
-
-	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE))
-		return false;
-	for (i = 0; i < LEAF_PAGES; i++) {
-		if (PageHWPoison(head + i))
-			return true;
-	}
-	return false;
-}
+#include "stock.h"
 
 /* How many of a leaf's pages have failed; they are mapped nowhere when this returns. */
 static unsigned int leaf_look(struct gcheap_heap *heap, struct pages_leaf *leaf)

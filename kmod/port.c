@@ -7,6 +7,7 @@
 
 #include "interrupted.h"
 #include "module.h"
+#include "stock.h"
 
 void *port_zalloc(size_t bytes)
 {

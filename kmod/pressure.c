@@ -42,7 +42,9 @@
 #include <linux/workqueue.h>
 
 #include "compat.h"
+#include "frames.h"
 #include "module.h"
+#include "stock.h"
 #include "trace.h"
 
 /*

@@ -3,42 +3,30 @@
  * A heap's stock: pages that belong to it and are mapped nowhere.
  *
  * Pages of 4 KiB are in two lists. Those of one are zero: what a block had too much
- * (supply.c), and what was zeroed ahead of demand. Those of the other have old data:
- * they were taken out of use by this heap, and go back to it without being zeroed. A
- * page leaves the heap only for the system, which zeroes it for whoever gets it next.
- * A page that others hold a reference to (direct I/O that is under way) never enters
- * the stock.
+ * (page_batch.c), and what was zeroed ahead of demand (zero.c). Those of the other have
+ * old data: they were taken out of use by this heap, and go back to it without being
+ * zeroed. A page leaves the heap only for the system, which zeroes it for whoever gets
+ * it next. A page that others hold a reference to (direct I/O that is under way) never
+ * enters the stock.
  *
  * 2 MiB pages (huge.c) are in a third list, with old data.
  *
  * What is taken out of use is kept up to STOCK_PAGES and a share of the heap, and not
  * at all near the limit of a memory cgroup.
- *
- * Ahead of demand, the worker (zero.c) zeroes old pages, and allocates and zeroes
- * others: for each page that requests have needed one at most, so that it stops when
- * they do; up to the parameter zero_ahead_bytes, and a share of the heap; on behalf of
- * the memory cgroup that made the last request, and never near its limit; and without
- * reclaiming memory from anybody.
  */
 #include <linux/highmem.h>
 #include <linux/list.h>
-#include <linux/moduleparam.h>
 
 #include "compat.h"
+#include "frames.h"
 #include "module.h"
+#include "stock.h"
 #include "totals.h"
 
 #define STOCK_PAGES	2048u		/* 8 MiB: a chunk of a user arena */
-#define STOCK_SHARE	8u		/* of the heap; also of what is zeroed ahead */
+#define STOCK_SHARE	8u		/* of the heap */
 
 #define BLOCK_PAGES	BIT(SUPPLY_LARGE_ORDER)
-
-#define ZERO_BATCH	16u		/* pages that are zeroed before others may wait */
-
-static unsigned long zero_ahead_bytes = 4ul << 20;
-module_param(zero_ahead_bytes, ulong, 0644);
-MODULE_PARM_DESC(zero_ahead_bytes,
-		 "Most memory to zero for a heap ahead of demand, in bytes; 0: zero none");
 
 static void stock_account(struct gcheap_heap *heap, long count)
 {
@@ -67,14 +55,17 @@ void pages_move(struct list_head *from, struct list_head *to, unsigned long coun
 
 /**
  * stock_take() - take pages for a request
- * @supply: the request's, whose lists get them
+ * @heap: the heap
+ * @lists: get them
  * @count: how many at most
  *
  * Context: any.
+ * Return: how many were taken.
  */
-void stock_take(struct supply *supply, unsigned long count)
+unsigned long stock_take(struct gcheap_heap *heap, struct page_lists *lists,
+			 unsigned long count)
 {
-	struct gcheap_stock *stock = &supply->heap->stock;
+	struct gcheap_stock *stock = &heap->stock;
 	unsigned long zeroed = 0, dirty = 0;
 
 	spin_lock(&stock->lock);
@@ -85,17 +76,17 @@ void stock_take(struct supply *supply, unsigned long count)
 		dirty = min(stock->dirty_pages, count);
 		zeroed = min(stock->zeroed_pages, count - dirty);
 	}
-	pages_move(&stock->zeroed, &supply->zeroed, zeroed);
-	pages_move(&stock->dirty, &supply->dirty, dirty);
+	pages_move(&stock->zeroed, &lists->zeroed, zeroed);
+	pages_move(&stock->dirty, &lists->dirty, dirty);
 	stock->zeroed_pages -= zeroed;
 	stock->dirty_pages -= dirty;
 	/* What the stock could not give without old data. */
 	stock->demand += count - dirty;
 	spin_unlock(&stock->lock);
-	supply->zeroed_pages += zeroed;
-	supply->dirty_pages += dirty;
-	supply->recycled += zeroed + dirty;
-	stock_account(supply->heap, -(long)(zeroed + dirty));
+	lists->zeroed_pages += zeroed;
+	lists->dirty_pages += dirty;
+	stock_account(heap, -(long)(zeroed + dirty));
+	return zeroed + dirty;
 }
 
 /**
@@ -201,8 +192,6 @@ unsigned long stock_keep(struct gcheap_heap *heap, struct list_head *pages, unsi
 		kept++;
 	}
 	stock_put(heap, &dirty, kept, false);
-	if (kept)
-		zero_kick(heap);
 	supply_release(heap, pages);
 	return kept;
 }
@@ -306,26 +295,6 @@ unsigned long stock_trim(struct gcheap_heap *heap, unsigned long most)
 	return supply_release(heap, &pages) + stock_trim_blocks(heap, most - dirty - zeroed);
 }
 
-/*
- * Moves those pages of a list that nobody else knows whose memory has failed to another.
- * Return: how many.
- */
-static unsigned long list_drop_poisoned(struct list_head *pages, struct list_head *bad)
-{
-	unsigned long count = 0, looks = 0;
-	struct page *page, *next;
-
-	list_for_each_entry_safe(page, next, pages, lru) {
-		if (++looks % BLOCK_PAGES == 0)
-			cond_resched();
-		if (!PageHWPoison(page))
-			continue;
-		list_move(&page->lru, bad);
-		count++;
-	}
-	return count;
-}
-
 /**
  * stock_drop_poisoned() - give the stock's pages whose memory has failed away
  * @heap: the heap
@@ -398,56 +367,49 @@ unsigned long stock_pages(const struct gcheap_heap *heap)
 	       READ_ONCE(heap->stock.block_count) * BLOCK_PAGES;
 }
 
-/* ---- ahead of demand -------------------------------------------------------- */
+/* ---- for the worker ----------------------------------------------------------- */
 
-/* How many zeroed pages a heap should have in stock. */
-static unsigned long ahead_limit(const struct gcheap_heap *heap)
+/**
+ * stock_take_oldest() - take pages with old data for the worker to zero
+ * @heap: the heap
+ * @pages: list that gets them
+ * @most: how many at most
+ * @trims: set to what stock_put_ahead() wants
+ *
+ * Those that would be used last.
+ *
+ * Context: any.
+ * Return: how many were taken.
+ */
+unsigned long stock_take_oldest(struct gcheap_heap *heap, struct list_head *pages,
+				unsigned long most, unsigned long *trims)
 {
-	return min_t(unsigned long, READ_ONCE(zero_ahead_bytes) >> PAGE_SHIFT,
-		     atomic_long_read(&heap->resident_pages) / STOCK_SHARE);
-}
+	struct gcheap_stock *stock = &heap->stock;
+	unsigned long count, i;
 
-/* How many pages to allocate ahead now; @stock->lock is held. */
-static unsigned long ahead_pages(const struct gcheap_heap *heap)
-{
-	const struct gcheap_stock *stock = &heap->stock;
-	unsigned long limit = ahead_limit(heap);
-	unsigned long have = stock->zeroed_pages + stock->dirty_pages;
-
-	return min(stock->demand, limit - min(limit, have));
+	spin_lock(&stock->lock);
+	count = min(stock->dirty_pages, most);
+	stock->dirty_pages -= count;
+	for (i = 0; i < count; i++)
+		list_move(stock->dirty.prev, pages);
+	*trims = stock->trims;
+	spin_unlock(&stock->lock);
+	if (count)
+		stock_account(heap, -(long)count);
+	return count;
 }
 
 /**
- * stock_demand() - a request has been served: have pages for the next one
+ * stock_put_ahead() - put zeroed pages into the stock, unless it was trimmed meanwhile
  * @heap: the heap
+ * @pages: list of pages, which nobody else knows; it is emptied
+ * @count: how many they are
+ * @trims: gcheap_stock.trims when they were taken, or made
  *
- * Context: may sleep; called by the task whose memory cgroup pays.
+ * Context: may sleep.
  */
-void stock_demand(struct gcheap_heap *heap)
-{
-	struct gcheap_stock *stock = &heap->stock;
-	struct mem_cgroup *memcg;
-	bool kick;
-
-	if (!READ_ONCE(zero_ahead_bytes))
-		return;
-	memcg = compat_memcg_get_other(READ_ONCE(stock->memcg));
-	spin_lock(&stock->lock);
-	if (memcg)
-		swap(memcg, stock->memcg);
-	/* What is too much is forgotten: the demand was long ago, or cannot be met. */
-	stock->demand = min(stock->demand, ahead_limit(heap));
-	/* Not for each of a few pages: to wake the worker costs as much as some of them. */
-	kick = ahead_pages(heap) >= max(BIT(SUPPLY_SMALL_ORDER), ahead_limit(heap) / 2);
-	spin_unlock(&stock->lock);
-	compat_memcg_put(memcg);
-	if (kick)
-		zero_kick(heap);
-}
-
-/* Puts zeroed pages into the stock, unless it was trimmed meanwhile. */
-static void stock_put_ahead(struct gcheap_heap *heap, struct list_head *pages,
-			    unsigned long count, unsigned long trims)
+void stock_put_ahead(struct gcheap_heap *heap, struct list_head *pages,
+		     unsigned long count, unsigned long trims)
 {
 	struct gcheap_stock *stock = &heap->stock;
 
@@ -464,85 +426,6 @@ static void stock_put_ahead(struct gcheap_heap *heap, struct list_head *pages,
 		supply_release(heap, pages);
 }
 
-/* Zeroes old pages. Return: whether there were any. */
-static bool stock_zero_old(struct gcheap_heap *heap)
-{
-	struct gcheap_stock *stock = &heap->stock;
-	unsigned long count, trims, i;
-	struct page *page;
-	LIST_HEAD(pages);
-	LIST_HEAD(bad);
-
-	/* From the end: those that would be used last. */
-	spin_lock(&stock->lock);
-	count = min_t(unsigned long, stock->dirty_pages, ZERO_BATCH);
-	stock->dirty_pages -= count;
-	for (i = 0; i < count; i++)
-		list_move(stock->dirty.prev, &pages);
-	trims = stock->trims;
-	spin_unlock(&stock->lock);
-	if (!count)
-		return false;
-	stock_account(heap, -(long)count);
-	count -= list_drop_poisoned(&pages, &bad);
-	supply_release(heap, &bad);
-	list_for_each_entry(page, &pages, lru)
-		clear_highpage(page);
-	stock_put_ahead(heap, &pages, count, trims);
-	return true;
-}
-
-/*
- * Allocates a block ahead. A small one: as many pages of a large one would be zeroed
- * in one go, while others may wait for this CPU. Return: whether there was need, and
- * memory.
- */
-static bool stock_zero_new(struct gcheap_heap *heap)
-{
-	const unsigned long count = BIT(SUPPLY_SMALL_ORDER);
-	struct gcheap_stock *stock = &heap->stock;
-	struct mem_cgroup *memcg;
-	unsigned long trims;
-	LIST_HEAD(pages);
-	bool made;
-
-	spin_lock(&stock->lock);
-	made = ahead_pages(heap) >= count;
-	trims = stock->trims;
-	memcg = compat_memcg_get(stock->memcg);
-	spin_unlock(&stock->lock);
-
-	made = made && compat_memcg_margin(memcg, NULL) >= 4 * SUPPLY_SLACK;
-	if (made) {
-		struct mem_cgroup *old = set_active_memcg(memcg);
-
-		made = !supply_block(heap, SUPPLY_SMALL_ORDER, 0, &pages);
-		set_active_memcg(old);
-	}
-	compat_memcg_put(memcg);
-	spin_lock(&stock->lock);
-	/* Where there is no memory now, wait for the next request. */
-	stock->demand = made ? stock->demand - min(stock->demand, count) : 0;
-	spin_unlock(&stock->lock);
-	if (made)
-		stock_put_ahead(heap, &pages, count, trims);
-	return made;
-}
-
-/**
- * stock_zero_some() - work ahead of demand, for a short while
- * @heap: the heap
- *
- * Context: the worker.
- * Return: whether there may be more to do.
- */
-bool stock_zero_some(struct gcheap_heap *heap)
-{
-	if (!READ_ONCE(zero_ahead_bytes))
-		return false;
-	return stock_zero_old(heap) || stock_zero_new(heap);
-}
-
 /* ---- life ------------------------------------------------------------------- */
 
 /**
@@ -555,7 +438,6 @@ void stock_init(struct gcheap_heap *heap)
 	INIT_LIST_HEAD(&heap->stock.zeroed);
 	INIT_LIST_HEAD(&heap->stock.dirty);
 	INIT_LIST_HEAD(&heap->stock.blocks);
-	INIT_LIST_HEAD(&heap->stock.zero_node);
 }
 
 /**
@@ -566,8 +448,5 @@ void stock_init(struct gcheap_heap *heap)
  */
 void stock_destroy(struct gcheap_heap *heap)
 {
-	zero_forget(heap);
 	stock_trim(heap, ULONG_MAX);
-	compat_memcg_put(heap->stock.memcg);
-	heap->stock.memcg = NULL;
 }

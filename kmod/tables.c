@@ -13,7 +13,9 @@
  * none maps it once it has been taken out of the xarray, and it is freed when it is
  * mapped nowhere.
  */
+#include "frames.h"
 #include "module.h"
+#include "stock.h"
 #include "totals.h"
 
 /**

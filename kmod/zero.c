@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * The worker: one thread of lowest priority, so that it runs when a CPU is idle,
- * which has pages zeroed for the heaps that ask (stock.c).
+ * Zeroing pages ahead of demand.
+ *
+ * For each page that requests have needed, one at most is made ready, so that it stops
+ * when they do: old pages of the heap's stock are zeroed, and others allocated and
+ * zeroed; up to the parameter zero_ahead_bytes, and a share of the heap; on behalf of
+ * the memory cgroup that made the last request, and never near its limit; and without
+ * reclaiming memory from anybody.
+ *
+ * A worker does it: one thread of lowest priority, so that it runs when a CPU is idle.
  *
  * Heaps that ask are in a list, and served in turns, a batch each. The worker has no
  * reference to a heap: the one that it is serving stands in zero_serving, and whoever
@@ -9,12 +16,26 @@
  * the worker for good.
  */
 #include <linux/err.h>
+#include <linux/highmem.h>
 #include <linux/kthread.h>
 #include <linux/list.h>
+#include <linux/moduleparam.h>
 #include <linux/sched.h>
 #include <linux/wait.h>
 
+#include "compat.h"
+#include "frames.h"
 #include "module.h"
+#include "stock.h"
+#include "zero.h"
+
+#define ZERO_SHARE	8u	/* of the heap */
+#define ZERO_BATCH	16u	/* pages that are zeroed before others may wait */
+
+static unsigned long zero_ahead_bytes = 4ul << 20;
+module_param(zero_ahead_bytes, ulong, 0644);
+MODULE_PARM_DESC(zero_ahead_bytes,
+		 "Most memory to zero for a heap ahead of demand, in bytes; 0: zero none");
 
 static DEFINE_SPINLOCK(zero_lock);		/* level 7: of all below */
 static LIST_HEAD(zero_heaps);
@@ -23,6 +44,91 @@ static struct gcheap_heap *zero_serving;
 static DECLARE_WAIT_QUEUE_HEAD(zero_work);	/* the worker waits for heaps */
 static DECLARE_WAIT_QUEUE_HEAD(zero_served);	/* others wait for the worker */
 static struct task_struct *zero_task;
+
+/* ---- what it does for a heap -------------------------------------------------- */
+
+/* How many zeroed pages a heap should have in stock. */
+static unsigned long ahead_limit(const struct gcheap_heap *heap)
+{
+	return min_t(unsigned long, READ_ONCE(zero_ahead_bytes) >> PAGE_SHIFT,
+		     atomic_long_read(&heap->resident_pages) / ZERO_SHARE);
+}
+
+/* How many pages to allocate ahead now; @stock->lock is held. */
+static unsigned long ahead_pages(const struct gcheap_heap *heap)
+{
+	const struct gcheap_stock *stock = &heap->stock;
+	unsigned long limit = ahead_limit(heap);
+	unsigned long have = stock->zeroed_pages + stock->dirty_pages;
+
+	return min(stock->demand, limit - min(limit, have));
+}
+
+/* Zeroes old pages. Return: whether there were any. */
+static bool zero_old(struct gcheap_heap *heap)
+{
+	unsigned long count, trims;
+	struct page *page;
+	LIST_HEAD(pages);
+	LIST_HEAD(bad);
+
+	count = stock_take_oldest(heap, &pages, ZERO_BATCH, &trims);
+	if (!count)
+		return false;
+	count -= list_drop_poisoned(&pages, &bad);
+	supply_release(heap, &bad);
+	list_for_each_entry(page, &pages, lru)
+		clear_highpage(page);
+	stock_put_ahead(heap, &pages, count, trims);
+	return true;
+}
+
+/*
+ * Allocates a block ahead. A small one: as many pages of a large one would be zeroed
+ * in one go, while others may wait for this CPU. Return: whether there was need, and
+ * memory.
+ */
+static bool zero_new(struct gcheap_heap *heap)
+{
+	const unsigned long count = BIT(SUPPLY_SMALL_ORDER);
+	struct gcheap_stock *stock = &heap->stock;
+	struct mem_cgroup *memcg;
+	unsigned long trims;
+	LIST_HEAD(pages);
+	bool made;
+
+	spin_lock(&stock->lock);
+	made = ahead_pages(heap) >= count;
+	trims = stock->trims;
+	memcg = compat_memcg_get(stock->memcg);
+	spin_unlock(&stock->lock);
+
+	made = made && compat_memcg_margin(memcg, NULL) >= 4 * SUPPLY_SLACK;
+	if (made) {
+		struct mem_cgroup *old = set_active_memcg(memcg);
+
+		made = !supply_block(heap, SUPPLY_SMALL_ORDER, 0, &pages);
+		set_active_memcg(old);
+	}
+	compat_memcg_put(memcg);
+	spin_lock(&stock->lock);
+	/* Where there is no memory now, wait for the next request. */
+	stock->demand = made ? stock->demand - min(stock->demand, count) : 0;
+	spin_unlock(&stock->lock);
+	if (made)
+		stock_put_ahead(heap, &pages, count, trims);
+	return made;
+}
+
+/* Works ahead of demand, for a short while. Return: whether there may be more to do. */
+static bool zero_some(struct gcheap_heap *heap)
+{
+	if (!READ_ONCE(zero_ahead_bytes))
+		return false;
+	return zero_old(heap) || zero_new(heap);
+}
+
+/* ---- the worker ----------------------------------------------------------------- */
 
 /* The next heap to serve, or NULL. */
 static struct gcheap_heap *zero_next(void)
@@ -56,7 +162,7 @@ static int zero_main(void *unused)
 		struct gcheap_heap *heap = zero_next();
 
 		if (heap) {
-			zero_done(heap, stock_zero_some(heap));
+			zero_done(heap, zero_some(heap));
 			cond_resched();
 		} else {
 			wait_event_idle(zero_work, kthread_should_stop() ||
@@ -86,6 +192,45 @@ void zero_kick(struct gcheap_heap *heap)
 		wake_up(&zero_work);
 }
 
+/**
+ * zero_demand() - a request has been served: have pages for the next one
+ * @heap: the heap
+ *
+ * Context: may sleep; called by the task whose memory cgroup pays.
+ */
+void zero_demand(struct gcheap_heap *heap)
+{
+	struct gcheap_stock *stock = &heap->stock;
+	struct mem_cgroup *memcg;
+	bool kick;
+
+	if (!READ_ONCE(zero_ahead_bytes))
+		return;
+	memcg = compat_memcg_get_other(READ_ONCE(stock->memcg));
+	spin_lock(&stock->lock);
+	if (memcg)
+		swap(memcg, stock->memcg);
+	/* What is too much is forgotten: the demand was long ago, or cannot be met. */
+	stock->demand = min(stock->demand, ahead_limit(heap));
+	/* Not for each of a few pages: to wake the worker costs as much as some of them. */
+	kick = ahead_pages(heap) >= max(BIT(SUPPLY_SMALL_ORDER), ahead_limit(heap) / 2);
+	spin_unlock(&stock->lock);
+	compat_memcg_put(memcg);
+	if (kick)
+		zero_kick(heap);
+}
+
+/* ---- life ------------------------------------------------------------------------ */
+
+/**
+ * zero_heap_init() - prepare a heap to have pages zeroed
+ * @heap: the heap, new
+ */
+void zero_heap_init(struct gcheap_heap *heap)
+{
+	INIT_LIST_HEAD(&heap->stock.zero_node);
+}
+
 static bool zero_serves(struct gcheap_heap *heap)
 {
 	bool serves;
@@ -97,18 +242,20 @@ static bool zero_serves(struct gcheap_heap *heap)
 }
 
 /**
- * zero_forget() - do nothing for a heap any more
+ * zero_heap_end() - do nothing for a heap any more
  * @heap: the heap
  *
  * Context: may sleep, for as long as a batch takes.
  */
-void zero_forget(struct gcheap_heap *heap)
+void zero_heap_end(struct gcheap_heap *heap)
 {
 	spin_lock(&zero_lock);
 	heap->stock.zero_ended = true;
 	list_del_init(&heap->stock.zero_node);
 	spin_unlock(&zero_lock);
 	wait_event(zero_served, !zero_serves(heap));
+	compat_memcg_put(heap->stock.memcg);
+	heap->stock.memcg = NULL;
 }
 
 /**

@@ -1,17 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Where the pages of object memory come from.
+ * Page frames: pages from the system and to it, and how many of them heaps may have.
  *
  * Pages come in blocks of 2 MiB or 64 KiB that are split at once, so that each page
- * lives on its own, or singly: the largest block that a request can use, or that is
- * a sixteenth of the heap at most. So a small heap takes no more than it needs, and
- * a large one is spared most of the work of the page allocator. Where memory is
- * fragmented, smaller blocks do.
+ * lives on its own, or singly; for huge.c, as one page of 2 MiB. Who asks says which.
  *
- * What a heap has in stock (stock.c) comes before that, and what a block has too much
- * goes there.
- *
- * Pages are charged to the memory cgroup of whoever asks. At its limit a request
+ * They are charged to the memory cgroup of whoever asks. At its limit a request
  * must fail with -ENOMEM; but a cgroup that is full of heap pages to the last
  * byte would have its next ordinary page fault end in the OOM killer. Thus pages
  * of objects and tables are made only if the cgroup would have some slack left
@@ -29,11 +23,11 @@
 #include <linux/moduleparam.h>
 
 #include "compat.h"
+#include "frames.h"
 #include "module.h"
 
 #define SUPPLY_GFP	(GFP_HIGHUSER | __GFP_ZERO | __GFP_ACCOUNT | __GFP_NOWARN)
 
-#define HEAP_SHARE	16u	/* a block is this part of the heap at most */
 #define SLACK_LOCKS_SHIFT	4u
 
 static unsigned long max_bytes;
@@ -176,10 +170,122 @@ void supply_init(void)
 		mutex_init(&slack_locks[i]);
 }
 
+/* ---- from the system -------------------------------------------------------- */
+
+/**
+ * supply_block() - allocate a block and split it
+ * @heap: the heap
+ * @order: of the block
+ * @gfp: how hard to try, beside what is done without reclaiming memory
+ * @pages: list, at whose end the pages are put, zeroed
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int supply_block(struct gcheap_heap *heap, unsigned int order, gfp_t gfp,
+		 struct list_head *pages)
+{
+	const unsigned int count = 1u << order;
+	struct page *page;
+	unsigned int i;
+
+	if (!supply_charge(heap, count))
+		return -ENOMEM;
+	page = alloc_pages((SUPPLY_GFP & ~__GFP_RECLAIM) | gfp, order);
+	if (!page) {
+		supply_uncharge(heap, count);
+		return -ENOMEM;
+	}
+	if (order)
+		split_page(page, order);
+	for (i = 0; i < count; i++)
+		list_add_tail(&page[i].lru, pages);
+	return 0;
+}
+
+/**
+ * supply_huge() - allocate a 2 MiB page
+ * @heap: the heap
+ *
+ * Where memory is fragmented it is tidied up for this, but not at all costs.
+ *
+ * Context: may sleep; nothing is locked but gcheap_heap.lock.
+ * Return: the first of its pages, zeroed, or NULL.
+ */
+struct page *supply_huge(struct gcheap_heap *heap)
+{
+	const unsigned int count = 1u << SUPPLY_LARGE_ORDER;
+	gfp_t gfp = (SUPPLY_GFP & ~__GFP_RECLAIM) | __GFP_DIRECT_RECLAIM | __GFP_NORETRY |
+		    __GFP_COMP;
+	struct page *head = NULL;
+	struct mutex *slack;	/* near the limit of a cgroup */
+
+	if (supply_slack_begin(count, &slack))
+		return NULL;
+	if (supply_charge(heap, count)) {
+		head = alloc_pages(gfp, SUPPLY_LARGE_ORDER);
+		if (!head)
+			supply_uncharge(heap, count);
+	}
+	supply_slack_end(slack);
+	return head;
+}
+
+/* ---- memory that has failed --------------------------------------------------- */
+
+/**
+ * poison_in_block() - whether a part of a 2 MiB page has failed
+ * @head: the first of its pages
+ *
+ * Context: any.
+ */
+bool poison_in_block(struct page *head)
+{
+	unsigned int i;
+
+	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE))
+		return false;
+	for (i = 0; i < BIT(SUPPLY_LARGE_ORDER); i++) {
+		if (PageHWPoison(head + i))
+			return true;
+	}
+	return false;
+}
+
+/**
+ * list_drop_poisoned() - move pages whose memory has failed to another list
+ * @pages: list of pages that nobody else knows
+ * @bad: the other list
+ *
+ * Context: may sleep.
+ * Return: how many were moved.
+ */
+unsigned long list_drop_poisoned(struct list_head *pages, struct list_head *bad)
+{
+	unsigned long count = 0, looks = 0;
+	struct page *page, *next;
+
+	list_for_each_entry_safe(page, next, pages, lru) {
+		if (++looks % BIT(SUPPLY_LARGE_ORDER) == 0)
+			cond_resched();
+		if (!PageHWPoison(page))
+			continue;
+		list_move(&page->lru, bad);
+		count++;
+	}
+	return count;
+}
+
 /* ---- to the system --------------------------------------------------------- */
 
-/* Gives pages, all of a list, to the system. Others may still hold references. */
-static unsigned long pages_put(struct gcheap_heap *heap, struct list_head *pages)
+/**
+ * pages_put() - give pages back that no request has had
+ * @heap: the heap
+ * @pages: list of pages; it is emptied. Others may still hold references
+ *
+ * Context: may sleep.
+ * Return: how many they were.
+ */
+unsigned long pages_put(struct gcheap_heap *heap, struct list_head *pages)
 {
 	struct page *page, *next, *batch[32];
 	unsigned long count = 0;
@@ -217,205 +323,6 @@ unsigned long supply_release(struct gcheap_heap *heap, struct list_head *pages)
 
 	atomic_long_add(count, &heap->released_pages);
 	return count;
-}
-
-/* ---- pages for one request -------------------------------------------------- */
-
-/* The largest block that suits a need of @count pages. */
-static unsigned int block_order(const struct gcheap_heap *heap, unsigned long count)
-{
-	unsigned long most = max_t(unsigned long, count,
-				   atomic_long_read(&heap->resident_pages) / HEAP_SHARE);
-
-	if (most >= BIT(SUPPLY_LARGE_ORDER))
-		return SUPPLY_LARGE_ORDER;
-	return most >= BIT(SUPPLY_SMALL_ORDER) ? SUPPLY_SMALL_ORDER : 0;
-}
-
-/**
- * supply_block() - allocate a block and split it
- * @heap: the heap
- * @order: of the block
- * @gfp: how hard to try, beside what is done without reclaiming memory
- * @pages: list, at whose end the pages are put, zeroed
- *
- * Return: 0 or -ENOMEM.
- */
-int supply_block(struct gcheap_heap *heap, unsigned int order, gfp_t gfp,
-		 struct list_head *pages)
-{
-	const unsigned int count = 1u << order;
-	struct page *page;
-	unsigned int i;
-
-	if (!supply_charge(heap, count))
-		return -ENOMEM;
-	page = alloc_pages((SUPPLY_GFP & ~__GFP_RECLAIM) | gfp, order);
-	if (!page) {
-		supply_uncharge(heap, count);
-		return -ENOMEM;
-	}
-	if (order)
-		split_page(page, order);
-	for (i = 0; i < count; i++)
-		list_add_tail(&page[i].lru, pages);
-	return 0;
-}
-
-/* A block for a request. */
-static int supply_more(struct supply *supply, unsigned int order)
-{
-	struct mutex *slack;	/* near the limit of a cgroup */
-	gfp_t gfp = 0;
-	int error;
-
-	/* A large one is not worth much trouble. */
-	if (order == SUPPLY_SMALL_ORDER)
-		gfp = __GFP_RECLAIM | __GFP_NORETRY;
-	else if (!order)
-		gfp = __GFP_RECLAIM | __GFP_RETRY_MAYFAIL;
-	error = supply_slack_begin(1u << order, &slack);
-	if (error)
-		return error;
-	error = supply_block(supply->heap, order, gfp, &supply->zeroed);
-	supply_slack_end(slack);
-	if (!error)
-		supply->zeroed_pages += 1u << order;
-	return error;
-}
-
-/**
- * supply_begin() - begin to take pages
- * @supply: state of one request
- * @heap: the heap
- * @count: how many pages it will take in all
- *
- * Context: may sleep.
- */
-void supply_begin(struct supply *supply, struct gcheap_heap *heap, unsigned long count)
-{
-	*supply = (struct supply){ .heap = heap, .order = SUPPLY_LARGE_ORDER, .wanted = count };
-	INIT_LIST_HEAD(&supply->zeroed);
-	INIT_LIST_HEAD(&supply->dirty);
-	stock_take(supply, count);
-}
-
-/**
- * supply_ensure() - have pages at hand
- * @supply: see supply_begin()
- * @count: so many, of those that the request has still to take
- *
- * Context: may sleep; nothing is locked but gcheap_heap.lock.
- * Return: 0 or -ENOMEM.
- */
-int supply_ensure(struct supply *supply, unsigned long count)
-{
-	while (supply->zeroed_pages + supply->dirty_pages < count) {
-		unsigned long need = supply->wanted - supply->zeroed_pages - supply->dirty_pages;
-		unsigned int order = min(supply->order, block_order(supply->heap, need));
-
-		if (!supply_more(supply, order))
-			continue;
-		if (!order)
-			return -ENOMEM;
-		/* Smaller blocks from now on. */
-		supply->order = order == SUPPLY_LARGE_ORDER ? SUPPLY_SMALL_ORDER : 0;
-	}
-	return 0;
-}
-
-/**
- * supply_next() - take one of the pages that are at hand
- * @supply: see supply_begin()
- *
- * Context: any.
- * Return: the page.
- */
-struct page *supply_next(struct supply *supply)
-{
-	struct list_head *list = supply->dirty_pages ? &supply->dirty : &supply->zeroed;
-	struct page *page = list_first_entry(list, struct page, lru);
-
-	list_del(&page->lru);
-	if (supply->dirty_pages) {
-		supply->dirty_pages--;
-		supply->old_data = true;
-	} else {
-		supply->zeroed_pages--;
-	}
-	supply->wanted--;
-	return page;
-}
-
-/**
- * supply_end() - the request has all that it wanted
- * @supply: see supply_begin()
- *
- * The rest of the last block goes into the stock.
- *
- * Context: may sleep.
- */
-void supply_end(struct supply *supply)
-{
-	stock_put(supply->heap, &supply->zeroed, supply->zeroed_pages, true);
-	stock_put(supply->heap, &supply->dirty, supply->dirty_pages, false);
-	stock_demand(supply->heap);
-}
-
-/**
- * supply_undo() - the request has failed
- * @supply: see supply_begin()
- * @taken: list of the pages that supply_next() has given it, which nobody has
- *	mapped any more; it is emptied
- *
- * The stock gets back as many pages as it had; others go to the system.
- *
- * Context: may sleep.
- */
-void supply_undo(struct supply *supply, struct list_head *taken)
-{
-	unsigned long recycled = supply->recycled;
-	unsigned long zeroed;
-	LIST_HEAD(pages);
-
-	stock_put(supply->heap, &supply->dirty, supply->dirty_pages, false);
-	recycled -= supply->dirty_pages;
-	zeroed = min(supply->zeroed_pages, recycled);
-	pages_move(&supply->zeroed, &pages, zeroed);
-	stock_put(supply->heap, &pages, zeroed, true);
-	recycled -= zeroed;
-	pages_put(supply->heap, &supply->zeroed);
-	stock_keep(supply->heap, taken, recycled);
-}
-
-/* ---- 2 MiB pages ------------------------------------------------------------ */
-
-/**
- * supply_huge() - allocate a 2 MiB page
- * @heap: the heap
- *
- * Where memory is fragmented it is tidied up for this, but not at all costs.
- *
- * Context: may sleep; nothing is locked but gcheap_heap.lock.
- * Return: the first of its pages, zeroed, or NULL.
- */
-struct page *supply_huge(struct gcheap_heap *heap)
-{
-	const unsigned int count = 1u << SUPPLY_LARGE_ORDER;
-	gfp_t gfp = (SUPPLY_GFP & ~__GFP_RECLAIM) | __GFP_DIRECT_RECLAIM | __GFP_NORETRY |
-		    __GFP_COMP;
-	struct page *head = NULL;
-	struct mutex *slack;	/* near the limit of a cgroup */
-
-	if (supply_slack_begin(count, &slack))
-		return NULL;
-	if (supply_charge(heap, count)) {
-		head = alloc_pages(gfp, SUPPLY_LARGE_ORDER);
-		if (!head)
-			supply_uncharge(heap, count);
-	}
-	supply_slack_end(slack);
-	return head;
 }
 
 /**
