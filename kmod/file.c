@@ -20,6 +20,7 @@
 #include "compat.h"
 #include "inode.h"
 #include "module.h"
+#include "pages.h"
 #include "totals.h"
 
 /* ---- the owner's end ------------------------------------------------------- */

@@ -37,9 +37,12 @@
 
 #include "compat.h"
 #include "frames.h"
+#include "huge.h"
 #include "interrupted.h"
-#include "pages.h"
+#include "leaves.h"
+#include "module.h"
 #include "stock.h"
+#include "vma.h"
 
 /* A page's place in its file that is not in the file: see gcheap_inode_new(). */
 #define BEYOND_FILE	((pgoff_t)(MAX_LFS_FILESIZE >> PAGE_SHIFT) + 1)

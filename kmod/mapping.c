@@ -28,7 +28,9 @@
 
 #include "compat.h"
 #include "entries.h"
+#include "leaves.h"
 #include "mapping.h"
+#include "pages.h"
 #include "trace.h"
 
 static unsigned long region_length(const struct gcheap_heap *heap, enum gcheap_region region)

@@ -21,6 +21,7 @@
 
 #include "compat.h"
 #include "entries.h"
+#include "huge.h"
 #include "module.h"
 #include "trace.h"
 

@@ -20,6 +20,7 @@
 #include <linux/sched/signal.h>
 
 #include "module.h"
+#include "pages.h"
 #include "stock.h"
 
 static long heap_pages_held(struct gcheap_heap *heap)

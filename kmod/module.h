@@ -200,6 +200,8 @@ struct gcheap_heap {
 	atomic_long_t lost_pages;
 };
 
+#define HEAP_PAGE_SHIFT	(GCHEAP_PAGE_SHIFT - PAGE_SHIFT) /* pages in a heap page */
+
 static inline struct gcheap_heap *gcheap_heap_of(struct heap *core)
 {
 	return container_of(core, struct gcheap_heap, core);
@@ -317,76 +319,6 @@ void tables_remove(struct gcheap_heap *heap, enum gcheap_region region, unsigned
 		   unsigned long count);
 bool tables_may_go(enum gcheap_region region);
 void tables_destroy(struct gcheap_heap *heap);
-
-/* pages.c */
-#define HEAP_PAGE_SHIFT	(GCHEAP_PAGE_SHIFT - PAGE_SHIFT) /* pages in a heap page */
-#define PAGES_AROUND	16u	/* pages that a fault maps, or in a lazy object makes: 64 KiB */
-
-void pages_init(struct gcheap_heap *heap);
-struct page *pages_find(struct gcheap_heap *heap, unsigned long index);
-struct page *const *pages_row(struct gcheap_heap *heap, unsigned long index,
-			      unsigned long *end);
-int pages_populate(struct gcheap_heap *heap, unsigned long first, unsigned long count,
-		   bool *needzero);
-int pages_fault_prepare(struct gcheap_heap *heap, unsigned long index, unsigned long first,
-			unsigned long end);
-int pages_fault_in(struct gcheap_heap *heap, unsigned long index, unsigned long first,
-		   unsigned long end);
-void pages_depopulate(struct gcheap_heap *heap, unsigned long first, unsigned long count);
-unsigned long pages_release(struct gcheap_heap *heap, const struct gcheap_range *ranges,
-			    u32 count);
-void pages_counters(struct gcheap_heap *heap);
-void pages_destroy(struct gcheap_heap *heap);
-
-/* poison.c */
-void poison_begin(struct gcheap_heap *heap);
-bool poison_is_due(const struct gcheap_heap *heap);
-void poison_look(struct gcheap_heap *heap);
-
-/* unmap.c */
-
-/**
- * struct extent - a part of object memory, in one or two leaves
- * @first: its first page
- * @end: the page after its last
- * @count: how many of these pages are there, or were
- */
-struct extent {
-	unsigned long first;
-	unsigned long end;
-	unsigned int count;
-};
-
-/**
- * struct unmapping - parts of object memory on their way out of page tables
- * @heap: the heap
- * @parks: entries are moved to the parking; the rest is about these
- * @mm: the owner, whose mmap_lock is held
- * @base: address of the HEAP region
- * @parking: number of the first page of the parking
- * @room: how many entries it has room for
- * @parked: how many are there
- */
-struct unmapping {
-	struct gcheap_heap *heap;
-	bool parks;
-	struct mm_struct *mm;
-	unsigned long base;
-	unsigned long parking;
-	unsigned int room;
-	unsigned int parked;
-};
-
-void unmap_begin(struct unmapping *work, struct gcheap_heap *heap, u32 parts);
-void unmap_extents(struct unmapping *work, const struct extent *extents, unsigned int count);
-void unmap_end(struct unmapping *work);
-
-/* huge.c */
-#define HUGE_SHIFT	21u		/* 2 MiB */
-
-bool huge_works(void);
-bool huge_fault_begin(struct gcheap_heap *heap, unsigned long index, bool owner, bool table);
-void huge_lazy_begin(struct gcheap_heap *heap, unsigned long first, unsigned long end);
 
 /* pressure.c */
 int pressure_init(void);

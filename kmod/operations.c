@@ -8,7 +8,9 @@
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 
+#include "huge.h"
 #include "module.h"
+#include "poison.h"
 #include "request.h"
 
 /* What this module has beside what every port of kmod/core has. */

@@ -1,21 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Which page of object memory is where.
+ * Giving parts of the heap memory, and taking it from them.
  *
- * Pages are found in leaves: arrays of 512 pages, which is what one page table
- * maps, in an xarray by leaf number. A page is there when kmod/core has asked for
- * it or, in a lazy object, when it was touched; no other page is, and an access to
- * it fails. Pages for a request come from page_batch.c, and what is given up goes into the
- * stock (stock.c), or to the system (frames.c).
- *
- * In a heap of GCHEAP_SETUP_HUGE_PAGES the pages of a leaf may be the parts of one
- * 2 MiB page: see huge.c.
- *
- * Locking. Pages and leaves come and go under gcheap_heap.fault_lock, so that page
- * faults see each page either before it is taken away, and then the page is
- * unmapped after the fault has mapped it, or not at all. Only a request, under
- * gcheap_heap.lock, takes pages away or frees leaves: a request may look at both
- * without fault_lock, and sees at worst not what a fault adds.
+ * kmod/core says which parts. Pages for one of its requests come from page_batch.c; what
+ * is given up goes into the stock (stock.c), or to the system (frames.c). Where the pages
+ * are is kept in leaves: leaves.c, which also has the rules of locking.
  *
  * A request that fails gives back all pages that it made. These are told by a bit;
  * no page has that bit set between requests.
@@ -24,24 +13,17 @@
 
 #include "compat.h"
 #include "frames.h"
+#include "huge.h"
 #include "interrupted.h"
+#include "leaves.h"
+#include "module.h"
 #include "page_batch.h"
 #include "pages.h"
 #include "stock.h"
 #include "totals.h"
+#include "unmap.h"
+#include "vma.h"
 #include "zero.h"
-
-/* The leaf of page @index, or NULL. */
-struct pages_leaf *leaf_find(struct gcheap_heap *heap, unsigned long index)
-{
-	return xa_load(&heap->leaves, index >> LEAF_SHIFT);
-}
-
-static void leaf_free(struct pages_leaf *leaf)
-{
-	kfree(leaf->pages);
-	kfree(leaf);
-}
 
 /* Frees leaves that no page fault finds any more. @blocks receives their 2 MiB pages. */
 static void leaves_free(struct gcheap_heap *heap, struct pages_leaf *leaf,
@@ -57,49 +39,7 @@ static void leaves_free(struct gcheap_heap *heap, struct pages_leaf *leaf,
 	}
 }
 
-/* The leaf of page @index, which may be new; NULL: out of memory. Needs no lock. */
-struct pages_leaf *leaf_make(struct gcheap_heap *heap, unsigned long index)
-{
-	struct pages_leaf *leaf = leaf_find(heap, index);
-	struct pages_leaf *other;
-
-	if (leaf)
-		return leaf;
-	leaf = kzalloc(sizeof(*leaf), GCHEAP_GFP);
-	if (!leaf)
-		return NULL;
-	leaf->pages = kcalloc(LEAF_PAGES, sizeof(*leaf->pages), GCHEAP_GFP);
-	if (!leaf->pages)
-		goto free_leaf;
-	leaf->number = index >> LEAF_SHIFT;
-	other = xa_cmpxchg(&heap->leaves, index >> LEAF_SHIFT, NULL, leaf, GCHEAP_GFP);
-	if (!other)
-		return leaf;
-	/* Either it failed, or somebody else was faster. */
-	leaf_free(leaf);
-	return xa_is_err(other) ? NULL : other;
-
-free_leaf:
-	leaf_free(leaf);
-	return NULL;
-}
-
-/* Counts pages that leaves have got or, when it is negative, have no more. */
-void pages_account(struct gcheap_heap *heap, long count)
-{
-	atomic_long_add(count, &heap->resident_pages);
-	atomic64_add(count * (long)PAGE_SIZE, &gcheap_object_bytes);
-}
-
 /* ---- taking pages away ------------------------------------------------------ */
-
-/* No page fault finds a leaf any more, which has no page that anybody has asked for. */
-void leaf_drop(struct gcheap_heap *heap, struct pages_leaf *leaf, struct removal *removal)
-{
-	xa_erase(&heap->leaves, leaf->number);
-	leaf->next_empty = removal->empty;
-	removal->empty = leaf;
-}
 
 /*
  * Takes the pages @first ... @end - 1 of one leaf away from page faults. Return: how many
@@ -133,13 +73,6 @@ static unsigned int leaf_remove(struct gcheap_heap *heap, unsigned long first,
 	if (!leaf->present)
 		leaf_drop(heap, leaf, removal);
 	return count;
-}
-
-/* No fault finds the pages any more; one may have before. */
-void pages_unmap(struct gcheap_heap *heap, unsigned long first, unsigned long end)
-{
-	unmap_mapping_pages(heap->inode->i_mapping, region_pgoff(GCHEAP_REGION_HEAP) + first,
-			    end - first, false);
 }
 
 /* Takes pages away, and unmaps them. They are in @pages then, or of 2 MiB, in @blocks. */
@@ -319,52 +252,6 @@ int pages_populate(struct gcheap_heap *heap, unsigned long first, unsigned long 
 }
 
 /* ---- page faults ------------------------------------------------------------ */
-
-/**
- * pages_find() - look a page of object memory up
- * @heap: the heap
- * @index: number of the page in the HEAP region
- *
- * Context: @heap->lock or @heap->fault_lock is held, so that the page stays.
- * Return: the page, or NULL when this part of the heap has no memory.
- */
-struct page *pages_find(struct gcheap_heap *heap, unsigned long index)
-{
-	struct pages_leaf *leaf = leaf_find(heap, index);
-
-	/* Pairs with WRITE_ONCE() in leaf_fill() and pages_fault_in(). */
-	return leaf ? READ_ONCE(leaf->pages[index % LEAF_PAGES]) : NULL;
-}
-
-/**
- * pages_row() - find pages of object memory that follow each other
- * @heap: the heap
- * @index: number of the first in the HEAP region
- * @end: number of one up to which to look, in the same 2 MiB; receives that of the
- *	first from @index on that is not there
- *
- * Context: as pages_find().
- * Return: the pages @index ... @end - 1.
- */
-struct page *const *pages_row(struct gcheap_heap *heap, unsigned long index,
-			      unsigned long *end)
-{
-	struct pages_leaf *leaf = leaf_find(heap, index);
-	struct page *const *pages;
-	unsigned long count = *end - index, i;
-
-	if (!leaf) {
-		*end = index;
-		return NULL;
-	}
-	pages = leaf->pages + index % LEAF_PAGES;
-	if (leaf->present == LEAF_PAGES)
-		return pages;
-	for (i = 0; i < count && pages[i]; i++)
-		;
-	*end = index + i;
-	return pages;
-}
 
 /* The pages of the aligned 64 KiB around @index that are of the object. */
 static void fault_range(unsigned long index, unsigned long *first, unsigned long *end)

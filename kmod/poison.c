@@ -27,8 +27,12 @@
 
 #include "compat.h"
 #include "frames.h"
-#include "pages.h"
+#include "huge.h"
+#include "leaves.h"
+#include "module.h"
+#include "poison.h"
 #include "stock.h"
+#include "vma.h"
 
 /* How many of a leaf's pages have failed; they are mapped nowhere when this returns. */
 static unsigned int leaf_look(struct gcheap_heap *heap, struct pages_leaf *leaf)
@@ -103,13 +107,21 @@ void poison_look(struct gcheap_heap *heap)
 	heap_look(heap);
 }
 
-bool port_broken(struct heap *core, u32 page, u32 npages)
+/**
+ * poison_in_pages() - whether the memory of pages of object memory has failed
+ * @heap: the heap
+ * @first: number of the first page in the HEAP region
+ * @end: the page after the last
+ *
+ * Of a 2 MiB page those count, too, that are not accessible.
+ *
+ * Context: may sleep; @heap->lock is held.
+ */
+bool poison_in_pages(struct gcheap_heap *heap, unsigned long first, unsigned long end)
 {
-	struct gcheap_heap *heap = gcheap_heap_of(core);
-	unsigned long at = (unsigned long)page << HEAP_PAGE_SHIFT;
-	unsigned long end = at + ((unsigned long)npages << HEAP_PAGE_SHIFT);
+	unsigned long at;
 
-	for (; at < end; at++) {
+	for (at = first; at < end; at++) {
 		struct pages_leaf *leaf = leaf_find(heap, at);
 		struct page *found;
 

@@ -5,8 +5,11 @@
 #include <linux/slab.h>
 #include <linux/smp.h>
 
+#include "huge.h"
 #include "interrupted.h"
 #include "module.h"
+#include "pages.h"
+#include "poison.h"
 #include "stock.h"
 
 void *port_zalloc(size_t bytes)
@@ -79,6 +82,14 @@ u64 port_trim(struct heap *core, u64 max_bytes)
 	u64 pages = min_t(u64, DIV_ROUND_UP_ULL(max_bytes, PAGE_SIZE), ULONG_MAX);
 
 	return (u64)stock_trim(gcheap_heap_of(core), pages) << PAGE_SHIFT;
+}
+
+bool port_broken(struct heap *core, u32 page, u32 npages)
+{
+	unsigned long first = (unsigned long)page << HEAP_PAGE_SHIFT;
+
+	return poison_in_pages(gcheap_heap_of(core), first,
+			       first + ((unsigned long)npages << HEAP_PAGE_SHIFT));
 }
 
 void port_counters(struct heap *core)

@@ -21,6 +21,7 @@
 
 #include "interrupted.h"
 #include "module.h"
+#include "poison.h"
 #include "request.h"
 
 /* Whether the caller may send this operation at all. */

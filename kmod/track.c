@@ -25,6 +25,7 @@
 
 #include "compat.h"
 #include "entries.h"
+#include "leaves.h"
 #include "request.h"
 #include "tlb.h"
 #include "track.h"

@@ -35,6 +35,8 @@
 #include "compat.h"
 #include "entries.h"
 #include "interrupted.h"
+#include "leaves.h"
+#include "module.h"
 #include "tlb.h"
 #include "track.h"
 

@@ -39,19 +39,16 @@
 
 #include "compat.h"
 #include "entries.h"
+#include "module.h"
 #include "tlb.h"
 #include "track.h"
+#include "unmap.h"
+#include "vma.h"
 
 #define PARKING_PAGES	(2 * ENTRIES_PER_TABLE)	/* 4 MiB */
 #define SMALL_PAGES	16u	/* a part is worth moving up to this length: 64 KiB */
 #define TOGETHER_PAGES	64u	/* that are moved with their page table locked once */
 #define FEW_PARTS	8u	/* fewer are not worth flushing all of the TLBs for */
-
-static void unmap_one(struct gcheap_heap *heap, unsigned long first, unsigned long end)
-{
-	unmap_mapping_pages(heap->inode->i_mapping, region_pgoff(GCHEAP_REGION_HEAP) + first,
-			    end - first, false);
-}
 
 static unsigned long page_addr(const struct unmapping *work, unsigned long index)
 {
@@ -114,7 +111,7 @@ unlock:
 static void parking_empty(struct unmapping *work)
 {
 	if (work->parked)
-		unmap_one(work->heap, work->parking, work->parking + work->parked);
+		pages_unmap(work->heap, work->parking, work->parking + work->parked);
 	work->parked = 0;
 }
 
@@ -232,7 +229,7 @@ void unmap_extents(struct unmapping *work, const struct extent *extents, unsigne
 			continue;
 		together = 1;
 		if (extents->count)
-			unmap_one(work->heap, extents->first, extents->end);
+			pages_unmap(work->heap, extents->first, extents->end);
 	}
 }
 
