@@ -4,10 +4,8 @@
  * holds for all of them, and HEAP; the tables are mapping_tables.c's.
  *
  * HEAP is a VM_MIXEDMAP mapping of ordinary, reference-counted pages: direct I/O,
- * debuggers and core dumps find them there, and they count in the process's RSS.
- * Pages are mapped in batches by the request that makes them; ->fault() is for
- * pages that exist but are not mapped: after munmap() and mmap(), or
- * MADV_DONTNEED, which loses no data. Where no memory is, an access gets SIGBUS.
+ * debuggers and core dumps find them there, and they count in the process's RSS. How they
+ * get there, vma.c and fault.c tell.
  *
  * What the process could do to a mapping that the module does not expect is
  * refused: splitting and moving here, growing and fork by VM_DONTEXPAND and
@@ -23,15 +21,11 @@
 #include <linux/jiffies.h>
 #include <linux/moduleparam.h>
 #include <linux/nospec.h>
-#include <linux/pagemap.h>
 #include <linux/sched/mm.h>
 
 #include "compat.h"
-#include "entries.h"
-#include "leaves.h"
+#include "fault.h"
 #include "mapping.h"
-#include "pages.h"
-#include "trace.h"
 
 static unsigned long region_length(const struct gcheap_heap *heap, enum gcheap_region region)
 {
@@ -238,121 +232,14 @@ void mapping_end(struct gcheap_heap *heap)
 	unmap_mapping_range(heap->inode->i_mapping, 0, 0, 1);
 }
 
-static int pte_nothing(pte_t *ptep, unsigned long addr, void *data)
-{
-	return 0;
-}
-
-/**
- * mapping_make_table() - make the page table that is to have the entry of a fault
- * @vmf: the fault
- *
- * Before gcheap_heap.fault_lock is taken, where that can be: what is allocated under it
- * may not reclaim memory, and may be of the reserve that reclaim itself lives on.
- *
- * Context: a page fault. Where an entry for 2 MiB may come, the page's lock is held.
- * Return: 0 or -ENOMEM.
- */
-int mapping_make_table(struct vm_fault *vmf)
-{
-	unsigned int tries = 0;
-	int error;
-
-	if (!pmd_none(READ_ONCE(*vmf->pmd)))
-		return 0;
-	do {
-		error = apply_to_page_range(vmf->vma->vm_mm, vmf->address & PAGE_MASK, PAGE_SIZE,
-					    pte_nothing, NULL);
-	} while (entries_try_again(error, &tries));
-	return error;
-}
-
 /* ---- HEAP ------------------------------------------------------------------- */
-
-/**
- * mapping_fault_page() - find the page of a fault in HEAP
- * @heap: the heap
- * @vmf: the fault
- * @flags: of heap_fault_lock(), which is held, and may be dropped meanwhile
- *
- * Makes it in a lazy object, but not for one who looks: that is charged to whoever
- * touches.
- *
- * Context: may sleep.
- * Return: the page; NULL: there is no memory.
- */
-struct page *mapping_fault_page(struct gcheap_heap *heap, struct vm_fault *vmf,
-				unsigned int *flags)
-{
-	bool may_make = vmf->vma->vm_mm == heap->owner;
-	unsigned long first, end;
-	struct page *page;
-	int error;
-
-	for (;;) {
-		if (heap->ended)
-			return NULL;
-		page = pages_find(heap, vmf->pgoff);
-		if (page || !may_make || !lazy_find(heap, vmf->pgoff, &first, &end))
-			return page;
-		if (!pages_fault_in(heap, vmf->pgoff, first, end))
-			continue;
-		heap_fault_unlock(heap, *flags);
-		error = pages_fault_prepare(heap, vmf->pgoff, first, end);
-		*flags = heap_fault_lock(heap);
-		if (error)
-			return NULL;
-	}
-}
-
-static vm_fault_t heap_fault(struct vm_fault *vmf)
-{
-	struct gcheap_heap *heap = vma_heap(vmf->vma);
-	unsigned long index = vmf->pgoff;	/* the region is the file's first */
-	unsigned long first = round_down(index, PAGES_AROUND);
-	unsigned int flags;
-	struct page *page;
-	unsigned int tries = 0;
-	u32 mapped = 0;
-	unsigned long i;
-	int error;
-
-	if (mapping_make_table(vmf))
-		return VM_FAULT_OOM;
-	flags = heap_fault_lock(heap);
-	page = mapping_fault_page(heap, vmf, &flags);
-	if (!page || PageHWPoison(page)) {
-		heap_fault_unlock(heap, flags);
-		trace_gcheap_fault(heap->id, vmf, mapped);
-		atomic64_inc(&heap->bad_faults);
-		return page ? VM_FAULT_HWPOISON : VM_FAULT_SIGBUS;
-	}
-	do {
-		error = vm_insert_page(vmf->vma, vmf->address, page);
-	} while (entries_try_again(error, &tries));
-	mapped += !error;
-
-	/* What is beside it will be touched too. The region's length is a multiple of this. */
-	for (i = first; !error && i < first + PAGES_AROUND; i++) {
-		page = i == index ? NULL : pages_find(heap, i);
-		if (page && !PageHWPoison(page))
-			mapped += !vm_insert_page(vmf->vma,
-						  vmf->vma->vm_start + (i << PAGE_SHIFT), page);
-	}
-	heap_fault_unlock(heap, flags);
-	trace_gcheap_fault(heap->id, vmf, mapped);
-	atomic64_inc(&heap->faults);
-
-	/* -EBUSY: another thread was faster. */
-	return error && error != -EBUSY ? vmf_error(error) : VM_FAULT_NOPAGE;
-}
 
 static const struct vm_operations_struct heap_vm_ops = {
 	.open = region_open,
 	.close = region_close,
 	.may_split = region_may_split,
 	.mremap = region_mremap,
-	.fault = heap_fault,
+	.fault = fault_heap,
 	.map_pages = region_map_pages,
 };
 
@@ -375,26 +262,15 @@ static const struct vm_operations_struct foreign_heap_huge_vm_ops = {
 	.map_pages = region_map_pages,
 };
 
-/*
- * The first write to a page that is mapped read-only. Locked, so that the memory
- * manager does not take the page for one that has left its file.
- */
-static vm_fault_t heap_page_mkwrite(struct vm_fault *vmf)
-{
-	lock_page(vmf->page);
-	track_written(vma_heap(vmf->vma), vmf->pgoff);
-	return VM_FAULT_LOCKED;
-}
-
 /* In a heap of GCHEAP_SETUP_SNAPSHOTS. */
 static const struct vm_operations_struct heap_snapshot_vm_ops = {
 	.open = region_open,
 	.close = region_close,
 	.may_split = region_may_split,
 	.mremap = region_mremap,
-	.fault = heap_fault,
+	.fault = fault_heap,
 	.map_pages = region_map_pages,
-	.page_mkwrite = heap_page_mkwrite,
+	.page_mkwrite = fault_first_write,
 };
 
 static const struct vm_operations_struct foreign_heap_vm_ops = {
@@ -402,94 +278,9 @@ static const struct vm_operations_struct foreign_heap_vm_ops = {
 	.close = look_close,
 	.may_split = region_may_split,
 	.mremap = region_mremap,
-	.fault = heap_fault,
+	.fault = fault_heap,
 	.map_pages = region_map_pages,
 };
-
-/* Maps pages from @addr on, except where some are mapped already. */
-static int heap_insert(struct vm_area_struct *vma, unsigned long addr, struct page **pages,
-		       unsigned long count)
-{
-	bool snapshots = vma->vm_ops == &heap_snapshot_vm_ops;
-	unsigned int tries = 0;
-
-	while (count) {
-		unsigned long left = count;
-		unsigned long done;
-		int error;
-
-		error = vm_insert_pages(vma, addr, pages, &left);
-		if (snapshots)
-			track_handed_out(vma, addr, count - left);
-		if (error && error != -EBUSY && !entries_try_again(error, &tries))
-			return error == -EFAULT ? -ENOMEM : error;
-		done = count - left + (error == -EBUSY);
-		addr += done << PAGE_SHIFT;
-		pages += done;
-		count -= done;
-	}
-	return 0;
-}
-
-/**
- * mapping_count() - bring the figures about page faults up to date
- * @heap: the heap
- *
- * Context: @heap->lock is held.
- */
-void mapping_count(struct gcheap_heap *heap)
-{
-	lockdep_assert_held(&heap->lock);
-	heap->core.counters.faults = atomic64_read(&heap->faults);
-	heap->core.counters.bad_faults = atomic64_read(&heap->bad_faults);
-}
-
-/**
- * mapping_owner_vma() - find the owner's mapping of HEAP
- * @heap: the heap
- *
- * Context: the caller is the owner, and holds its mmap_lock.
- * Return: the mapping, or NULL when the region is not mapped.
- */
-struct vm_area_struct *mapping_owner_vma(struct gcheap_heap *heap)
-{
-	unsigned long base = READ_ONCE(heap->base);
-	struct vm_area_struct *vma = base ? vma_lookup(current->mm, base) : NULL;
-
-	if (!vma || (vma->vm_ops != &heap_vm_ops && vma->vm_ops != &heap_snapshot_vm_ops &&
-		     vma->vm_ops != &heap_huge_vm_ops))
-		return NULL;
-	return vma_heap(vma) == heap ? vma : NULL;
-}
-
-/**
- * mapping_map_pages() - map pages of object memory for the calling owner
- * @heap: the heap
- * @index: number of the first page in the HEAP region
- * @pages: the pages
- * @count: how many
- *
- * Does nothing when the region is not mapped.
- *
- * Context: may sleep; @heap->lock is held.
- * Return: 0; -ENOMEM no memory for page tables; -EINTR a fatal signal.
- */
-int mapping_map_pages(struct gcheap_heap *heap, unsigned long index,
-		      struct page **pages, unsigned long count)
-{
-	struct mm_struct *mm = current->mm;
-	struct vm_area_struct *vma;
-	int error = 0;
-
-	lockdep_assert_held(&heap->lock);
-	if (mmap_read_lock_killable(mm))
-		return -EINTR;
-	vma = mapping_owner_vma(heap);
-	if (vma)
-		error = heap_insert(vma, vma->vm_start + (index << PAGE_SHIFT), pages, count);
-	mmap_read_unlock(mm);
-	return error;
-}
 
 /* ---- mmap() ----------------------------------------------------------------- */
 

@@ -6,19 +6,10 @@
 #define GCHEAP_MAPPING_H
 
 #include "module.h"
+#include "vma.h"
 
 /* Flags of each mapping of a process that looks. */
 #define MAPPING_OF_LOOKER	(VM_DONTEXPAND | VM_DONTCOPY | VM_DONTDUMP)
-
-static inline enum gcheap_region vma_region(const struct vm_area_struct *vma)
-{
-	return vma->vm_pgoff >> (GCHEAP_REGION_SHIFT - PAGE_SHIFT);
-}
-
-static inline struct gcheap_heap *vma_heap(const struct vm_area_struct *vma)
-{
-	return vma->vm_file->private_data;
-}
 
 extern const struct vm_operations_struct dead_vm_ops;
 

@@ -21,9 +21,11 @@
 
 #include "compat.h"
 #include "entries.h"
+#include "fault.h"
 #include "huge.h"
 #include "module.h"
 #include "trace.h"
+#include "vma.h"
 
 /* Gives a page to the memory manager for it to map. */
 static vm_fault_t fault_hand_out(struct gcheap_heap *heap, struct vm_fault *vmf,

@@ -122,7 +122,7 @@ struct heap_pressure {
  * @lock: serialises requests
  * @waiting: how many requests wait for @lock
  * @turns: how many have had it; written under it
- * @fault_lock: see mapping.c
+ * @fault_lock: page faults, and who takes a page away from them; see leaves.c
  * @owner: the address space that may send requests and map regions; NULL before
  *	SETUP, and never changed after. Set with release when the fields it
  *	makes valid (@region_bytes, @core) are
@@ -274,16 +274,7 @@ int mapping_mmap(struct file *file, struct vm_area_struct *vma);
 unsigned long mapping_get_unmapped_area(struct file *file, unsigned long addr,
 					unsigned long len, unsigned long pgoff,
 					unsigned long flags);
-struct vm_area_struct *mapping_owner_vma(struct gcheap_heap *heap);
 void mapping_end(struct gcheap_heap *heap);
-void mapping_count(struct gcheap_heap *heap);
-int mapping_map_pages(struct gcheap_heap *heap, unsigned long index,
-		      struct page **pages, unsigned long count);
-
-int mapping_make_table(struct vm_fault *vmf);
-struct page *mapping_fault_page(struct gcheap_heap *heap, struct vm_fault *vmf,
-				unsigned int *flags);
-
 /* mapping_huge.c */
 vm_fault_t mapping_huge_fault(struct vm_fault *vmf);
 
@@ -295,7 +286,6 @@ int request_track(struct gcheap_heap *heap, union request_args *args,
 int request_track_end(struct gcheap_heap *heap, union request_args *args,
 		      struct progress *progress, int error);
 void track_written(struct gcheap_heap *heap, unsigned long index);
-void track_handed_out(struct vm_area_struct *vma, unsigned long addr, unsigned long count);
 
 /* track_proof.c */
 void track_init(void);

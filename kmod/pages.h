@@ -7,18 +7,12 @@
 
 #include <linux/types.h>
 
-#define PAGES_AROUND	16u	/* pages that a fault maps, or in a lazy object makes: 64 KiB */
-
 struct gcheap_heap;
 struct gcheap_range;
 
 void pages_init(struct gcheap_heap *heap);
 int pages_populate(struct gcheap_heap *heap, unsigned long first, unsigned long count,
 		   bool *needzero);
-int pages_fault_prepare(struct gcheap_heap *heap, unsigned long index, unsigned long first,
-			unsigned long end);
-int pages_fault_in(struct gcheap_heap *heap, unsigned long index, unsigned long first,
-		   unsigned long end);
 void pages_depopulate(struct gcheap_heap *heap, unsigned long first, unsigned long count);
 unsigned long pages_release(struct gcheap_heap *heap, const struct gcheap_range *ranges,
 			    u32 count);

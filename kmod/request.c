@@ -19,6 +19,7 @@
  */
 #include <linux/nospec.h>
 
+#include "fault.h"
 #include "interrupted.h"
 #include "module.h"
 #include "poison.h"

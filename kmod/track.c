@@ -29,6 +29,7 @@
 #include "request.h"
 #include "tlb.h"
 #include "track.h"
+#include "vma.h"
 
 #define PIECE_PAGES	ARENA_PAGES	/* heap pages */
 
@@ -515,39 +516,4 @@ void track_written(struct gcheap_heap *heap, unsigned long index)
 
 	if (bits)
 		set_bit(page % BITS_PER_TABLE, bits);
-}
-
-/**
- * track_handed_out() - new pages have been mapped in a heap of GCHEAP_SETUP_SNAPSHOTS
- * @vma: the owner's mapping of HEAP; its mmap_lock is held
- * @addr: where the pages were mapped just now; nothing was before
- * @count: how many
- *
- * Such a mapping maps pages read-only. These are in no snapshot: they become
- * writable, so that the first write is no page fault.
- *
- * Context: may sleep; the heap's lock is held.
- */
-void track_handed_out(struct vm_area_struct *vma, unsigned long addr, unsigned long count)
-{
-	unsigned long end = addr + (count << PAGE_SHIFT);
-	spinlock_t *lock;	/* the page table's */
-	pte_t *ptep;
-
-	if (!(vma->vm_flags & VM_WRITE))
-		return;
-	while (addr < end) {
-		unsigned long next = pmd_addr_end(addr, end);
-
-		ptep = entries_lock(vma->vm_mm, addr, &lock);
-		for (; ptep && addr < next; addr += PAGE_SIZE, ptep++) {
-			pte_t pte = ptep_get(ptep);
-
-			if (pte_present(pte))
-				set_pte_at(vma->vm_mm, addr, ptep, compat_pte_mkwrite(pte));
-		}
-		if (ptep)
-			entries_unlock(lock);
-		addr = next;
-	}
 }

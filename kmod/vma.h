@@ -7,8 +7,22 @@
 
 #include <linux/mm.h>
 
-struct gcheap_heap;
+#include "module.h"
 
+static inline enum gcheap_region vma_region(const struct vm_area_struct *vma)
+{
+	return vma->vm_pgoff >> (GCHEAP_REGION_SHIFT - PAGE_SHIFT);
+}
+
+static inline struct gcheap_heap *vma_heap(const struct vm_area_struct *vma)
+{
+	return vma->vm_file->private_data;
+}
+
+struct vm_area_struct *mapping_owner_vma(struct gcheap_heap *heap);
+int mapping_make_table(struct vm_fault *vmf);
+int mapping_map_pages(struct gcheap_heap *heap, unsigned long index,
+		      struct page **pages, unsigned long count);
 void pages_unmap(struct gcheap_heap *heap, unsigned long first, unsigned long end);
 
 #endif /* GCHEAP_VMA_H */
