@@ -16,7 +16,7 @@
  * BITMAP may go again when nothing is left in what they speak of.
  */
 #include "compat.h"
-#include "mapping.h"
+#include "region.h"
 
 /* Table pages that one fault maps, if they exist: an aligned 64 KiB. */
 #define TABLE_AROUND	16u

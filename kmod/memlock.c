@@ -19,8 +19,8 @@
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
 
+#include "memlock.h"
 #include "module.h"
-#include "pages.h"
 #include "stock.h"
 
 static long heap_pages_held(struct gcheap_heap *heap)
@@ -87,29 +87,13 @@ bool memlock_may(struct gcheap_heap *heap, unsigned long count)
  * @heap: the heap
  *
  * Context: the owner's mmap_lock is held, perhaps for reading only.
+ * Return: whether it may not keep so much: its memory is to go.
  */
-void memlock_unmapped(struct gcheap_heap *heap)
+bool memlock_unmapped(struct gcheap_heap *heap)
 {
 	memlock_update(heap);
 	if (!heap->pinned_pages || !over_memlock(atomic64_read(&heap->owner->pinned_vm)))
-		return;
+		return false;
 	WRITE_ONCE(heap->forsaken, true);
-	gcheap_watch_owner(heap, 0);
-}
-
-/**
- * memlock_release() - give the memory of a heap back that its owner may not keep
- * @heap: the heap
- *
- * Context: may sleep; @heap->lock is held.
- */
-void memlock_release(struct gcheap_heap *heap)
-{
-	const struct gcheap_range all = { .npages = heap->core.heap_pages };
-
-	if (!heap->live)
-		return;
-	pages_release(heap, &all, 1);
-	stock_trim(heap, ULONG_MAX);
-	memlock_update(heap);
+	return true;
 }

@@ -145,7 +145,7 @@ struct heap_pressure {
  * @zeroed_pages: how many were zeroed ahead of demand
  * @held_pages: all that counts for the limits: leaves, stock and tables
  * @ended: @owner has ended: nobody may map a page; set under @fault_lock
- * @owner_watch: see file.c
+ * @owner_watch: see owner.c
  * @owner_maps: mappings of regions in @owner
  * @heap_maps: of these, of HEAP; more than one only inside mremap()
  * @look_maps: mappings of regions in other address spaces
@@ -234,8 +234,6 @@ static inline void heap_fault_unlock(struct gcheap_heap *heap, unsigned int flag
 
 /* file.c */
 extern const struct file_operations gcheap_fops;
-void gcheap_heap_empty(struct gcheap_heap *heap);
-void gcheap_watch_owner(struct gcheap_heap *heap, unsigned long delay);
 
 /* request.c */
 
@@ -269,12 +267,6 @@ struct io_uring_cmd;
 
 int gcheap_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags);
 
-/* mapping.c */
-int mapping_mmap(struct file *file, struct vm_area_struct *vma);
-unsigned long mapping_get_unmapped_area(struct file *file, unsigned long addr,
-					unsigned long len, unsigned long pgoff,
-					unsigned long flags);
-void mapping_end(struct gcheap_heap *heap);
 /* mapping_huge.c */
 vm_fault_t mapping_huge_fault(struct vm_fault *vmf);
 
@@ -320,13 +312,6 @@ void pressure_heap_end(struct gcheap_heap *heap);
 void pressure_heap_release(struct gcheap_heap *heap);
 void pressure_request_end(struct gcheap_heap *heap, u32 op, int error);
 __poll_t pressure_poll(struct file *file, struct poll_table_struct *wait);
-
-/* memlock.c */
-void memlock_update(struct gcheap_heap *heap);
-void memlock_count(struct gcheap_heap *heap);
-bool memlock_may(struct gcheap_heap *heap, unsigned long count);
-void memlock_unmapped(struct gcheap_heap *heap);
-void memlock_release(struct gcheap_heap *heap);
 
 /* fdinfo.c */
 void fdinfo_show(struct seq_file *seq, struct file *file);

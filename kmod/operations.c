@@ -10,6 +10,7 @@
 
 #include "huge.h"
 #include "module.h"
+#include "owner.h"
 #include "poison.h"
 #include "request.h"
 
@@ -79,7 +80,7 @@ static int request_setup(struct gcheap_heap *heap, union request_args *args)
 	mmgrab(current->mm);
 	/* Pairs with smp_load_acquire() in request_may() and mapping_mmap(). */
 	smp_store_release(&heap->owner, current->mm);
-	gcheap_watch_owner(heap, HZ);
+	owner_watch(heap, HZ);
 	return 0;
 }
 

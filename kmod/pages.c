@@ -16,6 +16,7 @@
 #include "huge.h"
 #include "interrupted.h"
 #include "leaves.h"
+#include "memlock.h"
 #include "module.h"
 #include "page_batch.h"
 #include "pages.h"

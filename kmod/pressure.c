@@ -43,6 +43,7 @@
 
 #include "compat.h"
 #include "frames.h"
+#include "memlock.h"
 #include "module.h"
 #include "stock.h"
 #include "trace.h"
@@ -406,7 +407,7 @@ void pressure_heap_start(struct gcheap_heap *heap)
  * pressure_heap_end() - its memory and tables are about to go
  * @heap: the heap
  *
- * Context: as gcheap_heap_empty().
+ * Context: as owner_ended().
  */
 void pressure_heap_end(struct gcheap_heap *heap)
 {

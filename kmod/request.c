@@ -21,7 +21,9 @@
 
 #include "fault.h"
 #include "interrupted.h"
+#include "memlock.h"
 #include "module.h"
+#include "owner.h"
 #include "poison.h"
 #include "request.h"
 
@@ -141,7 +143,7 @@ static void request_undo(struct gcheap_heap *heap, u32 op, union request_args *a
 		if (heap->live)
 			heap_publish(&heap->core);
 		if (more != REQUEST_MORE && READ_ONCE(heap->forsaken))
-			memlock_release(heap);
+			owner_forsook(heap);
 		memlock_count(heap);
 		mutex_unlock(&heap->lock);
 		/* As request_give_way(), which would end here. */

@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * What mapping.c and mapping_tables.c share: operations of all mappings.
+ * Mappings of regions: see region.c and, for those of tables, mapping_tables.c.
  */
-#ifndef GCHEAP_MAPPING_H
-#define GCHEAP_MAPPING_H
+#ifndef GCHEAP_REGION_H
+#define GCHEAP_REGION_H
 
 #include "module.h"
 #include "vma.h"
 
 /* Flags of each mapping of a process that looks. */
 #define MAPPING_OF_LOOKER	(VM_DONTEXPAND | VM_DONTCOPY | VM_DONTDUMP)
-
-extern const struct vm_operations_struct dead_vm_ops;
 
 void region_open(struct vm_area_struct *vma);
 void region_close(struct vm_area_struct *vma);
@@ -25,4 +23,4 @@ vm_fault_t region_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_t end);
 int mapping_tables_mmap(enum gcheap_region region, struct vm_area_struct *vma);
 void mapping_tables_look(struct vm_area_struct *vma);
 
-#endif /* GCHEAP_MAPPING_H */
+#endif /* GCHEAP_REGION_H */
