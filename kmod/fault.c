@@ -20,6 +20,7 @@
 #include "page_batch.h"
 #include "stock.h"
 #include "trace.h"
+#include "track_answer.h"
 #include "vma.h"
 
 #define PAGES_AROUND	16u	/* pages that a fault maps, or in a lazy object makes: 64 KiB */

@@ -20,6 +20,7 @@
 #include "frames.h"
 #include "module.h"
 #include "totals.h"
+#include "track_proof.h"
 #include "zero.h"
 
 #if BITS_PER_LONG != 64

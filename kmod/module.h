@@ -270,19 +270,6 @@ int gcheap_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags);
 /* mapping_huge.c */
 vm_fault_t mapping_huge_fault(struct vm_fault *vmf);
 
-/* track.c */
-struct progress;
-
-int request_track(struct gcheap_heap *heap, union request_args *args,
-		  struct progress *progress);
-int request_track_end(struct gcheap_heap *heap, union request_args *args,
-		      struct progress *progress, int error);
-void track_written(struct gcheap_heap *heap, unsigned long index);
-
-/* track_proof.c */
-void track_init(void);
-bool track_works(void);
-
 /* lazy.c */
 int lazy_begin(struct gcheap_heap *heap, unsigned long first, unsigned long count);
 void lazy_end(struct gcheap_heap *heap, unsigned long first);

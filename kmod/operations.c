@@ -13,6 +13,8 @@
 #include "owner.h"
 #include "poison.h"
 #include "request.h"
+#include "track.h"
+#include "track_proof.h"
 
 /* What this module has beside what every port of kmod/core has. */
 #define SETUP_FLAGS	(GCHEAP_SETUP_FAULT_FREED | GCHEAP_SETUP_SHARE_READ)

@@ -24,156 +24,19 @@
 #include <linux/uaccess.h>
 
 #include "compat.h"
-#include "entries.h"
 #include "leaves.h"
+#include "module.h"
 #include "request.h"
 #include "tlb.h"
 #include "track.h"
+#include "track_answer.h"
+#include "track_harvest.h"
+#include "track_proof.h"
 #include "vma.h"
 
 #define PIECE_PAGES	ARENA_PAGES	/* heap pages */
 
 #define TRACK_FLAGS	(GCHEAP_TRACK_BITMAP | GCHEAP_TRACK_PEEK | GCHEAP_TRACK_PROTECT)
-
-#define BITS_PER_TABLE	((u32)(PORT_TABLE_PAGE_BYTES * BITS_PER_BYTE))
-
-/* ---- the answer ------------------------------------------------------------- */
-
-/* The page of DIRTY that has the bit of a heap page; NULL: not made. */
-static unsigned long *bits_of(struct gcheap_heap *heap, u32 page)
-{
-	struct page *table = tables_find(heap, GCHEAP_REGION_DIRTY, page / BITS_PER_TABLE);
-
-	return table ? page_address(table) : NULL;
-}
-
-/* Word by word: page faults set other bits meanwhile. */
-static void table_bits_clear(unsigned long *bits, u32 bit, u32 end)
-{
-	u32 next;
-
-	for (; bit < end; bit = next) {
-		unsigned long *word = bits + bit / BITS_PER_LONG;
-		unsigned long mask;
-
-		next = min(round_down(bit, BITS_PER_LONG) + BITS_PER_LONG, end);
-		mask = GENMASK((next - 1) % BITS_PER_LONG, bit % BITS_PER_LONG);
-		if (READ_ONCE(*word) & mask)
-			atomic_long_andnot(mask, (atomic_long_t *)word);
-	}
-}
-
-/* All pages of DIRTY that it needs exist. */
-static void bits_clear(struct gcheap_heap *heap, u32 page, u32 end)
-{
-	while (page < end) {
-		u32 base = round_down(page, BITS_PER_TABLE);
-		u32 next = min(base + BITS_PER_TABLE, end);
-
-		table_bits_clear(bits_of(heap, page), page - base, next - base);
-		page = next;
-	}
-}
-
-/* The word of DIRTY that has the bit of a heap page. */
-static unsigned long *bits_word(struct track_answer *answer, u32 page)
-{
-	if (!answer->bits || page - answer->bits_page >= BITS_PER_TABLE) {
-		answer->bits_page = round_down(page, BITS_PER_TABLE);
-		answer->bits = bits_of(answer->heap, page);
-	}
-	return answer->bits + (page - answer->bits_page) / BITS_PER_LONG;
-}
-
-/* Sets bits of one word of DIRTY, and clears those before them. */
-static void bits_add_word(struct track_answer *answer, u32 base, unsigned long dirty)
-{
-	u32 end = base + __fls(dirty) + 1;
-	unsigned long *word, clean;
-
-	if (answer->bits_done < base) {
-		bits_clear(answer->heap, answer->bits_done, base);
-		answer->bits_done = base;
-	}
-	word = bits_word(answer, base);
-	clean = GENMASK(end - 1 - base, answer->bits_done - base) & ~dirty;
-	if (READ_ONCE(*word) & clean)
-		atomic_long_andnot(clean, (atomic_long_t *)word);
-	atomic_long_or(dirty, (atomic_long_t *)word);
-	answer->bits_done = end;
-}
-
-/**
- * track_bits_add() - set the bit of a page in DIRTY, and clear those before it
- * @answer: of which DIRTY is a part
- * @page: the heap page, not before those added so far
- */
-void track_bits_add(struct track_answer *answer, u32 page)
-{
-	if (page < answer->bits_done)
-		return;
-	if (answer->bits_done < page)
-		bits_clear(answer->heap, answer->bits_done, page);
-	set_bit(page % BITS_PER_LONG, bits_word(answer, page));
-	answer->bits_done = page + 1;
-}
-
-static void ranges_add(struct track_answer *answer, u32 page, u32 npages)
-{
-	struct gcheap_range *last = track_answer_last(answer);
-
-	if (last && last->page + last->npages == page)
-		last->npages += npages;
-	else if (answer->ranges)
-		answer->ranges[answer->count++] = (struct gcheap_range) {
-			.page = page,
-			.npages = npages,
-		};
-}
-
-/**
- * track_answer_add() - report a page
- * @answer: has room for it
- * @page: the heap page, after those added so far
- */
-void track_answer_add(struct track_answer *answer, u32 page)
-{
-	answer->dirty_pages++;
-	ranges_add(answer, page, 1);
-	if (answer->bitmap)
-		track_bits_add(answer, page);
-}
-
-/**
- * track_answer_add_word() - report some of the pages of one word of the bitmap
- * @answer: has much room
- * @base: heap page of the word's first bit
- * @dirty: which pages, one of them at least; all after those added so far
- */
-void track_answer_add_word(struct track_answer *answer, u32 base, unsigned long dirty)
-{
-	unsigned int start, end;
-
-	answer->dirty_pages += hweight_long(dirty);
-	if (answer->bitmap)
-		bits_add_word(answer, base, dirty);
-	if (!answer->ranges)
-		return;
-	for_each_set_bitrange(start, end, &dirty, BITS_PER_LONG)
-		ranges_add(answer, base + start, end - start);
-}
-
-/* Makes DIRTY for all pages that the heap has now. */
-static int track_make_bits(struct gcheap_heap *heap)
-{
-	u32 page;
-
-	for (page = 0; page < heap->core.heap_pages; page += BITS_PER_TABLE) {
-		if (!port_table_page(&heap->core, GCHEAP_REGION_DIRTY, page / BITS_PER_BYTE))
-			return -ENOMEM;
-	}
-	return 0;
-}
 
 /* What could not be told has been written still. */
 static void track_take_back(struct gcheap_heap *heap, const struct track_answer *answer)
@@ -363,7 +226,7 @@ static int track_harvest(struct harvest *harvest, struct gcheap_track *track)
 	if (harvest->stopped)
 		track->out_end = harvest->at >> (GCHEAP_PAGE_SHIFT - PAGE_SHIFT);
 	if (answer->bitmap || harvest->protect)
-		bits_clear(heap, answer->bits_done, track->out_end);
+		track_bits_clear(heap, answer->bits_done, track->out_end);
 	track_unlock(harvest);
 
 	track->out_range_count = answer->count;
@@ -498,22 +361,4 @@ int request_track_end(struct gcheap_heap *heap, union request_args *args,
 	kvfree(work->ranges);
 	work->ranges = NULL;
 	return error;
-}
-
-/* ---- snapshots -------------------------------------------------------------- */
-
-/**
- * track_written() - note the first write to a page that TRACK has protected
- * @heap: a heap of GCHEAP_SETUP_SNAPSHOTS
- * @index: number of the page (4 KiB) in the HEAP region
- *
- * Context: a page fault, before the page becomes writable.
- */
-void track_written(struct gcheap_heap *heap, unsigned long index)
-{
-	u32 page = index >> (GCHEAP_PAGE_SHIFT - PAGE_SHIFT);
-	unsigned long *bits = bits_of(heap, page);
-
-	if (bits)
-		set_bit(page % BITS_PER_TABLE, bits);
 }

@@ -38,7 +38,8 @@
 #include "leaves.h"
 #include "module.h"
 #include "tlb.h"
-#include "track.h"
+#include "track_harvest.h"
+#include "track_plain.h"
 
 /* What one page table maps: the page tables' lock is held for no longer. */
 #define WINDOW_PAGES	ENTRIES_PER_TABLE

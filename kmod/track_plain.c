@@ -16,7 +16,8 @@
 
 #include "compat.h"
 #include "entries.h"
-#include "track.h"
+#include "module.h"
+#include "track_plain.h"
 
 #ifdef CONFIG_X86_64
 

@@ -41,7 +41,7 @@
 #include "entries.h"
 #include "module.h"
 #include "tlb.h"
-#include "track.h"
+#include "track_proof.h"
 #include "unmap.h"
 #include "vma.h"
 
