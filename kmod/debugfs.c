@@ -25,6 +25,7 @@
 #include <linux/sched.h>
 #include <linux/slab.h>
 
+#include "debugfs.h"
 #include "leaves.h"
 #include "module.h"
 

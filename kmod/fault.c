@@ -15,6 +15,7 @@
 
 #include "entries.h"
 #include "fault.h"
+#include "lazy.h"
 #include "leaves.h"
 #include "module.h"
 #include "page_batch.h"

@@ -8,6 +8,7 @@
  * but a spinlock, so that a heap which is busy, or whose owner is stopped in a
  * request, can be looked at too.
  */
+#include "fdinfo.h"
 #include "module.h"
 
 struct figure {

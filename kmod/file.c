@@ -14,12 +14,19 @@
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 
+#include "debugfs.h"
+#include "fdinfo.h"
+#include "file.h"
 #include "inode.h"
+#include "ioctl.h"
 #include "module.h"
 #include "owner.h"
 #include "pages.h"
+#include "pressure.h"
 #include "region_mmap.h"
+#include "tables.h"
 #include "totals.h"
+#include "uring.h"
 
 static int gcheap_open(struct inode *inode, struct file *file)
 {

@@ -35,10 +35,10 @@
 #include <linux/pagemap.h>
 #include <linux/slab.h>
 
-#include "compat.h"
 #include "frames.h"
 #include "huge.h"
 #include "interrupted.h"
+#include "lazy.h"
 #include "leaves.h"
 #include "module.h"
 #include "stock.h"

@@ -3,7 +3,9 @@
  * The door by ioctl(). The compat door is the same: no struct of a request has a
  * field whose size or place depends on the caller's word size.
  */
+#include "ioctl.h"
 #include "module.h"
+#include "request.h"
 
 /**
  * gcheap_ioctl() - a request by ioctl()

@@ -10,6 +10,7 @@
 #include <linux/rbtree.h>
 #include <linux/slab.h>
 
+#include "lazy.h"
 #include "module.h"
 
 /**

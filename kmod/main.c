@@ -17,8 +17,11 @@
 #include <linux/module.h>
 #include <linux/sysfs.h>
 
+#include "debugfs.h"
+#include "file.h"
 #include "frames.h"
 #include "module.h"
+#include "pressure.h"
 #include "totals.h"
 #include "track_proof.h"
 #include "zero.h"

@@ -19,10 +19,9 @@
  */
 #include <linux/pagemap.h>
 
-#include "compat.h"
-#include "entries.h"
 #include "fault.h"
 #include "huge.h"
+#include "mapping_huge.h"
 #include "module.h"
 #include "trace.h"
 #include "vma.h"

@@ -16,7 +16,9 @@
  * BITMAP may go again when nothing is left in what they speak of.
  */
 #include "compat.h"
+#include "mapping_tables.h"
 #include "region.h"
+#include "tables.h"
 
 /* Table pages that one fault maps, if they exist: an aligned 64 KiB. */
 #define TABLE_AROUND	16u

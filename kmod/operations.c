@@ -10,11 +10,14 @@
 
 #include "huge.h"
 #include "module.h"
+#include "operations.h"
 #include "owner.h"
 #include "poison.h"
-#include "request.h"
+#include "pressure.h"
+#include "tables.h"
 #include "track.h"
 #include "track_proof.h"
+#include "user.h"
 
 /* What this module has beside what every port of kmod/core has. */
 #define SETUP_FLAGS	(GCHEAP_SETUP_FAULT_FREED | GCHEAP_SETUP_SHARE_READ)

@@ -13,11 +13,14 @@
 #include <linux/workqueue.h>
 
 #include "compat.h"
+#include "lazy.h"
 #include "memlock.h"
 #include "module.h"
 #include "owner.h"
 #include "pages.h"
+#include "pressure.h"
 #include "stock.h"
+#include "tables.h"
 
 /**
  * owner_forsook() - give the memory of a heap back that its owner may not keep

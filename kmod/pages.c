@@ -11,7 +11,6 @@
  */
 #include <linux/slab.h>
 
-#include "compat.h"
 #include "frames.h"
 #include "huge.h"
 #include "interrupted.h"
@@ -21,7 +20,6 @@
 #include "page_batch.h"
 #include "pages.h"
 #include "stock.h"
-#include "totals.h"
 #include "unmap.h"
 #include "vma.h"
 #include "zero.h"

@@ -7,10 +7,12 @@
 
 #include "huge.h"
 #include "interrupted.h"
+#include "lazy.h"
 #include "module.h"
 #include "pages.h"
 #include "poison.h"
 #include "stock.h"
+#include "tables.h"
 
 void *port_zalloc(size_t bytes)
 {

@@ -45,6 +45,7 @@
 #include "frames.h"
 #include "memlock.h"
 #include "module.h"
+#include "pressure.h"
 #include "stock.h"
 #include "trace.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * Mappings of regions: see region.c and, for those of tables, mapping_tables.c.
+ * What all mappings of regions share: see region.c.
  */
 #ifndef GCHEAP_REGION_H
 #define GCHEAP_REGION_H
@@ -19,8 +19,5 @@ void look_close(struct vm_area_struct *vma);
 int region_may_split(struct vm_area_struct *vma, unsigned long addr);
 int region_mremap(struct vm_area_struct *vma);
 vm_fault_t region_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_t end);
-
-int mapping_tables_mmap(enum gcheap_region region, struct vm_area_struct *vma);
-void mapping_tables_look(struct vm_area_struct *vma);
 
 #endif /* GCHEAP_REGION_H */

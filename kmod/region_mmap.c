@@ -13,6 +13,8 @@
 
 #include "compat.h"
 #include "fault.h"
+#include "mapping_huge.h"
+#include "mapping_tables.h"
 #include "memlock.h"
 #include "module.h"
 #include "region.h"

@@ -23,9 +23,14 @@
 #include "interrupted.h"
 #include "memlock.h"
 #include "module.h"
+#include "op.h"
+#include "operations.h"
 #include "owner.h"
 #include "poison.h"
+#include "pressure.h"
 #include "request.h"
+#include "trace_ops.h"
+#include "user.h"
 
 /* Whether the caller may send this operation at all. */
 static int request_may(struct gcheap_heap *heap, u32 op)

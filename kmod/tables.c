@@ -16,6 +16,7 @@
 #include "frames.h"
 #include "module.h"
 #include "stock.h"
+#include "tables.h"
 #include "totals.h"
 
 /**

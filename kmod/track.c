@@ -26,7 +26,7 @@
 #include "compat.h"
 #include "leaves.h"
 #include "module.h"
-#include "request.h"
+#include "op.h"
 #include "tlb.h"
 #include "track.h"
 #include "track_answer.h"

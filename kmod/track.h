@@ -5,7 +5,7 @@
 #ifndef GCHEAP_TRACK_H
 #define GCHEAP_TRACK_H
 
-#include "request.h"
+#include "op.h"
 
 int request_track(struct gcheap_heap *heap, union request_args *args,
 		  struct progress *progress);

@@ -11,6 +11,7 @@
 #include <linux/mm.h>
 
 #include "module.h"
+#include "tables.h"
 #include "track_answer.h"
 
 #define BITS_PER_TABLE	((u32)(PORT_TABLE_PAGE_BYTES * BITS_PER_BYTE))

@@ -37,7 +37,6 @@
 #include "interrupted.h"
 #include "leaves.h"
 #include "module.h"
-#include "tlb.h"
 #include "track_harvest.h"
 #include "track_plain.h"
 

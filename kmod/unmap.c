@@ -37,7 +37,6 @@
 #include <linux/mmu_notifier.h>
 #include <linux/sched/mm.h>
 
-#include "compat.h"
 #include "entries.h"
 #include "module.h"
 #include "tlb.h"

@@ -16,6 +16,8 @@
 
 #include "compat_uring.h"
 #include "module.h"
+#include "request.h"
+#include "uring.h"
 
 /* The others are the kernel's own, as that it has asked before. */
 #define URING_USER_FLAGS	GENMASK(23, 0)
