@@ -28,6 +28,7 @@
 #include "debugfs.h"
 #include "leaves.h"
 #include "module.h"
+#include "pages.h"
 
 static struct dentry *debugfs_root;
 
@@ -221,7 +222,7 @@ static int fragmentation_show(struct seq_file *seq, void *unused)
 			runs_add(runs, run);
 			run = 0;
 		}
-		port_counters(&heap->core);
+		pages_counters(heap);
 		counters = heap->core.counters;
 		mutex_unlock(&heap->lock);
 	}
