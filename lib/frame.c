@@ -156,6 +156,43 @@ void frames_drop_ended(struct thread *thread, const char *sp, const struct stack
 	pthread_mutex_unlock(&thread->heap->lock);
 }
 
+/* ---- those that outlive their thread ------------------------------------------------------ */
+
+/* Whose frames are those of threads that have gone: it has no entry for any. */
+static struct gcheap_thread frames_nobody;
+
+/* Whether an address is on a stack that can be read; @known: the last one that was found. */
+static bool place_is_known(struct thread *thread, const char *place, struct stack *known)
+{
+	if (place >= known->low && place < known->top)
+		return true;
+	/* Who had the heap's lock at the fork has it for good. */
+	if (heap_is_here(thread->heap))
+		return stack_running(thread, place, known);
+	return place >= thread->native.low && place < thread->native.top;
+}
+
+__attribute__((no_sanitize("address")))
+void frames_leave(struct thread *thread, const char *sp)
+{
+	const uintptr_t *words = thread->fast.frames;
+	struct stack running, known = { NULL, NULL };
+	size_t at;
+
+	/* Only this thread knows its stacks; those of one that has ended may be gone. */
+	if (!pthread_equal(thread->self, pthread_self()))
+		return;
+	if (heap_is_here(thread->heap) && stack_running(thread, sp, &running))
+		frames_drop_ended(thread, sp, &running);
+	for (at = 0; at < thread->fast.frames_used; at += words[at]) {
+		struct gcheap_frame_ *frame = (struct gcheap_frame_ *)frame_place(&words[at]);
+
+		if (place_is_known(thread, (const char *)stack_real((uintptr_t)frame), &known) &&
+		    !frame_has_ended(thread, &words[at], NULL))
+			frame->thread = &frames_nobody;
+	}
+}
+
 /* ---- begin and end ---------------------------------------------------------------------- */
 
 /*
@@ -295,15 +332,21 @@ static void frame_take_out(struct thread *thread, size_t at)
 	memmove(&words[at], &words[end], (thread->fast.frames_used - at) * sizeof(*words));
 }
 
-/* Inner blocks were left without their end, or this one has ended already. */
+/*
+ * Inner blocks were left without their end, or this one has ended already, or its thread
+ * has detached.
+ */
 __attribute__((noinline))
 void gcheap_frame_end_slow_(struct gcheap_frame_ *frame)
 {
 	const char *sp = __builtin_frame_address(0);
 	struct thread *thread = (struct thread *)frame->thread;
-	size_t at = frames_find_live(thread, frame);
 	struct stack part;
+	size_t at;
 
+	if (frame->thread == &frames_nobody)
+		return;
+	at = frames_find_live(thread, frame);
 	if (!heap_is_here(thread->heap)) {
 		frame_take_out(thread, at);
 	} else if (frame->is_lost) {

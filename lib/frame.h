@@ -93,4 +93,13 @@ size_t frames_drop(struct thread *thread, size_t at, const struct stack *part);
  */
 void frames_drop_ended(struct thread *thread, const char *sp, const struct stack *running);
 
+/**
+ * frames_leave() - let blocks with frames go on without their thread
+ * @thread: which is about to be freed
+ * @sp: the caller's stack pointer
+ *
+ * The ends of frames on stacks that are known do nothing from here on.
+ */
+void frames_leave(struct thread *thread, const char *sp);
+
 #endif /* GCHEAP_LIB_FRAME_H */

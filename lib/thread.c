@@ -53,8 +53,10 @@ int gcheap_thread_attach(struct gcheap *heap, struct gcheap_thread **out)
 	return 0;
 }
 
+__attribute__((noinline))
 void thread_free(struct thread *thread)
 {
+	frames_leave(thread, __builtin_frame_address(0));
 	while (thread->blocks) {
 		struct cache_block *block = thread->blocks;
 

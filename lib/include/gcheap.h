@@ -215,7 +215,10 @@ struct gcheap_thread {
  * calling thread's stack.
  */
 GCHEAP_API int gcheap_thread_attach(struct gcheap *heap, struct gcheap_thread **thread);
-/* What the thread allocated stays in the heap; the handle is gone. NULL is allowed. */
+/*
+ * What the thread allocated stays in the heap; the handle is gone, and frames keep nothing
+ * any more. Their blocks may end later, where the stack is known. NULL is allowed.
+ */
 GCHEAP_API void gcheap_thread_detach(struct gcheap_thread *thread);
 
 /* For loops that neither allocate nor collect for long: where others may stop the thread. */

@@ -347,6 +347,79 @@ static void test_err_save_and_restore(void **state)
 	assert_int_equal(live_after_collect(f), 0);
 }
 
+/* ---- a thread that detaches -------------------------------------------------------------- */
+
+static void detach(struct fixture *f)
+{
+	gcheap_thread_detach(f->thread);
+}
+
+static void close_heap(struct fixture *f)
+{
+	gcheap_close(f->heap);
+}
+
+/* Frames of blocks that end when there is no thread any more. */
+static void end_after(void (*leave_thread)(struct fixture *f))
+{
+	struct gcheap_frame_ place;
+	struct gcheap_thread *thread;
+	void *object, *variable;
+	struct fixture f;
+	int i;
+
+	fixture_open(&f);
+	thread = f.thread;
+	object = new_leaf(&f);
+	variable = object;
+	begin_at(&f, &place, &variable);
+	for (i = 0; i < 2; i++) {
+		GCHEAP_FRAME_AUTO(f.thread, object);
+		if (!i)
+			continue;
+		deeper(skip_one, &f);
+		leave_thread(&f);
+		/* Nobody looks at the thread's memory, which is free. */
+		assert_ptr_not_equal(gcheap_frame_.thread, thread);
+		assert_ptr_not_equal(place.thread, thread);
+	}
+	gcheap_frame_end_(&place);
+	gcheap_frame_end_(&place);
+	if (leave_thread == close_heap)
+		return;
+	/* They mean no thread that comes later. */
+	assert_int_equal(gcheap_thread_attach(f.heap, &f.thread), 0);
+	object = new_leaf(&f);
+	GCHEAP_FRAME(f.thread, object);
+	gcheap_frame_end_(&place);
+	assert_int_equal(live_after_collect(&f), 1);
+	GCHEAP_FRAME_END(f.thread);
+	assert_int_equal(live_after_collect(&f), 0);
+	fixture_close(&f);
+}
+
+static void test_frames_may_end_after_their_thread_has_detached(void **state)
+{
+	(void)state;
+	end_after(detach);
+	end_after(close_heap);
+}
+
+static void test_detaching_writes_to_no_frame_that_has_ended(void **state)
+{
+	struct fixture *f = *state;
+	struct gcheap_thread *before = f->thread;
+	struct gcheap_frame_ place;
+	void *nothing = NULL;
+
+	begin_at(f, &place, &nothing);
+	/* Something else is there now. */
+	place.number += 77;
+	gcheap_thread_detach(f->thread);
+	assert_ptr_equal(place.thread, before);
+	assert_int_equal(gcheap_thread_attach(f->heap, &f->thread), 0);
+}
+
 /* ---- many --------------------------------------------------------------------------------- */
 
 static __attribute__((noinline)) uint64_t recurse(struct fixture *f, int depth)
@@ -654,6 +727,65 @@ static void test_a_restore_on_an_undeclared_stack_ends_no_frame_of_others(void *
 	free(stack);
 }
 
+static void outlive_in_coroutine(void)
+{
+	struct gcheap_thread *thread = co.f->thread;
+	void *object = new_leaf(co.f);
+
+	GCHEAP_FRAME(co.f->thread, object);
+	assert_int_equal(swapcontext(&co.other, &co.main), 0);
+	assert_ptr_not_equal(gcheap_frame_.thread, thread);
+	GCHEAP_FRAME_END(co.f->thread);
+}
+
+static void test_frames_of_suspended_stacks_may_end_after_their_thread_has_detached(void **state)
+{
+	struct fixture *f = *state;
+	char *stack = malloc(STACK_BYTES);
+
+	assert_non_null(stack);
+	assert_int_equal(gcheap_stack_add(f->heap, stack, STACK_BYTES), 0);
+	coroutine_start(f, stack, outlive_in_coroutine);
+	gcheap_thread_detach(f->thread);
+	assert_int_equal(swapcontext(&co.main, &co.other), 0);
+	assert_int_equal(gcheap_stack_remove(f->heap, stack), 0);
+	free(stack);
+	assert_int_equal(gcheap_thread_attach(f->heap, &f->thread), 0);
+	assert_int_equal(live_after_collect(f), 0);
+}
+
+static int close_in_a_child(struct fixture *f, struct gcheap_frame_ *place)
+{
+	struct gcheap_thread *thread = f->thread;
+
+	alarm(20);
+	gcheap_close(f->heap);
+	if (place->thread == thread)
+		return 1;
+	gcheap_frame_end_(place);
+	return 0;
+}
+
+static void test_frames_of_a_child_may_end_after_their_heap_was_closed(void **state)
+{
+	struct fixture *f = *state;
+	struct gcheap_frame_ place;
+	void *nothing = NULL;
+	pid_t child;
+	int status;
+
+	begin_at(f, &place, &nothing);
+	fflush(stdout);
+	child = fork();
+	if (!child)
+		_exit(close_in_a_child(f, &place));
+	assert_true(child > 0);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	gcheap_frame_end_(&place);
+	assert_int_equal(f->thread->frames_used, 0);
+}
+
 /* Words of the table. */
 static struct {
 	size_t after_skip, after_restore;
@@ -700,6 +832,8 @@ int main(void)
 		TEST(test_frames_that_longjmp_passes_by_end_with_a_restore),
 		TEST(test_frames_that_longjmp_passes_by_end_with_the_next_cycle),
 		TEST(test_err_save_and_restore),
+		TEST(test_frames_may_end_after_their_thread_has_detached),
+		TEST(test_detaching_writes_to_no_frame_that_has_ended),
 		TEST(test_frames_nest_as_deep_as_the_stack),
 		TEST(test_err_no_memory_for_a_frame_lets_no_cycle_run),
 		TEST(test_err_no_memory_for_a_frame_ends_with_the_first_cycle_that_is_due),
@@ -708,6 +842,8 @@ int main(void)
 		TEST(test_frames_of_suspended_stacks_stay),
 		TEST(test_frames_go_with_their_stack),
 		TEST(test_a_restore_on_an_undeclared_stack_ends_no_frame_of_others),
+		TEST(test_frames_of_suspended_stacks_may_end_after_their_thread_has_detached),
+		TEST(test_frames_of_a_child_may_end_after_their_heap_was_closed),
 		TEST(test_skipped_frames_of_a_declared_context_end_too),
 	};
 
