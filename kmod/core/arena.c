@@ -150,7 +150,7 @@ int arena_tables_ensure(struct heap *heap, u32 page, u32 npages)
 static bool bits_are_idle(struct heap *heap, u32 page)
 {
 	return has_bits(heap_arena(heap, page), page) &&
-	       page_heap_word_is_idle(&heap->page_heap, page);
+	       page_backed_word_is_idle(&heap->page_heap, page);
 }
 
 u64 arena_tables_release(struct heap *heap, u32 page, u32 npages)
@@ -170,7 +170,7 @@ u64 arena_tables_release(struct heap *heap, u32 page, u32 npages)
 		if (arena_offset(page) == 0) {
 			if (++arenas % 64 == 0)
 				port_interrupted();
-			if (!page_heap_arena_has_run(&heap->page_heap, arena_index(page), step)) {
+			if (!page_tree_arena_has_run(&heap->page_heap, arena_index(page), step)) {
 				page = round_down(page, ARENA_PAGES) + ARENA_PAGES - step;
 				continue;
 			}

@@ -172,7 +172,7 @@ static void pages_unback(struct heap *heap, u32 page, u32 npages)
 	while (page < end) {
 		u32 next = page;
 
-		while (next < end && (next >= ph->end || !page_heap_count_backed(ph, next, 1)))
+		while (next < end && (next >= ph->end || !page_backed_count(ph, next, 1)))
 			next++;
 		if (next > page)
 			port_depopulate(heap, page, next - page);
@@ -189,7 +189,7 @@ static void pages_unback(struct heap *heap, u32 page, u32 npages)
 static int heap_grow(struct heap *heap, u32 npages, u32 align, bool *old_data)
 {
 	struct page_heap *ph = &heap->page_heap;
-	u32 tail = page_heap_tail(ph);
+	u32 tail = page_tree_tail(ph);
 	/* Page 0 exists, but is never free. */
 	u32 first = round_up(ph->end ? ph->end - tail : 1, align);
 	u64 grow = (u64)first + npages - ph->end;
@@ -240,7 +240,7 @@ int heap_tables_again(struct heap *heap, u32 page, u32 npages)
  */
 static int run_back(struct heap *heap, u32 page, u32 npages, bool *needzero)
 {
-	u32 backed = page_heap_count_backed(&heap->page_heap, page, npages);
+	u32 backed = page_backed_count(&heap->page_heap, page, npages);
 	bool old_data = false;
 	int error;
 
@@ -255,7 +255,7 @@ static int run_back(struct heap *heap, u32 page, u32 npages, bool *needzero)
 		pages_unback(heap, page, npages);
 		return error;
 	}
-	page_heap_set_backed(&heap->page_heap, page, npages, true);
+	page_backed_set(&heap->page_heap, page, npages, true);
 	if (!backed)
 		*needzero = false;
 	if (old_data)
@@ -369,7 +369,7 @@ int heap_pages_populate(struct heap *heap, u32 page, u32 npages, bool *needzero)
 void heap_pages_depopulate(struct heap *heap, u32 page, u32 npages)
 {
 	port_depopulate(heap, page, npages);
-	page_heap_set_backed(&heap->page_heap, page, npages, false);
+	page_backed_set(&heap->page_heap, page, npages, false);
 }
 
 /* ---- requests --------------------------------------------------------------- */
@@ -516,7 +516,7 @@ int heap_mark_start(struct heap *heap, struct gcheap_mark_start *start)
 	error = sweep_step(heap, U64_MAX, &start->out_swept_spans, &freed);
 	if (error)
 		return error;
-	page_heap_empty_caches(&heap->page_heap);
+	page_caches_empty(&heap->page_heap);
 	if (heap->marks_cleared != BIT_INDEX_NONE)
 		sweep_clear_marks(heap, heap->marks_cleared, U32_MAX);
 	heap->marks_cleared = 0;
@@ -551,7 +551,7 @@ int heap_sweep_start(struct heap *heap, struct gcheap_sweep_start *start)
 	heap->counters.unswept_spans = heap->counters.spans - heap->large_spans;
 	/* What is dead goes into the quarantine after the old ones have left it. */
 	quarantine_release(heap);
-	page_heap_empty_caches(&heap->page_heap);
+	page_caches_empty(&heap->page_heap);
 	reclaim_begin(heap);
 	start->out_freed_spans = 0;
 	start->out_freed_pages = 0;

@@ -103,7 +103,7 @@ static u32 run_grow(struct heap *heap, struct large_work *work)
 	if (tables_catch_up(heap))
 		return 0;
 	/* Page 0 exists, but is never free. */
-	first = end ? end - page_heap_tail(ph) : 1;
+	first = end ? end - page_tree_tail(ph) : 1;
 	grow = round_up((u64)first + work->npages - end, (u64)HEAP_GROW_PAGES);
 	if (grow > ph->reserve_pages - end || page_heap_grow(ph, (u32)grow))
 		return 0;
@@ -144,7 +144,7 @@ static int back_some(struct heap *heap, struct large_work *work, u32 pages)
 
 	if (work->lazy) {
 		/* Some of it may have old data, and the rest will be zero. */
-		if (page_heap_count_backed(&heap->page_heap, page, count))
+		if (page_backed_count(&heap->page_heap, page, count))
 			heap_pages_depopulate(heap, page, count);
 		error = heap_tables_again(heap, page, count);
 		if (!error)
@@ -152,7 +152,7 @@ static int back_some(struct heap *heap, struct large_work *work, u32 pages)
 		return error;
 	}
 	/* Most have memory, and nothing is to be remembered. */
-	if (page_heap_count_backed(&heap->page_heap, page, count) == count) {
+	if (page_backed_count(&heap->page_heap, page, count) == count) {
 		work->needzero |= needzero;
 		work->done += count;
 		return 0;
@@ -164,7 +164,7 @@ static int back_some(struct heap *heap, struct large_work *work, u32 pages)
 	for (i = 0; i < count; i++) {
 		u32 at = work->done + i;
 
-		if (!page_heap_count_backed(&heap->page_heap, page + i, 1))
+		if (!page_backed_count(&heap->page_heap, page + i, 1))
 			work->made[at / 64] |= BIT_ULL(at % 64);
 	}
 	error = heap_pages_populate(heap, page, count, &needzero);

@@ -1,19 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
  * Which heap pages have memory.
- *
- * A page has none when the heap has just grown over it, and when its memory was
- * released. The bits are those of free pages and of others alike, so that they
- * stay right when pages are taken before they have memory, or given back without.
- *
- * To find the highest free page with memory, words and arenas that may have one
- * are in an index, as in Go: giving pages back puts them there, and a search that
- * finds none in a word takes it out. Thus each word is looked at in vain at most
- * once after a page of it was freed, and the search never walks over the heap.
  */
-#include "page_heap_internal.h"
+#include "page_backed.h"
 
-u32 page_heap_count_backed(const struct page_heap *ph, u32 page, u32 npages)
+u32 page_backed_count(const struct page_heap *ph, u32 page, u32 npages)
 {
 	u32 end = page + npages;
 	u32 count = 0;
@@ -27,14 +18,14 @@ u32 page_heap_count_backed(const struct page_heap *ph, u32 page, u32 npages)
 	return count;
 }
 
-bool page_heap_word_is_idle(const struct page_heap *ph, u32 page)
+bool page_backed_word_is_idle(const struct page_heap *ph, u32 page)
 {
 	const struct page_word at = page_word(ph, page, page + 64);
 
 	return (at.arena->free[at.index] & at.arena->unbacked[at.index]) == U64_MAX;
 }
 
-void page_heap_set_backed(struct page_heap *ph, u32 page, u32 npages, bool backed)
+void page_backed_set(struct page_heap *ph, u32 page, u32 npages, bool backed)
 {
 	u32 end = page + npages;
 
@@ -49,7 +40,7 @@ void page_heap_set_backed(struct page_heap *ph, u32 page, u32 npages, bool backe
 	}
 }
 
-void backed_note_word(struct page_heap *ph, u32 page, u64 bits)
+void page_backed_note_word(struct page_heap *ph, u32 page, u64 bits)
 {
 	struct page_word at = page_word(ph, page, page + 64);
 
@@ -59,7 +50,7 @@ void backed_note_word(struct page_heap *ph, u32 page, u64 bits)
 	bit_index_add(&ph->backed_arenas, page >> ARENA_PAGES_SHIFT);
 }
 
-void backed_note_free(struct page_heap *ph, u32 page, u32 npages)
+void page_backed_note_free(struct page_heap *ph, u32 page, u32 npages)
 {
 	u32 end = page + npages;
 
@@ -67,7 +58,7 @@ void backed_note_free(struct page_heap *ph, u32 page, u32 npages)
 		struct page_word at = page_word(ph, page, end);
 
 		ph->backed_pages += hweight64(~at.arena->unbacked[at.index] & at.mask);
-		backed_note_word(ph, round_down(page, 64u), at.mask);
+		page_backed_note_word(ph, round_down(page, 64u), at.mask);
 		page += hweight64(at.mask);
 	}
 }
@@ -106,7 +97,7 @@ static u32 backed_end(struct page_heap *ph)
 	return 0;
 }
 
-u32 page_heap_release(struct page_heap *ph, u32 most, u32 *npages)
+u32 page_backed_release(struct page_heap *ph, u32 most, u32 *npages)
 {
 	u32 end = backed_end(ph);
 	u32 page = end;
@@ -124,7 +115,7 @@ u32 page_heap_release(struct page_heap *ph, u32 most, u32 *npages)
 			break;
 	}
 	*npages = end - page;
-	page_heap_set_backed(ph, page, end - page, false);
+	page_backed_set(ph, page, end - page, false);
 	ph->backed_pages -= end - page;
 	return page;
 }

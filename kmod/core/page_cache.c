@@ -1,29 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * The page cache: free pages that a CPU has taken out of the tree, for its next
- * short runs. Go's, but for the lock.
- *
- * A cache holds the free pages among 64 that are aligned, as one word of bits.
- * Short runs are cut from it by bit operations; the tree and its summaries see
- * one change for many runs. Runs that one CPU asks for lie together, and so do
- * the objects that its threads make: on the same page of each mapped table, and
- * released together when they die together.
- *
- * A short run that is freed where its CPU's cache has the other pages from goes
- * back to the cache, so that the same memory is used again and not fresh one.
- *
- * Go's caches spare its Ps the heap's lock. Here each request takes that anyhow:
- * it protects the caches too, so that any CPU may empty any cache, and a cache
- * whose CPU has gone offline is none that is lost.
- *
- * Pages in a cache are free in every sense (struct page_heap.free_pages and
- * backed_pages count them), but the tree does not know them. So all caches are
- * emptied where the tree is asked for something that must be true of all free
- * pages: when a search finds nothing, when memory is to be released, and at each
- * MARK_START and SWEEP_START, that no page stays in the cache of a CPU which the
- * program has left.
+ * The page cache.
  */
-#include "page_heap_internal.h"
+#include "page_cache.h"
+
+#include "page_backed.h"
+#include "page_tree.h"
+#include "port.h"
 
 /* The pages of a cache that has none, and had none: of no word. */
 #define NO_PAGES	U32_MAX
@@ -59,8 +42,8 @@ static void cache_empty(struct page_heap *ph, u32 cpu)
 	struct page_cache *cache = &ph->caches[cpu];
 
 	if (cache->free) {
-		tree_set_word(ph, cache->page, cache->free, true);
-		backed_note_word(ph, cache->page, cache->free);
+		page_tree_set_word(ph, cache->page, cache->free, true);
+		page_backed_note_word(ph, cache->page, cache->free);
 		ph->cached_pages -= hweight64(cache->free);
 		cache->free = 0;
 		bit_index_remove(&ph->filled_caches, cpu);
@@ -89,7 +72,7 @@ static bool cache_fill(struct page_heap *ph, u32 cpu, u32 page, u32 npages)
 	cache_empty(ph, cpu);
 	/* What was in the cache may have been of the same word. */
 	bits = at.arena->free[at.index];
-	tree_set_word(ph, page, bits, false);
+	page_tree_set_word(ph, page, bits, false);
 	cache->page = page;
 	cache->free = bits;
 	ph->cached_pages += hweight64(bits);
@@ -106,7 +89,7 @@ u32 page_cache_alloc(struct page_heap *ph, u32 npages, u32 most, u32 *count, u32
 	u64 taken;
 
 	if (!runs) {
-		*lowest = tree_find(ph, npages);
+		*lowest = page_tree_find(ph, npages);
 		if (!cache_fill(ph, cpu, *lowest, npages))
 			return 0;
 		runs = word_runs(cache->free, npages);
@@ -157,7 +140,7 @@ bool page_cache_has(const struct page_heap *ph, u32 page)
 	return false;
 }
 
-void page_heap_empty_caches(struct page_heap *ph)
+void page_caches_empty(struct page_heap *ph)
 {
 	while (ph->cached_pages)
 		cache_empty(ph, bit_index_last(&ph->filled_caches));

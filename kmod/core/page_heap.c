@@ -1,265 +1,36 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * The page-run allocator: the tree.
+ * The page-run allocator.
  */
-#include "page_heap_internal.h"
+#include "page_heap.h"
 
-/* The tree must reach over the largest reserve, with at most FANOUT summaries on top. */
-static_assert(GCHEAP_RESERVE_MAX >> GCHEAP_ARENA_SHIFT <=
-	      1ull << FANOUT_SHIFT * PAGE_HEAP_UPPER_LEVELS);
-static_assert(GCHEAP_RESERVE_MAX >> GCHEAP_PAGE_SHIFT < U32_MAX);
-static_assert(LEAF_PAGES == PAGE_HEAP_ALIGNED);
-
-/* ---- the tree's shape ------------------------------------------------------- */
-
-/* A summary of @level speaks of two to this power pages. */
-static u32 level_shift(u32 level)
-{
-	return LEAF_SHIFT + FANOUT_SHIFT * level;
-}
-
-static struct page_heap_summary *summary_at(const struct page_heap *ph, u32 level, u32 index)
-{
-	if (level)
-		return &ph->upper[level - 1][index];
-	return &ph->arenas[index >> FANOUT_SHIFT]->leaves[index & (FANOUT - 1)];
-}
-
-static u64 *leaf_words(const struct page_heap *ph, u32 leaf)
-{
-	return ph->arenas[leaf >> FANOUT_SHIFT]->free + (leaf & (FANOUT - 1)) * LEAF_WORDS;
-}
-
-/* ---- bits ------------------------------------------------------------------- */
-
-/* Set bits at the start and at the end of a word that has a clear one. */
-static u32 word_start(u64 word)
-{
-	return (u32)__ffs64(~word);
-}
-
-static u32 word_end(u64 word)
-{
-	return 64 - (u32)fls64(~word);
-}
-
-/* First page in the leaf of a run of @npages; there is one. */
-static u32 leaf_find(const u64 *words, u32 npages)
-{
-	u32 run = 0;	/* free pages that end where words[i] begins */
-	u32 i;
-
-	for (i = 0; i < LEAF_WORDS; i++) {
-		u64 runs;
-
-		if (words[i] == U64_MAX) {
-			run += 64;
-			if (run >= npages)
-				return (i + 1) * 64 - run;
-			continue;
-		}
-		if (run + word_start(words[i]) >= npages)
-			return i * 64 - run;
-		runs = npages < 64 ? word_runs(words[i], npages) : 0;
-		if (runs)
-			return i * 64 + (u32)__ffs64(runs);
-		run = word_end(words[i]);
-	}
-	WARN_ON_ONCE(true);
-	return 0;
-}
-
-/* ---- summaries -------------------------------------------------------------- */
-
-/*
- * The summary of pieces that follow each other: for each, piece_whole() or
- * piece_broken(), then pieces_end().
- */
-struct pieces {
-	struct page_heap_summary sum;
-	u32 run;	/* free pages that end where the next piece begins */
-	bool broken;	/* a piece was not wholly free */
-};
-
-static void piece_whole(struct pieces *pieces, u32 npages)
-{
-	pieces->run += npages;
-}
-
-static void piece_broken(struct pieces *pieces, u32 start, u32 end)
-{
-	pieces->run += start;
-	if (!pieces->broken)
-		pieces->sum.start = pieces->run;
-	pieces->broken = true;
-	pieces->sum.max = max_t(u32, pieces->sum.max, pieces->run);
-	pieces->run = end;
-}
-
-static struct page_heap_summary pieces_end(struct pieces *pieces)
-{
-	if (!pieces->broken)
-		pieces->sum.start = pieces->run;
-	pieces->sum.max = max_t(u32, pieces->sum.max, pieces->run);
-	pieces->sum.end = pieces->run;
-	return pieces->sum;
-}
-
-static struct page_heap_summary leaf_summary(const u64 *words)
-{
-	struct pieces pieces = { 0 };
-	u32 i;
-
-	for (i = 0; i < LEAF_WORDS; i++) {
-		u32 start, end;
-		u64 runs;
-
-		if (words[i] == U64_MAX) {
-			piece_whole(&pieces, 64);
-			continue;
-		}
-		start = word_start(words[i]);
-		end = word_end(words[i]);
-		piece_broken(&pieces, start, end);
-		/* Is one of the runs between them longer than all so far? */
-		runs = (words[i] >> start << start) & (U64_MAX >> end);
-		if (pieces.sum.max < 64)
-			runs = word_runs(runs, pieces.sum.max + 1);
-		else
-			runs = 0;
-		for (; runs; runs &= runs >> 1)
-			pieces.sum.max++;
-	}
-	return pieces_end(&pieces);
-}
-
-/* Of a range whose pages are all free, or none of them. */
-static struct page_heap_summary uniform_summary(u32 free_pages)
-{
-	return (struct page_heap_summary){ free_pages, free_pages, free_pages };
-}
-
-/* Of a summary above the leaves, from those below it. */
-static struct page_heap_summary upper_summary(const struct page_heap *ph, u32 level, u32 index)
-{
-	const struct page_heap_summary *below = summary_at(ph, level - 1, index << FANOUT_SHIFT);
-	u32 whole = 1u << level_shift(level - 1);
-	struct pieces pieces = { 0 };
-	u32 i;
-
-	for (i = 0; i < FANOUT; i++) {
-		if (below[i].max == whole) {
-			piece_whole(&pieces, whole);
-			continue;
-		}
-		piece_broken(&pieces, below[i].start, below[i].end);
-		pieces.sum.max = max_t(u32, pieces.sum.max, below[i].max);
-	}
-	return pieces_end(&pieces);
-}
-
-/* Set or clear the bits of a range that has none like that. */
-static void range_set_bits(struct page_heap *ph, u32 page, u32 npages, bool free)
-{
-	u32 end = page + npages;
-
-	while (page < end) {
-		struct page_word at = page_word(ph, page, end);
-		u64 *word = &at.arena->free[at.index];
-
-		WARN_ON_ONCE((free ? *word : ~*word) & at.mask);
-		*word ^= at.mask;
-		page += hweight64(at.mask);
-		if (!(page & (ARENA_PAGES - 1)))
-			port_interrupted();
-	}
-}
-
-/* Make the summaries right above the pages @page ... @last, which were all set alike. */
-static void summaries_update(struct page_heap *ph, u32 page, u32 last, bool free)
-{
-	u32 level, i;
-
-	for (level = 0; level < ph->levels; level++) {
-		u32 shift = level_shift(level);
-		bool changed = false;
-
-		for (i = page >> shift; i <= last >> shift; i++) {
-			struct page_heap_summary *old = summary_at(ph, level, i);
-			struct page_heap_summary new;
-
-			if (i << shift >= page && ((i + 1) << shift) - 1 <= last)
-				new = uniform_summary(free ? 1u << shift : 0);
-			else if (level)
-				new = upper_summary(ph, level, i);
-			else
-				new = leaf_summary(leaf_words(ph, i));
-			changed |= new.start != old->start || new.max != old->max ||
-				   new.end != old->end;
-			*old = new;
-		}
-		if (!changed)
-			break;
-	}
-}
-
-/* Make a whole range free or not: its bits, and the summaries above them. */
-static void tree_set(struct page_heap *ph, u32 page, u32 npages, bool free)
-{
-	range_set_bits(ph, page, npages, free);
-	summaries_update(ph, page, page + npages - 1, free);
-}
-
-void tree_set_word(struct page_heap *ph, u32 page, u64 bits, bool free)
-{
-	struct page_word at = page_word(ph, page, page + 64);
-
-	WARN_ON_ONCE((free ? at.arena->free[at.index] : ~at.arena->free[at.index]) & bits);
-	at.arena->free[at.index] ^= bits;
-	/* A word is less than a leaf, so that no summary is taken to be all alike. */
-	summaries_update(ph, page, page, free);
-}
+#include "page_backed.h"
+#include "page_cache.h"
+#include "page_tree.h"
+#include "port.h"
 
 /* ---- life ------------------------------------------------------------------- */
 
 int page_heap_init(struct page_heap *ph, u32 reserve_pages, u32 cpus)
 {
 	u32 arenas = DIV_ROUND_UP(reserve_pages, ARENA_PAGES);
-	u32 count = arenas;
-	u32 lengths[PAGE_HEAP_UPPER_LEVELS];
-	struct page_heap_summary *upper;
-	u32 total = 0;
-	u32 i;
 
 	memset(ph, 0, sizeof(*ph));
 	ph->reserve_pages = reserve_pages;
-	for (i = 0; i < PAGE_HEAP_UPPER_LEVELS; i++) {
-		/* What is beyond the reserve has no free page: all zero. */
-		lengths[i] = round_up(count, FANOUT);
-		total += lengths[i];
-		if (count <= FANOUT)
-			break;
-		count = lengths[i] >> FANOUT_SHIFT;
-	}
-	/* The arenas' level is the first above the leaves. */
-	ph->levels = i + 2;
-
 	ph->arenas = port_zalloc(arenas * sizeof(*ph->arenas));
-	upper = port_zalloc(total * sizeof(*upper));
-	if (!ph->arenas || !upper || bit_index_init(&ph->backed_arenas, arenas))
+	if (!ph->arenas || page_tree_init(ph, arenas))
 		goto no_memory;
+	if (bit_index_init(&ph->backed_arenas, arenas))
+		goto destroy_tree;
 	if (page_caches_init(ph, cpus))
 		goto destroy_index;
-	for (i = 0; i < ph->levels - 1; i++) {
-		ph->upper[i] = upper;
-		upper += lengths[i];
-	}
 	return 0;
 
 destroy_index:
 	bit_index_destroy(&ph->backed_arenas);
+destroy_tree:
+	page_tree_destroy(ph);
 no_memory:
-	port_free(upper);
 	port_free(ph->arenas);
 	memset(ph, 0, sizeof(*ph));
 	return -ENOMEM;
@@ -281,7 +52,7 @@ void page_heap_destroy(struct page_heap *ph)
 	page_caches_destroy(ph);
 	bit_index_destroy(&ph->backed_arenas);
 	port_free(ph->arenas);
-	port_free(ph->upper[0]);
+	page_tree_destroy(ph);
 	memset(ph, 0, sizeof(*ph));
 }
 
@@ -312,7 +83,7 @@ int page_heap_grow(struct page_heap *ph, u32 npages)
 		npages--;
 	}
 	if (npages)
-		tree_set(ph, page, npages, true);
+		page_tree_set(ph, page, npages, true);
 	ph->free_pages += npages;
 	return 0;
 }
@@ -323,41 +94,13 @@ void page_heap_shrink(struct page_heap *ph, u32 end)
 	/* Page 0 was never free. */
 	u32 page = max_t(u32, end, 1);
 
-	tree_set(ph, page, ph->end - page, false);
+	page_tree_set(ph, page, ph->end - page, false);
 	ph->free_pages -= ph->end - page;
 	arenas_free(ph, first, DIV_ROUND_UP(ph->end, ARENA_PAGES) - first);
 	ph->end = end;
 }
 
 /* ---- pages ------------------------------------------------------------------ */
-
-u32 tree_find(const struct page_heap *ph, u32 npages)
-{
-	u32 level = ph->levels;
-	u32 index = 0;	/* of the summary, of the level above, that has the run */
-
-	while (level--) {
-		u32 shift = level_shift(level);
-		u32 end = (index + 1) << FANOUT_SHIFT;
-		u32 run = 0;	/* free pages that end where @index begins */
-
-		for (index <<= FANOUT_SHIFT; index < end; index++) {
-			const struct page_heap_summary *sum = summary_at(ph, level, index);
-
-			if (run + sum->start >= npages)
-				return (index << shift) - run;
-			if (sum->max >= npages)
-				break;
-			if (sum->max == 1u << shift)
-				run += sum->max;
-			else
-				run = sum->end;
-		}
-		if (index == end)
-			return 0;
-	}
-	return (index << LEAF_SHIFT) + leaf_find(leaf_words(ph, index), npages);
-}
 
 /* Note that a range is handed out. Return: whether some of it may have been before. */
 static bool range_use(struct page_heap *ph, u32 page, u32 npages)
@@ -382,25 +125,8 @@ static bool range_use(struct page_heap *ph, u32 page, u32 npages)
 static bool pages_take(struct page_heap *ph, u32 page, u32 npages)
 {
 	ph->free_pages -= npages;
-	ph->backed_pages -= page_heap_count_backed(ph, page, npages);
+	ph->backed_pages -= page_backed_count(ph, page, npages);
 	return range_use(ph, page, npages);
-}
-
-/* How many pages from @page on are free, at most @most. */
-static u32 run_length(const struct page_heap *ph, u32 page, u32 most)
-{
-	u32 end = min_t(u32, most, ph->end - page) + page;
-	u32 at = page;
-
-	while (at < end) {
-		u64 word = leaf_words(ph, at >> LEAF_SHIFT)[at % LEAF_PAGES / 64];
-		u64 taken = ~word >> at % 64;
-
-		if (taken)
-			return min_t(u32, at + (u32)__ffs64(taken), end) - page;
-		at += 64 - at % 64;
-	}
-	return end - page;
 }
 
 u32 page_heap_alloc_some(struct page_heap *ph, u32 npages, u32 most, u32 *count,
@@ -415,61 +141,34 @@ u32 page_heap_alloc_some(struct page_heap *ph, u32 npages, u32 most, u32 *count,
 	if (npages * most < PAGE_CACHE_RUN && ph->caches)
 		page = page_cache_alloc(ph, npages, most, count, &lowest);
 	if (!page) {
-		page = lowest ? lowest : tree_find(ph, npages);
+		page = lowest ? lowest : page_tree_find(ph, npages);
 		if (!page && ph->cached_pages) {
-			page_heap_empty_caches(ph);
-			page = tree_find(ph, npages);
+			page_caches_empty(ph);
+			page = page_tree_find(ph, npages);
 		}
 		if (!page)
 			return 0;
 		if (most > 1)
-			*count = run_length(ph, page, npages * most) / npages;
-		tree_set(ph, page, npages * *count, false);
+			*count = page_tree_run_length(ph, page, npages * most) / npages;
+		page_tree_set(ph, page, npages * *count, false);
 	}
 	*used_before = pages_take(ph, page, npages * *count);
 	return page;
 }
 
-/* The lowest leaf that is wholly free, or the number of leaves when there is none. */
-static u32 leaf_find_whole(const struct page_heap *ph)
-{
-	u32 leaves = DIV_ROUND_UP(ph->end, LEAF_PAGES);
-	u32 leaf = 0;
-
-	while (leaf < leaves) {
-		u32 level = ph->levels - 1;
-
-		/* The largest range that begins here and cannot have one is passed over. */
-		for (;; level--) {
-			u32 shift = FANOUT_SHIFT * level;
-
-			if (leaf & ((1u << shift) - 1))
-				continue;
-			if (summary_at(ph, level, leaf >> shift)->max < LEAF_PAGES) {
-				leaf += 1u << shift;
-				break;
-			}
-			if (!level)
-				return leaf;
-		}
-	}
-	return leaves;
-}
-
 u32 page_heap_alloc_aligned(struct page_heap *ph, bool *used_before)
 {
-	u32 leaf = leaf_find_whole(ph);
-	u32 page;
+	u32 page = page_tree_find_leaf(ph);
 
-	if (leaf << LEAF_SHIFT >= ph->end && ph->cached_pages) {
-		page_heap_empty_caches(ph);
-		leaf = leaf_find_whole(ph);
+	static_assert(TREE_LEAF_PAGES == PAGE_HEAP_ALIGNED);
+	if (!page && ph->cached_pages) {
+		page_caches_empty(ph);
+		page = page_tree_find_leaf(ph);
 	}
-	page = leaf << LEAF_SHIFT;
-	if (page >= ph->end)
+	if (!page)
 		return 0;
-	tree_set(ph, page, LEAF_PAGES, false);
-	*used_before = pages_take(ph, page, LEAF_PAGES);
+	page_tree_set(ph, page, PAGE_HEAP_ALIGNED, false);
+	*used_before = pages_take(ph, page, PAGE_HEAP_ALIGNED);
 	return page;
 }
 
@@ -485,60 +184,12 @@ void page_heap_free(struct page_heap *ph, u32 page, u32 npages)
 	if (!npages || WARN_ON_ONCE(!page || page >= ph->end || npages > ph->end - page))
 		return;
 	if (npages >= PAGE_CACHE_RUN || !ph->caches || !page_cache_free(ph, page, npages))
-		tree_set(ph, page, npages, true);
-	backed_note_free(ph, page, npages);
+		page_tree_set(ph, page, npages, true);
+	page_backed_note_free(ph, page, npages);
 	ph->free_pages += npages;
 }
 
 bool page_heap_is_free(const struct page_heap *ph, u32 page)
 {
-	if (page >= ph->end)
-		return false;
-	return (leaf_words(ph, page >> LEAF_SHIFT)[page % LEAF_PAGES / 64] >> page % 64 & 1) ||
-	       page_cache_has(ph, page);
-}
-
-bool page_heap_arena_has_run(const struct page_heap *ph, u32 index, u32 npages)
-{
-	return summary_at(ph, 1, index)->max >= npages;
-}
-
-/* How many pages at the end of a leaf's first @npages are free. */
-static u32 leaf_tail(const u64 *words, u32 npages)
-{
-	u32 page = npages;
-
-	while (page) {
-		u32 count = (page - 1) % 64 + 1;
-		u64 taken = ~words[(page - 1) / 64] << (64 - count);
-
-		if (taken) {
-			page -= 64 - (u32)fls64(taken);
-			break;
-		}
-		page -= count;
-	}
-	return npages - page;
-}
-
-u32 page_heap_tail(const struct page_heap *ph)
-{
-	u32 level = 0;
-	u32 page, count;
-
-	if (!ph->end)
-		return 0;
-	/* The last leaf may exist in part only, which its summary does not tell. */
-	count = (ph->end - 1) % LEAF_PAGES + 1;
-	page = ph->end - leaf_tail(leaf_words(ph, (ph->end - 1) >> LEAF_SHIFT), count);
-	/* Down over ranges that are wholly free, ever larger ones, until one is not. */
-	while (page && page % LEAF_PAGES == 0) {
-		while (level + 1 < ph->levels && page % (1u << level_shift(level + 1)) == 0)
-			level++;
-		count = summary_at(ph, level, (page - 1) >> level_shift(level))->end;
-		page -= count;
-		if (count != 1u << level_shift(level))
-			break;
-	}
-	return ph->end - page;
+	return page < ph->end && (page_tree_is_free(ph, page) || page_cache_has(ph, page));
 }

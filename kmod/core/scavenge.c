@@ -12,7 +12,7 @@ static u32 ranges_collect(struct heap *heap, u32 most)
 	while (count < SCAVENGE_RANGES && most) {
 		struct gcheap_range *range = &heap->scavenge_ranges[count];
 
-		range->page = page_heap_release(&heap->page_heap, most, &range->npages);
+		range->page = page_backed_release(&heap->page_heap, most, &range->npages);
 		if (!range->page)
 			break;
 		most -= range->npages;
@@ -41,7 +41,7 @@ static int scavenge(struct heap *heap, u64 max_bytes, u64 *bytes, u64 *tables)
 {
 	*tables = 0;
 	*bytes = port_trim(heap, max_bytes);
-	page_heap_empty_caches(&heap->page_heap);
+	page_caches_empty(&heap->page_heap);
 	while (*bytes < max_bytes) {
 		/* Rounded up, without overflow: the last page may be a part more. */
 		u64 most = ((max_bytes - *bytes - 1) >> GCHEAP_PAGE_SHIFT) + 1;

@@ -69,7 +69,7 @@ static void check_tables(struct test_heap *th, u32 page)
 
 	/* What nobody uses may be without, and is without as a whole. */
 	if (!has_bits)
-		assert_true(page_heap_word_is_idle(&th->heap.page_heap, page / 64 * 64));
+		assert_true(page_backed_word_is_idle(&th->heap.page_heap, page / 64 * 64));
 	for (u32 table = 0; table < 2; table++) {
 		u64 offset = GCHEAP_MARKS_TABLE(reserve, table) + page * 64ull;
 
@@ -321,7 +321,7 @@ static void check_pages(struct test_heap *th, struct census *census)
 	for (page = 0; page < heap->heap_pages; page++) {
 		check_tables(th, page);
 		/* What comes by a touch, nobody tells the heap of. */
-		assert_int_equal(page_heap_count_backed(&heap->page_heap, page, 1),
+		assert_int_equal(page_backed_count(&heap->page_heap, page, 1),
 				 test_heap_backed(th, page, 1) &&
 				 !test_heap_is_lazy(th, page));
 	}

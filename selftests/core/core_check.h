@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Checks a whole heap against the invariants of kmod/core/heap.h, central.h and
- * page_heap.h, page by page and list by list.
+ * page_bits.h, page by page and list by list.
  */
 #ifndef SELFTESTS_CORE_CORE_CHECK_H
 #define SELFTESTS_CORE_CORE_CHECK_H

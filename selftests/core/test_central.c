@@ -284,7 +284,7 @@ static void take_free_pages(void)
 
 		span_init_large(&th->heap, page, 1, 0, 1, false);
 		port_populate(&th->heap, page, 1, &used_before);
-		page_heap_set_backed(&th->heap.page_heap, page, 1, true);
+		page_backed_set(&th->heap.page_heap, page, 1, true);
 	}
 }
 

@@ -104,7 +104,7 @@ static void test_pages_in_a_cache_are_free(void **state)
 	for (u32 page = 0; page < ARENA; page++)
 		assert_int_equal(page_heap_is_free(&ph, page), page > 1 && page != 64);
 	assert_int_equal(ph.free_pages, ARENA - 3);
-	page_heap_empty_caches(&ph);
+	page_caches_empty(&ph);
 	assert_int_equal(ph.cached_pages, 0);
 	assert_int_equal(ph.free_pages, ARENA - 3);
 	for (u32 page = 0; page < ARENA; page++)
@@ -162,7 +162,7 @@ static void test_two_caches_may_have_pages_of_the_same_word(void **state)
 	for (u32 page = 0; page < ARENA; page++)
 		assert_int_equal(page_heap_is_free(&ph, page),
 				 page && page != 1 && !(page > 20 && page < 39) && page != 40);
-	page_heap_empty_caches(&ph);
+	page_caches_empty(&ph);
 	assert_int_equal(take(19), 2);
 }
 
@@ -175,7 +175,7 @@ static void test_a_run_that_is_only_in_caches_is_found(void **state)
 	make(ARENA, 64);
 	assert_int_equal(take_on(0, 2), 1);
 	port_test.cpu = 1;
-	assert_int_equal(page_heap_tail(&ph), 0);
+	assert_int_equal(page_tree_tail(&ph), 0);
 	assert_int_equal(page_heap_alloc(&ph, 61, &used_before), 3);
 	assert_int_equal(ph.free_pages, 0);
 	page_heap_free(&ph, 3, 61);
@@ -223,19 +223,19 @@ static void test_memory_of_cached_pages_is_counted_and_found_when_they_are_empti
 	(void)state;
 	make(ARENA, ARENA);
 	page = take(64);
-	page_heap_set_backed(&ph, page, 64, true);
+	page_backed_set(&ph, page, 64, true);
 	page_heap_free(&ph, page, 64);
 	assert_int_equal(ph.backed_pages, 64);
 	assert_int_equal(take(1), 1);
 	assert_int_equal(ph.backed_pages, 63);
 	/* One page is in the next word, the others are in the cache. */
-	assert_int_equal(page_heap_release(&ph, U32_MAX, &npages), 64);
+	assert_int_equal(page_backed_release(&ph, U32_MAX, &npages), 64);
 	assert_int_equal(npages, 1);
-	assert_int_equal(page_heap_release(&ph, U32_MAX, &npages), 0);
+	assert_int_equal(page_backed_release(&ph, U32_MAX, &npages), 0);
 	assert_int_equal(ph.backed_pages, 62);
-	page_heap_empty_caches(&ph);
+	page_caches_empty(&ph);
 	/* The search before has forgotten the word; emptying a cache finds it again. */
-	assert_int_equal(page_heap_release(&ph, U32_MAX, &npages), 2);
+	assert_int_equal(page_backed_release(&ph, U32_MAX, &npages), 2);
 	assert_int_equal(npages, 62);
 	assert_int_equal(ph.backed_pages, 0);
 }
@@ -305,12 +305,12 @@ static void step_alloc(void)
 	}
 	assert_in_range(count, 1, most);
 	for (u32 i = page; i < page + npages * count; i++)
-		assert_int_equal(page_heap_count_backed(&ph, i, 1),
+		assert_int_equal(page_backed_count(&ph, i, 1),
 				 model.pages[i] & PAGE_BACKED ? 1 : 0);
 	model_set(page, npages * count, false);
 	if (random_one_in(3))
 		return;
-	page_heap_set_backed(&ph, page, npages * count, true);
+	page_backed_set(&ph, page, npages * count, true);
 	for (u32 i = page; i < page + npages * count; i++)
 		model.pages[i] |= PAGE_BACKED;
 }
@@ -335,8 +335,8 @@ static void step_release(void)
 	u32 npages, page;
 	u32 top = model.end;
 
-	page_heap_empty_caches(&ph);
-	page = page_heap_release(&ph, most, &npages);
+	page_caches_empty(&ph);
+	page = page_backed_release(&ph, most, &npages);
 	while (top && (model.pages[top - 1] & (PAGE_FREE | PAGE_BACKED)) !=
 		       (PAGE_FREE | PAGE_BACKED))
 		top--;
@@ -383,7 +383,7 @@ static void test_any_sequence_on_any_cpu_agrees_with_a_table(void **state)
 		else if (what < 99)
 			step_release();
 		else
-			page_heap_empty_caches(&ph);
+			page_caches_empty(&ph);
 		assert_int_equal(ph.free_pages, model.free_pages);
 		assert_int_equal(ph.backed_pages, model.backed_pages);
 		if (i % 512 == 0)

@@ -52,7 +52,7 @@ static void test_an_allocator_without_pages_gives_none(void **state)
 	(void)state;
 	assert_int_equal(page_heap_init(&ph, ARENA, 0), 0);
 	assert_int_equal(take(1), 0);
-	assert_int_equal(page_heap_tail(&ph), 0);
+	assert_int_equal(page_tree_tail(&ph), 0);
 	assert_false(page_heap_is_free(&ph, 0));
 	assert_false(page_heap_is_free(&ph, ARENA - 1));
 	assert_false(page_heap_is_free(&ph, U32_MAX));
@@ -220,19 +220,19 @@ static void test_the_free_pages_at_the_end_are_counted(void **state)
 {
 	(void)state;
 	make(2 * ARENA, 128);
-	assert_int_equal(page_heap_tail(&ph), 127);
+	assert_int_equal(page_tree_tail(&ph), 127);
 	assert_int_equal(page_heap_grow(&ph, 1), 0);
-	assert_int_equal(page_heap_tail(&ph), 128);
+	assert_int_equal(page_tree_tail(&ph), 128);
 	assert_int_equal(page_heap_grow(&ph, 2 * ARENA - 129), 0);
-	assert_int_equal(page_heap_tail(&ph), 2 * ARENA - 1);
+	assert_int_equal(page_tree_tail(&ph), 2 * ARENA - 1);
 	for (u32 page = 1; page < 2 * ARENA; page++) {
 		assert_int_equal(take(1), page);
-		assert_int_equal(page_heap_tail(&ph), 2 * ARENA - 1 - page);
+		assert_int_equal(page_tree_tail(&ph), 2 * ARENA - 1 - page);
 	}
 	page_heap_free(&ph, 2 * ARENA - 3, 2);
-	assert_int_equal(page_heap_tail(&ph), 0);
+	assert_int_equal(page_tree_tail(&ph), 0);
 	page_heap_free(&ph, 2 * ARENA - 1, 1);
-	assert_int_equal(page_heap_tail(&ph), 3);
+	assert_int_equal(page_tree_tail(&ph), 3);
 }
 
 static void test_the_largest_reserve_is_one_run(void **state)
@@ -241,7 +241,7 @@ static void test_the_largest_reserve_is_one_run(void **state)
 
 	(void)state;
 	make(RESERVE_MAX, RESERVE_MAX);
-	assert_int_equal(page_heap_tail(&ph), RESERVE_MAX - 1);
+	assert_int_equal(page_tree_tail(&ph), RESERVE_MAX - 1);
 	assert_int_equal(take(RESERVE_MAX), 0);
 	assert_int_equal(take(RESERVE_MAX - 1), 1);
 	assert_int_equal(take(1), 0);
@@ -346,7 +346,7 @@ static void test_growth_without_memory_changes_nothing(void **state)
 		assert_int_not_equal(port_test.failures, 0);
 		assert_int_equal(port_test.blocks, blocks);
 		assert_memory_equal(&before, &ph, sizeof(ph));
-		assert_int_equal(page_heap_tail(&ph), ARENA + 99);
+		assert_int_equal(page_tree_tail(&ph), ARENA + 99);
 		assert_false(page_heap_is_free(&ph, ARENA + 100));
 		assert_int_equal(take(ARENA + 100), 0);
 	}
@@ -472,7 +472,7 @@ static void model_compare(const struct model *model)
 		assert_int_equal(page_heap_is_free(&ph, page), model->pages[page] == PAGE_FREE);
 	while (tail < model->end && model->pages[model->end - 1 - tail] == PAGE_FREE)
 		tail++;
-	assert_int_equal(page_heap_tail(&ph), tail);
+	assert_int_equal(page_tree_tail(&ph), tail);
 	assert_false(page_heap_is_free(&ph, model->end));
 }
 
