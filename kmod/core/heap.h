@@ -39,6 +39,7 @@
 #include "quarantine.h"
 #include "reclaim.h"
 #include "span.h"
+#include "span_free.h"
 #include "sweep.h"
 #include "type.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
  * Spans: runs of heap pages that hold objects of one size class, or one large
- * object. A span is made of free pages and goes back to them.
+ * object. A span is made of free pages and goes back to them (span_free.h).
  */
 #ifndef GCHEAP_CORE_SPAN_H
 #define GCHEAP_CORE_SPAN_H
@@ -43,6 +43,15 @@ void span_init_small(struct heap *heap, u32 page, const struct central_key *key,
 		     bool needzero);
 
 /**
+ * span_set_in_use() - note that a span with objects begins or ends, and count it
+ * @heap: the heap
+ * @page: its first page
+ * @npages: its length
+ * @in_use: whether it is in use now
+ */
+void span_set_in_use(struct heap *heap, u32 page, u32 npages, bool in_use);
+
+/**
  * span_describe() - make descriptors of a large span that is to be
  * @heap: the heap
  * @page: its first page, whose descriptor is not made
@@ -75,7 +84,7 @@ void span_init_chunk(struct heap *heap, u32 page, bool needzero);
 void span_clear_pages(struct heap *heap, u32 page, u32 npages);
 
 /**
- * struct span_run - ended spans that follow each other
+ * struct span_run - spans that end, and follow each other
  * @page: first page of the first
  * @npages: their length; 0: none
  *
@@ -85,24 +94,6 @@ struct span_run {
 	u32 page;
 	u32 npages;
 };
-
-/**
- * span_run_add() - end a span, in a heap of GCHEAP_SETUP_FAULT_FREED by putting
- *	it in quarantine
- * @heap: the heap
- * @run: where its pages are added, after those of the run so far have been freed
- *	if it does not follow them
- * @page: its first page; on no list
- *
- * Return: how many pages it had.
- */
-u32 span_run_add(struct heap *heap, struct span_run *run, u32 page);
-
-/* Free the pages of a run, or take their memory away; it is empty then. */
-void span_run_end(struct heap *heap, struct span_run *run);
-
-/* End a single span. */
-void span_free(struct heap *heap, u32 page);
 
 static inline enum gcheap_span_state span_state(const struct gcheap_span *span)
 {
