@@ -156,7 +156,7 @@ static int request_refill(struct gcheap_heap *heap, union request_args *args)
 	void __user *user_grants = u64_to_user_ptr(refill->grants);
 	size_t returns_bytes, grants_bytes;
 	struct gcheap_grant *grants;
-	struct central_key key = {};
+	struct span_key key = {};
 	u64 small[REFILL_SMALL_BYTES / sizeof(u64)];
 	void *arrays = small;
 	u32 *returns;

@@ -39,14 +39,14 @@ void central_table_destroy(struct central_table *table)
 	memset(table, 0, sizeof(*table));
 }
 
-static bool key_equal(const struct central_key *a, const struct central_key *b)
+static bool key_equal(const struct span_key *a, const struct span_key *b)
 {
 	return a->mask == b->mask && a->type == b->type && a->span_class == b->span_class &&
 	       a->kind == b->kind;
 }
 
 static struct central **key_bucket(struct central **buckets, u32 shift,
-				   const struct central_key *key)
+				   const struct span_key *key)
 {
 	/* Fibonacci hashing: the golden ratio's bits spread the sum's. */
 	u64 sum = key->mask ^ (u64)key->type << 20 ^ (u64)key->span_class << 8 ^ key->kind;
@@ -86,7 +86,7 @@ static u64 type_word_bytes(const struct heap *heap, u8 kind,
 }
 
 int central_key_make(struct heap *heap, u32 type, u32 size_class, u32 flags,
-		     struct central_key *key)
+		     struct span_key *key)
 {
 	bool mixed = flags & GCHEAP_REFILL_MIXED;
 	const struct gcheap_type_record *record = NULL;
@@ -116,7 +116,7 @@ int central_key_make(struct heap *heap, u32 type, u32 size_class, u32 flags,
 	return 0;
 }
 
-struct central *central_find(struct heap *heap, const struct central_key *key)
+struct central *central_find(struct heap *heap, const struct span_key *key)
 {
 	struct central_table *table = &heap->centrals;
 	struct central *central = table->found;
@@ -151,7 +151,7 @@ static void table_grow(struct central_table *table)
 	table->shift = shift;
 }
 
-struct central *central_get(struct heap *heap, const struct central_key *key)
+struct central *central_get(struct heap *heap, const struct span_key *key)
 {
 	struct central_table *table = &heap->centrals;
 	struct central *central = central_find(heap, key);
@@ -177,7 +177,7 @@ struct central *central_get(struct heap *heap, const struct central_key *key)
 struct central *central_of_span(struct heap *heap, u32 page)
 {
 	const struct gcheap_span *span = heap_span(heap, page);
-	struct central_key key = {
+	struct span_key key = {
 		.mask = span->ptr_mask,
 		.type = span->type,
 		.span_class = span->span_class,

@@ -16,21 +16,7 @@
 #define GCHEAP_CORE_CENTRAL_H
 
 #include "port.h"
-
-/**
- * struct central_key - what the spans of a central have in common
- * @mask: one bit a word of a slot; GCHEAP_KIND_MASK only, else 0
- * @type: GCHEAP_KIND_TYPE, and under GCHEAP_SETUP_RECORD_TYPES GCHEAP_KIND_MASK;
- *	else 0
- * @span_class: size class x 2 + noscan
- * @kind: enum gcheap_kind
- */
-struct central_key {
-	u64 mask;
-	u32 type;
-	u8 span_class;
-	u8 kind;
-};
+#include "span.h"
 
 /**
  * struct central - the spans of one key
@@ -43,7 +29,7 @@ struct central_key {
  * @used_slots: likewise
  */
 struct central {
-	struct central_key key;
+	struct span_key key;
 	struct central *hash_next;
 	struct central *all_next;
 	u32 partial[2];
@@ -90,13 +76,13 @@ void central_table_destroy(struct central_table *table);
  * Return: 0; -EINVAL no such type or class, or the slots cannot hold @type.
  */
 int central_key_make(struct heap *heap, u32 type, u32 size_class, u32 flags,
-		     struct central_key *key);
+		     struct span_key *key);
 
 /* The central of a key, or NULL. */
-struct central *central_find(struct heap *heap, const struct central_key *key);
+struct central *central_find(struct heap *heap, const struct span_key *key);
 
 /* The central of a key, made if need be; NULL: out of memory. */
-struct central *central_get(struct heap *heap, const struct central_key *key);
+struct central *central_get(struct heap *heap, const struct span_key *key);
 
 /* The central of a span in GCHEAP_SPAN_CENTRAL or GCHEAP_SPAN_CACHED; not NULL. */
 struct central *central_of_span(struct heap *heap, u32 page);

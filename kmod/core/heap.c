@@ -403,7 +403,7 @@ static int returns_check(struct heap *heap, const u32 *returns, u32 count)
 }
 
 int heap_refill_check(struct heap *heap, const struct gcheap_refill *refill,
-		      const u32 *returns, struct central_key *key)
+		      const u32 *returns, struct span_key *key)
 {
 	if (refill->flags & ~GCHEAP_REFILL_MIXED)
 		return -EOPNOTSUPP;
@@ -462,7 +462,7 @@ static u32 refill_take(struct heap *heap, struct central *central, u64 want, u32
 
 int heap_refill(struct heap *heap, struct gcheap_refill *refill,
 		const u32 *returns, struct gcheap_grant *grants,
-		const struct central_key *key)
+		const struct span_key *key)
 {
 	u32 granted = 0;
 	u32 i;

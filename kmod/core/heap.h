@@ -160,7 +160,7 @@ void heap_publish(struct heap *heap);
  * @key: the key of the spans wanted, when @returns is not NULL
  */
 int heap_refill_check(struct heap *heap, const struct gcheap_refill *refill,
-		      const u32 *returns, struct central_key *key);
+		      const u32 *returns, struct span_key *key);
 
 /**
  * heap_refill() - take spans, then take back those returned
@@ -174,7 +174,7 @@ int heap_refill_check(struct heap *heap, const struct gcheap_refill *refill,
  */
 int heap_refill(struct heap *heap, struct gcheap_refill *refill,
 		const u32 *returns, struct gcheap_grant *grants,
-		const struct central_key *key);
+		const struct span_key *key);
 
 int heap_alloc_large(struct heap *heap, struct gcheap_alloc_large *alloc);
 

@@ -73,7 +73,7 @@ static void span_set_inner(struct heap *heap, u32 page, u32 npages, u64 info)
 	}
 }
 
-void span_init_small(struct heap *heap, u32 page, const struct central_key *key,
+void span_init_small(struct heap *heap, u32 page, const struct span_key *key,
 		     bool needzero)
 {
 	u32 size_class = SPAN_CLASS_SIZE(key->span_class);

@@ -9,7 +9,20 @@
 #include "port.h"
 #include "slots.h"
 
-struct central_key;
+/**
+ * struct span_key - what spans share that serve the same requests
+ * @mask: one bit a word of a slot; GCHEAP_KIND_MASK only, else 0
+ * @type: GCHEAP_KIND_TYPE, and under GCHEAP_SETUP_RECORD_TYPES GCHEAP_KIND_MASK;
+ *	else 0
+ * @span_class: SPAN_CLASS()
+ * @kind: enum gcheap_kind
+ */
+struct span_key {
+	u64 mask;
+	u32 type;
+	u8 span_class;
+	u8 kind;
+};
 
 /**
  * span_count() - count the set bits of a span in a bit table
@@ -39,7 +52,7 @@ void span_clear_bits(struct heap *heap, u32 table, u32 page);
  * @key: class and pointer map
  * @needzero: whether its memory was used before
  */
-void span_init_small(struct heap *heap, u32 page, const struct central_key *key,
+void span_init_small(struct heap *heap, u32 page, const struct span_key *key,
 		     bool needzero);
 
 /**

@@ -25,7 +25,7 @@ static int local_refill(struct heap *heap, struct gcheap_refill *refill)
 {
 	const u32 *returns = (const u32 *)(uintptr_t)refill->returns;
 	struct gcheap_grant *grants = (struct gcheap_grant *)(uintptr_t)refill->grants;
-	struct central_key key;
+	struct span_key key;
 	int error = heap_refill_check(heap, refill, NULL, NULL);
 
 	if (!error)

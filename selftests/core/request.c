@@ -81,7 +81,7 @@ static int send_refill(struct test_heap *th, struct gcheap_refill *refill, const
 		       struct gcheap_grant *grants)
 {
 	static const u32 none[1];
-	struct central_key key;
+	struct span_key key;
 	int error = heap_refill_check(&th->heap, refill, NULL, NULL);
 
 	if (!error)

@@ -29,7 +29,7 @@ static struct gcheap_span *span_at(u32 page)
 
 /* ---- keys -------------------------------------------------------------------- */
 
-static int key_of(u32 type, u32 size_class, struct central_key *key)
+static int key_of(u32 type, u32 size_class, struct span_key *key)
 {
 	return central_key_make(&th->heap, type, size_class, 0, key);
 }
@@ -37,7 +37,7 @@ static int key_of(u32 type, u32 size_class, struct central_key *key)
 static void test_err_size_class_that_does_not_exist(void **state)
 {
 	static const u32 classes[] = { 0, 1, SIZE_CLASSES, SIZE_CLASSES + 1, 127, 128, U32_MAX };
-	struct central_key key;
+	struct span_key key;
 
 	(void)state;
 	for (u32 i = 0; i < ARRAY_SIZE(classes); i++)
@@ -46,7 +46,7 @@ static void test_err_size_class_that_does_not_exist(void **state)
 
 static void test_err_type_that_does_not_exist(void **state)
 {
-	struct central_key key;
+	struct span_key key;
 
 	(void)state;
 	assert_int_equal(key_of(1, CLASS_64, &key), -EINVAL);
@@ -58,7 +58,7 @@ static void test_err_type_that_does_not_exist(void **state)
 
 static void test_err_slots_too_small_for_the_type(void **state)
 {
-	struct central_key key;
+	struct span_key key;
 
 	(void)state;
 	for (u32 i = SIZE_CLASS_MIN; i < SIZE_CLASSES; i++) {
@@ -100,7 +100,7 @@ static void test_err_slots_too_small_for_the_type(void **state)
 
 static void test_a_header_keeps_the_alignment_of_its_object(void **state)
 {
-	struct central_key key;
+	struct span_key key;
 	u32 type;
 
 	(void)state;
@@ -116,7 +116,7 @@ static void test_a_header_keeps_the_alignment_of_its_object(void **state)
 
 static void test_a_footer_takes_8_bytes_whatever_the_alignment(void **state)
 {
-	struct central_key key;
+	struct span_key key;
 	u32 type;
 
 	(void)state;
@@ -133,7 +133,7 @@ static void test_a_footer_takes_8_bytes_whatever_the_alignment(void **state)
 
 static void test_types_with_the_same_mask_share_a_central(void **state)
 {
-	struct central_key a, b, c, d;
+	struct span_key a, b, c, d;
 
 	(void)state;
 	assert_int_equal(key_of(request_type(th, 64, 1), CLASS_64, &a), 0);
@@ -154,7 +154,7 @@ static void test_types_with_the_same_mask_share_a_central(void **state)
 static void test_large_objects_of_two_types_do_not_share_spans(void **state)
 {
 	u32 types[2] = { request_type(th, 4096, 1), request_type(th, 4096, 1) };
-	struct central_key a, b;
+	struct span_key a, b;
 
 	(void)state;
 	assert_int_equal(key_of(types[0], CLASS_4096, &a), 0);
@@ -165,7 +165,7 @@ static void test_large_objects_of_two_types_do_not_share_spans(void **state)
 
 static void check_all_types_share_spans(u32 layout)
 {
-	struct central_key a, b;
+	struct span_key a, b;
 
 	heap_of(layout);
 	for (u32 i = SIZE_CLASS_MIN; i < SIZE_CLASSES; i++) {
@@ -196,7 +196,7 @@ static void test_all_types_share_spans_in_the_bitmap_layout(void **state)
 static void test_a_central_is_found_again_among_thousands(void **state)
 {
 	/* Too much for a stack of the kernel's. */
-	static struct central_key keys[3000];
+	static struct span_key keys[3000];
 	static struct central *centrals[3000];
 
 	(void)state;
@@ -223,7 +223,7 @@ static void test_a_central_is_found_again_among_thousands(void **state)
 static void test_a_table_that_cannot_grow_takes_more_centrals(void **state)
 {
 	struct central_table *table = &th->heap.centrals;
-	struct central_key key = { .kind = GCHEAP_KIND_MASK, .span_class = 4 };
+	struct span_key key = { .kind = GCHEAP_KIND_MASK, .span_class = 4 };
 	u32 shift = table->shift;
 
 	(void)state;
@@ -247,7 +247,7 @@ static void test_a_table_that_cannot_grow_takes_more_centrals(void **state)
 
 static void test_keys_that_differ_in_one_part_are_two(void **state)
 {
-	struct central_key keys[5] = { 0 };
+	struct span_key keys[5] = { 0 };
 
 	(void)state;
 	keys[1].mask = 1;
@@ -301,7 +301,7 @@ static void test_empty_spans_come_before_fragmented_ones(void **state)
 
 static void test_one_of_thousands_of_centrals_fills_its_holes_first(void **state)
 {
-	struct central_key key = { .kind = GCHEAP_KIND_MASK, .span_class = 4 };
+	struct span_key key = { .kind = GCHEAP_KIND_MASK, .span_class = 4 };
 	u32 partial = kept_span(CLASS_64, 10);
 
 	(void)state;
@@ -548,7 +548,7 @@ static void test_a_refill_does_not_sweep_without_end(void **state)
 
 static void test_a_central_without_memory_is_not_made(void **state)
 {
-	struct central_key key;
+	struct span_key key;
 
 	(void)state;
 	assert_int_equal(key_of(0, CLASS_64, &key), 0);
