@@ -240,7 +240,7 @@ static u32 take_from_pages(struct heap *heap, struct central *central,
 	u32 count, page, i;
 
 	reclaim_for(heap, npages);
-	page = heap_pages_alloc_some(heap, npages, most, &count, grow, &needzero);
+	page = page_run_alloc_some(heap, npages, most, &count, grow, &needzero);
 	if (!page)
 		return 0;
 	/* For those that came with the first, too. */

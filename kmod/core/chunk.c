@@ -23,7 +23,7 @@ static u32 chunk_take_ready(struct heap *heap, bool *needzero)
 	struct gcheap_span *span;
 
 	*needzero = false;
-	if (!page || heap_pages_populate(heap, page, CHUNK_PAGES, needzero))
+	if (!page || page_run_populate(heap, page, CHUNK_PAGES, needzero))
 		return 0;
 	span = heap_span(heap, page);
 	heap->ready_chunks = span->next;
@@ -36,7 +36,7 @@ static u32 chunk_take_ready(struct heap *heap, bool *needzero)
 
 static u32 chunk_make(struct heap *heap, bool *needzero)
 {
-	u32 page = heap_pages_alloc_aligned(heap, needzero);
+	u32 page = page_run_alloc_aligned(heap, needzero);
 
 	if (page) {
 		reclaim_spend(heap, CHUNK_PAGES);
@@ -83,7 +83,7 @@ int heap_chunk_free(struct heap *heap, struct gcheap_chunk_free *request)
 	heap->counters.chunks--;
 	heap->counters.in_use_pages -= CHUNK_PAGES;
 	heap->counters.quarantined_pages += CHUNK_PAGES;
-	heap_pages_depopulate(heap, request->page, CHUNK_PAGES);
+	page_run_depopulate(heap, request->page, CHUNK_PAGES);
 	return 0;
 }
 

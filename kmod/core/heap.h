@@ -33,6 +33,7 @@
 #include "page_backed.h"
 #include "page_cache.h"
 #include "page_heap.h"
+#include "page_runs.h"
 #include "page_tree.h"
 #include "port.h"
 #include "scavenge.h"
@@ -42,9 +43,6 @@
 #include "span_free.h"
 #include "sweep.h"
 #include "type.h"
-
-/* The heap grows by this many pages at least: 1 MiB, one page of SPANS. */
-#define HEAP_GROW_PAGES	128u
 
 /**
  * struct heap - the logic's view of one heap
@@ -204,67 +202,6 @@ int heap_chunk_new(struct heap *heap, struct gcheap_chunk_new *request);
 int heap_chunk_free(struct heap *heap, struct gcheap_chunk_free *request);
 int heap_chunk_ready(struct heap *heap, struct gcheap_chunk_ready *request);
 
-/* ---- pages ------------------------------------------------------------------ */
-
-/**
- * heap_run_is_sound() - look whether memory of a run has failed
- * @heap: the heap
- * @page: first page; the run is taken, and about to be handed out
- * @npages: its length
- *
- * If so, the run gives its memory up, and where the same would come again, as that of a
- * 2 MiB page of which other parts are in use, the page is retired.
- *
- * Return: false: the run is no more taken, and there may be another.
- */
-bool heap_run_is_sound(struct heap *heap, u32 page, u32 npages);
-
-/**
- * heap_pages_alloc_some() - take several equal runs that follow each other
- * @heap: the heap
- * @npages: length of one
- * @most: take no more than this
- * @count: set to how many were taken
- * @grow: whether the heap may grow for them
- * @needzero: set to whether their memory may hold old data
- *
- * The runs are backed by memory.
- *
- * Return: the first one's first page; 0: there is none, or no memory for one.
- */
-u32 heap_pages_alloc_some(struct heap *heap, u32 npages, u32 most, u32 *count, bool grow,
-			  bool *needzero);
-
-/**
- * heap_tables_again() - make tables of a run that were given back
- * @heap: the heap
- * @page: its first page; the run is taken
- * @npages: its length; what the heap is about to grow over is passed over
- *
- * Return: 0; -ENOMEM; -EINTR.
- */
-int heap_tables_again(struct heap *heap, u32 page, u32 npages);
-
-/**
- * heap_pages_end_lazy() - take the memory of such a run away
- * @heap: the heap
- * @page: its first page; it is still taken, and its span no more in use
- * @npages: its length
- */
-void heap_pages_end_lazy(struct heap *heap, u32 page, u32 npages);
-
-/**
- * heap_pages_alloc_aligned() - take the pages of a chunk
- * @heap: the heap
- * @needzero: set to whether its memory was used before
- *
- * The heap grows where it must. The CHUNK_PAGES pages, aligned to their length,
- * are backed by memory.
- *
- * Return: the first page; 0: no reserve is left, or no memory.
- */
-u32 heap_pages_alloc_aligned(struct heap *heap, bool *needzero);
-
 /**
  * heap_make_room() - finish the sweep, and make ready chunks free pages
  * @heap: the heap; a request was about to fail for want of pages
@@ -272,25 +209,6 @@ u32 heap_pages_alloc_aligned(struct heap *heap, bool *needzero);
  * Return: whether it did any of it, so that it is worth to try again.
  */
 bool heap_make_room(struct heap *heap);
-
-/**
- * heap_pages_populate() - back pages that are not free, and have no memory
- * @heap: the heap
- * @page: first page
- * @npages: how many
- * @needzero: set to whether their memory may hold old data
- *
- * Return: 0; -ENOMEM; -EINTR. After an error none is backed.
- */
-int heap_pages_populate(struct heap *heap, u32 page, u32 npages, bool *needzero);
-
-/**
- * heap_pages_depopulate() - end the backing of pages that are not free
- * @heap: the heap
- * @page: first page
- * @npages: how many
- */
-void heap_pages_depopulate(struct heap *heap, u32 page, u32 npages);
 
 /* ---- from page numbers to tables; @page is below @heap->heap_pages ----------- */
 

@@ -4,9 +4,6 @@
  */
 #include "heap.h"
 
-/* What is given back at a time when there is no memory for tables. */
-#define TABLE_BYTES	(256u << 10)
-
 /* A page's worth of work is its memory. Of what is quicker, so many do as one. */
 #define QUICK_PAGES	8u
 #define SWEEP_SPANS	64u
@@ -46,7 +43,7 @@ static int hold_mask(struct heap *heap, u32 type)
 
 	do {
 		error = type_mask_hold(heap, type);
-	} while (error == -ENOMEM && heap_scavenge_some(heap, TABLE_BYTES));
+	} while (error == -ENOMEM && heap_scavenge_some(heap, SCAVENGE_TABLE_BYTES));
 	/* Objects that are dead may have masks that nobody needs. */
 	if ((error == -ENOMEM || error == -ENOSPC) && heap_make_room(heap))
 		error = type_mask_hold(heap, type);
@@ -81,9 +78,7 @@ static int tables_catch_up(struct heap *heap)
 
 	if (heap->heap_pages == end)
 		return 0;
-	do {
-		error = arena_tables_ensure(heap, heap->heap_pages, end - heap->heap_pages);
-	} while (error == -ENOMEM && heap_scavenge_some(heap, TABLE_BYTES));
+	error = page_run_tables_ensure(heap, heap->heap_pages, end - heap->heap_pages);
 	if (!error)
 		heap->heap_pages = end;
 	return error;
@@ -145,8 +140,8 @@ static int back_some(struct heap *heap, struct large_work *work, u32 pages)
 	if (work->lazy) {
 		/* Some of it may have old data, and the rest will be zero. */
 		if (page_backed_count(&heap->page_heap, page, count))
-			heap_pages_depopulate(heap, page, count);
-		error = heap_tables_again(heap, page, count);
+			page_run_depopulate(heap, page, count);
+		error = page_run_tables_again(heap, page, count);
 		if (!error)
 			work->done += count;
 		return error;
@@ -167,7 +162,7 @@ static int back_some(struct heap *heap, struct large_work *work, u32 pages)
 		if (!page_backed_count(&heap->page_heap, page + i, 1))
 			work->made[at / 64] |= BIT_ULL(at % 64);
 	}
-	error = heap_pages_populate(heap, page, count, &needzero);
+	error = page_run_populate(heap, page, count, &needzero);
 	if (error) {
 		/* These have what they had. */
 		for (i = 0; i < count; i++) {
@@ -192,9 +187,7 @@ static int tables_some(struct heap *heap, struct large_work *work, u32 pages)
 	if (at >= work->new_end)
 		return LARGE_MORE;
 	count = min_t(u32, work->new_end - at, pages);
-	do {
-		error = arena_tables_ensure(heap, at, count);
-	} while (error == -ENOMEM && heap_scavenge_some(heap, TABLE_BYTES));
+	error = page_run_tables_ensure(heap, at, count);
 	work->done = at + count;
 	return error;
 }
@@ -252,7 +245,7 @@ static void unback_some(struct heap *heap, struct large_work *work, u32 pages)
 			next++;
 		}
 		if (next > work->done)
-			heap_pages_depopulate(heap, work->page + work->done, next - work->done);
+			page_run_depopulate(heap, work->page + work->done, next - work->done);
 		work->done = next + (next < end);
 	}
 	work->done = end;
@@ -277,7 +270,7 @@ static bool run_is_good(struct heap *heap, struct large_work *work)
 	span_clear_pages(heap, work->page, work->npages);
 	if (work->made)
 		memset(work->made, 0, DIV_ROUND_UP(work->npages, 64u) * sizeof(u64));
-	if (heap_run_is_sound(heap, work->page, work->taken)) {
+	if (page_run_is_sound(heap, work->page, work->taken)) {
 		next_phase(work, LARGE_BACK);
 	} else {
 		work->page = 0;

@@ -20,6 +20,9 @@
 #define SCAVENGE_RANGES	1024u
 #define SCAVENGE_PAGES	16384u		/* 128 MiB */
 
+/* What is given back at a time when there is no memory for a table. */
+#define SCAVENGE_TABLE_BYTES	(256u << 10)
+
 /**
  * heap_scavenge_some() - give free memory back
  * @heap: the heap

@@ -26,7 +26,7 @@ u32 span_run_add(struct heap *heap, struct span_run *run, u32 page)
 	else
 		span_clear_pages(heap, page, npages);
 	if (lazy)
-		heap_pages_end_lazy(heap, page, npages);
+		page_run_end_lazy(heap, page, npages);
 	heap->counters.freed_spans++;
 
 	if (page != run->page + run->npages)
@@ -42,7 +42,7 @@ void span_run_end(struct heap *heap, struct span_run *run)
 	if (!run->npages)
 		return;
 	if (heap->flags & GCHEAP_SETUP_FAULT_FREED)
-		heap_pages_depopulate(heap, run->page, run->npages);
+		page_run_depopulate(heap, run->page, run->npages);
 	else
 		page_heap_free(&heap->page_heap, run->page, run->npages);
 	run->npages = 0;
