@@ -29,6 +29,7 @@
 #include "bit_index.h"
 #include "central.h"
 #include "chunk.h"
+#include "counters.h"
 #include "large.h"
 #include "page_backed.h"
 #include "page_cache.h"
@@ -36,9 +37,11 @@
 #include "page_runs.h"
 #include "page_tree.h"
 #include "port.h"
-#include "scavenge.h"
 #include "quarantine.h"
 #include "reclaim.h"
+#include "requests.h"
+#include "scavenge.h"
+#include "setup.h"
 #include "span.h"
 #include "span_free.h"
 #include "sweep.h"
@@ -109,106 +112,6 @@ struct heap {
 	struct gcheap_counters counters;
 	struct gcheap_ctrl *ctrl;
 };
-
-/* ---- life ------------------------------------------------------------------- */
-
-/**
- * heap_setup_check() - validate a SETUP request, and answer what does not depend
- *	on the heap
- * @setup: the request; @reserve_bytes is replaced by the default where it is 0,
- *	and the outputs are filled
- * @flags: GCHEAP_SETUP_* that the caller can do, but for those that are the
- *	logic's own: GCHEAP_SETUP_RECORD_TYPES
- * @features: GCHEAP_FEATURE_* that it adds to those of every port
- *
- * Return: 0, -EINVAL or -EOPNOTSUPP.
- */
-int heap_setup_check(struct gcheap_setup *setup, u32 flags, u64 features);
-
-/**
- * heap_init() - make a heap
- * @heap: zeroed memory, of which the port's functions can find what they need
- * @setup: a request that heap_setup_check() has passed
- *
- * Return: 0 or -ENOMEM, and nothing is left to free then but the table pages
- * that the port has made.
- */
-int heap_init(struct heap *heap, const struct gcheap_setup *setup);
-
-/* Frees all of a heap but its table pages and memory, which are the port's. */
-void heap_destroy(struct heap *heap);
-
-/* Brings those of the counters up to date that are kept elsewhere. */
-void heap_update_counters(struct heap *heap);
-
-/* Copies the heap's state to the CTRL region. */
-void heap_publish(struct heap *heap);
-
-/* ---- requests ---------------------------------------------------------------
- *
- * Each validates its struct, flags and reserved fields too, so that every caller
- * gets the same answers; errors are those that <linux/gcheap.h> documents.
- */
-
-/**
- * heap_refill_check() - validate a REFILL and the pages that it returns
- * @heap: the heap
- * @refill: the request
- * @returns: copy of its list of pages, or NULL to look at the numbers only
- * @key: the key of the spans wanted, when @returns is not NULL
- */
-int heap_refill_check(struct heap *heap, const struct gcheap_refill *refill,
-		      const u32 *returns, struct span_key *key);
-
-/**
- * heap_refill() - take spans, then take back those returned
- * @heap: the heap
- * @refill: a request that heap_refill_check() has passed; receives @out_granted
- * @returns: copy of its list of pages
- * @grants: room for @refill->grant_count
- * @key: from heap_refill_check()
- *
- * Return: 0; -ENOMEM and nothing has changed.
- */
-int heap_refill(struct heap *heap, struct gcheap_refill *refill,
-		const u32 *returns, struct gcheap_grant *grants,
-		const struct span_key *key);
-
-int heap_alloc_large(struct heap *heap, struct gcheap_alloc_large *alloc);
-
-/**
- * heap_mark_prepare() - a piece of what MARK_START has to clear
- * @heap: the heap; nothing is left to sweep
- * @begin: from the beginning
- *
- * Between pieces, and before heap_mark_start(), other requests may be done.
- *
- * Return: whether there is more. heap_mark_start() does what is left.
- */
-bool heap_mark_prepare(struct heap *heap, bool begin);
-
-int heap_mark_start(struct heap *heap, struct gcheap_mark_start *start);
-int heap_sweep_start(struct heap *heap, struct gcheap_sweep_start *start);
-
-/* Spans that are still to be looked at: while the reclaimer walks, large ones too. */
-u64 heap_spans_left(const struct heap *heap);
-
-int heap_sweep(struct heap *heap, struct gcheap_sweep *sweep);
-int heap_stats(struct heap *heap, struct gcheap_heap_stats *stats);
-int heap_free_large(struct heap *heap, struct gcheap_free_large *request);
-int heap_reclaim(struct heap *heap, struct gcheap_reclaim *reclaim);
-int heap_scavenge(struct heap *heap, struct gcheap_scavenge *scavenge);
-int heap_chunk_new(struct heap *heap, struct gcheap_chunk_new *request);
-int heap_chunk_free(struct heap *heap, struct gcheap_chunk_free *request);
-int heap_chunk_ready(struct heap *heap, struct gcheap_chunk_ready *request);
-
-/**
- * heap_make_room() - finish the sweep, and make ready chunks free pages
- * @heap: the heap; a request was about to fail for want of pages
- *
- * Return: whether it did any of it, so that it is worth to try again.
- */
-bool heap_make_room(struct heap *heap);
 
 /* ---- from page numbers to tables; @page is below @heap->heap_pages ----------- */
 

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * The requests that act on a heap. Each validates its struct, flags and reserved fields
+ * too, so that every caller gets the same answers; errors are those that
+ * <linux/gcheap.h> documents.
+ */
+#ifndef GCHEAP_CORE_REQUESTS_H
+#define GCHEAP_CORE_REQUESTS_H
+
+#include "port.h"
+
+struct span_key;
+
+/**
+ * heap_refill_check() - validate a REFILL and the pages that it returns
+ * @heap: the heap
+ * @refill: the request
+ * @returns: copy of its list of pages, or NULL to look at the numbers only
+ * @key: the key of the spans wanted, when @returns is not NULL
+ */
+int heap_refill_check(struct heap *heap, const struct gcheap_refill *refill,
+		      const u32 *returns, struct span_key *key);
+
+/**
+ * heap_refill() - take spans, then take back those returned
+ * @heap: the heap
+ * @refill: a request that heap_refill_check() has passed; receives @out_granted
+ * @returns: copy of its list of pages
+ * @grants: room for @refill->grant_count
+ * @key: from heap_refill_check()
+ *
+ * Return: 0; -ENOMEM and nothing has changed.
+ */
+int heap_refill(struct heap *heap, struct gcheap_refill *refill,
+		const u32 *returns, struct gcheap_grant *grants,
+		const struct span_key *key);
+
+int heap_alloc_large(struct heap *heap, struct gcheap_alloc_large *alloc);
+
+/**
+ * heap_mark_prepare() - a piece of what MARK_START has to clear
+ * @heap: the heap; nothing is left to sweep
+ * @begin: from the beginning
+ *
+ * Between pieces, and before heap_mark_start(), other requests may be done.
+ *
+ * Return: whether there is more. heap_mark_start() does what is left.
+ */
+bool heap_mark_prepare(struct heap *heap, bool begin);
+
+int heap_mark_start(struct heap *heap, struct gcheap_mark_start *start);
+int heap_sweep_start(struct heap *heap, struct gcheap_sweep_start *start);
+
+/* Spans that are still to be looked at: while the reclaimer walks, large ones too. */
+u64 heap_spans_left(const struct heap *heap);
+
+int heap_sweep(struct heap *heap, struct gcheap_sweep *sweep);
+int heap_stats(struct heap *heap, struct gcheap_heap_stats *stats);
+int heap_free_large(struct heap *heap, struct gcheap_free_large *request);
+int heap_reclaim(struct heap *heap, struct gcheap_reclaim *reclaim);
+int heap_scavenge(struct heap *heap, struct gcheap_scavenge *scavenge);
+int heap_chunk_new(struct heap *heap, struct gcheap_chunk_new *request);
+int heap_chunk_free(struct heap *heap, struct gcheap_chunk_free *request);
+int heap_chunk_ready(struct heap *heap, struct gcheap_chunk_ready *request);
+
+/**
+ * heap_make_room() - finish the sweep, and make ready chunks free pages
+ * @heap: the heap; a request was about to fail for want of pages
+ *
+ * Return: whether it did any of it, so that it is worth to try again.
+ */
+bool heap_make_room(struct heap *heap);
+
+#endif /* GCHEAP_CORE_REQUESTS_H */
