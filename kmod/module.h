@@ -54,7 +54,7 @@
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 
-#include "heap.h"
+#include "core.h"
 
 /*
  * All memory that a request asks for is charged to its caller, and a request

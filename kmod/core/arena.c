@@ -2,7 +2,11 @@
 /*
  * Arenas: making the tables that speak of a range of heap pages.
  */
-#include "heap.h"
+#include "arena.h"
+
+#include "page_backed.h"
+#include "page_tree.h"
+#include "port.h"
 
 /* The page of a bit table, in MARKS, that has the bits of heap page @page. */
 static u64 mark_table_offset(const struct heap *heap, u32 table, u32 page)

@@ -1,19 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * Arenas: the 64 MiB frames of the heap's range, and the way from a page number
- * to the pieces of the mapped tables that speak of it.
- *
- * The tables (PAGES, SPANS, MARKS, BITMAP) are mapped to the process as flat arrays, but
- * made of single 4 KiB pages that port_table_page() hands out. An arena keeps
- * their addresses:
- *
- *	one page of     holds       covers
- *	PAGES           512 x u64      4 MiB of heap
- *	SPANS           128 x 32 B     1 MiB
- *	bit table       512 x u64    512 KiB: one heap page has 8 words, 64 bytes
- *	page marks      512 x u64    256 MiB: shared by four arenas
- *	BITMAP          512 x u64    128 KiB; its address is not kept, as nobody
- *	                             here reads it
+ * Making and giving back the tables that speak of heap pages, arena by arena, and
+ * noting where spans in use begin. heap.h says which tables there are.
  *
  * Table pages are made when the heap grows over what they cover. Those of PAGES and
  * SPANS, and page marks, then exist for every page number below struct
@@ -24,36 +12,7 @@
 #ifndef GCHEAP_CORE_ARENA_H
 #define GCHEAP_CORE_ARENA_H
 
-#include "port.h"
-#include "units.h"
-
-struct heap;
-
-#define INFO_TABLE_SHIFT	9	/* heap pages a page of PAGES */
-#define SPAN_TABLE_SHIFT	7	/* heap pages a page of SPANS */
-#define MARK_TABLE_SHIFT	6	/* heap pages a page of a bit table */
-#define BITMAP_TABLE_SHIFT	4	/* heap pages a page of BITMAP */
-
-/**
- * struct arena - one 64 MiB frame
- * @info: addresses of its pages of PAGES
- * @spans: of SPANS
- * @marks: of the two bit tables
- * @page_marks: its part of the page marks, ARENA_WORDS words. The process
- *	writes here and in @marks at any time: read with READ_ONCE, trust nothing
- * @in_use: one bit a page: a span in use starts here. The kernel's own.
- * @in_use_words: one bit a word of @in_use: the word is not 0
- * @has_bits: one bit for 64 pages: @marks and BITMAP have all of theirs
- */
-struct arena {
-	u64 *info[ARENA_PAGES >> INFO_TABLE_SHIFT];
-	struct gcheap_span *spans[ARENA_PAGES >> SPAN_TABLE_SHIFT];
-	u64 *marks[2][ARENA_PAGES >> MARK_TABLE_SHIFT];
-	u64 *page_marks;
-	u64 in_use[ARENA_WORDS];
-	u64 in_use_words[ARENA_WORDS / 64];
-	u64 has_bits[ARENA_WORDS / 64];
-};
+#include "heap.h"
 
 /**
  * arena_tables_ensure() - make the tables for a range of heap pages
@@ -113,15 +72,5 @@ u32 arena_next_in_use(const struct heap *heap, u32 page);
 
 /* Frees the arenas; the table pages are the port's. */
 void arenas_destroy(struct heap *heap);
-
-static inline u32 arena_index(u32 page)
-{
-	return page >> ARENA_PAGES_SHIFT;
-}
-
-static inline u32 arena_offset(u32 page)
-{
-	return page & (ARENA_PAGES - 1);
-}
 
 #endif /* GCHEAP_CORE_ARENA_H */

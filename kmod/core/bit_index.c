@@ -4,6 +4,8 @@
  */
 #include "bit_index.h"
 
+#include "port.h"
+
 #define WORD_SHIFT	6
 #define WORD_BITS	((u32)BIT(WORD_SHIFT))
 

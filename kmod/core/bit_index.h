@@ -10,7 +10,7 @@
 #ifndef GCHEAP_CORE_BIT_INDEX_H
 #define GCHEAP_CORE_BIT_INDEX_H
 
-#include "port.h"
+#include "base.h"
 
 #define BIT_INDEX_LEVELS	3u
 #define BIT_INDEX_MAX		262144u	/* numbers: 64 to the power of the levels */

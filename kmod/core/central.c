@@ -2,7 +2,15 @@
 /*
  * Central lists.
  */
-#include "heap.h"
+#include "central.h"
+
+#include "page_runs.h"
+#include "port.h"
+#include "reclaim.h"
+#include "requests.h"
+#include "span_free.h"
+#include "sweep.h"
+#include "type.h"
 
 /* REFILL sweeps at most so many full spans in search of a free slot. */
 #define CENTRAL_SWEEP_TRIES	128u

@@ -15,7 +15,7 @@
 #ifndef GCHEAP_CORE_CENTRAL_H
 #define GCHEAP_CORE_CENTRAL_H
 
-#include "port.h"
+#include "heap.h"
 #include "span.h"
 
 /**
@@ -40,26 +40,6 @@ struct central {
 
 /* A new table has so many buckets; it doubles when it has more centrals. */
 #define CENTRAL_BUCKETS_SHIFT	6
-
-/**
- * struct central_table - the centrals of one heap
- * @buckets: hash table; chained
- * @shift: it has 1 << @shift buckets
- * @count: how many centrals
- * @first: first of all centrals
- * @last: where the next is appended
- * @sweep_from: where SWEEP goes on: all centrals before it have no unswept span
- * @found: the last one found: those of many spans in a row are the same
- */
-struct central_table {
-	struct central **buckets;
-	u32 shift;
-	u32 count;
-	struct central *first;
-	struct central **last;
-	struct central *sweep_from;
-	struct central *found;
-};
 
 /* 0 or -ENOMEM, and there is nothing to destroy then. */
 int central_table_init(struct central_table *table);

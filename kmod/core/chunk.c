@@ -2,7 +2,13 @@
 /*
  * Chunks of user arenas.
  */
-#include "heap.h"
+#include "chunk.h"
+
+#include "page_heap.h"
+#include "page_runs.h"
+#include "reclaim.h"
+#include "requests.h"
+#include "span.h"
 
 /* The chunk in this state that begins at @page, any number; NULL: there is none. */
 static struct gcheap_span *chunk_find(struct heap *heap, u32 page, enum gcheap_span_state state)

@@ -21,8 +21,7 @@
 #ifndef GCHEAP_CORE_CHUNK_H
 #define GCHEAP_CORE_CHUNK_H
 
-#include "port.h"
-#include "units.h"
+#include "heap.h"
 
 /* Turn all ready chunks into free pages. Return: whether there was one. */
 bool chunks_give_back(struct heap *heap);

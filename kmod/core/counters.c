@@ -2,7 +2,9 @@
 /*
  * A heap's figures and state, for those who look.
  */
-#include "heap.h"
+#include "counters.h"
+
+#include "port.h"
 
 static_assert(sizeof(struct gcheap_ctrl) <= PORT_TABLE_PAGE_BYTES);
 

@@ -6,7 +6,7 @@
 #ifndef GCHEAP_CORE_COUNTERS_H
 #define GCHEAP_CORE_COUNTERS_H
 
-#include "port.h"
+#include "heap.h"
 
 /* Brings those of the counters up to date that are kept elsewhere. */
 void heap_update_counters(struct heap *heap);

@@ -1,51 +1,121 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * One heap: what SETUP makes and the last close destroys, and the requests that
- * act on it.
+ * The state of one heap, and how to get from a page number to the tables that speak
+ * of it. Each part of the state is changed by the file that it is named for;
+ * Documentation/layers tells the order of these files.
  *
- * Locking: each heap has one lock, which sleeps. The callers of the functions
- * here (kmod/request.c, lib/backend/local.c) hold it; nothing in kmod/core takes
- * or drops it.
- *
- * Files beside this one, each on those above it in the list:
- *	port.h		the door to kernel or user space
- *	bit_index	sets of small numbers
- *	page_heap	free page runs; page_backed, page_cache: parts of it
- *	arena		from a page number to its tables
- *	type		the type table; type_mask: a part of it
- *	span		spans from pages
- *	quarantine	freed spans whose addresses are not used again yet
- *	central		lists of spans by class
- *	reclaim		dead spans by the page marks
- *	sweep		from mark bits to free slots and pages
- *	scavenge	from free pages to the system
- *	chunk		chunks of user arenas
- *	heap		this: life of a heap, requests
+ * Locking: each heap has one lock, which sleeps. The callers of kmod/core
+ * (kmod/, lib/backend/local.c) hold it; nothing in kmod/core takes or drops it.
  */
 #ifndef GCHEAP_CORE_HEAP_H
 #define GCHEAP_CORE_HEAP_H
 
-#include "arena.h"
 #include "bit_index.h"
-#include "central.h"
-#include "chunk.h"
-#include "counters.h"
-#include "large.h"
-#include "page_backed.h"
-#include "page_cache.h"
-#include "page_heap.h"
-#include "page_runs.h"
-#include "page_tree.h"
-#include "port.h"
-#include "quarantine.h"
-#include "reclaim.h"
-#include "requests.h"
-#include "scavenge.h"
-#include "setup.h"
-#include "span.h"
-#include "span_free.h"
-#include "sweep.h"
-#include "type.h"
+#include "page_bits.h"
+#include "units.h"
+
+struct central;
+
+/*
+ * An arena is a 64 MiB frame of the heap's range. By it a page number leads to the
+ * pieces of the mapped tables that speak of the page.
+ *
+ * The tables (PAGES, SPANS, MARKS, BITMAP) are mapped to the process as flat arrays, but
+ * made of single 4 KiB pages that port_table_page() hands out. An arena keeps
+ * their addresses:
+ *
+ *	one page of     holds       covers
+ *	PAGES           512 x u64      4 MiB of heap
+ *	SPANS           128 x 32 B     1 MiB
+ *	bit table       512 x u64    512 KiB: one heap page has 8 words, 64 bytes
+ *	page marks      512 x u64    256 MiB: shared by four arenas
+ *	BITMAP          512 x u64    128 KiB; its address is not kept, as nobody
+ *	                             here reads it
+ */
+#define INFO_TABLE_SHIFT	9	/* heap pages a page of PAGES */
+#define SPAN_TABLE_SHIFT	7	/* heap pages a page of SPANS */
+#define MARK_TABLE_SHIFT	6	/* heap pages a page of a bit table */
+#define BITMAP_TABLE_SHIFT	4	/* heap pages a page of BITMAP */
+
+/**
+ * struct arena - one 64 MiB frame
+ * @info: addresses of its pages of PAGES
+ * @spans: of SPANS
+ * @marks: of the two bit tables
+ * @page_marks: its part of the page marks, ARENA_WORDS words. The process
+ *	writes here and in @marks at any time: read with READ_ONCE, trust nothing
+ * @in_use: one bit a page: a span in use starts here. The kernel's own.
+ * @in_use_words: one bit a word of @in_use: the word is not 0
+ * @has_bits: one bit for 64 pages: @marks and BITMAP have all of theirs
+ */
+struct arena {
+	u64 *info[ARENA_PAGES >> INFO_TABLE_SHIFT];
+	struct gcheap_span *spans[ARENA_PAGES >> SPAN_TABLE_SHIFT];
+	u64 *marks[2][ARENA_PAGES >> MARK_TABLE_SHIFT];
+	u64 *page_marks;
+	u64 in_use[ARENA_WORDS];
+	u64 in_use_words[ARENA_WORDS / 64];
+	u64 has_bits[ARENA_WORDS / 64];
+};
+
+/**
+ * struct type_table - the types of one heap
+ * @count: types registered, so that their numbers are 1 ... @count
+ * @data_end: where in the region the next mask, program or name goes
+ * @mask_room: one bit a table page of the masks that go with objects: it is taken;
+ *	NULL: there was none yet
+ */
+struct type_table {
+	u32 count;
+	u64 data_end;
+	u64 *mask_room;
+};
+
+/**
+ * struct central_table - the centrals of one heap
+ * @buckets: hash table; chained
+ * @shift: it has 1 << @shift buckets
+ * @count: how many centrals
+ * @first: first of all centrals
+ * @last: where the next is appended
+ * @sweep_from: where SWEEP goes on: all centrals before it have no unswept span
+ * @found: the last one found: those of many spans in a row are the same
+ */
+struct central_table {
+	struct central **buckets;
+	u32 shift;
+	u32 count;
+	struct central *first;
+	struct central **last;
+	struct central *sweep_from;
+	struct central *found;
+};
+
+/**
+ * struct quarantine - the freed spans that are not yet free pages
+ * @first: first page of the oldest; 0: there is none
+ * @last: of the newest
+ * @cleared: of the last one whose page mark was cleared for the next MARK_START; 0: none
+ */
+struct quarantine {
+	u32 first;
+	u32 last;
+	u32 cleared;
+};
+
+/**
+ * struct reclaim - the walk over one heap
+ * @page: where it goes on, a multiple of 64
+ * @end: where it ends; at @page or below it when it is done
+ * @credit: pages of dead spans that were freed and not yet allocated against
+ * @dead_pages: an estimate of how many the walk has still to find; 0: none known
+ */
+struct reclaim {
+	u32 page;
+	u32 end;
+	u64 credit;
+	u64 dead_pages;
+};
 
 /**
  * struct heap - the logic's view of one heap
@@ -124,6 +194,16 @@ static inline u32 heap_page_nospec(const struct heap *heap, u32 page)
 	return (u32)array_index_nospec(page, heap->heap_pages);
 }
 
+static inline u32 arena_index(u32 page)
+{
+	return page >> ARENA_PAGES_SHIFT;
+}
+
+static inline u32 arena_offset(u32 page)
+{
+	return page & (ARENA_PAGES - 1);
+}
+
 static inline struct arena *heap_arena(struct heap *heap, u32 page)
 {
 	return heap->arenas[arena_index(page)];
@@ -152,6 +232,13 @@ static inline u64 *heap_marks(struct heap *heap, u32 table, u32 page)
 
 	return heap_arena(heap, page)->marks[table][offset >> MARK_TABLE_SHIFT] +
 	       (offset & ((1u << MARK_TABLE_SHIFT) - 1)) * MARK_WORDS_PER_PAGE;
+}
+
+/* Whether the process has set a page mark. */
+static inline bool page_is_marked(struct heap *heap, u32 page)
+{
+	return READ_ONCE(heap_arena(heap, page)->page_marks[arena_offset(page) / 64]) >>
+	       page % 64 & 1;
 }
 
 /* The process sets page marks beside this, and is to set none now. */

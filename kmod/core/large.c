@@ -2,7 +2,23 @@
 /*
  * Large objects: ALLOC_LARGE, and FREE_LARGE. See large.h.
  */
-#include "heap.h"
+#include "large.h"
+
+#include "arena.h"
+#include "chunk.h"
+#include "page_backed.h"
+#include "page_heap.h"
+#include "page_runs.h"
+#include "page_tree.h"
+#include "port.h"
+#include "reclaim.h"
+#include "requests.h"
+#include "scavenge.h"
+#include "span.h"
+#include "span_free.h"
+#include "sweep.h"
+#include "type.h"
+#include "type_mask.h"
 
 /* A page's worth of work is its memory. Of what is quicker, so many do as one. */
 #define QUICK_PAGES	8u

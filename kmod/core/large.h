@@ -10,9 +10,8 @@
 #ifndef GCHEAP_CORE_LARGE_H
 #define GCHEAP_CORE_LARGE_H
 
-#include "port.h"
+#include "heap.h"
 
-struct heap;
 
 /* There is more to do. No errno is positive. */
 #define LARGE_MORE	1

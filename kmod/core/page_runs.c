@@ -2,7 +2,14 @@
 /*
  * Runs of heap pages with memory and tables.
  */
-#include "heap.h"
+#include "page_runs.h"
+
+#include "arena.h"
+#include "page_backed.h"
+#include "page_heap.h"
+#include "page_tree.h"
+#include "port.h"
+#include "scavenge.h"
 
 static_assert(HEAP_GROW_PAGES % (1u << SPAN_TABLE_SHIFT) == 0);
 

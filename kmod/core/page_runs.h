@@ -10,7 +10,7 @@
 #ifndef GCHEAP_CORE_PAGE_RUNS_H
 #define GCHEAP_CORE_PAGE_RUNS_H
 
-#include "port.h"
+#include "heap.h"
 
 /* The heap grows by this many pages at least: 1 MiB, one page of SPANS. */
 #define HEAP_GROW_PAGES	128u

@@ -2,12 +2,11 @@
 /*
  * The quarantine of freed spans.
  */
-#include "heap.h"
+#include "quarantine.h"
 
-static u64 *page_mark_word(struct heap *heap, u32 page)
-{
-	return &heap_arena(heap, page)->page_marks[arena_offset(page) / 64];
-}
+#include "page_heap.h"
+#include "port.h"
+#include "span.h"
 
 /* Append a span to the list. */
 static void quarantine_link(struct heap *heap, u32 page)
@@ -83,7 +82,7 @@ static bool quarantine_keeps(struct heap *heap, u32 page)
 
 	if (span->generation == heap_generation16(heap))
 		return true;
-	if (!(READ_ONCE(*page_mark_word(heap, page)) >> page % 64 & 1))
+	if (!page_is_marked(heap, page))
 		return false;
 	/* However often: the descriptor has 16 bits of the generation. */
 	span->generation = heap_generation16(heap) - 2;

@@ -16,19 +16,7 @@
 #ifndef GCHEAP_CORE_QUARANTINE_H
 #define GCHEAP_CORE_QUARANTINE_H
 
-#include "port.h"
-
-/**
- * struct quarantine - the freed spans that are not yet free pages
- * @first: first page of the oldest; 0: there is none
- * @last: of the newest
- * @cleared: of the last one whose page mark was cleared for the next MARK_START; 0: none
- */
-struct quarantine {
-	u32 first;
-	u32 last;
-	u32 cleared;
-};
+#include "heap.h"
 
 /**
  * quarantine_add() - put a span in quarantine

@@ -2,7 +2,14 @@
 /*
  * The page reclaimer.
  */
-#include "heap.h"
+#include "reclaim.h"
+
+#include "arena.h"
+#include "central.h"
+#include "port.h"
+#include "requests.h"
+#include "span.h"
+#include "span_free.h"
 
 /* How many sweep generations apart two numbers of 16 bits can be told: half of them. */
 #define GENERATIONS_APART	BIT(15)

@@ -23,21 +23,7 @@
 #ifndef GCHEAP_CORE_RECLAIM_H
 #define GCHEAP_CORE_RECLAIM_H
 
-#include "port.h"
-
-/**
- * struct reclaim - the walk over one heap
- * @page: where it goes on, a multiple of 64
- * @end: where it ends; at @page or below it when it is done
- * @credit: pages of dead spans that were freed and not yet allocated against
- * @dead_pages: an estimate of how many the walk has still to find; 0: none known
- */
-struct reclaim {
-	u32 page;
-	u32 end;
-	u64 credit;
-	u64 dead_pages;
-};
+#include "heap.h"
 
 /* At SWEEP_START, the generation just stepped: begin at the heap's start. */
 void reclaim_begin(struct heap *heap);

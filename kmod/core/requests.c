@@ -2,7 +2,16 @@
 /*
  * Requests.
  */
-#include "heap.h"
+#include "requests.h"
+
+#include "central.h"
+#include "chunk.h"
+#include "counters.h"
+#include "page_cache.h"
+#include "quarantine.h"
+#include "reclaim.h"
+#include "span.h"
+#include "sweep.h"
 
 /* ---- room ------------------------------------------------------------------- */
 

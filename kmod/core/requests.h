@@ -7,9 +7,8 @@
 #ifndef GCHEAP_CORE_REQUESTS_H
 #define GCHEAP_CORE_REQUESTS_H
 
-#include "port.h"
-
-struct span_key;
+#include "heap.h"
+#include "span.h"
 
 /**
  * heap_refill_check() - validate a REFILL and the pages that it returns

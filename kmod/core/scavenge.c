@@ -2,7 +2,14 @@
 /*
  * Scavenging.
  */
-#include "heap.h"
+#include "scavenge.h"
+
+#include "arena.h"
+#include "counters.h"
+#include "page_backed.h"
+#include "page_cache.h"
+#include "port.h"
+#include "requests.h"
 
 /* Ranges of at most @most pages together, which are without memory from now on. */
 static u32 ranges_collect(struct heap *heap, u32 most)

@@ -14,7 +14,7 @@
 #ifndef GCHEAP_CORE_SCAVENGE_H
 #define GCHEAP_CORE_SCAVENGE_H
 
-#include "port.h"
+#include "heap.h"
 
 /* Ranges for one port_release(), and pages in them: between two, a signal is looked for. */
 #define SCAVENGE_RANGES	1024u

@@ -2,7 +2,15 @@
 /*
  * The making and the end of a heap.
  */
-#include "heap.h"
+#include "setup.h"
+
+#include "arena.h"
+#include "central.h"
+#include "counters.h"
+#include "page_heap.h"
+#include "port.h"
+#include "scavenge.h"
+#include "type.h"
 
 static_assert(GCHEAP_REGIONS <= GCHEAP_REGIONS_MAX);
 

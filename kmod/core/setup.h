@@ -5,7 +5,7 @@
 #ifndef GCHEAP_CORE_SETUP_H
 #define GCHEAP_CORE_SETUP_H
 
-#include "port.h"
+#include "heap.h"
 
 /**
  * heap_setup_check() - validate a SETUP request, and answer what does not depend

@@ -2,8 +2,12 @@
 /*
  * Spans: their descriptors, PAGES entries and bits.
  */
-#include "heap.h"
+#include "span.h"
+
+#include "arena.h"
 #include "page_info.h"
+#include "port.h"
+#include "type.h"
 
 static_assert(sizeof(struct gcheap_span) == 32);
 

@@ -6,7 +6,7 @@
 #ifndef GCHEAP_CORE_SPAN_H
 #define GCHEAP_CORE_SPAN_H
 
-#include "port.h"
+#include "heap.h"
 #include "slots.h"
 
 /**

@@ -2,7 +2,12 @@
 /*
  * The end of spans.
  */
-#include "heap.h"
+#include "span_free.h"
+
+#include "page_heap.h"
+#include "page_runs.h"
+#include "quarantine.h"
+#include "type_mask.h"
 
 u32 span_run_add(struct heap *heap, struct span_run *run, u32 page)
 {

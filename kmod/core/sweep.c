@@ -2,17 +2,17 @@
 /*
  * The sweep.
  */
-#include "heap.h"
+#include "sweep.h"
+
+#include "arena.h"
+#include "central.h"
+#include "port.h"
+#include "reclaim.h"
+#include "span.h"
+#include "span_free.h"
 
 /* So many spans in 64 pages, and their marks are better cleared all at once. */
 #define SWEEP_DENSE_SPANS	8u
-
-static bool page_is_marked(struct heap *heap, u32 page)
-{
-	const struct arena *arena = heap_arena(heap, page);
-
-	return READ_ONCE(arena->page_marks[arena_offset(page) / 64]) >> page % 64 & 1;
-}
 
 bool sweep_span(struct heap *heap, u32 page)
 {

@@ -13,7 +13,7 @@
 #ifndef GCHEAP_CORE_SWEEP_H
 #define GCHEAP_CORE_SWEEP_H
 
-#include "port.h"
+#include "heap.h"
 
 /**
  * sweep_span() - sweep one span

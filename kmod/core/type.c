@@ -11,8 +11,10 @@
  *
  * What follows from GCHEAP_TYPES_MASKS on is type_mask.c's.
  */
+#include "type.h"
+
 #include "gc_program.h"
-#include "heap.h"
+#include "port.h"
 
 static_assert(sizeof(struct gcheap_type_record) == 64);
 static_assert(sizeof(struct gcheap_type_record) * GCHEAP_TYPES_MAX == GCHEAP_TYPES_DATA);

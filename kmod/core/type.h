@@ -7,21 +7,7 @@
 #ifndef GCHEAP_CORE_TYPE_H
 #define GCHEAP_CORE_TYPE_H
 
-#include "port.h"
-#include "units.h"
-
-/**
- * struct type_table - the types of one heap
- * @count: types registered, so that their numbers are 1 ... @count
- * @data_end: where in the region the next mask, program or name goes
- * @mask_room: one bit a table page of the masks that go with objects: it is taken;
- *	NULL: there was none yet
- */
-struct type_table {
-	u32 count;
-	u64 data_end;
-	u64 *mask_room;
-};
+#include "heap.h"
 
 void type_table_init(struct type_table *table);
 void type_table_destroy(struct type_table *table);
@@ -69,20 +55,5 @@ struct gcheap_type_record *type_record(struct heap *heap, u32 type);
 /* Copy from and to TYPES, where the table pages have been made. */
 void type_data_read(struct heap *heap, u64 offset, void *to, u64 bytes);
 void type_data_write(struct heap *heap, u64 offset, const void *from, u64 bytes);
-
-/**
- * type_mask_hold() - have the mask of a type's objects for one more
- * @heap: the heap
- * @type: any type, or 0
- *
- * Does nothing for types whose mask is always there.
- *
- * Return: 0; -ENOMEM; -ENOSPC there is no room but that of other types' masks;
- * -EINTR a fatal signal arrived.
- */
-int type_mask_hold(struct heap *heap, u32 type);
-
-/* The object is gone, or was not to be had. */
-void type_mask_drop(struct heap *heap, u32 type);
 
 #endif /* GCHEAP_CORE_TYPE_H */

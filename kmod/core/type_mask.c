@@ -1,25 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
  * Masks that are made with the objects of a type, and go with them.
- *
- * The mask of a type has a bit a word, up to 1 MiB for 64 MiB of pointers. Where a
- * GC program tells it, and it is long enough that the type's objects are all large,
- * the type table has the program and no mask: that is unrolled for the type's first
- * object, into the last part of TYPES, where the process can read it and not write;
- * and when the last object has been freed, its memory goes back to the system:
- *
- *	TYPES, byte offsets:
- *	0          GCHEAP_TYPES_DATA         GCHEAP_TYPES_MASKS   GCHEAP_TYPES_BYTES
- *	+----------+-------------------------+--------------------+
- *	| records  | masks, programs, names  | masks of objects   |
- *	+----------+-------------------------+--------------------+
- *
- * A mask begins at a table page and has its pages to itself. Room is the first run
- * of pages that is long enough. A heap of GCHEAP_UAPI_LAYOUT_BITMAP needs none of
- * this: the owner unrolls the program into BITMAP.
  */
+#include "type_mask.h"
+
 #include "gc_program.h"
-#include "heap.h"
+#include "port.h"
+#include "type.h"
 
 #define MASK_PAGES	((u32)((GCHEAP_TYPES_BYTES - GCHEAP_TYPES_MASKS) / PORT_TABLE_PAGE_BYTES))
 

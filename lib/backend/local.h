@@ -14,7 +14,7 @@
 
 #include <pthread.h>
 
-#include "../../kmod/core/heap.h"
+#include "../../kmod/core/core.h"
 #include "backend.h"
 
 /**

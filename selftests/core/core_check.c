@@ -3,8 +3,10 @@
  * Checks a whole heap. What the process sees is read from the tables by their
  * layout in <linux/gcheap.h>, the rest from the structs.
  */
+#include "central.h"
 #include "core_check.h"
 #include "core_test.h"
+#include "page_backed.h"
 
 /**
  * struct census - what the walk over the pages has counted

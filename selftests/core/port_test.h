@@ -7,7 +7,7 @@
 #ifndef SELFTESTS_CORE_PORT_TEST_H
 #define SELFTESTS_CORE_PORT_TEST_H
 
-#include "heap.h"
+#include "core.h"
 
 /**
  * struct port_test - what the port does next, and what it has done

@@ -8,6 +8,7 @@
 #include "fixture.h"
 #include "program_writer.h"
 #include "request.h"
+#include "type_mask.h"
 
 static u64 heap_blocks;	/* of an empty heap */
 

@@ -2,9 +2,11 @@
 /*
  * Central lists: which span a request for free slots gets.
  */
+#include "central.h"
 #include "core_check.h"
 #include "core_test.h"
 #include "fixture.h"
+#include "page_backed.h"
 #include "request.h"
 
 #define CLASS_64	6u	/* 128 slots of 64 bytes, one page */

@@ -10,6 +10,7 @@
 #include "fixture.h"
 #include "program_writer.h"
 #include "request.h"
+#include "type_mask.h"
 
 static int setup(void **state)
 {

@@ -6,6 +6,7 @@
 #include "core_check.h"
 #include "core_test.h"
 #include "fixture.h"
+#include "page_runs.h"
 #include "request.h"
 
 #define CLASS_512	26u

@@ -5,7 +5,6 @@
  */
 #include "core_check.h"
 #include "core_test.h"
-#include "heap.h"
 #include "request.h"
 
 #define CLASS_16	2u

@@ -3,7 +3,10 @@
  * The page caches: what a CPU takes out of the tree, and how it comes back.
  */
 #include "core_test.h"
+#include "page_backed.h"
+#include "page_cache.h"
 #include "page_heap.h"
+#include "page_tree.h"
 
 #define CPUS	4u
 #define ARENA	ARENA_PAGES

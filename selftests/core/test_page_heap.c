@@ -3,6 +3,8 @@
  * The page-run allocator.
  */
 #include "core_test.h"
+#include "page_heap.h"
+#include "page_tree.h"
 
 #define ARENA		ARENA_PAGES
 #define RESERVE_MAX	((u32)(GCHEAP_RESERVE_MAX >> GCHEAP_PAGE_SHIFT))

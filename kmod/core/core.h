@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * The heap's logic, for those who run it: kmod/ and lib/backend/.
+ *
+ * Requests come in by the functions of setup.h and requests.h, and by what
+ * stands behind long ones (large.h, type.h); what the logic needs of the world it asks
+ * of port.h, which each of the two implements. The rest is for who looks into a heap.
+ */
+#ifndef GCHEAP_CORE_CORE_H
+#define GCHEAP_CORE_CORE_H
+
+#include "counters.h"
+#include "heap.h"
+#include "large.h"
+#include "port.h"
+#include "requests.h"
+#include "scavenge.h"
+#include "setup.h"
+#include "type.h"
+
+/* For TRACK and debugfs. */
+#include "arena.h"
+#include "page_heap.h"
+#include "reclaim.h"
+#include "span.h"
+
+#endif /* GCHEAP_CORE_CORE_H */
