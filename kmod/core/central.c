@@ -4,25 +4,8 @@
  */
 #include "central.h"
 
-#include "page_runs.h"
 #include "port.h"
-#include "reclaim.h"
-#include "requests.h"
-#include "span_free.h"
-#include "sweep.h"
 #include "type.h"
-
-/* REFILL sweeps at most so many full spans in search of a free slot. */
-#define CENTRAL_SWEEP_TRIES	128u
-
-/* And so many to learn whether a central is sparse: a cache's usual batch. */
-#define CENTRAL_SWEEP_AHEAD	32u
-
-/* Less is not worth to be allocated from first: what one busy cache takes. */
-#define CENTRAL_SPARSE_BYTES	BIT(18)
-
-/* But thousands of centrals together shall not hold back more than this. */
-#define CENTRALS_SPARSE_BYTES	BIT(25)
 
 int central_table_init(struct central_table *table)
 {
@@ -240,131 +223,9 @@ void central_remove(struct heap *heap, u32 page)
 	span->prev = 0;
 }
 
-static u32 take_from_pages(struct heap *heap, struct central *central,
-			   struct gcheap_grant *grants, u32 most, bool grow)
+u32 central_first_unswept(const struct heap *heap, const struct central *central)
 {
-	u32 npages = size_class_pages[SPAN_CLASS_SIZE(central->key.span_class)];
-	bool needzero;
-	u32 count, page, i;
+	u32 unswept = central_swept_lists(heap) ^ 1;
 
-	reclaim_for(heap, npages);
-	page = page_run_alloc_some(heap, npages, most, &count, grow, &needzero);
-	if (!page)
-		return 0;
-	/* For those that came with the first, too. */
-	reclaim_spend(heap, npages * count);
-	for (i = 0; i < count; i++) {
-		span_init_small(heap, page, &central->key, needzero);
-		grants[i].page = page;
-		page += npages;
-	}
-	return count;
-}
-
-static u32 take_from_list(struct heap *heap, u32 page, struct gcheap_grant *grant)
-{
-	central_remove(heap, page);
-	span_set_state(heap_span(heap, page), GCHEAP_SPAN_CACHED);
-	heap->counters.cached_spans++;
-	grant->page = page;
-	return 1;
-}
-
-/* The lists' number for spans that the current cycle has swept, or not yet. */
-static u32 which_swept(const struct heap *heap)
-{
-	return (heap->generation / 2) & 1;
-}
-
-static u32 which_unswept(const struct heap *heap)
-{
-	return which_swept(heap) ^ 1;
-}
-
-/*
- * Sweeps an unswept span: it moves to a swept list, or becomes free pages.
- * Return: false: there is none.
- */
-static bool central_sweep_one(struct heap *heap, struct central *central)
-{
-	u32 unswept = which_unswept(heap);
-	u32 page = central->partial[unswept];
-
-	if (!page)
-		page = central->full[unswept];
-	if (!page)
-		return false;
-	central_remove(heap, page);
-	if (sweep_span(heap, page))
-		central_insert(heap, central, page);
-	return true;
-}
-
-static bool central_is_sparse(const struct heap *heap, const struct central *central)
-{
-	u32 slot_bytes = size_class_bytes[SPAN_CLASS_SIZE(central->key.span_class)];
-	u64 free_slots = central->free_slots[which_swept(heap)];
-	u32 least = min_t(u32, CENTRAL_SPARSE_BYTES, CENTRALS_SPARSE_BYTES / heap->centrals.count);
-
-	return free_slots * slot_bytes >= least &&
-	       free_slots > central->used_slots[which_swept(heap)];
-}
-
-static u32 take_from_swept(struct heap *heap, struct central *central,
-			   struct gcheap_grant *grant)
-{
-	u32 page = central->partial[which_swept(heap)];
-
-	/* What has objects left, but its free slots may be in memory that has failed. */
-	while (unlikely(heap->has_broken) && page &&
-	       port_broken(heap, page, heap_span(heap, page)->npages))
-		page = heap_span(heap, page)->next;
-	return page ? take_from_list(heap, page, grant) : 0;
-}
-
-u32 central_take(struct heap *heap, struct central *central, struct gcheap_grant *grants,
-		 u32 most)
-{
-	u32 count = 0;
-	u32 i;
-
-	for (i = 0; i < CENTRAL_SWEEP_AHEAD && central_sweep_one(heap, central); i++)
-		;
-	if (central_is_sparse(heap, central))
-		count = take_from_swept(heap, central, grants);
-	if (!count)
-		count = take_from_pages(heap, central, grants, most, false);
-	if (!count)
-		count = take_from_swept(heap, central, grants);
-	for (i = 0; !count && i < CENTRAL_SWEEP_TRIES; i++) {
-		if (!central_sweep_one(heap, central))
-			break;
-		count = take_from_swept(heap, central, grants);
-		/* The span may have been without an object after all. */
-		if (!count)
-			count = take_from_pages(heap, central, grants, most, false);
-	}
-	if (!count)
-		count = take_from_pages(heap, central, grants, most, true);
-	if (!count && heap_make_room(heap)) {
-		count = take_from_swept(heap, central, grants);
-		if (!count)
-			count = take_from_pages(heap, central, grants, most, true);
-	}
-	return count;
-}
-
-void central_give(struct heap *heap, u32 page)
-{
-	struct gcheap_span *span = heap_span(heap, page);
-
-	heap->counters.cached_spans--;
-	span->allocated = (u16)span_count(heap, page, heap_alloc_table(heap));
-	if (!span->allocated) {
-		span_free(heap, page);
-		return;
-	}
-	/* Its free slots have been used by now, or will be: they hold old data. */
-	span->state |= GCHEAP_SPAN_NEEDZERO;
-	central_insert(heap, central_of_span(heap, page), page);
+	return central->partial[unswept] ? central->partial[unswept] : central->full[unswept];
 }

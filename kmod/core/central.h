@@ -73,34 +73,13 @@ void central_insert(struct heap *heap, struct central *central, u32 page);
 /* Take a span off its list. */
 void central_remove(struct heap *heap, u32 page);
 
-/**
- * central_take() - take spans with free slots into a thread's cache
- * @heap: the heap
- * @central: whose
- * @grants: receives the page numbers; the other fields are the caller's to fill
- * @most: room in @grants, not 0
- *
- * From the first of these that has any:
- *
- *	1. a swept span with free slots, if the central is sparse
- *	2. free pages, as many spans as follow each other
- *	3. a swept span with free slots
- *	4. an unswept one, swept now
- *	5. free pages after growing the heap
- *
- * Empty spans are faster to allocate from than spans with holes. But a class
- * whose spans each keep a few objects alive would eat the pages that all others
- * free, which would have to grow: hence the first rule. A central is sparse when
- * more of its slots are free than used, and at least CENTRAL_SPARSE_BYTES, or its
- * part of CENTRALS_SPARSE_BYTES where there are many. To know that, some unswept
- * spans are swept with each call.
- *
- * Return: how many were taken; 0: out of memory or of reserve.
- */
-u32 central_take(struct heap *heap, struct central *central, struct gcheap_grant *grants,
-		 u32 most);
+/* Which of the two pairs of lists has the spans that the current cycle has swept. */
+static inline u32 central_swept_lists(const struct heap *heap)
+{
+	return (heap->generation / 2) & 1;
+}
 
-/* Take a cached span back, counting its objects by the alloc bits. */
-void central_give(struct heap *heap, u32 page);
+/* A span of a central that the current cycle has not swept yet; 0: there is none. */
+u32 central_first_unswept(const struct heap *heap, const struct central *central);
 
 #endif /* GCHEAP_CORE_CENTRAL_H */

@@ -2,9 +2,9 @@
 /*
  * The heap's logic, for those who run it: kmod/ and lib/backend/.
  *
- * Requests come in by the functions of setup.h and requests.h, and by what
- * stands behind long ones (large.h, type.h); what the logic needs of the world it asks
- * of port.h, which each of the two implements. The rest is for who looks into a heap.
+ * Requests come in by the functions of setup.h, type.h, refill.h, large.h and
+ * requests.h. What the logic needs of the world around it, it asks by port.h, which
+ * each of the two implements. The rest is for who looks into a heap.
  */
 #ifndef GCHEAP_CORE_CORE_H
 #define GCHEAP_CORE_CORE_H
@@ -13,6 +13,7 @@
 #include "heap.h"
 #include "large.h"
 #include "port.h"
+#include "refill.h"
 #include "requests.h"
 #include "scavenge.h"
 #include "setup.h"

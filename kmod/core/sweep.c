@@ -38,14 +38,6 @@ free_span:
 	return false;
 }
 
-/* An unswept span of a central, or 0. */
-static u32 unswept_first(const struct heap *heap, const struct central *central)
-{
-	u32 unswept = (heap->generation / 2 + 1) & 1;
-
-	return central->partial[unswept] ? central->partial[unswept] : central->full[unswept];
-}
-
 int sweep_some(struct heap *heap, u64 max_spans, u64 *swept, u64 *freed)
 {
 	struct central_table *table = &heap->centrals;
@@ -56,7 +48,7 @@ int sweep_some(struct heap *heap, u64 max_spans, u64 *swept, u64 *freed)
 		table->sweep_from = table->first;
 	while (table->sweep_from && *swept < max_spans) {
 		struct central *central = table->sweep_from;
-		u32 page = unswept_first(heap, central);
+		u32 page = central_first_unswept(heap, central);
 
 		if (!page) {
 			/* Nothing becomes unswept before the next SWEEP_START. */
