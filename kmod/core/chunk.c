@@ -6,12 +6,9 @@
 
 #include "page_heap.h"
 #include "page_runs.h"
-#include "reclaim.h"
-#include "requests.h"
 #include "span.h"
 
-/* The chunk in this state that begins at @page, any number; NULL: there is none. */
-static struct gcheap_span *chunk_find(struct heap *heap, u32 page, enum gcheap_span_state state)
+struct gcheap_span *chunk_find(struct heap *heap, u32 page, enum gcheap_span_state state)
 {
 	struct gcheap_span *span;
 
@@ -22,8 +19,7 @@ static struct gcheap_span *chunk_find(struct heap *heap, u32 page, enum gcheap_s
 	return span_state(span) == state && !span->slots ? span : NULL;
 }
 
-/* Memory for the ready chunk on top of the stack, which becomes one in use; 0: none. */
-static u32 chunk_take_ready(struct heap *heap, bool *needzero)
+u32 chunk_take_ready(struct heap *heap, bool *needzero)
 {
 	u32 page = heap->ready_chunks;
 	struct gcheap_span *span;
@@ -40,78 +36,21 @@ static u32 chunk_take_ready(struct heap *heap, bool *needzero)
 	return page;
 }
 
-static u32 chunk_make(struct heap *heap, bool *needzero)
+void chunk_put_ready(struct heap *heap, u32 page, struct gcheap_span *span)
+{
+	span->state = GCHEAP_SPAN_READY;
+	span->next = heap->ready_chunks;
+	heap->ready_chunks = page;
+	heap->ready_pages += CHUNK_PAGES;
+}
+
+u32 chunk_make(struct heap *heap, bool *needzero)
 {
 	u32 page = page_run_alloc_aligned(heap, needzero);
 
-	if (page) {
-		reclaim_spend(heap, CHUNK_PAGES);
+	if (page)
 		span_init_chunk(heap, page, *needzero);
-	}
 	return page;
-}
-
-int heap_chunk_new(struct heap *heap, struct gcheap_chunk_new *request)
-{
-	bool needzero;
-	u32 page;
-
-	if (request->flags)
-		return -EOPNOTSUPP;
-	page = chunk_take_ready(heap, &needzero);
-	if (!page) {
-		reclaim_for(heap, CHUNK_PAGES);
-		page = chunk_make(heap, &needzero);
-	}
-	if (!page && heap_make_room(heap))
-		page = chunk_make(heap, &needzero);
-	if (!page)
-		return -ENOMEM;
-	heap->counters.chunks++;
-	heap->counters.in_use_pages += CHUNK_PAGES;
-	request->out_page = page;
-	request->out_flags = needzero ? GCHEAP_GRANT_NEEDZERO : 0;
-	return 0;
-}
-
-int heap_chunk_free(struct heap *heap, struct gcheap_chunk_free *request)
-{
-	struct gcheap_span *span;
-
-	if (request->flags)
-		return -EOPNOTSUPP;
-	if (request->reserved)
-		return -EINVAL;
-	span = chunk_find(heap, request->page, GCHEAP_SPAN_CHUNK);
-	if (!span)
-		return -EINVAL;
-	span->state = GCHEAP_SPAN_QUARANTINE;
-	heap->counters.chunks--;
-	heap->counters.in_use_pages -= CHUNK_PAGES;
-	heap->counters.quarantined_pages += CHUNK_PAGES;
-	page_run_depopulate(heap, request->page, CHUNK_PAGES);
-	return 0;
-}
-
-int heap_chunk_ready(struct heap *heap, struct gcheap_chunk_ready *request)
-{
-	struct gcheap_span *span;
-
-	if (request->flags)
-		return -EOPNOTSUPP;
-	if (request->reserved)
-		return -EINVAL;
-	span = chunk_find(heap, request->page, GCHEAP_SPAN_QUARANTINE);
-	if (!span)
-		return -EINVAL;
-	if (heap->phase == GCHEAP_PHASE_MARK)
-		return -EBUSY;
-	span->state = GCHEAP_SPAN_READY;
-	span->next = heap->ready_chunks;
-	heap->ready_chunks = request->page;
-	heap->ready_pages += CHUNK_PAGES;
-	heap->counters.quarantined_pages -= CHUNK_PAGES;
-	return 0;
 }
 
 bool chunks_give_back(struct heap *heap)

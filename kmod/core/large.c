@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Large objects: ALLOC_LARGE, and FREE_LARGE. See large.h.
+ * Large objects: ALLOC_LARGE. See large.h.
  */
 #include "large.h"
 
@@ -12,10 +12,8 @@
 #include "page_tree.h"
 #include "port.h"
 #include "reclaim.h"
-#include "requests.h"
 #include "scavenge.h"
 #include "span.h"
-#include "span_free.h"
 #include "sweep.h"
 #include "type.h"
 #include "type_mask.h"
@@ -61,7 +59,7 @@ static int hold_mask(struct heap *heap, u32 type)
 		error = type_mask_hold(heap, type);
 	} while (error == -ENOMEM && heap_scavenge_some(heap, SCAVENGE_TABLE_BYTES));
 	/* Objects that are dead may have masks that nobody needs. */
-	if ((error == -ENOMEM || error == -ENOSPC) && heap_make_room(heap))
+	if ((error == -ENOMEM || error == -ENOSPC) && sweep_make_room(heap))
 		error = type_mask_hold(heap, type);
 	return error == -ENOSPC ? -ENOMEM : error;
 }
@@ -487,36 +485,4 @@ void large_alloc_forget(struct large_work *work)
 	port_free(work->made);
 	work->made = NULL;
 	work->phase = LARGE_ENDED;
-}
-
-int heap_alloc_large(struct heap *heap, struct gcheap_alloc_large *alloc)
-{
-	struct large_work work = { 0 };
-	int error;
-
-	do {
-		error = large_alloc_some(heap, alloc, &work, U32_MAX);
-	} while (error == LARGE_MORE);
-	if (error) {
-		while (large_alloc_undo(heap, alloc, &work, U32_MAX))
-			;
-	}
-	return error;
-}
-
-int heap_free_large(struct heap *heap, struct gcheap_free_large *request)
-{
-	const struct gcheap_span *span;
-
-	if (request->flags)
-		return -EOPNOTSUPP;
-	if (request->reserved || !request->page || request->page >= heap->heap_pages)
-		return -EINVAL;
-	span = heap_span(heap, heap_page_nospec(heap, request->page));
-	if (span_state(span) != GCHEAP_SPAN_LARGE)
-		return -EINVAL;
-	if (heap->phase == GCHEAP_PHASE_MARK)
-		return -EBUSY;
-	span_free(heap, request->page);
-	return 0;
 }

@@ -12,7 +12,6 @@
 
 #include "heap.h"
 
-
 /* There is more to do. No errno is positive. */
 #define LARGE_MORE	1
 

@@ -329,7 +329,9 @@ u32 page_tree_run_length(const struct page_heap *ph, u32 page, u32 most)
 
 bool page_tree_is_free(const struct page_heap *ph, u32 page)
 {
-	return leaf_words(ph, page >> TREE_LEAF_SHIFT)[page % TREE_LEAF_PAGES / 64] >> page % 64 & 1;
+	const u64 *words = leaf_words(ph, page >> TREE_LEAF_SHIFT);
+
+	return words[page % TREE_LEAF_PAGES / 64] >> page % 64 & 1;
 }
 
 bool page_tree_arena_has_run(const struct page_heap *ph, u32 index, u32 npages)

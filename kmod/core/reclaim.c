@@ -7,7 +7,6 @@
 #include "arena.h"
 #include "central.h"
 #include "port.h"
-#include "requests.h"
 #include "span.h"
 #include "span_free.h"
 
@@ -156,20 +155,4 @@ void reclaim_spend(struct heap *heap, u32 npages)
 {
 	reclaim_for(heap, npages);
 	heap->reclaim.credit -= min_t(u64, heap->reclaim.credit, npages);
-}
-
-int heap_reclaim(struct heap *heap, struct gcheap_reclaim *request)
-{
-	struct reclaim *reclaim = &heap->reclaim;
-	u64 spans;
-
-	if (request->flags)
-		return -EOPNOTSUPP;
-	if (!request->max_pages)
-		return -EINVAL;
-	request->out_pages = reclaim_walk(heap, U64_MAX, request->max_pages, &spans);
-	request->out_left = reclaim_is_done(heap) ? 0 : reclaim->end - reclaim->page;
-	heap->counters.reclaimed_pages += request->out_pages;
-	reclaim_add_credit(heap, request->out_pages);
-	return request->out_left && request->out_pages < request->max_pages ? -EINTR : 0;
 }

@@ -8,7 +8,6 @@
 #include "page_runs.h"
 #include "port.h"
 #include "reclaim.h"
-#include "requests.h"
 #include "span_free.h"
 #include "sweep.h"
 
@@ -190,7 +189,7 @@ static u32 take_some(struct heap *heap, struct central *central, struct gcheap_g
 	}
 	if (!count)
 		count = take_from_pages(heap, central, grants, most, true);
-	if (!count && heap_make_room(heap)) {
+	if (!count && sweep_make_room(heap)) {
 		count = take_from_swept(heap, central, grants);
 		if (!count)
 			count = take_from_pages(heap, central, grants, most, true);

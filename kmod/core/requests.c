@@ -6,25 +6,17 @@
 
 #include "chunk.h"
 #include "counters.h"
+#include "large.h"
 #include "page_cache.h"
+#include "page_runs.h"
 #include "quarantine.h"
 #include "reclaim.h"
+#include "scavenge.h"
 #include "span.h"
+#include "span_free.h"
 #include "sweep.h"
 
-/* ---- room ------------------------------------------------------------------- */
-
-bool heap_make_room(struct heap *heap)
-{
-	u64 swept, freed;
-	bool any;
-
-	sweep_step(heap, U64_MAX, &swept, &freed);
-	any = chunks_give_back(heap);
-	return any || swept;
-}
-
-/* ---- requests --------------------------------------------------------------- */
+/* ---- a cycle --------------------------------------------------------------- */
 
 #define CLEAR_WORDS	128u	/* 64 MiB of heap with spans everywhere */
 #define CLEAR_SPANS	4096u	/* in quarantine */
@@ -121,6 +113,147 @@ int heap_sweep(struct heap *heap, struct gcheap_sweep *sweep)
 	sweep->out_unswept_spans = heap_spans_left(heap);
 	return error;
 }
+
+/* ---- memory ---------------------------------------------------------------- */
+
+int heap_reclaim(struct heap *heap, struct gcheap_reclaim *request)
+{
+	struct reclaim *reclaim = &heap->reclaim;
+	u64 spans;
+
+	if (request->flags)
+		return -EOPNOTSUPP;
+	if (!request->max_pages)
+		return -EINVAL;
+	request->out_pages = reclaim_walk(heap, U64_MAX, request->max_pages, &spans);
+	request->out_left = reclaim_is_done(heap) ? 0 : reclaim->end - reclaim->page;
+	heap->counters.reclaimed_pages += request->out_pages;
+	reclaim_add_credit(heap, request->out_pages);
+	return request->out_left && request->out_pages < request->max_pages ? -EINTR : 0;
+}
+
+int heap_scavenge(struct heap *heap, struct gcheap_scavenge *request)
+{
+	u64 tables;
+	int error;
+
+	if (request->flags)
+		return -EOPNOTSUPP;
+	if (!request->max_bytes)
+		return -EINVAL;
+	error = scavenge(heap, request->max_bytes, &request->out_bytes, &tables);
+	heap_update_counters(heap);
+	request->out_free_bytes = heap->counters.free_bytes + heap->counters.stock_bytes;
+	return error;
+}
+
+/* ---- large objects --------------------------------------------------------- */
+
+int heap_alloc_large(struct heap *heap, struct gcheap_alloc_large *alloc)
+{
+	struct large_work work = { 0 };
+	int error;
+
+	do {
+		error = large_alloc_some(heap, alloc, &work, U32_MAX);
+	} while (error == LARGE_MORE);
+	if (error) {
+		while (large_alloc_undo(heap, alloc, &work, U32_MAX))
+			;
+	}
+	return error;
+}
+
+int heap_free_large(struct heap *heap, struct gcheap_free_large *request)
+{
+	const struct gcheap_span *span;
+
+	if (request->flags)
+		return -EOPNOTSUPP;
+	if (request->reserved || !request->page || request->page >= heap->heap_pages)
+		return -EINVAL;
+	span = heap_span(heap, heap_page_nospec(heap, request->page));
+	if (span_state(span) != GCHEAP_SPAN_LARGE)
+		return -EINVAL;
+	if (heap->phase == GCHEAP_PHASE_MARK)
+		return -EBUSY;
+	span_free(heap, request->page);
+	return 0;
+}
+
+/* ---- chunks ---------------------------------------------------------------- */
+
+/* A chunk of free pages. As for spans, dead ones are freed before the heap grows for it. */
+static u32 chunk_of_free_pages(struct heap *heap, bool *needzero)
+{
+	u32 page;
+
+	reclaim_for(heap, CHUNK_PAGES);
+	page = chunk_make(heap, needzero);
+	if (!page && sweep_make_room(heap))
+		page = chunk_make(heap, needzero);
+	if (page)
+		reclaim_spend(heap, CHUNK_PAGES);
+	return page;
+}
+
+int heap_chunk_new(struct heap *heap, struct gcheap_chunk_new *request)
+{
+	bool needzero;
+	u32 page;
+
+	if (request->flags)
+		return -EOPNOTSUPP;
+	page = chunk_take_ready(heap, &needzero);
+	if (!page)
+		page = chunk_of_free_pages(heap, &needzero);
+	if (!page)
+		return -ENOMEM;
+	heap->counters.chunks++;
+	heap->counters.in_use_pages += CHUNK_PAGES;
+	request->out_page = page;
+	request->out_flags = needzero ? GCHEAP_GRANT_NEEDZERO : 0;
+	return 0;
+}
+
+int heap_chunk_free(struct heap *heap, struct gcheap_chunk_free *request)
+{
+	struct gcheap_span *span;
+
+	if (request->flags)
+		return -EOPNOTSUPP;
+	if (request->reserved)
+		return -EINVAL;
+	span = chunk_find(heap, request->page, GCHEAP_SPAN_CHUNK);
+	if (!span)
+		return -EINVAL;
+	span->state = GCHEAP_SPAN_QUARANTINE;
+	heap->counters.chunks--;
+	heap->counters.in_use_pages -= CHUNK_PAGES;
+	heap->counters.quarantined_pages += CHUNK_PAGES;
+	page_run_depopulate(heap, request->page, CHUNK_PAGES);
+	return 0;
+}
+
+int heap_chunk_ready(struct heap *heap, struct gcheap_chunk_ready *request)
+{
+	struct gcheap_span *span;
+
+	if (request->flags)
+		return -EOPNOTSUPP;
+	if (request->reserved)
+		return -EINVAL;
+	span = chunk_find(heap, request->page, GCHEAP_SPAN_QUARANTINE);
+	if (!span)
+		return -EINVAL;
+	if (heap->phase == GCHEAP_PHASE_MARK)
+		return -EBUSY;
+	chunk_put_ready(heap, request->page, span);
+	heap->counters.quarantined_pages -= CHUNK_PAGES;
+	return 0;
+}
+
+/* ---- figures --------------------------------------------------------------- */
 
 int heap_stats(struct heap *heap, struct gcheap_heap_stats *stats)
 {

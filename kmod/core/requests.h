@@ -9,8 +9,6 @@
 
 #include "heap.h"
 
-int heap_alloc_large(struct heap *heap, struct gcheap_alloc_large *alloc);
-
 /**
  * heap_mark_prepare() - a piece of what MARK_START has to clear
  * @heap: the heap; nothing is left to sweep
@@ -29,20 +27,17 @@ int heap_sweep_start(struct heap *heap, struct gcheap_sweep_start *start);
 u64 heap_spans_left(const struct heap *heap);
 
 int heap_sweep(struct heap *heap, struct gcheap_sweep *sweep);
-int heap_stats(struct heap *heap, struct gcheap_heap_stats *stats);
+
+int heap_reclaim(struct heap *heap, struct gcheap_reclaim *request);
+int heap_scavenge(struct heap *heap, struct gcheap_scavenge *request);
+
+int heap_alloc_large(struct heap *heap, struct gcheap_alloc_large *alloc);
 int heap_free_large(struct heap *heap, struct gcheap_free_large *request);
-int heap_reclaim(struct heap *heap, struct gcheap_reclaim *reclaim);
-int heap_scavenge(struct heap *heap, struct gcheap_scavenge *scavenge);
+
 int heap_chunk_new(struct heap *heap, struct gcheap_chunk_new *request);
 int heap_chunk_free(struct heap *heap, struct gcheap_chunk_free *request);
 int heap_chunk_ready(struct heap *heap, struct gcheap_chunk_ready *request);
 
-/**
- * heap_make_room() - finish the sweep, and make ready chunks free pages
- * @heap: the heap; a request was about to fail for want of pages
- *
- * Return: whether it did any of it, so that it is worth to try again.
- */
-bool heap_make_room(struct heap *heap);
+int heap_stats(struct heap *heap, struct gcheap_heap_stats *stats);
 
 #endif /* GCHEAP_CORE_REQUESTS_H */

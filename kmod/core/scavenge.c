@@ -5,11 +5,9 @@
 #include "scavenge.h"
 
 #include "arena.h"
-#include "counters.h"
 #include "page_backed.h"
 #include "page_cache.h"
 #include "port.h"
-#include "requests.h"
 
 /* Ranges of at most @most pages together, which are without memory from now on. */
 static u32 ranges_collect(struct heap *heap, u32 most)
@@ -40,11 +38,7 @@ static u64 tables_release(struct heap *heap, u32 count)
 	return bytes;
 }
 
-/*
- * @tables: set to the bytes of tables, which do not count for @max_bytes
- * Return: 0, or -EINTR when a fatal signal ended it early.
- */
-static int scavenge(struct heap *heap, u64 max_bytes, u64 *bytes, u64 *tables)
+int scavenge(struct heap *heap, u64 max_bytes, u64 *bytes, u64 *tables)
 {
 	*tables = 0;
 	*bytes = port_trim(heap, max_bytes);
@@ -87,19 +81,4 @@ u64 heap_scavenge_excess(const struct heap *heap)
 	    bytes <= retained)
 		return 0;
 	return min_t(u64, free, bytes - retained);
-}
-
-int heap_scavenge(struct heap *heap, struct gcheap_scavenge *request)
-{
-	u64 tables;
-	int error;
-
-	if (request->flags)
-		return -EOPNOTSUPP;
-	if (!request->max_bytes)
-		return -EINVAL;
-	error = scavenge(heap, request->max_bytes, &request->out_bytes, &tables);
-	heap_update_counters(heap);
-	request->out_free_bytes = heap->counters.free_bytes + heap->counters.stock_bytes;
-	return error;
 }

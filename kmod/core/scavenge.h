@@ -24,15 +24,26 @@
 #define SCAVENGE_TABLE_BYTES	(256u << 10)
 
 /**
- * heap_scavenge_some() - give free memory back
+ * scavenge() - give free memory back, and tell how much that was
+ * @heap: the heap
+ * @max_bytes: stop when so much was given back
+ * @bytes: set to how much was given back
+ * @tables: set to the bytes of tables, which do not count for @max_bytes
+ *
+ * What the port keeps for the heap goes first, then memory of free pages. Allocates no
+ * memory.
+ *
+ * Return: 0, or -EINTR when a fatal signal ended it early.
+ */
+int scavenge(struct heap *heap, u64 max_bytes, u64 *bytes, u64 *tables);
+
+/**
+ * heap_scavenge_some() - the same, for whoever wants memory and not figures
  * @heap: the heap
  * @max_bytes: stop when so much was given back
  *
- * What the port keeps for the heap goes first, then memory of free pages. A fatal
- * signal ends it early.
- *
  * Context: may sleep; the heap's lock is held. Allocates no memory.
- * Return: how many bytes were given back.
+ * Return: how many bytes were given back, of tables too.
  */
 u64 heap_scavenge_some(struct heap *heap, u64 max_bytes);
 

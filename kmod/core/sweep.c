@@ -6,6 +6,7 @@
 
 #include "arena.h"
 #include "central.h"
+#include "chunk.h"
 #include "port.h"
 #include "reclaim.h"
 #include "span.h"
@@ -86,6 +87,16 @@ int sweep_step(struct heap *heap, u64 max_spans, u64 *swept, u64 *freed)
 	*swept += dead;
 	*freed += dead;
 	return error;
+}
+
+bool sweep_make_room(struct heap *heap)
+{
+	u64 swept, freed;
+	bool any;
+
+	sweep_step(heap, U64_MAX, &swept, &freed);
+	any = chunks_give_back(heap);
+	return any || swept;
 }
 
 /* Granules of 16 bytes: with them no product below is longer than 64 bits. */

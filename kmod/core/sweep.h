@@ -49,6 +49,14 @@ int sweep_some(struct heap *heap, u64 max_spans, u64 *swept, u64 *freed);
 int sweep_step(struct heap *heap, u64 max_spans, u64 *swept, u64 *freed);
 
 /**
+ * sweep_make_room() - finish the sweep, and make ready chunks free pages
+ * @heap: the heap; a request was about to fail for want of pages
+ *
+ * Return: whether it did any of it, so that it is worth to try again.
+ */
+bool sweep_make_room(struct heap *heap);
+
+/**
  * sweep_share() - how many spans to sweep for what is handed out
  * @heap: the heap
  * @bytes: how much that is
