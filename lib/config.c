@@ -178,7 +178,7 @@ static int read_reserve(struct gcheap_config *config)
 	if (!bytes_parse(value, &bytes) || (bytes && !reserve_is_valid(bytes)))
 		return variable_failed("GCHEAP_RESERVE", value, "a number of bytes with K, M, G or "
 				       "nothing after it, a multiple of 64M and 1024G at most, or "
-				       "0 for 64G");
+				       "0 for 64G or less");
 	config->reserve_bytes = bytes;
 	return 0;
 }
@@ -313,7 +313,7 @@ static int config_check(struct gcheap_config *config)
 		config->reserve_bytes = GCHEAP_RESERVE_DEFAULT;
 	if (!reserve_is_valid(config->reserve_bytes))
 		return error_set(-EINVAL, "reserve_bytes is %llu: must be a multiple of 64 MiB, "
-				 "1 TiB at most, or 0 for 64 GiB",
+				 "1 TiB at most, or 0 for 64 GiB or less",
 				 (unsigned long long)config->reserve_bytes);
 	if (config->markers > MARKERS_MAX)
 		return error_set(-EINVAL, "markers is %u: %u at most; 0: one per CPU",

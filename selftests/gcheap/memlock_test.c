@@ -169,14 +169,9 @@ static void too_much_is_unmapped(__u32 flags)
 	memset(heap_mem(&heap, large.out_page), 1, 8 * OBJECT);
 	MUST(sysfs_number("object_bytes") - before >= 8 * OBJECT);
 	heap_unmap_only(&heap);
-	/* All of it is given back, though the process lives on. */
-	for (int tries = 0; tries < 1000; tries++) {
-		if (sysfs_number("object_bytes") == before && !pinned_bytes())
-			break;
+	/* All of it is given back, though the process lives on; or the test hangs. */
+	while (sysfs_number("object_bytes") != before || pinned_bytes())
 		usleep(10000);
-	}
-	MUST(sysfs_number("object_bytes") == before);
-	MUST(pinned_bytes() == 0);
 	MUST(cmd_stats(heap.fd, NULL) == -ENXIO);
 	MUST(cmd_alloc_large(heap.fd, 0, OBJECT, NULL) == -ENXIO);
 	MUST(cmd_mark_start(heap.fd, NULL) == -ENXIO);

@@ -566,7 +566,6 @@ static int frames_in_a_child(struct fixture *f, struct gcheap_frame_ *outer,
 	void *nothing = NULL;
 	size_t i;
 
-	alarm(20);
 	for (i = ARRAY_SIZE(places); i--;)
 		begin_at(f, &places[i], &nothing);
 	if (gcheap_frame_save(f->thread))

@@ -3,6 +3,9 @@
  * The memory limit bounds resident memory: what is free goes back when the heap has more
  * than that.
  */
+#include <stdio.h>
+#include <unistd.h>
+
 #include "library_test.h"
 
 #define MIB		((uint64_t)1 << 20)
@@ -26,6 +29,18 @@ static void fixture_open_limit(struct fixture *f, uint64_t limit, enum gcheap_la
 static uint64_t resident(struct fixture *f)
 {
 	return stats_of(f->heap).resident_bytes;
+}
+
+/* What the system says that this process has, whatever the heap counts. */
+static uint64_t process_resident(void)
+{
+	unsigned long all, pages;
+	FILE *file = fopen("/proc/self/statm", "r");
+
+	assert_non_null(file);
+	assert_int_equal(fscanf(file, "%lu %lu", &all, &pages), 2);
+	fclose(file);
+	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 static void fill(struct fixture *f, size_t bytes, uint64_t total)
@@ -56,18 +71,25 @@ static void garbage(struct fixture *f, size_t bytes, uint64_t total, uint64_t mo
 
 static void test_a_cycle_gives_back_what_is_above_the_limit(void **state)
 {
+	uint64_t before;
 	struct fixture f;
 	size_t l;
 
 	(void)state;
 	in_each_layout(l) {
 		fixture_open_limit(&f, LIMIT, test_layouts[l].layout);
+		before = process_resident();
 		/* More is alive than may be: the limit is soft, and the heap goes on. */
 		fill(&f, LARGE, 64 * MIB);
 		assert_true(resident(&f) >= 64 * MIB);
 		memset(roots, 0, sizeof(roots));
 		assert_int_equal(live_after_collect(&f), 0);
 		assert_true(resident(&f) <= LIMIT);
+		/* With room for tables, and for AddressSanitizer's. */
+		if (process_resident() > before + LIMIT + 20 * MIB)
+			fail_msg("%llu KiB are resident, %llu before",
+				 (unsigned long long)process_resident() >> 10,
+				 (unsigned long long)before >> 10);
 		garbage(&f, 1000, 48 * MIB, LIMIT);
 		garbage(&f, 40000, 48 * MIB, LIMIT);
 		assert_int_equal(gcheap_verify(f.heap), 0);
