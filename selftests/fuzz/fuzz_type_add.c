@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "../core/port_test.h"
+#include "type_mask.h"
 
 /* A false condition is a crash, which libFuzzer keeps the input of. */
 #define CHECK(condition) do { if (!(condition)) abort(); } while (0)
