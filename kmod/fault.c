@@ -41,18 +41,18 @@ static void fault_range(unsigned long index, unsigned long *first, unsigned long
 static int pages_fault_prepare(struct gcheap_heap *heap, unsigned long index,
 			       unsigned long first, unsigned long end)
 {
-	struct supply supply;
+	struct page_batch batch;
 	int error;
 
 	fault_range(index, &first, &end);
 	if (!leaf_make(heap, index))
 		return -ENOMEM;
-	supply_begin(&supply, heap, end - first);
-	error = supply_ensure(&supply, end - first);
+	batch_begin(&batch, heap, end - first);
+	error = batch_ensure(&batch, end - first);
 	/* Around it is a favour. */
 	if (error)
-		error = supply_ensure(&supply, 1);
-	supply_end(&supply);
+		error = batch_ensure(&batch, 1);
+	batch_end(&batch);
 	return error;
 }
 

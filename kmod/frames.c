@@ -26,7 +26,7 @@
 #include "frames.h"
 #include "module.h"
 
-#define SUPPLY_GFP	(GFP_HIGHUSER | __GFP_ZERO | __GFP_ACCOUNT | __GFP_NOWARN)
+#define FRAMES_GFP	(GFP_HIGHUSER | __GFP_ZERO | __GFP_ACCOUNT | __GFP_NOWARN)
 
 #define SLACK_LOCKS_SHIFT	4u
 
@@ -52,32 +52,32 @@ static bool over_limit(long pages, unsigned long limit_bytes)
 }
 
 /**
- * supply_charge() - count pages that a heap is about to get
+ * frames_charge() - count pages that a heap is about to get
  * @heap: the heap
  * @count: how many
  *
  * Context: any.
  * Return: false when they would be over a limit; nothing is counted then.
  */
-bool supply_charge(struct gcheap_heap *heap, unsigned int count)
+bool frames_charge(struct gcheap_heap *heap, unsigned int count)
 {
 	long own = atomic_long_add_return(count, &heap->held_pages);
 	long all = atomic_long_add_return(count, &held_pages);
 
 	if (!over_limit(own, READ_ONCE(heap_max_bytes)) && !over_limit(all, READ_ONCE(max_bytes)))
 		return true;
-	supply_uncharge(heap, count);
+	frames_uncharge(heap, count);
 	return false;
 }
 
 /**
- * supply_uncharge() - count pages that a heap has no more
+ * frames_uncharge() - count pages that a heap has no more
  * @heap: the heap
  * @count: how many
  *
  * Context: any.
  */
-void supply_uncharge(struct gcheap_heap *heap, unsigned long count)
+void frames_uncharge(struct gcheap_heap *heap, unsigned long count)
 {
 	atomic_long_sub(count, &heap->held_pages);
 	atomic_long_sub(count, &held_pages);
@@ -95,7 +95,7 @@ static void slack_probe(void)
 	unsigned int order;
 	struct page *page;
 
-	for (order = SUPPLY_LARGE_ORDER; order >= SUPPLY_LARGE_ORDER - 1; order--) {
+	for (order = FRAMES_LARGE_ORDER; order >= FRAMES_LARGE_ORDER - 1; order--) {
 		page = alloc_pages(gfp, order);
 		if (page) {
 			__free_pages(page, order);
@@ -110,26 +110,26 @@ static void slack_probe(void)
  */
 static bool slack_left(unsigned int count)
 {
-	const unsigned long least = SUPPLY_SLACK / 2 + count;
+	const unsigned long least = FRAMES_SLACK / 2 + count;
 
 	if (compat_memcg_margin(NULL, NULL) >= least)
 		return true;
 	/* A large block is not worth the work. */
-	if (count > SUPPLY_SLACK / 2)
+	if (count > FRAMES_SLACK / 2)
 		return false;
 	slack_probe();
 	return compat_memcg_margin(NULL, NULL) >= least;
 }
 
 /**
- * supply_slack_begin() - see that a memory cgroup near its limit has slack left
+ * frames_slack_begin() - see that a memory cgroup near its limit has slack left
  * @count: how many pages the caller is about to allocate
- * @lock: what supply_slack_end() wants, after the caller has allocated them
+ * @lock: what frames_slack_end() wants, after the caller has allocated them
  *
  * Context: may sleep, also to reclaim memory.
  * Return: 0, or -ENOMEM: the caller should not allocate so many, and @lock is NULL.
  */
-int supply_slack_begin(unsigned int count, struct mutex **lock)
+int frames_slack_begin(unsigned int count, struct mutex **lock)
 {
 	const void *limit = NULL;
 	struct mutex *own;	/* the one of this limit */
@@ -137,7 +137,7 @@ int supply_slack_begin(unsigned int count, struct mutex **lock)
 	*lock = NULL;
 	/* Far from the limit, however many do the same at this moment. */
 	if (compat_memcg_margin(NULL, &limit) >=
-	    SUPPLY_SLACK + count * (1ul + num_online_cpus()))
+	    FRAMES_SLACK + count * (1ul + num_online_cpus()))
 		return 0;
 	own = &slack_locks[hash_ptr(limit, SLACK_LOCKS_SHIFT)];
 	mutex_lock(own);
@@ -150,19 +150,19 @@ int supply_slack_begin(unsigned int count, struct mutex **lock)
 }
 
 /**
- * supply_slack_end() - what was to be allocated is charged
- * @lock: of supply_slack_begin()
+ * frames_slack_end() - what was to be allocated is charged
+ * @lock: of frames_slack_begin()
  */
-void supply_slack_end(struct mutex *lock)
+void frames_slack_end(struct mutex *lock)
 {
 	if (lock)
 		mutex_unlock(lock);
 }
 
 /**
- * supply_init() - prepare for the first heap
+ * frames_init() - prepare for the first heap
  */
-void supply_init(void)
+void frames_init(void)
 {
 	unsigned int i;
 
@@ -173,7 +173,7 @@ void supply_init(void)
 /* ---- from the system -------------------------------------------------------- */
 
 /**
- * supply_block() - allocate a block and split it
+ * frames_alloc() - allocate a block and split it
  * @heap: the heap
  * @order: of the block
  * @gfp: how hard to try, beside what is done without reclaiming memory
@@ -181,18 +181,18 @@ void supply_init(void)
  *
  * Return: 0 or -ENOMEM.
  */
-int supply_block(struct gcheap_heap *heap, unsigned int order, gfp_t gfp,
+int frames_alloc(struct gcheap_heap *heap, unsigned int order, gfp_t gfp,
 		 struct list_head *pages)
 {
 	const unsigned int count = 1u << order;
 	struct page *page;
 	unsigned int i;
 
-	if (!supply_charge(heap, count))
+	if (!frames_charge(heap, count))
 		return -ENOMEM;
-	page = alloc_pages((SUPPLY_GFP & ~__GFP_RECLAIM) | gfp, order);
+	page = alloc_pages((FRAMES_GFP & ~__GFP_RECLAIM) | gfp, order);
 	if (!page) {
-		supply_uncharge(heap, count);
+		frames_uncharge(heap, count);
 		return -ENOMEM;
 	}
 	if (order)
@@ -203,7 +203,7 @@ int supply_block(struct gcheap_heap *heap, unsigned int order, gfp_t gfp,
 }
 
 /**
- * supply_huge() - allocate a 2 MiB page
+ * frames_alloc_huge() - allocate a 2 MiB page
  * @heap: the heap
  *
  * Where memory is fragmented it is tidied up for this, but not at all costs.
@@ -211,40 +211,40 @@ int supply_block(struct gcheap_heap *heap, unsigned int order, gfp_t gfp,
  * Context: may sleep; nothing is locked but gcheap_heap.lock.
  * Return: the first of its pages, zeroed, or NULL.
  */
-struct page *supply_huge(struct gcheap_heap *heap)
+struct page *frames_alloc_huge(struct gcheap_heap *heap)
 {
-	const unsigned int count = 1u << SUPPLY_LARGE_ORDER;
-	gfp_t gfp = (SUPPLY_GFP & ~__GFP_RECLAIM) | __GFP_DIRECT_RECLAIM | __GFP_NORETRY |
+	const unsigned int count = 1u << FRAMES_LARGE_ORDER;
+	gfp_t gfp = (FRAMES_GFP & ~__GFP_RECLAIM) | __GFP_DIRECT_RECLAIM | __GFP_NORETRY |
 		    __GFP_COMP;
 	struct page *head = NULL;
 	struct mutex *slack;	/* near the limit of a cgroup */
 
-	if (supply_slack_begin(count, &slack))
+	if (frames_slack_begin(count, &slack))
 		return NULL;
-	if (supply_charge(heap, count)) {
-		head = alloc_pages(gfp, SUPPLY_LARGE_ORDER);
+	if (frames_charge(heap, count)) {
+		head = alloc_pages(gfp, FRAMES_LARGE_ORDER);
 		if (!head)
-			supply_uncharge(heap, count);
+			frames_uncharge(heap, count);
 	}
-	supply_slack_end(slack);
+	frames_slack_end(slack);
 	return head;
 }
 
 /* ---- memory that has failed --------------------------------------------------- */
 
 /**
- * poison_in_block() - whether a part of a 2 MiB page has failed
+ * frames_huge_failed() - whether a part of a 2 MiB page has failed
  * @head: the first of its pages
  *
  * Context: any.
  */
-bool poison_in_block(struct page *head)
+bool frames_huge_failed(struct page *head)
 {
 	unsigned int i;
 
 	if (!IS_ENABLED(CONFIG_MEMORY_FAILURE))
 		return false;
-	for (i = 0; i < BIT(SUPPLY_LARGE_ORDER); i++) {
+	for (i = 0; i < BIT(FRAMES_LARGE_ORDER); i++) {
 		if (PageHWPoison(head + i))
 			return true;
 	}
@@ -252,20 +252,20 @@ bool poison_in_block(struct page *head)
 }
 
 /**
- * list_drop_poisoned() - move pages whose memory has failed to another list
+ * frames_drop_failed() - move pages whose memory has failed to another list
  * @pages: list of pages that nobody else knows
  * @bad: the other list
  *
  * Context: may sleep.
  * Return: how many were moved.
  */
-unsigned long list_drop_poisoned(struct list_head *pages, struct list_head *bad)
+unsigned long frames_drop_failed(struct list_head *pages, struct list_head *bad)
 {
 	unsigned long count = 0, looks = 0;
 	struct page *page, *next;
 
 	list_for_each_entry_safe(page, next, pages, lru) {
-		if (++looks % BIT(SUPPLY_LARGE_ORDER) == 0)
+		if (++looks % BIT(FRAMES_LARGE_ORDER) == 0)
 			cond_resched();
 		if (!PageHWPoison(page))
 			continue;
@@ -278,14 +278,14 @@ unsigned long list_drop_poisoned(struct list_head *pages, struct list_head *bad)
 /* ---- to the system --------------------------------------------------------- */
 
 /**
- * pages_put() - give pages back that no request has had
+ * frames_put() - give pages back that no request has had
  * @heap: the heap
  * @pages: list of pages; it is emptied. Others may still hold references
  *
  * Context: may sleep.
  * Return: how many they were.
  */
-unsigned long pages_put(struct gcheap_heap *heap, struct list_head *pages)
+unsigned long frames_put(struct gcheap_heap *heap, struct list_head *pages)
 {
 	struct page *page, *next, *batch[32];
 	unsigned long count = 0;
@@ -305,28 +305,28 @@ unsigned long pages_put(struct gcheap_heap *heap, struct list_head *pages)
 	if (filled)
 		release_pages(batch, filled);
 	INIT_LIST_HEAD(pages);
-	supply_uncharge(heap, count);
+	frames_uncharge(heap, count);
 	return count;
 }
 
 /**
- * supply_release() - give pages to the system
+ * frames_release() - give pages to the system
  * @heap: the heap
  * @pages: list of pages, which nobody has mapped any more; it is emptied
  *
  * Context: may sleep.
  * Return: how many they were.
  */
-unsigned long supply_release(struct gcheap_heap *heap, struct list_head *pages)
+unsigned long frames_release(struct gcheap_heap *heap, struct list_head *pages)
 {
-	unsigned long count = pages_put(heap, pages);
+	unsigned long count = frames_put(heap, pages);
 
 	atomic_long_add(count, &heap->released_pages);
 	return count;
 }
 
 /**
- * supply_release_blocks() - give 2 MiB pages to the system
+ * frames_release_blocks() - give 2 MiB pages to the system
  * @heap: the heap
  * @blocks: list of them, which nobody has mapped any more; it is emptied
  *
@@ -335,23 +335,23 @@ unsigned long supply_release(struct gcheap_heap *heap, struct list_head *pages)
  * Context: may sleep.
  * Return: how many pages of 4 KiB were given.
  */
-unsigned long supply_release_blocks(struct gcheap_heap *heap, struct list_head *blocks)
+unsigned long frames_release_blocks(struct gcheap_heap *heap, struct list_head *blocks)
 {
 	unsigned long count = 0, lost = 0;
 	struct page *head, *next;
 
 	list_for_each_entry_safe(head, next, blocks, lru) {
 		/* The page allocator would hand all parts of it out again. */
-		if (poison_in_block(head)) {
-			lost += BIT(SUPPLY_LARGE_ORDER);
+		if (frames_huge_failed(head)) {
+			lost += BIT(FRAMES_LARGE_ORDER);
 			continue;
 		}
 		put_page(head);
-		count += BIT(SUPPLY_LARGE_ORDER);
+		count += BIT(FRAMES_LARGE_ORDER);
 		cond_resched();
 	}
 	INIT_LIST_HEAD(blocks);
-	supply_uncharge(heap, count + lost);
+	frames_uncharge(heap, count + lost);
 	atomic_long_add(lost, &heap->lost_pages);
 	atomic_long_add(count, &heap->released_pages);
 	return count;

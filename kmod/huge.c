@@ -135,7 +135,7 @@ static struct huge_block *block_make(struct gcheap_heap *heap, struct huge_fill 
 		fill->recycled++;
 		return block;
 	}
-	block->head = supply_huge(heap);
+	block->head = frames_alloc_huge(heap);
 	if (block->head)
 		return block;
 	kfree(block);
@@ -334,7 +334,7 @@ bool huge_fault_begin(struct gcheap_heap *heap, unsigned long index, bool owner,
 			SetPageDirty(block->head);
 		block->mapped = true;
 	}
-	whole = block_is_whole(block) && !poison_in_block(block->head);
+	whole = block_is_whole(block) && !frames_huge_failed(block->head);
 	page_folio(block->head)->index = whole ? 0 : BEYOND_FILE;
 	return whole;
 }

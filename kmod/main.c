@@ -79,7 +79,7 @@ static int __init gcheap_init(void)
 
 	BUILD_BUG_ON(PAGE_SIZE != PORT_TABLE_PAGE_BYTES);
 
-	supply_init();
+	frames_init();
 	error = zero_start();
 	if (error) {
 		pr_err("cannot start the worker: error %d\n", error);

@@ -10,7 +10,7 @@
 struct gcheap_heap;
 
 /**
- * struct supply - pages for one request
+ * struct page_batch - pages for one request
  * @heap: whose
  * @wanted: how many it has still to take
  * @order: the largest blocks that are worth trying
@@ -18,7 +18,7 @@ struct gcheap_heap;
  * @recycled: how many came from the stock
  * @old_data: a page with old data was taken
  */
-struct supply {
+struct page_batch {
 	struct gcheap_heap *heap;
 	unsigned long wanted;
 	unsigned int order;
@@ -27,10 +27,10 @@ struct supply {
 	bool old_data;
 };
 
-void supply_begin(struct supply *supply, struct gcheap_heap *heap, unsigned long count);
-int supply_ensure(struct supply *supply, unsigned long count);
-struct page *supply_next(struct supply *supply);
-void supply_end(struct supply *supply);
-void supply_undo(struct supply *supply, struct list_head *taken);
+void batch_begin(struct page_batch *batch, struct gcheap_heap *heap, unsigned long count);
+int batch_ensure(struct page_batch *batch, unsigned long count);
+struct page *batch_next(struct page_batch *batch);
+void batch_end(struct page_batch *batch);
+void batch_undo(struct page_batch *batch, struct list_head *taken);
 
 #endif /* GCHEAP_PAGE_BATCH_H */

@@ -128,7 +128,7 @@ static unsigned long pages_missing(struct gcheap_heap *heap, unsigned long first
 }
 
 /* Makes those of the pages @first ... @end - 1, all of one leaf, that are not there. */
-static int leaf_fill(struct gcheap_heap *heap, struct supply *supply, unsigned long first,
+static int leaf_fill(struct gcheap_heap *heap, struct page_batch *batch, unsigned long first,
 		     unsigned long end)
 {
 	unsigned long missing = pages_missing(heap, first, end);
@@ -142,7 +142,7 @@ static int leaf_fill(struct gcheap_heap *heap, struct supply *supply, unsigned l
 	leaf = leaf_make(heap, first);
 	if (!leaf)
 		return -ENOMEM;
-	error = supply_ensure(supply, missing);
+	error = batch_ensure(batch, missing);
 	if (error)
 		return error;
 
@@ -152,7 +152,7 @@ static int leaf_fill(struct gcheap_heap *heap, struct supply *supply, unsigned l
 
 		if (leaf->pages[i])
 			continue;
-		WRITE_ONCE(leaf->pages[i], supply_next(supply));
+		WRITE_ONCE(leaf->pages[i], batch_next(batch));
 		__set_bit(i, leaf->made);
 		made++;
 	}
@@ -211,7 +211,7 @@ int pages_populate(struct gcheap_heap *heap, unsigned long first, unsigned long 
 {
 	unsigned long end = first + count;
 	struct huge_fill huge = { };
-	struct supply supply;
+	struct page_batch batch;
 	unsigned long at, next;
 	unsigned long missing;
 	LIST_HEAD(blocks);
@@ -226,10 +226,10 @@ int pages_populate(struct gcheap_heap *heap, unsigned long first, unsigned long 
 	missing = error ? 0 : pages_missing(heap, first, end);
 	if (!missing && !huge.any)
 		return error;
-	supply_begin(&supply, heap, missing);
+	batch_begin(&batch, heap, missing);
 	for (at = first; at < end && !error; at = next) {
 		next = min(round_down(at, LEAF_PAGES) + LEAF_PAGES, end);
-		error = leaf_fill(heap, &supply, at, next);
+		error = leaf_fill(heap, &batch, at, next);
 		if (!error)
 			error = leaf_map(heap, at);
 		if (!error && interrupted())
@@ -240,12 +240,12 @@ int pages_populate(struct gcheap_heap *heap, unsigned long first, unsigned long 
 	for (at = round_down(first, LEAF_PAGES); at < end; at += LEAF_PAGES)
 		leaf_forget_made(heap, at);
 	if (error) {
-		supply_undo(&supply, &taken);
+		batch_undo(&batch, &taken);
 		stock_keep_blocks(heap, &blocks, huge.recycled);
 		return error;
 	}
-	supply_end(&supply);
-	if (supply.old_data || huge.old_data)
+	batch_end(&batch);
+	if (batch.old_data || huge.old_data)
 		*needzero = true;
 	return 0;
 }
@@ -351,7 +351,7 @@ unsigned long pages_release(struct gcheap_heap *heap, const struct gcheap_range 
 	}
 	extents_remove(&work, extents, filled, &pages, &blocks);
 	unmap_end(&work);
-	return supply_release(heap, &pages) + supply_release_blocks(heap, &blocks);
+	return frames_release(heap, &pages) + frames_release_blocks(heap, &blocks);
 }
 
 /* ---- life ------------------------------------------------------------------- */
@@ -415,8 +415,8 @@ void pages_destroy(struct gcheap_heap *heap)
 				pages_unmap(heap, number << LEAF_SHIFT,
 					    (number + 1) << LEAF_SHIFT);
 		}
-		supply_release(heap, &removal.pages);
-		supply_release_blocks(heap, &blocks);
+		frames_release(heap, &removal.pages);
+		frames_release_blocks(heap, &blocks);
 		leaf_free(leaf);
 		cond_resched();
 	}

@@ -246,8 +246,8 @@ static void walk_members(struct shrink_control *control, list_lru_walk_cb walk, 
 static unsigned long shrink_patience(const struct shrink_control *control)
 {
 	if (control->gfp_mask & (__GFP_NORETRY | __GFP_RETRY_MAYFAIL) ||
-	    compat_memcg_margin(NULL, NULL) >= SUPPLY_SLACK ||
-	    compat_memcg_margin(control->memcg, NULL) >= SUPPLY_SLACK)
+	    compat_memcg_margin(NULL, NULL) >= FRAMES_SLACK ||
+	    compat_memcg_margin(control->memcg, NULL) >= FRAMES_SLACK)
 		return jiffies;
 	return jiffies + SHRINK_PATIENCE;
 }

@@ -26,7 +26,7 @@
 #define STOCK_PAGES	2048u		/* 8 MiB: a chunk of a user arena */
 #define STOCK_SHARE	8u		/* of the heap */
 
-#define BLOCK_PAGES	BIT(SUPPLY_LARGE_ORDER)
+#define BLOCK_PAGES	BIT(FRAMES_LARGE_ORDER)
 
 static void stock_account(struct gcheap_heap *heap, long count)
 {
@@ -36,7 +36,7 @@ static void stock_account(struct gcheap_heap *heap, long count)
 /* How many pages the stock may have. */
 static unsigned long stock_limit(const struct gcheap_heap *heap)
 {
-	if (READ_ONCE(heap->forsaken) || compat_memcg_margin(NULL, NULL) < 4 * SUPPLY_SLACK)
+	if (READ_ONCE(heap->forsaken) || compat_memcg_margin(NULL, NULL) < 4 * FRAMES_SLACK)
 		return 0;
 	return STOCK_PAGES + atomic_long_read(&heap->resident_pages) / STOCK_SHARE;
 }
@@ -126,7 +126,7 @@ again:
 		LIST_HEAD(bad);
 
 		list_add(&page->lru, &bad);
-		supply_release(heap, &bad);
+		frames_release(heap, &bad);
 		goto again;
 	}
 	if (!zeroed)
@@ -192,7 +192,7 @@ unsigned long stock_keep(struct gcheap_heap *heap, struct list_head *pages, unsi
 		kept++;
 	}
 	stock_put(heap, &dirty, kept, false);
-	supply_release(heap, pages);
+	frames_release(heap, pages);
 	return kept;
 }
 
@@ -238,7 +238,7 @@ void stock_keep_blocks(struct gcheap_heap *heap, struct list_head *blocks, unsig
 	list_for_each_entry_safe(head, next, blocks, lru) {
 		/* As in stock_keep(). */
 		if (!most || stock_pages(heap) + BLOCK_PAGES > limit ||
-		    page_ref_count(head) != 1 || poison_in_block(head)) {
+		    page_ref_count(head) != 1 || frames_huge_failed(head)) {
 			list_move(&head->lru, &released);
 			continue;
 		}
@@ -250,7 +250,7 @@ void stock_keep_blocks(struct gcheap_heap *heap, struct list_head *blocks, unsig
 		stock_account(heap, BLOCK_PAGES);
 		most--;
 	}
-	supply_release_blocks(heap, &released);
+	frames_release_blocks(heap, &released);
 }
 
 /* Gives 2 MiB pages to the system until @most pages were given; how many pages. */
@@ -264,7 +264,7 @@ static unsigned long stock_trim_blocks(struct gcheap_heap *heap, unsigned long m
 		list_add(&head->lru, &blocks);
 		count += BLOCK_PAGES;
 	}
-	return supply_release_blocks(heap, &blocks);
+	return frames_release_blocks(heap, &blocks);
 }
 
 /**
@@ -292,7 +292,7 @@ unsigned long stock_trim(struct gcheap_heap *heap, unsigned long most)
 	stock->trims++;
 	spin_unlock(&stock->lock);
 	stock_account(heap, -(long)(dirty + zeroed));
-	return supply_release(heap, &pages) + stock_trim_blocks(heap, most - dirty - zeroed);
+	return frames_release(heap, &pages) + stock_trim_blocks(heap, most - dirty - zeroed);
 }
 
 /**
@@ -330,11 +330,11 @@ unsigned long stock_drop_poisoned(struct gcheap_heap *heap)
 	stock->block_count = 0;
 	spin_unlock(&stock->lock);
 
-	bad_zeroed = list_drop_poisoned(&zeroed, &broken);
-	bad_pages = bad_zeroed + list_drop_poisoned(&dirty, &broken);
+	bad_zeroed = frames_drop_failed(&zeroed, &broken);
+	bad_pages = bad_zeroed + frames_drop_failed(&dirty, &broken);
 	list_for_each_entry_safe(head, next, &blocks, lru) {
 		cond_resched();
-		if (!poison_in_block(head))
+		if (!frames_huge_failed(head))
 			continue;
 		list_move(&head->lru, &broken_blocks);
 		bad_blocks++;
@@ -350,8 +350,8 @@ unsigned long stock_drop_poisoned(struct gcheap_heap *heap)
 	spin_unlock(&stock->lock);
 	bad_pages += bad_blocks * BLOCK_PAGES;
 	stock_account(heap, -(long)bad_pages);
-	supply_release(heap, &broken);
-	supply_release_blocks(heap, &broken_blocks);
+	frames_release(heap, &broken);
+	frames_release_blocks(heap, &broken_blocks);
 	return bad_pages;
 }
 
@@ -423,7 +423,7 @@ void stock_put_ahead(struct gcheap_heap *heap, struct list_head *pages,
 	if (list_empty(pages))
 		stock_account(heap, (long)count);
 	else
-		supply_release(heap, pages);
+		frames_release(heap, pages);
 }
 
 /* ---- life ------------------------------------------------------------------- */

@@ -65,13 +65,13 @@ struct page *tables_make(struct gcheap_heap *heap, enum gcheap_region region,
 
 	lockdep_assert_held(&heap->lock);
 	/* Memory of the stock is better used here. */
-	if (!supply_charge(heap, 1) && (!stock_trim(heap, 1) || !supply_charge(heap, 1)))
+	if (!frames_charge(heap, 1) && (!stock_trim(heap, 1) || !frames_charge(heap, 1)))
 		return NULL;
-	if (supply_slack_begin(1, &slack) &&
-	    (!stock_trim(heap, ULONG_MAX) || supply_slack_begin(1, &slack)))
+	if (frames_slack_begin(1, &slack) &&
+	    (!stock_trim(heap, ULONG_MAX) || frames_slack_begin(1, &slack)))
 		goto uncharge;
 	page = alloc_page(GCHEAP_GFP | __GFP_ZERO);
-	supply_slack_end(slack);
+	frames_slack_end(slack);
 	if (!page)
 		goto uncharge;
 	if (xa_reserve(&heap->tables[region], index, GCHEAP_GFP))
@@ -96,7 +96,7 @@ struct page *tables_make(struct gcheap_heap *heap, enum gcheap_region region,
 free_page:
 	__free_page(page);
 uncharge:
-	supply_uncharge(heap, 1);
+	frames_uncharge(heap, 1);
 	return NULL;
 }
 
@@ -144,7 +144,7 @@ void tables_remove(struct gcheap_heap *heap, enum gcheap_region region, unsigned
 		list_del(&page->lru);
 		__free_page(page);
 	}
-	supply_uncharge(heap, pages);
+	frames_uncharge(heap, pages);
 	heap->core.counters.table_bytes -= pages << PAGE_SHIFT;
 	atomic64_sub((s64)(pages << PAGE_SHIFT), &gcheap_table_bytes);
 }
@@ -164,7 +164,7 @@ void tables_destroy(struct gcheap_heap *heap)
 	for (region = 0; region < GCHEAP_REGIONS; region++) {
 		xa_for_each(&heap->tables[region], index, page) {
 			__free_page(page);
-			supply_uncharge(heap, 1);
+			frames_uncharge(heap, 1);
 			atomic64_sub(PAGE_SIZE, &gcheap_table_bytes);
 			cond_resched();
 		}

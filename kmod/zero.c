@@ -75,8 +75,8 @@ static bool zero_old(struct gcheap_heap *heap)
 	count = stock_take_oldest(heap, &pages, ZERO_BATCH, &trims);
 	if (!count)
 		return false;
-	count -= list_drop_poisoned(&pages, &bad);
-	supply_release(heap, &bad);
+	count -= frames_drop_failed(&pages, &bad);
+	frames_release(heap, &bad);
 	list_for_each_entry(page, &pages, lru)
 		clear_highpage(page);
 	stock_put_ahead(heap, &pages, count, trims);
@@ -90,7 +90,7 @@ static bool zero_old(struct gcheap_heap *heap)
  */
 static bool zero_new(struct gcheap_heap *heap)
 {
-	const unsigned long count = BIT(SUPPLY_SMALL_ORDER);
+	const unsigned long count = BIT(FRAMES_SMALL_ORDER);
 	struct gcheap_stock *stock = &heap->stock;
 	struct mem_cgroup *memcg;
 	unsigned long trims;
@@ -103,11 +103,11 @@ static bool zero_new(struct gcheap_heap *heap)
 	memcg = compat_memcg_get(stock->memcg);
 	spin_unlock(&stock->lock);
 
-	made = made && compat_memcg_margin(memcg, NULL) >= 4 * SUPPLY_SLACK;
+	made = made && compat_memcg_margin(memcg, NULL) >= 4 * FRAMES_SLACK;
 	if (made) {
 		struct mem_cgroup *old = set_active_memcg(memcg);
 
-		made = !supply_block(heap, SUPPLY_SMALL_ORDER, 0, &pages);
+		made = !frames_alloc(heap, FRAMES_SMALL_ORDER, 0, &pages);
 		set_active_memcg(old);
 	}
 	compat_memcg_put(memcg);
@@ -213,7 +213,7 @@ void zero_demand(struct gcheap_heap *heap)
 	/* What is too much is forgotten: the demand was long ago, or cannot be met. */
 	stock->demand = min(stock->demand, ahead_limit(heap));
 	/* Not for each of a few pages: to wake the worker costs as much as some of them. */
-	kick = ahead_pages(heap) >= max(BIT(SUPPLY_SMALL_ORDER), ahead_limit(heap) / 2);
+	kick = ahead_pages(heap) >= max(BIT(FRAMES_SMALL_ORDER), ahead_limit(heap) / 2);
 	spin_unlock(&stock->lock);
 	compat_memcg_put(memcg);
 	if (kick)
