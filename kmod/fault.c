@@ -19,7 +19,7 @@
 #include "leaves.h"
 #include "module.h"
 #include "page_batch.h"
-#include "stock.h"
+#include "page_pool.h"
 #include "trace.h"
 #include "track_answer.h"
 #include "vma.h"
@@ -35,7 +35,7 @@ static void fault_range(unsigned long index, unsigned long *first, unsigned long
 
 /*
  * Has memory for a page fault in a lazy object, of pages @first ... @end - 1: it goes into
- * the heap's stock, where pages_fault_in() finds it. fault_lock is not held. Return: 0 or
+ * the heap's pool, where pages_fault_in() finds it. fault_lock is not held. Return: 0 or
  * -ENOMEM.
  */
 static int pages_fault_prepare(struct gcheap_heap *heap, unsigned long index,
@@ -58,7 +58,7 @@ static int pages_fault_prepare(struct gcheap_heap *heap, unsigned long index,
 
 /*
  * Makes the page that a fault in a lazy object needs, and the object's other pages in the
- * aligned 64 KiB around it too, if the heap has them in stock. All of them are zero. They
+ * aligned 64 KiB around it too, if the heap has them in the pool. All of them are zero. They
  * are not mapped. fault_lock is held, under which the caller has seen that there is such an
  * object. Return: 0; -EAGAIN: drop the lock, call pages_fault_prepare(), and look again.
  */
@@ -79,7 +79,7 @@ static int pages_fault_in(struct gcheap_heap *heap, unsigned long index, unsigne
 		struct page *page;
 
 		if (!*slot) {
-			page = stock_one_zeroed(heap);
+			page = pool_take_zeroed(heap);
 			if (!page)
 				break;
 			WRITE_ONCE(*slot, page);

@@ -16,7 +16,7 @@
  * and allocates by what it has seen.
  *
  * Beside that, two parameters of the module limit what one heap and all heaps
- * together hold: objects, stock and mapped tables.
+ * together hold: objects, the pool and mapped tables.
  */
 #include <linux/hash.h>
 #include <linux/list.h>

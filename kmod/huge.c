@@ -18,7 +18,7 @@
  * the mapping. pages_depopulate() makes them gone. A block of which a page is gone is
  * mapped by entries of 4 KiB, and so it remains until all of it is unmapped: no function
  * that is exported to modules takes an empty page table away. When no page is used any
- * more the block ends: it goes to the system or, as a whole, into the heap's stock.
+ * more the block ends: it goes to the system or, as a whole, into the heap's pool.
  *
  * A compound page is what it must be, never one that was split: a reference to a part
  * is one to the whole, whoever takes it by whichever entry. So a block that others hold
@@ -41,7 +41,7 @@
 #include "lazy.h"
 #include "leaves.h"
 #include "module.h"
-#include "stock.h"
+#include "page_pool.h"
 #include "vma.h"
 
 /* A page's place in its file that is not in the file: see gcheap_inode_new(). */
@@ -129,7 +129,7 @@ static struct huge_block *block_make(struct gcheap_heap *heap, struct huge_fill 
 
 	if (!block)
 		return NULL;
-	block->head = stock_take_block(heap);
+	block->head = pool_take_block(heap);
 	if (block->head) {
 		bitmap_fill(block->stale, LEAF_PAGES);
 		fill->recycled++;

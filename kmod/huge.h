@@ -13,7 +13,7 @@
  * struct huge_fill - what one request does with 2 MiB pages
  * @any: it has made pages of some
  * @old_data: one of these may have old data
- * @recycled: how many 2 MiB pages came from the stock
+ * @recycled: how many 2 MiB pages came from the pool
  * @no_more: there are none any more
  */
 struct huge_fill {

@@ -21,11 +21,11 @@
 
 #include "memlock.h"
 #include "module.h"
-#include "stock.h"
+#include "page_pool.h"
 
 static long heap_pages_held(struct gcheap_heap *heap)
 {
-	return atomic_long_read(&heap->resident_pages) + (long)stock_pages(heap);
+	return atomic_long_read(&heap->resident_pages) + (long)pool_pages(heap);
 }
 
 /* Whether so many pages are too much for the calling owner. */
@@ -73,13 +73,13 @@ void memlock_count(struct gcheap_heap *heap)
  */
 bool memlock_may(struct gcheap_heap *heap, unsigned long count)
 {
-	unsigned long stock = stock_pages(heap);
+	unsigned long pool = pool_pages(heap);
 	long others;
 
 	if (READ_ONCE(heap->base))
 		return true;
 	others = atomic64_read(&heap->owner->pinned_vm) - READ_ONCE(heap->pinned_pages);
-	return !over_memlock(others + heap_pages_held(heap) + (long)(count - min(count, stock)));
+	return !over_memlock(others + heap_pages_held(heap) + (long)(count - min(count, pool)));
 }
 
 /**

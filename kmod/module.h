@@ -22,7 +22,7 @@
  *	4. a page's lock		in a heap with 2 MiB pages: page faults hold
  *					it until the page is mapped
  *	5. i_mmap_rwsem			taken inside unmap_mapping_pages()
- *	6. gcheap_stock.lock, heap_pressure.lock, gcheap_heap.pinned_lock	spinlocks
+ *	6. gcheap_pool.lock, heap_pressure.lock, gcheap_heap.pinned_lock	spinlocks
  *	7. the worker's list		a spinlock, in zero.c
  *
  * Memory reclaim, which any allocation may turn to, takes fault_lock to release
@@ -63,7 +63,7 @@
 #define GCHEAP_GFP	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
 
 /**
- * struct gcheap_stock - pages that belong to a heap and are mapped nowhere
+ * struct gcheap_pool - pages that belong to a heap and are mapped nowhere
  * @lock: of all but @zero_node and @zero_ended, which are zero.c's
  * @zeroed: pages that are zero
  * @dirty: pages with old data of the heap
@@ -72,12 +72,12 @@
  * @blocks: 2 MiB pages with old data
  * @block_count: length of @blocks
  * @demand: pages to have ahead at most, for as many were needed
- * @trims: how often the stock was given back
+ * @trims: how often the pool was given back
  * @memcg: what pages ahead are charged to, with a reference; may be NULL
  * @zero_node: in the worker's list; empty: not there
  * @zero_ended: the heap is going away
  */
-struct gcheap_stock {
+struct gcheap_pool {
 	spinlock_t lock;		/* level 6 */
 	struct list_head zeroed;
 	struct list_head dirty;
@@ -136,14 +136,14 @@ struct heap_pressure {
  * @tables: pages of each mapped table, by page index in the region
  * @leaves: object memory, by leaf number; see pages.c
  * @lazy: see lazy.c; under @fault_lock
- * @stock: pages beside those
+ * @pool: pages beside those
  * @resident_pages: how many pages the leaves have
  * @whole_blocks: how many 2 MiB pages they have of which no part was taken away
  * @populating: who has its new 2 MiB pages mapped now, which is no page fault of the
  *	program; written under @lock
  * @released_pages: how many were given to the system
  * @zeroed_pages: how many were zeroed ahead of demand
- * @held_pages: all that counts for the limits: leaves, stock and tables
+ * @held_pages: all that counts for the limits: leaves, pool and tables
  * @ended: @owner has ended: nobody may map a page; set under @fault_lock
  * @owner_watch: see owner.c
  * @owner_maps: mappings of regions in @owner
@@ -177,7 +177,7 @@ struct gcheap_heap {
 	struct xarray tables[GCHEAP_REGIONS];
 	struct xarray leaves;
 	struct rb_root lazy;
-	struct gcheap_stock stock;
+	struct gcheap_pool pool;
 	atomic_long_t resident_pages;
 	atomic_long_t whole_blocks;
 	struct task_struct *populating;

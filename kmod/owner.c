@@ -17,9 +17,9 @@
 #include "memlock.h"
 #include "module.h"
 #include "owner.h"
+#include "page_pool.h"
 #include "pages.h"
 #include "pressure.h"
-#include "stock.h"
 #include "tables.h"
 
 /**
@@ -35,7 +35,7 @@ void owner_forsook(struct gcheap_heap *heap)
 	if (!heap->live)
 		return;
 	pages_release(heap, &all, 1);
-	stock_trim(heap, ULONG_MAX);
+	pool_trim(heap, ULONG_MAX);
 	memlock_update(heap);
 }
 

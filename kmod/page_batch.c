@@ -2,13 +2,13 @@
 /*
  * Pages for one request.
  *
- * What the heap has in stock (stock.c) comes first. The rest comes from the system
+ * What the heap has in the pool (page_pool.c) comes first. The rest comes from the system
  * (frames.c), in the largest blocks that the request can use, or that are a sixteenth of
  * the heap at most. So a small heap takes no more than it needs, and a large one is
  * spared most of the work of the page allocator. Where memory is fragmented, smaller
- * blocks do. What a block has too much goes into the stock.
+ * blocks do. What a block has too much goes into the pool.
  *
- * A request that fails gives all back: as many pages as came from the stock go there
+ * A request that fails gives all back: as many pages as came from the pool go there
  * again, and the others to the system.
  */
 #include <linux/list.h>
@@ -16,7 +16,7 @@
 #include "frames.h"
 #include "module.h"
 #include "page_batch.h"
-#include "stock.h"
+#include "page_pool.h"
 #include "zero.h"
 
 #define HEAP_SHARE	16u	/* a block is this part of the heap at most */
@@ -67,7 +67,7 @@ void batch_begin(struct page_batch *batch, struct gcheap_heap *heap, unsigned lo
 	*batch = (struct page_batch){ .heap = heap, .order = FRAMES_LARGE_ORDER, .wanted = count };
 	INIT_LIST_HEAD(&batch->at_hand.zeroed);
 	INIT_LIST_HEAD(&batch->at_hand.dirty);
-	batch->recycled = stock_take(heap, &batch->at_hand, count);
+	batch->recycled = pool_take(heap, &batch->at_hand, count);
 }
 
 /**
@@ -124,7 +124,7 @@ struct page *batch_next(struct page_batch *batch)
  * batch_end() - the request has all that it wanted
  * @batch: see batch_begin()
  *
- * The rest of the last block goes into the stock.
+ * The rest of the last block goes into the pool.
  *
  * Context: may sleep.
  */
@@ -132,8 +132,8 @@ void batch_end(struct page_batch *batch)
 {
 	struct page_lists *hand = &batch->at_hand;
 
-	stock_put(batch->heap, &hand->zeroed, hand->zeroed_pages, true);
-	stock_put(batch->heap, &hand->dirty, hand->dirty_pages, false);
+	pool_put(batch->heap, &hand->zeroed, hand->zeroed_pages, true);
+	pool_put(batch->heap, &hand->dirty, hand->dirty_pages, false);
 	zero_demand(batch->heap);
 }
 
@@ -143,7 +143,7 @@ void batch_end(struct page_batch *batch)
  * @taken: list of the pages that batch_next() has given it, which nobody has
  *	mapped any more; it is emptied
  *
- * The stock gets back as many pages as it had; others go to the system.
+ * The pool gets back as many pages as it had; others go to the system.
  *
  * Context: may sleep.
  */
@@ -154,13 +154,13 @@ void batch_undo(struct page_batch *batch, struct list_head *taken)
 	unsigned long zeroed;
 	LIST_HEAD(pages);
 
-	stock_put(batch->heap, &hand->dirty, hand->dirty_pages, false);
+	pool_put(batch->heap, &hand->dirty, hand->dirty_pages, false);
 	recycled -= hand->dirty_pages;
 	zeroed = min(hand->zeroed_pages, recycled);
-	pages_move(&hand->zeroed, &pages, zeroed);
-	stock_put(batch->heap, &pages, zeroed, true);
+	pool_move(&hand->zeroed, &pages, zeroed);
+	pool_put(batch->heap, &pages, zeroed, true);
 	recycled -= zeroed;
 	frames_put(batch->heap, &hand->zeroed);
-	if (stock_keep(batch->heap, taken, recycled))
+	if (pool_keep(batch->heap, taken, recycled))
 		zero_kick(batch->heap);
 }

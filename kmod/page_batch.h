@@ -5,7 +5,7 @@
 #ifndef GCHEAP_PAGE_BATCH_H
 #define GCHEAP_PAGE_BATCH_H
 
-#include "stock.h"
+#include "page_pool.h"
 
 struct gcheap_heap;
 
@@ -15,7 +15,7 @@ struct gcheap_heap;
  * @wanted: how many it has still to take
  * @order: the largest blocks that are worth trying
  * @at_hand: the pages that it will take next
- * @recycled: how many came from the stock
+ * @recycled: how many came from the pool
  * @old_data: a page with old data was taken
  */
 struct page_batch {

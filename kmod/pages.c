@@ -3,7 +3,7 @@
  * Giving parts of the heap memory, and taking it from them.
  *
  * kmod/core says which parts. Pages for one of its requests come from page_batch.c; what
- * is given up goes into the stock (stock.c), or to the system (frames.c). Where the pages
+ * is given up goes into the pool (page_pool.c), or to the system (frames.c). Where the pages
  * are is kept in leaves: leaves.c, which also has the rules of locking.
  *
  * A request that fails gives back all pages that it made. These are told by a bit;
@@ -18,8 +18,8 @@
 #include "memlock.h"
 #include "module.h"
 #include "page_batch.h"
+#include "page_pool.h"
 #include "pages.h"
-#include "stock.h"
 #include "unmap.h"
 #include "vma.h"
 #include "zero.h"
@@ -241,7 +241,7 @@ int pages_populate(struct gcheap_heap *heap, unsigned long first, unsigned long 
 		leaf_forget_made(heap, at);
 	if (error) {
 		batch_undo(&batch, &taken);
-		stock_keep_blocks(heap, &blocks, huge.recycled);
+		pool_keep_blocks(heap, &blocks, huge.recycled);
 		return error;
 	}
 	batch_end(&batch);
@@ -258,7 +258,7 @@ int pages_populate(struct gcheap_heap *heap, unsigned long first, unsigned long 
  * @first: number of the first page in the HEAP region
  * @count: how many
  *
- * The memory goes into the heap's stock, as far as there is room.
+ * The memory goes into the heap's pool, as far as there is room.
  *
  * Context: may sleep; @heap->lock is held.
  */
@@ -268,8 +268,8 @@ void pages_depopulate(struct gcheap_heap *heap, unsigned long first, unsigned lo
 	LIST_HEAD(pages);
 
 	pages_remove(heap, first, first + count, false, &pages, &blocks);
-	stock_keep_blocks(heap, &blocks, ULONG_MAX);
-	if (stock_keep(heap, &pages, ULONG_MAX))
+	pool_keep_blocks(heap, &blocks, ULONG_MAX);
+	if (pool_keep(heap, &pages, ULONG_MAX))
 		zero_kick(heap);
 }
 
@@ -363,7 +363,7 @@ unsigned long pages_release(struct gcheap_heap *heap, const struct gcheap_range 
 void pages_init(struct gcheap_heap *heap)
 {
 	xa_init_flags(&heap->leaves, XA_FLAGS_ACCOUNT);
-	stock_init(heap);
+	pool_init(heap);
 	zero_heap_init(heap);
 }
 
@@ -379,7 +379,7 @@ void pages_counters(struct gcheap_heap *heap)
 
 	counters->resident_bytes = (u64)atomic_long_read(&heap->resident_pages) << PAGE_SHIFT;
 	counters->huge_bytes = (u64)atomic_long_read(&heap->whole_blocks) << HUGE_SHIFT;
-	counters->stock_bytes = (u64)stock_pages(heap) << PAGE_SHIFT;
+	counters->stock_bytes = (u64)pool_pages(heap) << PAGE_SHIFT;
 	counters->zeroed_bytes = (u64)atomic_long_read(&heap->zeroed_pages) << PAGE_SHIFT;
 	counters->released_bytes = (u64)atomic_long_read(&heap->released_pages) << PAGE_SHIFT;
 }
@@ -422,5 +422,5 @@ void pages_destroy(struct gcheap_heap *heap)
 	}
 	xa_destroy(&heap->leaves);
 	zero_heap_end(heap);
-	stock_destroy(heap);
+	pool_destroy(heap);
 }

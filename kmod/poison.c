@@ -10,7 +10,7 @@
  *			call EFAULT. The page stays where it is until its span has ended
  *	requests	look, before all else, whether the machine has had a failure since
  *			the last one. Then all pages of the heap are looked at, once:
- *			those that have failed are unmapped, those in the stock leave it.
+ *			those that have failed are unmapped, those in the pool leave it.
  *			kmod/core is told to look at what it hands out from then on
  *	giving back	of pages of 4 KiB to the system is left to the page allocator, which
  *			keeps those that have failed. Of a 2 MiB page it keeps none: that is
@@ -30,8 +30,8 @@
 #include "huge.h"
 #include "leaves.h"
 #include "module.h"
+#include "page_pool.h"
 #include "poison.h"
-#include "stock.h"
 #include "vma.h"
 
 /* How many of a leaf's pages have failed; they are mapped nowhere when this returns. */
@@ -62,7 +62,7 @@ static void heap_look(struct gcheap_heap *heap)
 	unsigned long number;
 	unsigned long bad = 0;
 
-	bad = stock_drop_poisoned(heap);
+	bad = pool_drop_failed(heap);
 	xa_for_each(&heap->leaves, number, leaf) {
 		bad += leaf_look(heap, leaf);
 		cond_resched();

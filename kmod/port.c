@@ -9,9 +9,9 @@
 #include "interrupted.h"
 #include "lazy.h"
 #include "module.h"
+#include "page_pool.h"
 #include "pages.h"
 #include "poison.h"
-#include "stock.h"
 #include "tables.h"
 
 void *port_zalloc(size_t bytes)
@@ -83,7 +83,7 @@ u64 port_trim(struct heap *core, u64 max_bytes)
 {
 	u64 pages = min_t(u64, DIV_ROUND_UP_ULL(max_bytes, PAGE_SIZE), ULONG_MAX);
 
-	return (u64)stock_trim(gcheap_heap_of(core), pages) << PAGE_SHIFT;
+	return (u64)pool_trim(gcheap_heap_of(core), pages) << PAGE_SHIFT;
 }
 
 bool port_broken(struct heap *core, u32 page, u32 npages)

@@ -2,7 +2,7 @@
 /*
  * Shortage of memory: what heaps give back, and what their owners are told of it.
  *
- * Memory of free heap pages and of the stock goes back to the system by three ways:
+ * Memory of free heap pages and of the pool goes back to the system by three ways:
  *
  *	request		SCAVENGE, when the owner says so
  *	background	in time, what a heap has above its goal and a tenth
@@ -45,8 +45,8 @@
 #include "frames.h"
 #include "memlock.h"
 #include "module.h"
+#include "page_pool.h"
 #include "pressure.h"
-#include "stock.h"
 #include "trace.h"
 
 /*
@@ -202,7 +202,7 @@ static unsigned long heap_spare(const struct gcheap_heap *heap)
 	if (READ_ONCE(heap->pressure.ended))
 		return 0;
 	return (unsigned long)(READ_ONCE(heap->core.counters.free_bytes) >> PAGE_SHIFT) +
-	       stock_pages(heap);
+	       pool_pages(heap);
 }
 
 static unsigned long heap_collectable(const struct gcheap_heap *heap)

@@ -15,7 +15,7 @@
  */
 #include "frames.h"
 #include "module.h"
-#include "stock.h"
+#include "page_pool.h"
 #include "tables.h"
 #include "totals.h"
 
@@ -64,11 +64,11 @@ struct page *tables_make(struct gcheap_heap *heap, enum gcheap_region region,
 	bool unmap;
 
 	lockdep_assert_held(&heap->lock);
-	/* Memory of the stock is better used here. */
-	if (!frames_charge(heap, 1) && (!stock_trim(heap, 1) || !frames_charge(heap, 1)))
+	/* Memory of the pool is better used here. */
+	if (!frames_charge(heap, 1) && (!pool_trim(heap, 1) || !frames_charge(heap, 1)))
 		return NULL;
 	if (frames_slack_begin(1, &slack) &&
-	    (!stock_trim(heap, ULONG_MAX) || frames_slack_begin(1, &slack)))
+	    (!pool_trim(heap, ULONG_MAX) || frames_slack_begin(1, &slack)))
 		goto uncharge;
 	page = alloc_page(GCHEAP_GFP | __GFP_ZERO);
 	frames_slack_end(slack);

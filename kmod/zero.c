@@ -3,7 +3,7 @@
  * Zeroing pages ahead of demand.
  *
  * For each page that requests have needed, one at most is made ready, so that it stops
- * when they do: old pages of the heap's stock are zeroed, and others allocated and
+ * when they do: old pages of the heap's pool are zeroed, and others allocated and
  * zeroed; up to the parameter zero_ahead_bytes, and a share of the heap; on behalf of
  * the memory cgroup that made the last request, and never near its limit; and without
  * reclaiming memory from anybody.
@@ -26,7 +26,7 @@
 #include "compat.h"
 #include "frames.h"
 #include "module.h"
-#include "stock.h"
+#include "page_pool.h"
 #include "zero.h"
 
 #define ZERO_SHARE	8u	/* of the heap */
@@ -47,21 +47,21 @@ static struct task_struct *zero_task;
 
 /* ---- what it does for a heap -------------------------------------------------- */
 
-/* How many zeroed pages a heap should have in stock. */
+/* How many zeroed pages a heap should have in the pool. */
 static unsigned long ahead_limit(const struct gcheap_heap *heap)
 {
 	return min_t(unsigned long, READ_ONCE(zero_ahead_bytes) >> PAGE_SHIFT,
 		     atomic_long_read(&heap->resident_pages) / ZERO_SHARE);
 }
 
-/* How many pages to allocate ahead now; @stock->lock is held. */
+/* How many pages to allocate ahead now; @pool->lock is held. */
 static unsigned long ahead_pages(const struct gcheap_heap *heap)
 {
-	const struct gcheap_stock *stock = &heap->stock;
+	const struct gcheap_pool *pool = &heap->pool;
 	unsigned long limit = ahead_limit(heap);
-	unsigned long have = stock->zeroed_pages + stock->dirty_pages;
+	unsigned long have = pool->zeroed_pages + pool->dirty_pages;
 
-	return min(stock->demand, limit - min(limit, have));
+	return min(pool->demand, limit - min(limit, have));
 }
 
 /* Zeroes old pages. Return: whether there were any. */
@@ -72,14 +72,14 @@ static bool zero_old(struct gcheap_heap *heap)
 	LIST_HEAD(pages);
 	LIST_HEAD(bad);
 
-	count = stock_take_oldest(heap, &pages, ZERO_BATCH, &trims);
+	count = pool_take_oldest(heap, &pages, ZERO_BATCH, &trims);
 	if (!count)
 		return false;
 	count -= frames_drop_failed(&pages, &bad);
 	frames_release(heap, &bad);
 	list_for_each_entry(page, &pages, lru)
 		clear_highpage(page);
-	stock_put_ahead(heap, &pages, count, trims);
+	pool_put_ahead(heap, &pages, count, trims);
 	return true;
 }
 
@@ -91,17 +91,17 @@ static bool zero_old(struct gcheap_heap *heap)
 static bool zero_new(struct gcheap_heap *heap)
 {
 	const unsigned long count = BIT(FRAMES_SMALL_ORDER);
-	struct gcheap_stock *stock = &heap->stock;
+	struct gcheap_pool *pool = &heap->pool;
 	struct mem_cgroup *memcg;
 	unsigned long trims;
 	LIST_HEAD(pages);
 	bool made;
 
-	spin_lock(&stock->lock);
+	spin_lock(&pool->lock);
 	made = ahead_pages(heap) >= count;
-	trims = stock->trims;
-	memcg = compat_memcg_get(stock->memcg);
-	spin_unlock(&stock->lock);
+	trims = pool->trims;
+	memcg = compat_memcg_get(pool->memcg);
+	spin_unlock(&pool->lock);
 
 	made = made && compat_memcg_margin(memcg, NULL) >= 4 * FRAMES_SLACK;
 	if (made) {
@@ -111,12 +111,12 @@ static bool zero_new(struct gcheap_heap *heap)
 		set_active_memcg(old);
 	}
 	compat_memcg_put(memcg);
-	spin_lock(&stock->lock);
+	spin_lock(&pool->lock);
 	/* Where there is no memory now, wait for the next request. */
-	stock->demand = made ? stock->demand - min(stock->demand, count) : 0;
-	spin_unlock(&stock->lock);
+	pool->demand = made ? pool->demand - min(pool->demand, count) : 0;
+	spin_unlock(&pool->lock);
 	if (made)
-		stock_put_ahead(heap, &pages, count, trims);
+		pool_put_ahead(heap, &pages, count, trims);
 	return made;
 }
 
@@ -136,9 +136,9 @@ static struct gcheap_heap *zero_next(void)
 	struct gcheap_heap *heap;
 
 	spin_lock(&zero_lock);
-	heap = list_first_entry_or_null(&zero_heaps, struct gcheap_heap, stock.zero_node);
+	heap = list_first_entry_or_null(&zero_heaps, struct gcheap_heap, pool.zero_node);
 	if (heap)
-		list_del_init(&heap->stock.zero_node);
+		list_del_init(&heap->pool.zero_node);
 	zero_serving = heap;
 	spin_unlock(&zero_lock);
 	return heap;
@@ -147,8 +147,8 @@ static struct gcheap_heap *zero_next(void)
 static void zero_done(struct gcheap_heap *heap, bool more)
 {
 	spin_lock(&zero_lock);
-	if (more && !heap->stock.zero_ended && list_empty(&heap->stock.zero_node))
-		list_add_tail(&heap->stock.zero_node, &zero_heaps);
+	if (more && !heap->pool.zero_ended && list_empty(&heap->pool.zero_node))
+		list_add_tail(&heap->pool.zero_node, &zero_heaps);
 	zero_serving = NULL;
 	spin_unlock(&zero_lock);
 	/* The heap may be gone now. */
@@ -183,9 +183,9 @@ void zero_kick(struct gcheap_heap *heap)
 	bool idle = false;
 
 	spin_lock(&zero_lock);
-	if (!heap->stock.zero_ended && list_empty(&heap->stock.zero_node)) {
+	if (!heap->pool.zero_ended && list_empty(&heap->pool.zero_node)) {
 		idle = list_empty(&zero_heaps) && !zero_serving;
-		list_add_tail(&heap->stock.zero_node, &zero_heaps);
+		list_add_tail(&heap->pool.zero_node, &zero_heaps);
 	}
 	spin_unlock(&zero_lock);
 	if (idle)
@@ -200,21 +200,21 @@ void zero_kick(struct gcheap_heap *heap)
  */
 void zero_demand(struct gcheap_heap *heap)
 {
-	struct gcheap_stock *stock = &heap->stock;
+	struct gcheap_pool *pool = &heap->pool;
 	struct mem_cgroup *memcg;
 	bool kick;
 
 	if (!READ_ONCE(zero_ahead_bytes))
 		return;
-	memcg = compat_memcg_get_other(READ_ONCE(stock->memcg));
-	spin_lock(&stock->lock);
+	memcg = compat_memcg_get_other(READ_ONCE(pool->memcg));
+	spin_lock(&pool->lock);
 	if (memcg)
-		swap(memcg, stock->memcg);
+		swap(memcg, pool->memcg);
 	/* What is too much is forgotten: the demand was long ago, or cannot be met. */
-	stock->demand = min(stock->demand, ahead_limit(heap));
+	pool->demand = min(pool->demand, ahead_limit(heap));
 	/* Not for each of a few pages: to wake the worker costs as much as some of them. */
 	kick = ahead_pages(heap) >= max(BIT(FRAMES_SMALL_ORDER), ahead_limit(heap) / 2);
-	spin_unlock(&stock->lock);
+	spin_unlock(&pool->lock);
 	compat_memcg_put(memcg);
 	if (kick)
 		zero_kick(heap);
@@ -228,7 +228,7 @@ void zero_demand(struct gcheap_heap *heap)
  */
 void zero_heap_init(struct gcheap_heap *heap)
 {
-	INIT_LIST_HEAD(&heap->stock.zero_node);
+	INIT_LIST_HEAD(&heap->pool.zero_node);
 }
 
 static bool zero_serves(struct gcheap_heap *heap)
@@ -250,12 +250,12 @@ static bool zero_serves(struct gcheap_heap *heap)
 void zero_heap_end(struct gcheap_heap *heap)
 {
 	spin_lock(&zero_lock);
-	heap->stock.zero_ended = true;
-	list_del_init(&heap->stock.zero_node);
+	heap->pool.zero_ended = true;
+	list_del_init(&heap->pool.zero_node);
 	spin_unlock(&zero_lock);
 	wait_event(zero_served, !zero_serves(heap));
-	compat_memcg_put(heap->stock.memcg);
-	heap->stock.memcg = NULL;
+	compat_memcg_put(heap->pool.memcg);
+	heap->pool.memcg = NULL;
 }
 
 /**
