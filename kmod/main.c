@@ -24,7 +24,7 @@
 #include "pressure.h"
 #include "totals.h"
 #include "track_proof.h"
-#include "zero.h"
+#include "zero_ahead.h"
 
 #if BITS_PER_LONG != 64
 #error "gcheap needs a 64-bit kernel; 32-bit programs can use it on one"
@@ -80,7 +80,7 @@ static int __init gcheap_init(void)
 	BUILD_BUG_ON(PAGE_SIZE != PORT_TABLE_PAGE_BYTES);
 
 	frames_init();
-	error = zero_start();
+	error = zero_ahead_start();
 	if (error) {
 		pr_err("cannot start the worker: error %d\n", error);
 		return error;
@@ -102,7 +102,7 @@ exit_pressure:
 	pressure_exit();
 exit_debugfs:
 	gcheap_debugfs_exit();
-	zero_stop();
+	zero_ahead_stop();
 	return error;
 }
 
@@ -111,7 +111,7 @@ static void __exit gcheap_exit(void)
 	misc_deregister(&gcheap_device);
 	pressure_exit();
 	gcheap_debugfs_exit();
-	zero_stop();
+	zero_ahead_stop();
 	WARN_ON_ONCE(atomic64_read(&gcheap_object_bytes));
 	WARN_ON_ONCE(atomic64_read(&gcheap_stock_bytes));
 	WARN_ON_ONCE(atomic64_read(&gcheap_table_bytes));

@@ -23,7 +23,7 @@
  *					it until the page is mapped
  *	5. i_mmap_rwsem			taken inside unmap_mapping_pages()
  *	6. gcheap_pool.lock, heap_pressure.lock, gcheap_heap.pinned_lock	spinlocks
- *	7. the worker's list		a spinlock, in zero.c
+ *	7. the worker's list		a spinlock, in zero_ahead.c
  *
  * Memory reclaim, which any allocation may turn to, takes fault_lock to release
  * pages. So whoever holds it must not reclaim: heap_fault_lock() sees to that.
@@ -64,7 +64,7 @@
 
 /**
  * struct gcheap_pool - pages that belong to a heap and are mapped nowhere
- * @lock: of all but @zero_node and @zero_ended, which are zero.c's
+ * @lock: of all but @zero_node and @zero_ended, which are zero_ahead.c's
  * @zeroed: pages that are zero
  * @dirty: pages with old data of the heap
  * @zeroed_pages: length of @zeroed

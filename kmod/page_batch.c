@@ -17,7 +17,7 @@
 #include "module.h"
 #include "page_batch.h"
 #include "page_pool.h"
-#include "zero.h"
+#include "zero_ahead.h"
 
 #define HEAP_SHARE	16u	/* a block is this part of the heap at most */
 
@@ -134,7 +134,7 @@ void batch_end(struct page_batch *batch)
 
 	pool_put(batch->heap, &hand->zeroed, hand->zeroed_pages, true);
 	pool_put(batch->heap, &hand->dirty, hand->dirty_pages, false);
-	zero_demand(batch->heap);
+	zero_ahead_demand(batch->heap);
 }
 
 /**
@@ -162,5 +162,5 @@ void batch_undo(struct page_batch *batch, struct list_head *taken)
 	recycled -= zeroed;
 	frames_put(batch->heap, &hand->zeroed);
 	if (pool_keep(batch->heap, taken, recycled))
-		zero_kick(batch->heap);
+		zero_ahead_kick(batch->heap);
 }

@@ -4,7 +4,7 @@
  * programs call it the stock.
  *
  * Pages of 4 KiB are in two lists. Those of one are zero: what a block had too much
- * (page_batch.c), and what was zeroed ahead of demand (zero.c). Those of the other have
+ * (page_batch.c), and what was zeroed ahead of demand (zero_ahead.c). Those of the other have
  * old data: they were taken out of use by this heap, and go back to it without being
  * zeroed. A page leaves the heap only for the system, which zeroes it for whoever gets
  * it next. A page that others hold a reference to (direct I/O that is under way) never

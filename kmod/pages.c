@@ -22,7 +22,7 @@
 #include "pages.h"
 #include "unmap.h"
 #include "vma.h"
-#include "zero.h"
+#include "zero_ahead.h"
 
 /* Frees leaves that no page fault finds any more. @blocks receives their 2 MiB pages. */
 static void leaves_free(struct gcheap_heap *heap, struct pages_leaf *leaf,
@@ -270,7 +270,7 @@ void pages_depopulate(struct gcheap_heap *heap, unsigned long first, unsigned lo
 	pages_remove(heap, first, first + count, false, &pages, &blocks);
 	pool_keep_blocks(heap, &blocks, ULONG_MAX);
 	if (pool_keep(heap, &pages, ULONG_MAX))
-		zero_kick(heap);
+		zero_ahead_kick(heap);
 }
 
 #define EXTENTS	32u	/* that are taken away under one fault_lock */
@@ -364,7 +364,7 @@ void pages_init(struct gcheap_heap *heap)
 {
 	xa_init_flags(&heap->leaves, XA_FLAGS_ACCOUNT);
 	pool_init(heap);
-	zero_heap_init(heap);
+	zero_ahead_init(heap);
 }
 
 /**
@@ -421,6 +421,6 @@ void pages_destroy(struct gcheap_heap *heap)
 		cond_resched();
 	}
 	xa_destroy(&heap->leaves);
-	zero_heap_end(heap);
+	zero_ahead_end(heap);
 	pool_destroy(heap);
 }

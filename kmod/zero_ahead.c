@@ -27,7 +27,7 @@
 #include "frames.h"
 #include "module.h"
 #include "page_pool.h"
-#include "zero.h"
+#include "zero_ahead.h"
 
 #define ZERO_SHARE	8u	/* of the heap */
 #define ZERO_BATCH	16u	/* pages that are zeroed before others may wait */
@@ -173,12 +173,12 @@ static int zero_main(void *unused)
 }
 
 /**
- * zero_kick() - have pages zeroed for a heap
+ * zero_ahead_kick() - have pages zeroed for a heap
  * @heap: the heap
  *
  * Context: any.
  */
-void zero_kick(struct gcheap_heap *heap)
+void zero_ahead_kick(struct gcheap_heap *heap)
 {
 	bool idle = false;
 
@@ -193,12 +193,12 @@ void zero_kick(struct gcheap_heap *heap)
 }
 
 /**
- * zero_demand() - a request has been served: have pages for the next one
+ * zero_ahead_demand() - a request has been served: have pages for the next one
  * @heap: the heap
  *
  * Context: may sleep; called by the task whose memory cgroup pays.
  */
-void zero_demand(struct gcheap_heap *heap)
+void zero_ahead_demand(struct gcheap_heap *heap)
 {
 	struct gcheap_pool *pool = &heap->pool;
 	struct mem_cgroup *memcg;
@@ -217,16 +217,16 @@ void zero_demand(struct gcheap_heap *heap)
 	spin_unlock(&pool->lock);
 	compat_memcg_put(memcg);
 	if (kick)
-		zero_kick(heap);
+		zero_ahead_kick(heap);
 }
 
 /* ---- life ------------------------------------------------------------------------ */
 
 /**
- * zero_heap_init() - prepare a heap to have pages zeroed
+ * zero_ahead_init() - prepare a heap to have pages zeroed
  * @heap: the heap, new
  */
-void zero_heap_init(struct gcheap_heap *heap)
+void zero_ahead_init(struct gcheap_heap *heap)
 {
 	INIT_LIST_HEAD(&heap->pool.zero_node);
 }
@@ -242,12 +242,12 @@ static bool zero_serves(struct gcheap_heap *heap)
 }
 
 /**
- * zero_heap_end() - do nothing for a heap any more
+ * zero_ahead_end() - do nothing for a heap any more
  * @heap: the heap
  *
  * Context: may sleep, for as long as a batch takes.
  */
-void zero_heap_end(struct gcheap_heap *heap)
+void zero_ahead_end(struct gcheap_heap *heap)
 {
 	spin_lock(&zero_lock);
 	heap->pool.zero_ended = true;
@@ -259,18 +259,18 @@ void zero_heap_end(struct gcheap_heap *heap)
 }
 
 /**
- * zero_start() - start the worker
+ * zero_ahead_start() - start the worker
  *
  * Return: 0 or a negative errno.
  */
-int zero_start(void)
+int zero_ahead_start(void)
 {
 	zero_task = kthread_run(zero_main, NULL, "gcheap_zero");
 	return PTR_ERR_OR_ZERO(zero_task);
 }
 
 /* Stops the worker; there are no heaps. */
-void zero_stop(void)
+void zero_ahead_stop(void)
 {
 	kthread_stop(zero_task);
 }
