@@ -15,9 +15,9 @@
 
 #include "entries.h"
 #include "fault.h"
-#include "lazy.h"
 #include "leaves.h"
 #include "module.h"
+#include "on_touch.h"
 #include "page_batch.h"
 #include "page_pool.h"
 #include "trace.h"
@@ -116,7 +116,7 @@ struct page *mapping_fault_page(struct gcheap_heap *heap, struct vm_fault *vmf,
 		if (heap->ended)
 			return NULL;
 		page = pages_find(heap, vmf->pgoff);
-		if (page || !may_make || !lazy_find(heap, vmf->pgoff, &first, &end))
+		if (page || !may_make || !on_touch_find(heap, vmf->pgoff, &first, &end))
 			return page;
 		if (!pages_fault_in(heap, vmf->pgoff, first, end))
 			continue;

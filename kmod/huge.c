@@ -38,9 +38,9 @@
 #include "frames.h"
 #include "huge.h"
 #include "interrupted.h"
-#include "lazy.h"
 #include "leaves.h"
 #include "module.h"
+#include "on_touch.h"
 #include "page_pool.h"
 #include "vma.h"
 
@@ -120,7 +120,7 @@ static bool leaf_may_be_huge(struct gcheap_heap *heap, unsigned long index)
 	unsigned long first = round_down(index, LEAF_PAGES);
 
 	return first && (!leaf || !leaf->present) &&
-	       !lazy_overlaps(heap, first, first + LEAF_PAGES);
+	       !on_touch_overlaps(heap, first, first + LEAF_PAGES);
 }
 
 static struct huge_block *block_make(struct gcheap_heap *heap, struct huge_fill *fill)
@@ -237,7 +237,7 @@ void huge_forget_made(struct pages_leaf *leaf)
 }
 
 /**
- * huge_lazy_begin() - pages of a lazy object are there already if a block has them
+ * huge_on_touch_begin() - pages of a lazy object are there already if a block has them
  * @heap: the heap, of GCHEAP_SETUP_HUGE_PAGES
  * @first: number of the object's first page in the HEAP region
  * @end: the page after the last
@@ -246,7 +246,7 @@ void huge_forget_made(struct pages_leaf *leaf)
  *
  * Context: may sleep; @heap->lock is held.
  */
-void huge_lazy_begin(struct gcheap_heap *heap, unsigned long first, unsigned long end)
+void huge_on_touch_begin(struct gcheap_heap *heap, unsigned long first, unsigned long end)
 {
 	unsigned long at, next;
 

@@ -38,6 +38,6 @@ void huge_leaf_end(struct gcheap_heap *heap, struct pages_leaf *leaf,
 void huge_forget_made(struct pages_leaf *leaf);
 int huge_map(struct gcheap_heap *heap, struct pages_leaf *leaf);
 bool huge_fault_begin(struct gcheap_heap *heap, unsigned long index, bool owner, bool table);
-void huge_lazy_begin(struct gcheap_heap *heap, unsigned long first, unsigned long end);
+void huge_on_touch_begin(struct gcheap_heap *heap, unsigned long first, unsigned long end);
 
 #endif /* GCHEAP_HUGE_H */

@@ -135,7 +135,7 @@ struct heap_pressure {
  * @region_bytes: length of each region
  * @tables: pages of each mapped table, by page index in the region
  * @leaves: object memory, by leaf number; see pages.c
- * @lazy: see lazy.c; under @fault_lock
+ * @on_touch: see on_touch.c; under @fault_lock
  * @pool: pages beside those
  * @resident_pages: how many pages the leaves have
  * @whole_blocks: how many 2 MiB pages they have of which no part was taken away
@@ -176,7 +176,7 @@ struct gcheap_heap {
 	u64 region_bytes[GCHEAP_REGIONS];
 	struct xarray tables[GCHEAP_REGIONS];
 	struct xarray leaves;
-	struct rb_root lazy;
+	struct rb_root on_touch;
 	struct gcheap_pool pool;
 	atomic_long_t resident_pages;
 	atomic_long_t whole_blocks;

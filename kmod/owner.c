@@ -13,9 +13,9 @@
 #include <linux/workqueue.h>
 
 #include "compat.h"
-#include "lazy.h"
 #include "memlock.h"
 #include "module.h"
+#include "on_touch.h"
 #include "owner.h"
 #include "page_pool.h"
 #include "pages.h"
@@ -67,7 +67,7 @@ void owner_ended(struct gcheap_heap *heap)
 	unmap_all(heap);
 	pressure_heap_end(heap);
 	heap_destroy(&heap->core);
-	lazy_destroy(heap);
+	on_touch_destroy(heap);
 	pages_destroy(heap);
 	tables_destroy(heap);
 }

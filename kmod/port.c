@@ -7,8 +7,8 @@
 
 #include "huge.h"
 #include "interrupted.h"
-#include "lazy.h"
 #include "module.h"
+#include "on_touch.h"
 #include "page_pool.h"
 #include "pages.h"
 #include "poison.h"
@@ -66,11 +66,11 @@ int port_lazy(struct heap *core, u32 page, u32 npages, bool lazy)
 	int error = 0;
 
 	if (!lazy)
-		lazy_end(heap, first);
+		on_touch_end(heap, first);
 	else
-		error = lazy_begin(heap, first, count);
+		error = on_touch_begin(heap, first, count);
 	if (lazy && !error && heap_is_huge(heap))
-		huge_lazy_begin(heap, first, first + count);
+		huge_on_touch_begin(heap, first, first + count);
 	return error;
 }
 

@@ -10,28 +10,28 @@
 #include <linux/rbtree.h>
 #include <linux/slab.h>
 
-#include "lazy.h"
 #include "module.h"
+#include "on_touch.h"
 
 /**
- * struct lazy_part - pages of one object
- * @node: in gcheap_heap.lazy
+ * struct touch_part - pages of one object
+ * @node: in gcheap_heap.on_touch
  * @first: number of the first page in the HEAP region
  * @end: the page after the last
  */
-struct lazy_part {
+struct touch_part {
 	struct rb_node node;
 	unsigned long first;
 	unsigned long end;
 };
 
-static struct lazy_part *part_find(struct gcheap_heap *heap, unsigned long index)
+static struct touch_part *part_find(struct gcheap_heap *heap, unsigned long index)
 {
-	struct rb_node *node = heap->lazy.rb_node;
+	struct rb_node *node = heap->on_touch.rb_node;
 
 	lockdep_assert_held(&heap->fault_lock);
 	while (node) {
-		struct lazy_part *part = rb_entry(node, struct lazy_part, node);
+		struct touch_part *part = rb_entry(node, struct touch_part, node);
 
 		if (index < part->first)
 			node = node->rb_left;
@@ -43,24 +43,24 @@ static struct lazy_part *part_find(struct gcheap_heap *heap, unsigned long index
 	return NULL;
 }
 
-static void part_insert(struct gcheap_heap *heap, struct lazy_part *new)
+static void part_insert(struct gcheap_heap *heap, struct touch_part *new)
 {
-	struct rb_node **link = &heap->lazy.rb_node;
+	struct rb_node **link = &heap->on_touch.rb_node;
 	struct rb_node *parent = NULL;
 
 	while (*link) {
 		parent = *link;
-		if (new->first < rb_entry(parent, struct lazy_part, node)->first)
+		if (new->first < rb_entry(parent, struct touch_part, node)->first)
 			link = &parent->rb_left;
 		else
 			link = &parent->rb_right;
 	}
 	rb_link_node(&new->node, parent, link);
-	rb_insert_color(&new->node, &heap->lazy);
+	rb_insert_color(&new->node, &heap->on_touch);
 }
 
 /**
- * lazy_begin() - from now on, make pages as they are touched
+ * on_touch_begin() - from now on, make pages as they are touched
  * @heap: the heap
  * @first: number of the first page in the HEAP region
  * @count: how many; none of them is there, or in another such part
@@ -68,9 +68,9 @@ static void part_insert(struct gcheap_heap *heap, struct lazy_part *new)
  * Context: may sleep; @heap->lock is held.
  * Return: 0 or -ENOMEM.
  */
-int lazy_begin(struct gcheap_heap *heap, unsigned long first, unsigned long count)
+int on_touch_begin(struct gcheap_heap *heap, unsigned long first, unsigned long count)
 {
-	struct lazy_part *part = kmalloc(sizeof(*part), GCHEAP_GFP);
+	struct touch_part *part = kmalloc(sizeof(*part), GCHEAP_GFP);
 	unsigned int flags;
 
 	lockdep_assert_held(&heap->lock);
@@ -85,28 +85,28 @@ int lazy_begin(struct gcheap_heap *heap, unsigned long first, unsigned long coun
 }
 
 /**
- * lazy_end() - make no more pages of a part
+ * on_touch_end() - make no more pages of a part
  * @heap: the heap
  * @first: its first page
  *
  * Context: may sleep; @heap->lock is held.
  */
-void lazy_end(struct gcheap_heap *heap, unsigned long first)
+void on_touch_end(struct gcheap_heap *heap, unsigned long first)
 {
-	struct lazy_part *part;
+	struct touch_part *part;
 	unsigned int flags;
 
 	lockdep_assert_held(&heap->lock);
 	flags = heap_fault_lock(heap);
 	part = part_find(heap, first);
 	if (part)
-		rb_erase(&part->node, &heap->lazy);
+		rb_erase(&part->node, &heap->on_touch);
 	heap_fault_unlock(heap, flags);
 	kfree(part);
 }
 
 /**
- * lazy_find() - find out whether a page is made when it is touched
+ * on_touch_find() - find out whether a page is made when it is touched
  * @heap: the heap
  * @index: number of the page in the HEAP region
  * @first: set to the first page of the part that it is in
@@ -114,10 +114,10 @@ void lazy_end(struct gcheap_heap *heap, unsigned long first)
  *
  * Context: @heap->fault_lock is held.
  */
-bool lazy_find(struct gcheap_heap *heap, unsigned long index, unsigned long *first,
-	       unsigned long *end)
+bool on_touch_find(struct gcheap_heap *heap, unsigned long index, unsigned long *first,
+		   unsigned long *end)
 {
-	struct lazy_part *part = part_find(heap, index);
+	struct touch_part *part = part_find(heap, index);
 
 	if (!part)
 		return false;
@@ -127,21 +127,21 @@ bool lazy_find(struct gcheap_heap *heap, unsigned long index, unsigned long *fir
 }
 
 /**
- * lazy_overlaps() - find out whether pages that are touched may be made in a range
+ * on_touch_overlaps() - find out whether pages that are touched may be made in a range
  * @heap: the heap
  * @first: number of the first page in the HEAP region
  * @end: the page after the last
  *
  * Context: @heap->lock is held; @heap->fault_lock is not.
  */
-bool lazy_overlaps(struct gcheap_heap *heap, unsigned long first, unsigned long end)
+bool on_touch_overlaps(struct gcheap_heap *heap, unsigned long first, unsigned long end)
 {
 	unsigned int flags = heap_fault_lock(heap);
-	struct rb_node *node = heap->lazy.rb_node;
+	struct rb_node *node = heap->on_touch.rb_node;
 	bool found = false;
 
 	while (node && !found) {
-		struct lazy_part *part = rb_entry(node, struct lazy_part, node);
+		struct touch_part *part = rb_entry(node, struct touch_part, node);
 
 		if (end <= part->first)
 			node = node->rb_left;
@@ -155,14 +155,14 @@ bool lazy_overlaps(struct gcheap_heap *heap, unsigned long first, unsigned long 
 }
 
 /**
- * lazy_destroy() - forget all parts
+ * on_touch_destroy() - forget all parts
  * @heap: the heap; nobody can touch it any more
  */
-void lazy_destroy(struct gcheap_heap *heap)
+void on_touch_destroy(struct gcheap_heap *heap)
 {
-	struct lazy_part *part, *next;
+	struct touch_part *part, *next;
 
-	rbtree_postorder_for_each_entry_safe(part, next, &heap->lazy, node)
+	rbtree_postorder_for_each_entry_safe(part, next, &heap->on_touch, node)
 		kfree(part);
-	heap->lazy = RB_ROOT;
+	heap->on_touch = RB_ROOT;
 }
