@@ -8,7 +8,7 @@
  * access gets SIGBUS.
  *
  * Those in heaps with 2 MiB pages find their page here, too, and map it by
- * mapping_huge.c.
+ * fault_huge.c.
  */
 #include <linux/mm.h>
 #include <linux/pagemap.h>
@@ -93,7 +93,7 @@ static int pages_fault_in(struct gcheap_heap *heap, unsigned long index, unsigne
 }
 
 /**
- * mapping_fault_page() - find the page of a fault in HEAP
+ * fault_page() - find the page of a fault in HEAP
  * @heap: the heap
  * @vmf: the fault
  * @flags: of heap_fault_lock(), which is held, and may be dropped meanwhile
@@ -104,8 +104,8 @@ static int pages_fault_in(struct gcheap_heap *heap, unsigned long index, unsigne
  * Context: may sleep.
  * Return: the page; NULL: there is no memory.
  */
-struct page *mapping_fault_page(struct gcheap_heap *heap, struct vm_fault *vmf,
-				unsigned int *flags)
+struct page *fault_page(struct gcheap_heap *heap, struct vm_fault *vmf,
+			unsigned int *flags)
 {
 	bool may_make = vmf->vma->vm_mm == heap->owner;
 	unsigned long first, end;
@@ -150,10 +150,10 @@ vm_fault_t fault_heap(struct vm_fault *vmf)
 	unsigned long i;
 	int error;
 
-	if (mapping_make_table(vmf))
+	if (vma_make_table(vmf))
 		return VM_FAULT_OOM;
 	flags = heap_fault_lock(heap);
-	page = mapping_fault_page(heap, vmf, &flags);
+	page = fault_page(heap, vmf, &flags);
 	if (!page || PageHWPoison(page)) {
 		heap_fault_unlock(heap, flags);
 		trace_gcheap_fault(heap->id, vmf, mapped);
@@ -196,12 +196,12 @@ vm_fault_t fault_first_write(struct vm_fault *vmf)
 }
 
 /**
- * mapping_count() - bring the figures about page faults up to date
+ * fault_count() - bring the figures about page faults up to date
  * @heap: the heap
  *
  * Context: @heap->lock is held.
  */
-void mapping_count(struct gcheap_heap *heap)
+void fault_count(struct gcheap_heap *heap)
 {
 	lockdep_assert_held(&heap->lock);
 	heap->core.counters.faults = atomic64_read(&heap->faults);

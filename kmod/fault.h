@@ -9,10 +9,10 @@
 
 struct gcheap_heap;
 
-struct page *mapping_fault_page(struct gcheap_heap *heap, struct vm_fault *vmf,
-				unsigned int *flags);
+struct page *fault_page(struct gcheap_heap *heap, struct vm_fault *vmf,
+			unsigned int *flags);
 vm_fault_t fault_heap(struct vm_fault *vmf);
 vm_fault_t fault_first_write(struct vm_fault *vmf);
-void mapping_count(struct gcheap_heap *heap);
+void fault_count(struct gcheap_heap *heap);
 
 #endif /* GCHEAP_FAULT_H */

@@ -24,7 +24,7 @@
 #include "pages.h"
 #include "pressure.h"
 #include "region_mmap.h"
-#include "tables.h"
+#include "region_pages.h"
 #include "totals.h"
 #include "uring.h"
 
@@ -44,7 +44,7 @@ static int gcheap_open(struct inode *inode, struct file *file)
 	mutex_init(&heap->fault_lock);
 	spin_lock_init(&heap->pinned_lock);
 	owner_init(heap);
-	tables_init(heap);
+	region_pages_init(heap);
 	pages_init(heap);
 	pressure_heap_init(heap);
 
@@ -96,8 +96,8 @@ const struct file_operations gcheap_fops = {
 	.unlocked_ioctl = gcheap_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 	.uring_cmd = gcheap_uring_cmd,
-	.mmap = mapping_mmap,
-	.get_unmapped_area = mapping_get_unmapped_area,
+	.mmap = region_mmap,
+	.get_unmapped_area = region_get_unmapped_area,
 	.poll = pressure_poll,
 	.show_fdinfo = fdinfo_show,
 };

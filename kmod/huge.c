@@ -28,7 +28,7 @@
  * were gone, and at its end it is lost.
  *
  * Locking is that of pages.c. A page fault that has found a page holds the page's lock
- * until it is mapped, see mapping_huge.c; huge_settle() waits for it.
+ * until it is mapped, see fault_huge.c; huge_settle() waits for it.
  */
 #include <linux/highmem.h>
 #include <linux/huge_mm.h>
@@ -295,7 +295,7 @@ int huge_map(struct gcheap_heap *heap, struct pages_leaf *leaf)
 		return 0;
 	if (mmap_read_lock_killable(mm))
 		return -EINTR;
-	vma = mapping_owner_vma(heap);
+	vma = vma_of_owner(heap);
 	if (vma && vma->vm_flags & VM_READ) {
 		WRITE_ONCE(heap->populating, current);
 		error = fixup_user_fault(mm, vma->vm_start + (leaf->number << HUGE_SHIFT), 0,
@@ -417,7 +417,7 @@ unsigned int huge_poison(struct gcheap_heap *heap, struct pages_leaf *leaf)
 	block->bad = true;
 	heap_fault_unlock(heap, flags);
 	page_settle(block->head);
-	pages_unmap(heap, first, first + LEAF_PAGES);
+	vma_unmap_pages(heap, first, first + LEAF_PAGES);
 	return bad;
 }
 
@@ -470,7 +470,7 @@ void huge_leaf_end(struct gcheap_heap *heap, struct pages_leaf *leaf,
 	unsigned long first = leaf->number << LEAF_SHIFT;
 
 	page_settle(block->head);
-	pages_unmap(heap, first, first + LEAF_PAGES);
+	vma_unmap_pages(heap, first, first + LEAF_PAGES);
 	if (block_is_whole(block))
 		atomic_long_dec(&heap->whole_blocks);
 	pages_account(heap, -(long)LEAF_PAGES);

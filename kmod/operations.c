@@ -14,7 +14,7 @@
 #include "owner.h"
 #include "poison.h"
 #include "pressure.h"
-#include "tables.h"
+#include "region_pages.h"
 #include "track.h"
 #include "track_proof.h"
 #include "user.h"
@@ -74,7 +74,7 @@ static int request_setup(struct gcheap_heap *heap, union request_args *args)
 		return error;
 	error = heap_init(&heap->core, setup);
 	if (error) {
-		tables_destroy(heap);
+		region_pages_destroy(heap);
 		memset(&heap->core, 0, sizeof(heap->core));
 		return error;
 	}
@@ -83,7 +83,7 @@ static int request_setup(struct gcheap_heap *heap, union request_args *args)
 	heap->live = true;
 	pressure_heap_start(heap);
 	mmgrab(current->mm);
-	/* Pairs with smp_load_acquire() in request_may() and mapping_mmap(). */
+	/* Pairs with smp_load_acquire() in request_may() and region_mmap(). */
 	smp_store_release(&heap->owner, current->mm);
 	owner_watch(heap, HZ);
 	return 0;

@@ -20,7 +20,7 @@
 #include "page_pool.h"
 #include "pages.h"
 #include "pressure.h"
-#include "tables.h"
+#include "region_pages.h"
 
 /**
  * owner_forsook() - give the memory of a heap back that its owner may not keep
@@ -69,7 +69,7 @@ void owner_ended(struct gcheap_heap *heap)
 	heap_destroy(&heap->core);
 	on_touch_destroy(heap);
 	pages_destroy(heap);
-	tables_destroy(heap);
+	region_pages_destroy(heap);
 }
 
 /*

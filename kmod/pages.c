@@ -93,7 +93,7 @@ static void pages_remove(struct gcheap_heap *heap, unsigned long first, unsigned
 		leaves_free(heap, removal.empty, blocks);
 		huge_settle(heap, &removal);
 		if (count)
-			pages_unmap(heap, at, next);
+			vma_unmap_pages(heap, at, next);
 		list_splice_tail(&removal.pages, pages);
 		cond_resched();
 	}
@@ -171,12 +171,12 @@ static int leaf_map(struct gcheap_heap *heap, unsigned long index)
 
 	if (!leaf)
 		return 0;
-	/* A mapping that has 2 MiB pages gets others by page faults only: mapping_huge.c. */
+	/* A mapping that has 2 MiB pages gets others by page faults only: fault_huge.c. */
 	if (heap_is_huge(heap))
 		return leaf->block ? huge_map(heap, leaf) : 0;
 	for_each_set_bitrange(start, end, leaf->made, LEAF_PAGES) {
-		error = mapping_map_pages(heap, round_down(index, LEAF_PAGES) + start,
-					  leaf->pages + start, end - start);
+		error = vma_map_pages(heap, round_down(index, LEAF_PAGES) + start,
+				      leaf->pages + start, end - start);
 		if (error)
 			return error;
 	}
@@ -412,8 +412,8 @@ void pages_destroy(struct gcheap_heap *heap)
 			/* Others who look may have been about to map one when all was unmapped. */
 			huge_settle(heap, &removal);
 			if (heap_is_huge(heap))
-				pages_unmap(heap, number << LEAF_SHIFT,
-					    (number + 1) << LEAF_SHIFT);
+				vma_unmap_pages(heap, number << LEAF_SHIFT,
+						(number + 1) << LEAF_SHIFT);
 		}
 		frames_release(heap, &removal.pages);
 		frames_release_blocks(heap, &blocks);

@@ -50,7 +50,7 @@ static unsigned int leaf_look(struct gcheap_heap *heap, struct pages_leaf *leaf)
 			continue;
 		/* A page fault that has found it before has mapped it. */
 		huge_settle_page(heap, page);
-		pages_unmap(heap, first + i, first + i + 1);
+		vma_unmap_pages(heap, first + i, first + i + 1);
 		bad++;
 	}
 	return bad;

@@ -12,7 +12,7 @@
 #include "page_pool.h"
 #include "pages.h"
 #include "poison.h"
-#include "tables.h"
+#include "region_pages.h"
 
 void *port_zalloc(size_t bytes)
 {
@@ -30,15 +30,15 @@ void *port_table_page(struct heap *core, enum gcheap_region region, u64 offset)
 	unsigned long index = offset >> PAGE_SHIFT;
 	struct page *page;
 
-	page = tables_find(heap, region, index);
+	page = region_pages_find(heap, region, index);
 	if (!page)
-		page = tables_make(heap, region, index);
+		page = region_pages_make(heap, region, index);
 	return page ? page_address(page) : NULL;
 }
 
 void port_table_pages_free(struct heap *core, enum gcheap_region region, u64 offset, u32 count)
 {
-	tables_remove(gcheap_heap_of(core), region, offset >> PAGE_SHIFT, count);
+	region_pages_remove(gcheap_heap_of(core), region, offset >> PAGE_SHIFT, count);
 }
 
 int port_populate(struct heap *core, u32 page, u32 npages, bool *needzero)

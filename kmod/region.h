@@ -9,7 +9,7 @@
 #include "vma.h"
 
 /* Flags of each mapping of a process that looks. */
-#define MAPPING_OF_LOOKER	(VM_DONTEXPAND | VM_DONTCOPY | VM_DONTDUMP)
+#define LOOK_VM_FLAGS	(VM_DONTEXPAND | VM_DONTCOPY | VM_DONTDUMP)
 
 void region_open(struct vm_area_struct *vma);
 void region_close(struct vm_area_struct *vma);

@@ -5,7 +5,7 @@
  * HEAP is a VM_MIXEDMAP mapping of ordinary, reference-counted pages: direct I/O,
  * debuggers and core dumps find them there, and they count in the process's RSS. How they
  * get there, vma.c and fault.c tell; in heaps with 2 MiB pages it is another kind of
- * mapping, see mapping_huge.c. The tables are mapping_tables.c's.
+ * mapping, see fault_huge.c. The tables are region_tables.c's.
  */
 #include <linux/fs.h>
 #include <linux/mm.h>
@@ -13,12 +13,12 @@
 
 #include "compat.h"
 #include "fault.h"
-#include "mapping_huge.h"
-#include "mapping_tables.h"
+#include "fault_huge.h"
 #include "memlock.h"
 #include "module.h"
 #include "region.h"
 #include "region_mmap.h"
+#include "region_tables.h"
 
 static unsigned long region_length(const struct gcheap_heap *heap, enum gcheap_region region)
 {
@@ -42,7 +42,7 @@ static const struct vm_operations_struct heap_huge_vm_ops = {
 	.close = region_close,
 	.may_split = region_may_split,
 	.mremap = region_mremap,
-	.fault = mapping_huge_fault,
+	.fault = fault_huge,
 	.map_pages = region_map_pages,
 };
 
@@ -51,7 +51,7 @@ static const struct vm_operations_struct foreign_heap_huge_vm_ops = {
 	.close = look_close,
 	.may_split = region_may_split,
 	.mremap = region_mremap,
-	.fault = mapping_huge_fault,
+	.fault = fault_huge,
 	.map_pages = region_map_pages,
 };
 
@@ -75,13 +75,13 @@ static const struct vm_operations_struct foreign_heap_vm_ops = {
 	.map_pages = region_map_pages,
 };
 
-/* Of a mapping of HEAP. What has 2 MiB pages is as any file's that has: mapping_huge.c. */
-static unsigned long heap_vm_flags(const struct gcheap_heap *heap)
+/* Of a mapping of HEAP. What has 2 MiB pages is as any file's that has: fault_huge.c. */
+static unsigned long region_heap_flags(const struct gcheap_heap *heap)
 {
 	return heap_is_huge(heap) ? 0 : VM_MIXEDMAP;
 }
 
-static int heap_mmap(struct gcheap_heap *heap, struct vm_area_struct *vma)
+static int region_heap_mmap(struct gcheap_heap *heap, struct vm_area_struct *vma)
 {
 	if (READ_ONCE(heap->forsaken))
 		return -ENXIO;
@@ -89,7 +89,7 @@ static int heap_mmap(struct gcheap_heap *heap, struct vm_area_struct *vma)
 		return -EBUSY;
 	WRITE_ONCE(heap->base, vma->vm_start);
 	memlock_update(heap);
-	compat_vm_flags_mod(vma, heap_vm_flags(heap) | VM_DONTEXPAND | VM_DONTCOPY, VM_MAYEXEC);
+	compat_vm_flags_mod(vma, region_heap_flags(heap) | VM_DONTEXPAND | VM_DONTCOPY, VM_MAYEXEC);
 	if (heap_is_huge(heap))
 		vma->vm_ops = &heap_huge_vm_ops;
 	else if (heap->core.flags & GCHEAP_SETUP_SNAPSHOTS)
@@ -103,26 +103,26 @@ static int heap_mmap(struct gcheap_heap *heap, struct vm_area_struct *vma)
 /* ---- any region ------------------------------------------------------------- */
 
 /* A mapping of a process that is not the owner. */
-static int foreign_mmap(struct gcheap_heap *heap, enum gcheap_region region,
-			struct vm_area_struct *vma)
+static int region_foreign_mmap(struct gcheap_heap *heap, enum gcheap_region region,
+			       struct vm_area_struct *vma)
 {
 	int error = look_begin(heap);
 
 	if (error)
 		return error;
 	if (region != GCHEAP_REGION_HEAP) {
-		mapping_tables_look(vma);
+		region_tables_look(vma);
 		return 0;
 	}
-	compat_vm_flags_mod(vma, heap_vm_flags(heap) | MAPPING_OF_LOOKER,
+	compat_vm_flags_mod(vma, region_heap_flags(heap) | LOOK_VM_FLAGS,
 			    VM_MAYWRITE | VM_MAYEXEC);
 	vma->vm_ops = heap_is_huge(heap) ? &foreign_heap_huge_vm_ops : &foreign_heap_vm_ops;
 	return 0;
 }
 
 /* Whether a process that is not the owner may map a region, and map it so. */
-static bool foreign_may(const struct gcheap_heap *heap, enum gcheap_region region,
-			const struct vm_area_struct *vma)
+static bool region_foreign_may(const struct gcheap_heap *heap, enum gcheap_region region,
+			       const struct vm_area_struct *vma)
 {
 	if (vma->vm_flags & (VM_WRITE | VM_EXEC))
 		return false;
@@ -132,7 +132,7 @@ static bool foreign_may(const struct gcheap_heap *heap, enum gcheap_region regio
 }
 
 /**
- * mapping_mmap() - map a region
+ * region_mmap() - map a region
  * @file: the heap's file
  * @vma: the mapping to be: shared, of exactly one region
  *
@@ -149,7 +149,7 @@ static bool foreign_may(const struct gcheap_heap *heap, enum gcheap_region regio
  * * -ENOSPC	- the caller is not the heap's owner, and such processes have as many
  *		  mappings of it as they may
  */
-int mapping_mmap(struct file *file, struct vm_area_struct *vma)
+int region_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	struct gcheap_heap *heap = file->private_data;
 	/* Pairs with smp_store_release() in request_setup(). */
@@ -163,7 +163,7 @@ int mapping_mmap(struct file *file, struct vm_area_struct *vma)
 	if (region >= GCHEAP_REGIONS || vma->vm_pgoff != region_pgoff(region))
 		return -EINVAL;
 	region = array_index_nospec(region, GCHEAP_REGIONS);
-	if (foreign && !foreign_may(heap, region, vma))
+	if (foreign && !region_foreign_may(heap, region, vma))
 		return -EPERM;
 	if (!(vma->vm_flags & VM_SHARED) ||
 	    vma->vm_end - vma->vm_start != region_length(heap, region))
@@ -173,13 +173,13 @@ int mapping_mmap(struct file *file, struct vm_area_struct *vma)
 	if (region == GCHEAP_REGION_HEAP && !IS_ALIGNED(vma->vm_start, GCHEAP_ARENA_BYTES))
 		return -EINVAL;
 	if (foreign)
-		return foreign_mmap(heap, region, vma);
-	return region == GCHEAP_REGION_HEAP ? heap_mmap(heap, vma) :
-					      mapping_tables_mmap(region, vma);
+		return region_foreign_mmap(heap, region, vma);
+	return region == GCHEAP_REGION_HEAP ? region_heap_mmap(heap, vma) :
+					      region_tables_mmap(region, vma);
 }
 
 /**
- * mapping_get_unmapped_area() - choose the address of a region
+ * region_get_unmapped_area() - choose the address of a region
  * @file: the heap's file
  * @addr: the caller's wish, or 0
  * @len: length of the mapping
@@ -190,9 +190,9 @@ int mapping_mmap(struct file *file, struct vm_area_struct *vma)
  *
  * Return: the address, or a negative errno.
  */
-unsigned long mapping_get_unmapped_area(struct file *file, unsigned long addr,
-					unsigned long len, unsigned long pgoff,
-					unsigned long flags)
+unsigned long region_get_unmapped_area(struct file *file, unsigned long addr,
+				       unsigned long len, unsigned long pgoff,
+				       unsigned long flags)
 {
 	const unsigned long align = GCHEAP_ARENA_BYTES;
 	unsigned long found;

@@ -8,9 +8,9 @@
 struct file;
 struct vm_area_struct;
 
-int mapping_mmap(struct file *file, struct vm_area_struct *vma);
-unsigned long mapping_get_unmapped_area(struct file *file, unsigned long addr,
-					unsigned long len, unsigned long pgoff,
-					unsigned long flags);
+int region_mmap(struct file *file, struct vm_area_struct *vma);
+unsigned long region_get_unmapped_area(struct file *file, unsigned long addr,
+				       unsigned long len, unsigned long pgoff,
+				       unsigned long flags);
 
 #endif /* GCHEAP_REGION_MMAP_H */

@@ -112,7 +112,7 @@ static int request_run(struct gcheap_heap *heap, u32 op, union request_args *arg
 	}
 	if (heap->live)
 		poison_look(heap);
-	mapping_count(heap);
+	fault_count(heap);
 	error = request->piece ? request->piece(heap, args, progress) : request->run(heap, args);
 	/* To kmod/core, memory that was not populated is memory that is not there. */
 	if (error == -ENOMEM && interrupted())

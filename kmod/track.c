@@ -182,7 +182,7 @@ static int track_lock(struct harvest *harvest, bool exclusive)
 	if (!exclusive) {
 		if (mmap_read_lock_killable(mm))
 			return -EINTR;
-		vma = mapping_owner_vma(harvest->heap);
+		vma = vma_of_owner(harvest->heap);
 		if (vma) {
 			harvest->base = vma->vm_start;
 			return 0;
@@ -192,7 +192,7 @@ static int track_lock(struct harvest *harvest, bool exclusive)
 	if (mmap_write_lock_killable(mm))
 		return -EINTR;
 	harvest->exclusive = true;
-	vma = mapping_owner_vma(harvest->heap);
+	vma = vma_of_owner(harvest->heap);
 	if (vma) {
 		compat_vma_start_write(vma);
 		harvest->base = vma->vm_start;

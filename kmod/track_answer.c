@@ -11,7 +11,7 @@
 #include <linux/mm.h>
 
 #include "module.h"
-#include "tables.h"
+#include "region_pages.h"
 #include "track_answer.h"
 
 #define BITS_PER_TABLE	((u32)(PORT_TABLE_PAGE_BYTES * BITS_PER_BYTE))
@@ -19,7 +19,7 @@
 /* The page of DIRTY that has the bit of a heap page; NULL: not made. */
 static unsigned long *bits_of(struct gcheap_heap *heap, u32 page)
 {
-	struct page *table = tables_find(heap, GCHEAP_REGION_DIRTY, page / BITS_PER_TABLE);
+	struct page *table = region_pages_find(heap, GCHEAP_REGION_DIRTY, page / BITS_PER_TABLE);
 
 	return table ? page_address(table) : NULL;
 }
@@ -160,7 +160,7 @@ int track_make_bits(struct gcheap_heap *heap)
 
 	for (page = 0; page < heap->core.heap_pages; page += BITS_PER_TABLE) {
 		if (!bits_of(heap, page) &&
-		    !tables_make(heap, GCHEAP_REGION_DIRTY, page / BITS_PER_TABLE))
+		    !region_pages_make(heap, GCHEAP_REGION_DIRTY, page / BITS_PER_TABLE))
 			return -ENOMEM;
 	}
 	return 0;

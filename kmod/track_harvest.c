@@ -320,7 +320,7 @@ static bool harvest_window(struct harvest *harvest, unsigned long end)
 	int ret = 0;
 
 	harvest->window_end = end;
-	/* No page fault maps anything meanwhile, but for those in mapping_huge.c. */
+	/* No page fault maps anything meanwhile, but for those in fault_huge.c. */
 	flags = heap_fault_lock(harvest->heap);
 	if (huge_harvest(harvest, harvest->at))
 		ret = harvest_whole(harvest);

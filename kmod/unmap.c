@@ -84,7 +84,7 @@ static bool parking_open(struct unmapping *work, u32 parts)
 	number = work->parking / ENTRIES_PER_TABLE;
 	if (xa_find(&heap->leaves, &number, ULONG_MAX, XA_PRESENT))
 		goto unlock;
-	vma = mapping_owner_vma(heap);
+	vma = vma_of_owner(heap);
 	/* Who wants to hear of it first needs mmap_lock for writing. */
 	if (!vma || mm_has_notifiers(mm))
 		goto unlock;
@@ -110,7 +110,7 @@ unlock:
 static void parking_empty(struct unmapping *work)
 {
 	if (work->parked)
-		pages_unmap(work->heap, work->parking, work->parking + work->parked);
+		vma_unmap_pages(work->heap, work->parking, work->parking + work->parked);
 	work->parked = 0;
 }
 
@@ -228,7 +228,7 @@ void unmap_extents(struct unmapping *work, const struct extent *extents, unsigne
 			continue;
 		together = 1;
 		if (extents->count)
-			pages_unmap(work->heap, extents->first, extents->end);
+			vma_unmap_pages(work->heap, extents->first, extents->end);
 	}
 }
 

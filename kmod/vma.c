@@ -17,13 +17,13 @@
 #include "vma.h"
 
 /**
- * mapping_owner_vma() - find the owner's mapping of HEAP
+ * vma_of_owner() - find the owner's mapping of HEAP
  * @heap: the heap
  *
  * Context: the caller is the owner, and holds its mmap_lock.
  * Return: the mapping, or NULL when the region is not mapped.
  */
-struct vm_area_struct *mapping_owner_vma(struct gcheap_heap *heap)
+struct vm_area_struct *vma_of_owner(struct gcheap_heap *heap)
 {
 	unsigned long base = READ_ONCE(heap->base);
 	struct vm_area_struct *vma = base ? vma_lookup(current->mm, base) : NULL;
@@ -40,7 +40,7 @@ static int pte_nothing(pte_t *ptep, unsigned long addr, void *data)
 }
 
 /**
- * mapping_make_table() - make the page table that is to have the entry of a fault
+ * vma_make_table() - make the page table that is to have the entry of a fault
  * @vmf: the fault
  *
  * Before gcheap_heap.fault_lock is taken, where that can be: what is allocated under it
@@ -49,7 +49,7 @@ static int pte_nothing(pte_t *ptep, unsigned long addr, void *data)
  * Context: a page fault. Where an entry for 2 MiB may come, the page's lock is held.
  * Return: 0 or -ENOMEM.
  */
-int mapping_make_table(struct vm_fault *vmf)
+int vma_make_table(struct vm_fault *vmf)
 {
 	unsigned int tries = 0;
 	int error;
@@ -119,7 +119,7 @@ static int insert_pages(struct vm_area_struct *vma, unsigned long addr, struct p
 }
 
 /**
- * mapping_map_pages() - map pages of object memory for the calling owner
+ * vma_map_pages() - map pages of object memory for the calling owner
  * @heap: the heap
  * @index: number of the first page in the HEAP region
  * @pages: the pages
@@ -130,8 +130,8 @@ static int insert_pages(struct vm_area_struct *vma, unsigned long addr, struct p
  * Context: may sleep; @heap->lock is held.
  * Return: 0; -ENOMEM no memory for page tables; -EINTR a fatal signal.
  */
-int mapping_map_pages(struct gcheap_heap *heap, unsigned long index,
-		      struct page **pages, unsigned long count)
+int vma_map_pages(struct gcheap_heap *heap, unsigned long index,
+		  struct page **pages, unsigned long count)
 {
 	struct mm_struct *mm = current->mm;
 	struct vm_area_struct *vma;
@@ -140,7 +140,7 @@ int mapping_map_pages(struct gcheap_heap *heap, unsigned long index,
 	lockdep_assert_held(&heap->lock);
 	if (mmap_read_lock_killable(mm))
 		return -EINTR;
-	vma = mapping_owner_vma(heap);
+	vma = vma_of_owner(heap);
 	if (vma)
 		error = insert_pages(vma, vma->vm_start + (index << PAGE_SHIFT), pages, count);
 	mmap_read_unlock(mm);
@@ -148,14 +148,14 @@ int mapping_map_pages(struct gcheap_heap *heap, unsigned long index,
 }
 
 /**
- * pages_unmap() - unmap pages of object memory from all address spaces
+ * vma_unmap_pages() - unmap pages of object memory from all address spaces
  * @heap: the heap
  * @first: number of the first page in the HEAP region
  * @end: the page after the last
  *
  * Context: may sleep. No page fault finds the pages any more; one may have before.
  */
-void pages_unmap(struct gcheap_heap *heap, unsigned long first, unsigned long end)
+void vma_unmap_pages(struct gcheap_heap *heap, unsigned long first, unsigned long end)
 {
 	unmap_mapping_pages(heap->inode->i_mapping, region_pgoff(GCHEAP_REGION_HEAP) + first,
 			    end - first, false);

@@ -19,10 +19,10 @@ static inline struct gcheap_heap *vma_heap(const struct vm_area_struct *vma)
 	return vma->vm_file->private_data;
 }
 
-struct vm_area_struct *mapping_owner_vma(struct gcheap_heap *heap);
-int mapping_make_table(struct vm_fault *vmf);
-int mapping_map_pages(struct gcheap_heap *heap, unsigned long index,
-		      struct page **pages, unsigned long count);
-void pages_unmap(struct gcheap_heap *heap, unsigned long first, unsigned long end);
+struct vm_area_struct *vma_of_owner(struct gcheap_heap *heap);
+int vma_make_table(struct vm_fault *vmf);
+int vma_map_pages(struct gcheap_heap *heap, unsigned long index,
+		  struct page **pages, unsigned long count);
+void vma_unmap_pages(struct gcheap_heap *heap, unsigned long first, unsigned long end);
 
 #endif /* GCHEAP_VMA_H */

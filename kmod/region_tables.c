@@ -3,7 +3,7 @@
  * The tables in address spaces.
  *
  * They are VM_PFNMAP mappings: their pages live as long as the heap, or until
- * tables_remove() has unmapped them, and nobody needs a reference to one. ->fault()
+ * region_pages_remove() has unmapped them, and nobody needs a reference to one. ->fault()
  * maps them as they are touched.
  *
  * BITMAP is as MARKS the owner's to write; lookers see it where they see HEAP, whose
@@ -12,13 +12,13 @@
  * MARKS can be read in its whole length, since a marker looks at the bits of any
  * address in the heap's range. A hole, where no table page is, reads as the zero
  * page and cannot be written. That the zero page does not stay when a table page
- * comes is what gcheap_heap.fault_lock is for; see tables_make(). Pages of MARKS and
+ * comes is what gcheap_heap.fault_lock is for; see region_pages_make(). Pages of MARKS and
  * BITMAP may go again when nothing is left in what they speak of.
  */
 #include "compat.h"
-#include "mapping_tables.h"
 #include "region.h"
-#include "tables.h"
+#include "region_pages.h"
+#include "region_tables.h"
 
 /* Table pages that one fault maps, if they exist: an aligned 64 KiB. */
 #define TABLE_AROUND	16u
@@ -55,7 +55,7 @@ static vm_fault_t table_fault_any(struct vm_fault *vmf)
 	struct page *page;
 	vm_fault_t ret;
 
-	page = tables_find(heap, region, index);
+	page = region_pages_find(heap, region, index);
 	if (!page) {
 		if (region != GCHEAP_REGION_MARKS || vmf->flags & FAULT_FLAG_WRITE)
 			return VM_FAULT_SIGBUS;
@@ -81,11 +81,11 @@ static vm_fault_t table_fault(struct vm_fault *vmf)
 	unsigned int flags;
 	vm_fault_t ret;
 
-	if (!tables_may_go(vma_region(vmf->vma)))
+	if (!region_pages_may_go(vma_region(vmf->vma)))
 		return table_fault_any(vmf);
-	if (mapping_make_table(vmf))
+	if (vma_make_table(vmf))
 		return VM_FAULT_OOM;
-	/* Its pages may go: see tables_remove(). */
+	/* Its pages may go: see region_pages_remove(). */
 	flags = heap_fault_lock(heap);
 	ret = table_fault_any(vmf);
 	heap_fault_unlock(heap, flags);
@@ -101,7 +101,7 @@ static vm_fault_t table_pfn_mkwrite(struct vm_fault *vmf)
 {
 	struct vm_area_struct *vma = vmf->vma;
 	unsigned long index = vmf->pgoff - vma->vm_pgoff;
-	struct page *page = tables_find(vma_heap(vma), vma_region(vma), index);
+	struct page *page = region_pages_find(vma_heap(vma), vma_region(vma), index);
 
 	if (!page)
 		return VM_FAULT_SIGBUS;
@@ -124,7 +124,7 @@ static int table_access_any(struct vm_area_struct *vma, unsigned long addr, void
 	if (write)
 		return -EACCES;
 	len = min_t(unsigned long, len, PAGE_SIZE - offset_in_page(offset));
-	page = tables_find(vma_heap(vma), vma_region(vma), offset >> PAGE_SHIFT);
+	page = region_pages_find(vma_heap(vma), vma_region(vma), offset >> PAGE_SHIFT);
 	if (page)
 		memcpy(buf, page_address(page) + offset_in_page(offset), len);
 	else if (vma_region(vma) == GCHEAP_REGION_MARKS)
@@ -163,7 +163,7 @@ static vm_fault_t foreign_table_fault(struct vm_fault *vmf)
 	unsigned int flags;
 	vm_fault_t ret;
 
-	if (mapping_make_table(vmf))
+	if (vma_make_table(vmf))
 		return VM_FAULT_OOM;
 	flags = heap_fault_lock(heap);
 	ret = heap->ended ? VM_FAULT_SIGBUS : table_fault_any(vmf);
@@ -199,13 +199,13 @@ static bool table_is_writable(enum gcheap_region region)
 }
 
 /**
- * mapping_tables_mmap() - map a table for the owner
+ * region_tables_mmap() - map a table for the owner
  * @region: which
  * @vma: the mapping to be, of the whole region
  *
  * Return: 0; -EACCES: asks for PROT_WRITE on a region that can only be read.
  */
-int mapping_tables_mmap(enum gcheap_region region, struct vm_area_struct *vma)
+int region_tables_mmap(enum gcheap_region region, struct vm_area_struct *vma)
 {
 	unsigned long clear = VM_MAYEXEC;
 
@@ -221,11 +221,11 @@ int mapping_tables_mmap(enum gcheap_region region, struct vm_area_struct *vma)
 }
 
 /**
- * mapping_tables_look() - map a table for a process that looks
+ * region_tables_look() - map a table for a process that looks
  * @vma: the mapping to be, of the whole region; look_begin() has counted it
  */
-void mapping_tables_look(struct vm_area_struct *vma)
+void region_tables_look(struct vm_area_struct *vma)
 {
-	compat_vm_flags_mod(vma, VM_PFNMAP | MAPPING_OF_LOOKER, VM_MAYWRITE | VM_MAYEXEC);
+	compat_vm_flags_mod(vma, VM_PFNMAP | LOOK_VM_FLAGS, VM_MAYWRITE | VM_MAYEXEC);
 	vma->vm_ops = &foreign_table_vm_ops;
 }

@@ -6,7 +6,7 @@
  * A table is long and sparse, so it is made of single pages in an xarray. A page
  * is made when kmod/core asks for it first and stays until the heap is gone.
  * That is why page faults find it without a lock, and why the tables may be
- * mapped without reference counts (mapping_tables.c).
+ * mapped without reference counts (region_tables.c).
  *
  * Of TYPES, MARKS and BITMAP, pages may go before: faults there hold
  * gcheap_heap.fault_lock from looking for the page until they have mapped it, so that
@@ -16,14 +16,14 @@
 #include "frames.h"
 #include "module.h"
 #include "page_pool.h"
-#include "tables.h"
+#include "region_pages.h"
 #include "totals.h"
 
 /**
- * tables_init() - prepare a heap to have tables
+ * region_pages_init() - prepare a heap to have tables
  * @heap: the heap, new
  */
-void tables_init(struct gcheap_heap *heap)
+void region_pages_init(struct gcheap_heap *heap)
 {
 	unsigned int region;
 
@@ -32,7 +32,7 @@ void tables_init(struct gcheap_heap *heap)
 }
 
 /**
- * tables_find() - look a page of a table up
+ * region_pages_find() - look a page of a table up
  * @heap: the heap
  * @region: which table
  * @index: number of the page in it
@@ -40,14 +40,14 @@ void tables_init(struct gcheap_heap *heap)
  * Context: any; no lock is needed.
  * Return: the page, or NULL when it has not been made.
  */
-struct page *tables_find(struct gcheap_heap *heap, enum gcheap_region region,
-			 unsigned long index)
+struct page *region_pages_find(struct gcheap_heap *heap, enum gcheap_region region,
+			       unsigned long index)
 {
 	return xa_load(&heap->tables[region], index);
 }
 
 /**
- * tables_make() - make a page of a table
+ * region_pages_make() - make a page of a table
  * @heap: the heap
  * @region: which table
  * @index: number of a page that has not been made
@@ -55,8 +55,8 @@ struct page *tables_find(struct gcheap_heap *heap, enum gcheap_region region,
  * Context: may sleep; @heap->lock is held.
  * Return: the page, zeroed, or NULL when out of memory.
  */
-struct page *tables_make(struct gcheap_heap *heap, enum gcheap_region region,
-			 unsigned long index)
+struct page *region_pages_make(struct gcheap_heap *heap, enum gcheap_region region,
+			       unsigned long index)
 {
 	struct mutex *slack;	/* near the limit of a cgroup */
 	struct page *page;
@@ -101,26 +101,26 @@ uncharge:
 }
 
 /**
- * tables_may_go() - whether pages of a table may be freed before the heap is gone
+ * region_pages_may_go() - whether pages of a table may be freed before the heap is gone
  * @region: which table
  */
-bool tables_may_go(enum gcheap_region region)
+bool region_pages_may_go(enum gcheap_region region)
 {
 	return region == GCHEAP_REGION_TYPES || region == GCHEAP_REGION_MARKS ||
 	       region == GCHEAP_REGION_BITMAP;
 }
 
 /**
- * tables_remove() - free pages of a table, and unmap them
+ * region_pages_remove() - free pages of a table, and unmap them
  * @heap: the heap
- * @region: one of those that tables_may_go() tells
+ * @region: one of those that region_pages_may_go() tells
  * @index: number of the first page
  * @count: how many; those that have not been made are passed over
  *
  * Context: may sleep; @heap->lock is held. Memory may be being reclaimed.
  */
-void tables_remove(struct gcheap_heap *heap, enum gcheap_region region, unsigned long index,
-		   unsigned long count)
+void region_pages_remove(struct gcheap_heap *heap, enum gcheap_region region, unsigned long index,
+			 unsigned long count)
 {
 	unsigned long pages = 0;
 	struct page *page, *next;
@@ -129,7 +129,7 @@ void tables_remove(struct gcheap_heap *heap, enum gcheap_region region, unsigned
 	unsigned long i;
 
 	lockdep_assert_held(&heap->lock);
-	WARN_ON_ONCE(!tables_may_go(region));
+	WARN_ON_ONCE(!region_pages_may_go(region));
 	flags = heap_fault_lock(heap);
 	xa_for_each_range(&heap->tables[region], i, page, index, index + count - 1) {
 		xa_erase(&heap->tables[region], i);
@@ -150,12 +150,12 @@ void tables_remove(struct gcheap_heap *heap, enum gcheap_region region, unsigned
 }
 
 /**
- * tables_destroy() - free all tables
+ * region_pages_destroy() - free all tables
  * @heap: the heap; none of its tables is mapped, or can be any more
  *
  * Context: may sleep.
  */
-void tables_destroy(struct gcheap_heap *heap)
+void region_pages_destroy(struct gcheap_heap *heap)
 {
 	unsigned int region;
 	unsigned long index;

@@ -20,8 +20,8 @@
 #include <linux/pagemap.h>
 
 #include "fault.h"
+#include "fault_huge.h"
 #include "huge.h"
-#include "mapping_huge.h"
 #include "module.h"
 #include "trace.h"
 #include "vma.h"
@@ -58,7 +58,7 @@ static vm_fault_t fault_hand_out(struct gcheap_heap *heap, struct vm_fault *vmf,
 		 * while nobody can map the whole, and reclaims nothing under fault_lock.
 		 */
 		if (!huge_fault_begin(heap, vmf->pgoff, owner, !pmd_none(pmd)) &&
-		    pmd_none(pmd) && mapping_make_table(vmf)) {
+		    pmd_none(pmd) && vma_make_table(vmf)) {
 			unlock_page(page);
 			return VM_FAULT_OOM;
 		}
@@ -69,14 +69,14 @@ static vm_fault_t fault_hand_out(struct gcheap_heap *heap, struct vm_fault *vmf,
 }
 
 /**
- * mapping_huge_fault() - ->fault() of HEAP
+ * fault_huge() - ->fault() of HEAP
  * @vmf: the fault
  *
  * Context: as any page fault.
  * Return: VM_FAULT_LOCKED; VM_FAULT_NOPAGE another thread was faster; VM_FAULT_SIGBUS
  * there is no memory; VM_FAULT_HWPOISON it has failed; VM_FAULT_OOM none for a page table.
  */
-vm_fault_t mapping_huge_fault(struct vm_fault *vmf)
+vm_fault_t fault_huge(struct vm_fault *vmf)
 {
 	struct gcheap_heap *heap = vmf->vma->vm_file->private_data;
 	struct page *page;
@@ -84,7 +84,7 @@ vm_fault_t mapping_huge_fault(struct vm_fault *vmf)
 	vm_fault_t ret;
 
 	flags = heap_fault_lock(heap);
-	page = mapping_fault_page(heap, vmf, &flags);
+	page = fault_page(heap, vmf, &flags);
 	ret = page ? fault_hand_out(heap, vmf, page) : VM_FAULT_SIGBUS;
 	heap_fault_unlock(heap, flags);
 	if (ret == VM_FAULT_OOM || READ_ONCE(heap->populating) == current)
