@@ -23,7 +23,7 @@
 #include "module.h"
 #include "pressure.h"
 #include "totals.h"
-#include "track_proof.h"
+#include "track_selftest.h"
 #include "zero_ahead.h"
 
 #if BITS_PER_LONG != 64

@@ -16,7 +16,7 @@
 #include "pressure.h"
 #include "region_pages.h"
 #include "track.h"
-#include "track_proof.h"
+#include "track_selftest.h"
 #include "user.h"
 
 /* What this module has beside what every port of kmod/core has. */

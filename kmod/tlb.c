@@ -7,7 +7,7 @@
  * tables of an address space together, the memory manager flushes all of it where one
  * of them is done, whatever that one changed; mm_struct.tlb_flush_pending counts them.
  * Thus: count as one of them, change page table entries, and have a page unmapped that
- * was never mapped. That it works is no promise of the memory manager: track_proof.c
+ * was never mapped. That it works is no promise of the memory manager: track_selftest.c
  * tries it when the module loads.
  */
 #include <linux/mm.h>

@@ -31,7 +31,7 @@
 #include "track.h"
 #include "track_answer.h"
 #include "track_harvest.h"
-#include "track_proof.h"
+#include "track_selftest.h"
 #include "vma.h"
 
 #define PIECE_PAGES	ARENA_PAGES	/* heap pages */

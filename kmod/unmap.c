@@ -16,7 +16,7 @@
  * together with the rest, as all of the address space is: see tlb.c. The heap
  * keeps its own references to the pages until then, so that none has another owner while
  * a processor can reach it by an old translation. Where it is not proven that the TLBs
- * are flushed so (track_proof.c), nothing is moved.
+ * are flushed so (track_selftest.c), nothing is moved.
  *
  * The parking is the last 4 MiB of the reserve, while the heap has not grown to there:
  * no object is in it, and no page fault finds a page for it. Who reads or writes there
@@ -40,7 +40,7 @@
 #include "entries.h"
 #include "module.h"
 #include "tlb.h"
-#include "track_proof.h"
+#include "track_selftest.h"
 #include "unmap.h"
 #include "vma.h"
 

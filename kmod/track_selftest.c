@@ -37,7 +37,7 @@
 #include "entries.h"
 #include "inode.h"
 #include "tlb.h"
-#include "track_proof.h"
+#include "track_selftest.h"
 
 #define PROOF_ROUNDS	32u
 #define PROOF_TIMEOUT	(10 * HZ)	/* for the other processor to write a word */
