@@ -3,7 +3,7 @@
  * Open and close: the life of a heap.
  *
  *	open		a struct gcheap_heap that is not a heap yet
- *	SETUP		a heap, owned by the caller's address space (operations.c)
+ *	SETUP		a heap, owned by the caller's address space (ops.c)
  *	the owner ends	its memory is freed when the address space goes, by exit,
  *			exec or a signal, though another process may still have
  *			the file open or mapped: its mappings fault from then on,

@@ -3,9 +3,9 @@
  * The door by ioctl(). The compat door is the same: no struct of a request has a
  * field whose size or place depends on the caller's word size.
  */
+#include "dispatch.h"
 #include "ioctl.h"
 #include "module.h"
-#include "request.h"
 
 /**
  * gcheap_ioctl() - a request by ioctl()
@@ -21,5 +21,5 @@ long gcheap_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 
 	if (cmd != GCHEAP_IOC(op))
 		return -ENOTTY;
-	return request_handle(file->private_data, op, (void __user *)arg, false);
+	return dispatch_request(file->private_data, op, (void __user *)arg, false);
 }

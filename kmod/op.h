@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * One operation: what lies between the place that all requests come by (request.c), and
- * those who do what they ask (operations.c, track.c).
+ * One operation: what lies between the place that all requests come by (dispatch.c), and
+ * those who do what they ask (ops.c, track.c).
  */
 #ifndef GCHEAP_OP_H
 #define GCHEAP_OP_H
@@ -10,7 +10,7 @@
 #include "module.h"
 
 /* Room for the struct of any request. */
-union request_args {
+union op_args {
 	u32 size;
 	struct gcheap_setup setup;
 	struct gcheap_type_add type_add;
@@ -30,7 +30,7 @@ union request_args {
 };
 
 /* From a @piece function: there is more to do. No errno is positive. */
-#define REQUEST_MORE	1
+#define OP_MORE	1
 
 /**
  * struct track_work - a TRACK that is being done
@@ -75,12 +75,12 @@ struct progress {
 };
 
 /**
- * struct request - one operation
+ * struct op - one operation
  * @run: does it, with the heap locked; 0 or a negative errno
  * @piece: instead of @run: does a part of it, with the heap locked. Between the
- *	parts anybody may have done anything. 0, a negative errno, or REQUEST_MORE
+ *	parts anybody may have done anything. 0, a negative errno, or OP_MORE
  * @undo: undoes a part of what pieces have done, after an error, with the heap locked; 0,
- *	or REQUEST_MORE. NULL: what they have done is done, and the caller hears of it
+ *	or OP_MORE. NULL: what they have done is done, and the caller hears of it
  * @end: called once after the last piece, with the heap locked, and with what the request
  *	would return; returns what it does. NULL: nothing is to be done
  * @is_long: whether it is for a worker when it comes from a ring; NULL: never
@@ -88,15 +88,15 @@ struct progress {
  * @size: of its struct, in this version of the interface
  * @required: up to the last field that a caller must have
  */
-struct request {
-	int (*run)(struct gcheap_heap *heap, union request_args *args);
-	int (*piece)(struct gcheap_heap *heap, union request_args *args,
+struct op {
+	int (*run)(struct gcheap_heap *heap, union op_args *args);
+	int (*piece)(struct gcheap_heap *heap, union op_args *args,
 		     struct progress *progress);
-	int (*undo)(struct gcheap_heap *heap, union request_args *args,
+	int (*undo)(struct gcheap_heap *heap, union op_args *args,
 		    struct progress *progress);
-	int (*end)(struct gcheap_heap *heap, union request_args *args,
+	int (*end)(struct gcheap_heap *heap, union op_args *args,
 		   struct progress *progress, int error);
-	bool (*is_long)(struct gcheap_heap *heap, const union request_args *args);
+	bool (*is_long)(struct gcheap_heap *heap, const union op_args *args);
 	bool pure;
 	u32 size;
 	u32 required;

@@ -152,7 +152,7 @@ static bool region_foreign_may(const struct gcheap_heap *heap, enum gcheap_regio
 int region_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	struct gcheap_heap *heap = file->private_data;
-	/* Pairs with smp_store_release() in request_setup(). */
+	/* Pairs with smp_store_release() in op_setup(). */
 	struct mm_struct *owner = smp_load_acquire(&heap->owner);
 	unsigned long region = vma->vm_pgoff >> (GCHEAP_REGION_SHIFT - PAGE_SHIFT);
 	bool foreign = owner != vma->vm_mm;

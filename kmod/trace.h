@@ -4,7 +4,7 @@
  * to explain: gcheap:* in tracefs.
  *
  * Each names its heap by the number that fdinfo and debugfs show too. Requests are
- * reported when they have ended, failed ones too, by trace_request_end(); what
+ * reported when they have ended, failed ones too, by trace_op_end(); what
  * goes on beside requests, where it happens. @duration_ns is
  * what the request took, waiting for the heap's lock included.
  *

@@ -9,12 +9,12 @@
 #include "trace_ops.h"
 
 /**
- * trace_request_begin() - read the clock, if the end will be reported
+ * trace_op_begin() - read the clock, if the end will be reported
  * @op: the operation
  *
  * Return: the time in nanoseconds; 0: nobody wants to know.
  */
-u64 trace_request_begin(u32 op)
+u64 trace_op_begin(u32 op)
 {
 	bool wanted;
 
@@ -55,15 +55,15 @@ u64 trace_request_begin(u32 op)
 }
 
 /**
- * trace_request_end() - report a request that has ended
+ * trace_op_end() - report a request that has ended
  * @heap: the heap
  * @op: the operation
  * @args: its struct; with its outputs when @error is 0
  * @error: what it returns
- * @begin: from trace_request_begin()
+ * @begin: from trace_op_begin()
  */
-void trace_request_end(struct gcheap_heap *heap, u32 op, const union request_args *args,
-		       int error, u64 begin)
+void trace_op_end(struct gcheap_heap *heap, u32 op, const union op_args *args,
+		  int error, u64 begin)
 {
 	u64 ns;
 

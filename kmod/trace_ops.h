@@ -7,8 +7,8 @@
 
 #include "op.h"
 
-u64 trace_request_begin(u32 op);
-void trace_request_end(struct gcheap_heap *heap, u32 op, const union request_args *args,
-		       int error, u64 begin);
+u64 trace_op_begin(u32 op);
+void trace_op_end(struct gcheap_heap *heap, u32 op, const union op_args *args,
+		  int error, u64 begin);
 
 #endif /* GCHEAP_TRACE_OPS_H */

@@ -268,7 +268,7 @@ static int track_begin(struct gcheap_heap *heap, struct gcheap_track *track,
 }
 
 /**
- * request_track() - GCHEAP_OP_TRACK: which pages were written, and re-arm
+ * op_track() - GCHEAP_OP_TRACK: which pages were written, and re-arm
  * @heap: the heap
  * @args: struct gcheap_track
  * @progress: the answer so far
@@ -287,8 +287,8 @@ static int track_begin(struct gcheap_heap *heap, struct gcheap_track *track,
  * * -ENOMEM	- out of memory
  * * -EINTR	- interrupted; done up to @out_end
  */
-int request_track(struct gcheap_heap *heap, union request_args *args,
-		  struct progress *progress)
+int op_track(struct gcheap_heap *heap, union op_args *args,
+	     struct progress *progress)
 {
 	struct gcheap_track *track = &args->track;
 	struct track_work *work = &progress->track;
@@ -327,20 +327,20 @@ int request_track(struct gcheap_heap *heap, union request_args *args,
 		return error;
 	work->any = true;
 	work->page = track->out_end;
-	return harvest.stopped || work->page >= work->end ? 0 : REQUEST_MORE;
+	return harvest.stopped || work->page >= work->end ? 0 : OP_MORE;
 }
 
 /**
- * request_track_end() - the answer of a TRACK that has ended
+ * op_track_end() - the answer of a TRACK that has ended
  * @heap: the heap
  * @args: struct gcheap_track
- * @progress: of request_track()
+ * @progress: of op_track()
  * @error: what it returned, or why there is no other piece
  *
  * Return: what the request returns.
  */
-int request_track_end(struct gcheap_heap *heap, union request_args *args,
-		      struct progress *progress, int error)
+int op_track_end(struct gcheap_heap *heap, union op_args *args,
+		 struct progress *progress, int error)
 {
 	struct gcheap_track *track = &args->track;
 	struct track_work *work = &progress->track;

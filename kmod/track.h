@@ -7,9 +7,9 @@
 
 #include "op.h"
 
-int request_track(struct gcheap_heap *heap, union request_args *args,
-		  struct progress *progress);
-int request_track_end(struct gcheap_heap *heap, union request_args *args,
-		      struct progress *progress, int error);
+int op_track(struct gcheap_heap *heap, union op_args *args,
+	     struct progress *progress);
+int op_track_end(struct gcheap_heap *heap, union op_args *args,
+		 struct progress *progress, int error);
 
 #endif /* GCHEAP_TRACK_H */

@@ -8,15 +8,15 @@
  * the completion of one that ends with a positive result in a worker.
  *
  * io_uring first asks to have a command done at once, in the task that submits it
- * or in the thread that polls the ring (IO_URING_F_NONBLOCK). operations.c knows which
+ * or in the thread that polls the ring (IO_URING_F_NONBLOCK). ops.c knows which
  * are short enough. For the others the answer is -EAGAIN, io_uring copies the
  * submission queue entry, and a worker of the same process comes here again.
  */
 #include <linux/bits.h>
 
 #include "compat_uring.h"
+#include "dispatch.h"
 #include "module.h"
-#include "request.h"
 #include "uring.h"
 
 /* The others are the kernel's own, as that it has asked before. */
@@ -43,6 +43,6 @@ int gcheap_uring_cmd(struct io_uring_cmd *cmd, unsigned int issue_flags)
 		return -EOPNOTSUPP;
 	if (READ_ONCE(payload->reserved))
 		return -EINVAL;
-	return request_handle(cmd->file->private_data, cmd->cmd_op, u64_to_user_ptr(request),
-			      issue_flags & IO_URING_F_NONBLOCK);
+	return dispatch_request(cmd->file->private_data, cmd->cmd_op, u64_to_user_ptr(request),
+				issue_flags & IO_URING_F_NONBLOCK);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The process's side of a heap in the core's unit tests: it sends requests as
- * kmod/request.c does, and reads and writes the mark state of objects.
+ * kmod/dispatch.c does, and reads and writes the mark state of objects.
  */
 #ifndef SELFTESTS_CORE_REQUEST_H
 #define SELFTESTS_CORE_REQUEST_H

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * libFuzzer target: requests to add types, checked and added as kmod/request.c does
+ * libFuzzer target: requests to add types, checked and added as kmod/dispatch.c does
  * it, to a heap on the test port.
  *
  * Input: a list of requests. Of each, a byte of choices, which makes most requests

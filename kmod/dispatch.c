@@ -3,7 +3,7 @@
  * Requests: from a user's struct to kmod/core and back, whatever door they came
  * by.
  *
- * A table (operations.c) says of each operation which struct it has and who handles
+ * A table (ops.c) says of each operation which struct it has and who handles
  * it. What all have in common is done here, in this order, so that a request that
  * fails has changed nothing:
  *
@@ -19,32 +19,32 @@
  */
 #include <linux/nospec.h>
 
+#include "dispatch.h"
 #include "fault.h"
 #include "interrupted.h"
 #include "memlock.h"
 #include "module.h"
 #include "op.h"
-#include "operations.h"
+#include "ops.h"
 #include "owner.h"
 #include "poison.h"
 #include "pressure.h"
-#include "request.h"
 #include "trace_ops.h"
 #include "user.h"
 
 /* Whether the caller may send this operation at all. */
-static int request_may(struct gcheap_heap *heap, u32 op)
+static int dispatch_may(struct gcheap_heap *heap, u32 number)
 {
-	/* Pairs with smp_store_release() in request_setup(). */
+	/* Pairs with smp_store_release() in op_setup(). */
 	struct mm_struct *owner = smp_load_acquire(&heap->owner);
 
 	if (owner)
 		return owner == current->mm ? 0 : -EPERM;
-	return op == GCHEAP_OP_SETUP && current->mm ? 0 : -ENXIO;
+	return number == GCHEAP_OP_SETUP && current->mm ? 0 : -ENXIO;
 }
 
 /* With @nowait, -EAGAIN says that somebody else has the lock. */
-static int request_lock(struct gcheap_heap *heap, bool nowait)
+static int dispatch_lock(struct gcheap_heap *heap, bool nowait)
 {
 	int error;
 
@@ -69,7 +69,7 @@ locked:
  *
  * Return: 0, or -EINTR.
  */
-static int request_give_way(struct gcheap_heap *heap, unsigned int turn)
+static int dispatch_give_way(struct gcheap_heap *heap, unsigned int turn)
 {
 	unsigned int looks = 0;
 
@@ -88,17 +88,17 @@ static int request_give_way(struct gcheap_heap *heap, unsigned int turn)
  * What is done with the heap locked: the whole request, or a piece of it. With
  * @nowait, -EAGAIN says that it is for somebody who may wait, and nothing was done.
  */
-static int request_run(struct gcheap_heap *heap, u32 op, union request_args *args,
-		       struct progress *progress, bool nowait)
+static int dispatch_run(struct gcheap_heap *heap, u32 number, union op_args *args,
+			struct progress *progress, bool nowait)
 {
-	const struct request *request = &requests[op];
+	const struct op *op = &ops[number];
 	int error;
 
-	error = request_lock(heap, nowait);
+	error = dispatch_lock(heap, nowait);
 	if (error)
 		return error;
 	/* Another thread may have been faster with SETUP, or failed. */
-	error = request_may(heap, op);
+	error = dispatch_may(heap, number);
 	if (error)
 		goto unlock;
 	if (READ_ONCE(heap->forsaken)) {
@@ -106,14 +106,14 @@ static int request_run(struct gcheap_heap *heap, u32 op, union request_args *arg
 		goto unlock;
 	}
 	if (nowait && ((heap->live && poison_is_due(heap)) ||
-		       (request->is_long && request->is_long(heap, args)))) {
+		       (op->is_long && op->is_long(heap, args)))) {
 		error = -EAGAIN;
 		goto unlock;
 	}
 	if (heap->live)
 		poison_look(heap);
 	fault_count(heap);
-	error = request->piece ? request->piece(heap, args, progress) : request->run(heap, args);
+	error = op->piece ? op->piece(heap, args, progress) : op->run(heap, args);
 	/* To kmod/core, memory that was not populated is memory that is not there. */
 	if (error == -ENOMEM && interrupted())
 		error = -EINTR;
@@ -122,7 +122,7 @@ static int request_run(struct gcheap_heap *heap, u32 op, union request_args *arg
 	progress->begun = true;
 	if (heap->live)
 		heap_publish(&heap->core);
-	pressure_request_end(heap, op, error);
+	pressure_request_end(heap, number, error);
 	memlock_count(heap);
 unlock:
 	mutex_unlock(&heap->lock);
@@ -134,46 +134,46 @@ unlock:
  * are. A heap that was forsaken meanwhile has given back what it had, but not what was
  * these pieces'.
  */
-static void request_undo(struct gcheap_heap *heap, u32 op, union request_args *args,
-			 struct progress *progress)
+static void dispatch_undo(struct gcheap_heap *heap, u32 number, union op_args *args,
+			  struct progress *progress)
 {
-	const struct request *request = &requests[op];
+	const struct op *op = &ops[number];
 	int more;
 
 	do {
 		mutex_lock(&heap->lock);
 		WRITE_ONCE(heap->turns, heap->turns + 1);
 		progress->turn = heap->turns;
-		more = request->undo(heap, args, progress);
+		more = op->undo(heap, args, progress);
 		if (heap->live)
 			heap_publish(&heap->core);
-		if (more != REQUEST_MORE && READ_ONCE(heap->forsaken))
+		if (more != OP_MORE && READ_ONCE(heap->forsaken))
 			owner_forsook(heap);
 		memlock_count(heap);
 		mutex_unlock(&heap->lock);
-		/* As request_give_way(), which would end here. */
+		/* As dispatch_give_way(), which would end here. */
 		while (more && atomic_read(&heap->waiting) &&
 		       READ_ONCE(heap->turns) == progress->turn)
 			schedule_timeout_uninterruptible(1);
-	} while (more == REQUEST_MORE);
+	} while (more == OP_MORE);
 }
 
 /* Copies a request in. Return: 0 or a negative errno. */
-static int request_read(const struct request *request, void __user *user, u32 size,
-			union request_args *args)
+static int dispatch_read(const struct op *op, void __user *user, u32 size,
+			 union op_args *args)
 {
-	u32 known = min(size, request->size);
+	u32 known = min(size, op->size);
 	int error;
 
-	if (size < request->required)
+	if (size < op->required)
 		return -EINVAL;
 	if (size > PAGE_SIZE)
 		return -E2BIG;
-	error = copy_struct_from_user(args, request->size, user, size);
+	error = copy_struct_from_user(args, op->size, user, size);
 	if (error)
 		return error;
 	args->size = size;	/* it may have been changed in between */
-	if (!request->pure &&
+	if (!op->pure &&
 	    !user_is_writable(user, size, known, ((const u8 *)args)[known - 1]))
 		return -EFAULT;
 	return 0;
@@ -183,10 +183,10 @@ static int request_read(const struct request *request, void __user *user, u32 si
  * The same for one whose struct has exactly the size of this version, which nearly all
  * have, while the door is open once. Return: false: look closer.
  */
-static bool request_read_usual(const struct request *request, void __user *user,
-			       union request_args *args)
+static bool dispatch_read_usual(const struct op *op, void __user *user,
+				union op_args *args)
 {
-	const u32 bytes = request->size;
+	const u32 bytes = op->size;
 	u64 *words = (u64 *)args;
 	u32 size, at;
 
@@ -198,7 +198,7 @@ static bool request_read_usual(const struct request *request, void __user *user,
 	for (at = 0; at < bytes / sizeof(*words); at++)
 		unsafe_get_user(words[at], (u64 __user *)user + at, fault);
 	args->size = size;	/* it may have been changed in between */
-	if (!request->pure) {
+	if (!op->pure) {
 		unsafe_put_user(size, (u32 __user *)user, fault);
 		unsafe_put_user(((const u8 *)args)[bytes - 1], (u8 __user *)user + bytes - 1,
 				fault);
@@ -212,9 +212,9 @@ fault:
 }
 
 /**
- * request_handle() - one request
+ * dispatch_request() - one request
  * @heap: the heap
- * @op: enum gcheap_op; any number
+ * @number: enum gcheap_op; any number
  * @user: address of its struct
  * @nowait: do it only if it takes no time: without waiting for the heap's lock, and
  *	without much work
@@ -222,56 +222,56 @@ fault:
  * Return: 0; -ENOTTY unknown request; -EAGAIN with @nowait: nothing was done; else
  * see <linux/gcheap.h>.
  */
-int request_handle(struct gcheap_heap *heap, u32 op, void __user *user, bool nowait)
+int dispatch_request(struct gcheap_heap *heap, u32 number, void __user *user, bool nowait)
 {
 	struct progress progress = {};
-	const struct request *request;
-	union request_args args;
+	const struct op *op;
+	union op_args args;
 	u32 size;
 	u64 begin;
 	int error;
 
-	if (op >= GCHEAP_OPS)
+	if (number >= GCHEAP_OPS)
 		return -ENOTTY;
-	op = array_index_nospec(op, GCHEAP_OPS);
-	request = &requests[op];
-	error = request_may(heap, op);
+	number = array_index_nospec(number, GCHEAP_OPS);
+	op = &ops[number];
+	error = dispatch_may(heap, number);
 	if (error)
 		return error;
 
-	if (!request_read_usual(request, user, &args)) {
+	if (!dispatch_read_usual(op, user, &args)) {
 		if (get_user(size, (u32 __user *)user))
 			return -EFAULT;
-		error = request_read(request, user, size, &args);
+		error = dispatch_read(op, user, size, &args);
 		if (error)
 			return error;
 	}
 
-	begin = trace_request_begin(op);
-	error = request_run(heap, op, &args, &progress, nowait);
+	begin = trace_op_begin(number);
+	error = dispatch_run(heap, number, &args, &progress, nowait);
 	/* It is longer than it looked: for somebody who may wait, from the beginning. */
-	if (error == REQUEST_MORE && nowait && request->undo)
+	if (error == OP_MORE && nowait && op->undo)
 		error = -EAGAIN;
-	while (error == REQUEST_MORE) {
-		error = request_give_way(heap, progress.turn);
+	while (error == OP_MORE) {
+		error = dispatch_give_way(heap, progress.turn);
 		if (!error)
-			error = request_run(heap, op, &args, &progress, false);
+			error = dispatch_run(heap, number, &args, &progress, false);
 	}
-	if (progress.begun && request->end) {
+	if (progress.begun && op->end) {
 		mutex_lock(&heap->lock);
-		error = request->end(heap, &args, &progress, error);
+		error = op->end(heap, &args, &progress, error);
 		if (heap->live)
 			heap_publish(&heap->core);
 		mutex_unlock(&heap->lock);
 	}
-	if (error && progress.begun && request->undo)
-		request_undo(heap, op, &args, &progress);
+	if (error && progress.begun && op->undo)
+		dispatch_undo(heap, number, &args, &progress);
 	/* Where it was not begun, it will come again, and be reported then. */
 	if (!(nowait && error == -EAGAIN))
-		trace_request_end(heap, op, &args, error, begin);
+		trace_op_end(heap, number, &args, error, begin);
 
 	/* What was done in pieces is done: its caller hears how much it is. */
-	if (error && !(error == -EINTR && request->piece && !request->undo && progress.begun))
+	if (error && !(error == -EINTR && op->piece && !op->undo && progress.begun))
 		return error;
-	return user_write(user, &args, min(args.size, request->size)) ? error : -EFAULT;
+	return user_write(user, &args, min(args.size, op->size)) ? error : -EFAULT;
 }

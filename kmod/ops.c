@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
  * Operations: what each request does, between its struct and kmod/core, and the table
- * of them all. What they have in common, request.c does: here the caller is the heap's
+ * of them all. What they have in common, dispatch.c does: here the caller is the heap's
  * owner, the heap is locked, and the answer will find room. The same must be found out
  * of the arrays that a request points to, by its handler.
  */
@@ -10,7 +10,7 @@
 
 #include "huge.h"
 #include "module.h"
-#include "operations.h"
+#include "ops.h"
 #include "owner.h"
 #include "poison.h"
 #include "pressure.h"
@@ -38,7 +38,7 @@
 #define PIECE_BYTES	(4u << 20)	/* of SCAVENGE */
 
 /**
- * request_setup() - GCHEAP_OP_SETUP: make an open file a heap
+ * op_setup() - GCHEAP_OP_SETUP: make an open file a heap
  * @heap: the file's
  * @args: struct gcheap_setup
  *
@@ -49,7 +49,7 @@
  * * -EOPNOTSUPP - unknown flag or layout, or flags that do not go together
  * * -ENOMEM	- out of memory
  */
-static int request_setup(struct gcheap_heap *heap, union request_args *args)
+static int op_setup(struct gcheap_heap *heap, union op_args *args)
 {
 	struct gcheap_setup *setup = &args->setup;
 	u64 features = SETUP_FEATURES;
@@ -83,14 +83,14 @@ static int request_setup(struct gcheap_heap *heap, union request_args *args)
 	heap->live = true;
 	pressure_heap_start(heap);
 	mmgrab(current->mm);
-	/* Pairs with smp_load_acquire() in request_may() and region_mmap(). */
+	/* Pairs with smp_load_acquire() in dispatch_may() and region_mmap(). */
 	smp_store_release(&heap->owner, current->mm);
 	owner_watch(heap, HZ);
 	return 0;
 }
 
 /**
- * request_type_add() - GCHEAP_OP_TYPE_ADD: register a type
+ * op_type_add() - GCHEAP_OP_TYPE_ADD: register a type
  * @heap: the heap
  * @args: struct gcheap_type_add
  *
@@ -103,7 +103,7 @@ static int request_setup(struct gcheap_heap *heap, union request_args *args)
  * * -ENOMEM	- out of memory
  * * -EINTR	- a fatal signal arrived
  */
-static int request_type_add(struct gcheap_heap *heap, union request_args *args)
+static int op_type_add(struct gcheap_heap *heap, union op_args *args)
 {
 	struct gcheap_type_add *add = &args->type_add;
 	const void __user *user_map;
@@ -137,7 +137,7 @@ free_copy:
 static_assert(GCHEAP_REFILL_MAX * sizeof(struct gcheap_grant) <= PAGE_SIZE);
 
 /**
- * request_refill() - GCHEAP_OP_REFILL: return spans and take others
+ * op_refill() - GCHEAP_OP_REFILL: return spans and take others
  * @heap: the heap
  * @args: struct gcheap_refill
  *
@@ -149,7 +149,7 @@ static_assert(GCHEAP_REFILL_MAX * sizeof(struct gcheap_grant) <= PAGE_SIZE);
  * * -EFAULT	- an array cannot be accessed
  * * -ENOMEM	- not one span could be had; nothing was returned either
  */
-static int request_refill(struct gcheap_heap *heap, union request_args *args)
+static int op_refill(struct gcheap_heap *heap, union op_args *args)
 {
 	struct gcheap_refill *refill = &args->refill;
 	void __user *user_returns = u64_to_user_ptr(refill->returns);
@@ -193,16 +193,16 @@ free_arrays:
 	return error;
 }
 
-static_assert(REQUEST_MORE == LARGE_MORE);
+static_assert(OP_MORE == LARGE_MORE);
 
-static int request_alloc_large(struct gcheap_heap *heap, union request_args *args,
-			       struct progress *progress)
+static int op_alloc_large(struct gcheap_heap *heap, union op_args *args,
+			  struct progress *progress)
 {
 	return large_alloc_some(&heap->core, &args->alloc_large, &progress->large, PIECE_PAGES);
 }
 
-static int undo_alloc_large(struct gcheap_heap *heap, union request_args *args,
-			    struct progress *progress)
+static int op_alloc_large_undo(struct gcheap_heap *heap, union op_args *args,
+			       struct progress *progress)
 {
 	if (heap->live)
 		return large_alloc_undo(&heap->core, &args->alloc_large, &progress->large,
@@ -217,7 +217,7 @@ static bool mark_start_sweeps(const struct heap *core)
 }
 
 /**
- * request_mark_start() - GCHEAP_OP_MARK_START: begin a cycle
+ * op_mark_start() - GCHEAP_OP_MARK_START: begin a cycle
  * @heap: the heap
  * @args: struct gcheap_mark_start
  * @progress: spans swept
@@ -231,8 +231,8 @@ static bool mark_start_sweeps(const struct heap *core)
  * * -EOPNOTSUPP - unknown flag
  * * -EINTR	- interrupted; part of the sweep is done
  */
-static int request_mark_start(struct gcheap_heap *heap, union request_args *args,
-			      struct progress *progress)
+static int op_mark_start(struct gcheap_heap *heap, union op_args *args,
+			 struct progress *progress)
 {
 	struct gcheap_mark_start *start = &args->mark_start;
 	int error;
@@ -248,12 +248,12 @@ static int request_mark_start(struct gcheap_heap *heap, union request_args *args
 		if (error)
 			return error;
 		if (mark_start_sweeps(&heap->core))
-			return REQUEST_MORE;
+			return OP_MORE;
 	}
 	if (!start->flags && heap_mark_prepare(&heap->core, !progress->prepared)) {
 		progress->prepared = true;
 		start->out_swept_spans = progress->done;
-		return REQUEST_MORE;
+		return OP_MORE;
 	}
 	error = heap_mark_start(&heap->core, start);
 	if (!error)
@@ -262,7 +262,7 @@ static int request_mark_start(struct gcheap_heap *heap, union request_args *args
 }
 
 /**
- * request_sweep_start() - GCHEAP_OP_SWEEP_START: end of the marking
+ * op_sweep_start() - GCHEAP_OP_SWEEP_START: end of the marking
  * @heap: the heap
  * @args: struct gcheap_sweep_start
  * @progress: spans and heap pages freed
@@ -277,8 +277,8 @@ static int request_mark_start(struct gcheap_heap *heap, union request_args *args
  * * -EOPNOTSUPP - unknown flag
  * * -EINTR	- interrupted; it has ended, and what is dead is left for the sweep
  */
-static int request_sweep_start(struct gcheap_heap *heap, union request_args *args,
-			       struct progress *progress)
+static int op_sweep_start(struct gcheap_heap *heap, union op_args *args,
+			  struct progress *progress)
 {
 	struct gcheap_sweep_start *start = &args->sweep_start;
 	struct heap *core = &heap->core;
@@ -300,13 +300,13 @@ static int request_sweep_start(struct gcheap_heap *heap, union request_args *arg
 		start->out_freed_spans = progress->freed;
 		start->out_unswept_spans = heap_spans_left(core);
 		if (!reclaim_is_done(core) && core->phase == GCHEAP_PHASE_IDLE)
-			return REQUEST_MORE;
+			return OP_MORE;
 	}
 	return 0;
 }
 
 /**
- * request_sweep() - GCHEAP_OP_SWEEP: sweep some spans
+ * op_sweep() - GCHEAP_OP_SWEEP: sweep some spans
  * @heap: the heap
  * @args: struct gcheap_sweep
  * @progress: spans swept, and freed
@@ -319,8 +319,8 @@ static int request_sweep_start(struct gcheap_heap *heap, union request_args *arg
  * * -EOPNOTSUPP - unknown flag
  * * -EINTR	- interrupted; the outputs tell what was done
  */
-static int request_sweep(struct gcheap_heap *heap, union request_args *args,
-			 struct progress *progress)
+static int op_sweep(struct gcheap_heap *heap, union op_args *args,
+		    struct progress *progress)
 {
 	struct gcheap_sweep *sweep = &args->sweep;
 	struct gcheap_sweep piece = *sweep;
@@ -342,21 +342,21 @@ static int request_sweep(struct gcheap_heap *heap, union request_args *args,
 	if (error)
 		return error;
 	return piece.out_swept_spans == piece.max_spans && piece.out_unswept_spans &&
-	       progress->done < sweep->max_spans ? REQUEST_MORE : 0;
+	       progress->done < sweep->max_spans ? OP_MORE : 0;
 }
 
-static int request_stats(struct gcheap_heap *heap, union request_args *args)
+static int op_stats(struct gcheap_heap *heap, union op_args *args)
 {
 	return heap_stats(&heap->core, &args->stats);
 }
 
-static int request_free_large(struct gcheap_heap *heap, union request_args *args)
+static int op_free_large(struct gcheap_heap *heap, union op_args *args)
 {
 	return heap_free_large(&heap->core, &args->free_large);
 }
 
 /**
- * request_reclaim() - GCHEAP_OP_RECLAIM: free dead spans
+ * op_reclaim() - GCHEAP_OP_RECLAIM: free dead spans
  * @heap: the heap
  * @args: struct gcheap_reclaim
  * @progress: heap pages freed
@@ -369,8 +369,8 @@ static int request_free_large(struct gcheap_heap *heap, union request_args *args
  * * -EOPNOTSUPP - unknown flag
  * * -EINTR	- interrupted; the outputs tell what was done
  */
-static int request_reclaim(struct gcheap_heap *heap, union request_args *args,
-			   struct progress *progress)
+static int op_reclaim(struct gcheap_heap *heap, union op_args *args,
+		      struct progress *progress)
 {
 	struct gcheap_reclaim *reclaim = &args->reclaim;
 	struct gcheap_reclaim piece = *reclaim;
@@ -390,11 +390,11 @@ static int request_reclaim(struct gcheap_heap *heap, union request_args *args,
 	if (error)
 		return error;
 	return piece.out_pages && piece.out_left && progress->done < reclaim->max_pages ?
-	       REQUEST_MORE : 0;
+	       OP_MORE : 0;
 }
 
 /**
- * request_scavenge() - GCHEAP_OP_SCAVENGE: give free memory back
+ * op_scavenge() - GCHEAP_OP_SCAVENGE: give free memory back
  * @heap: the heap
  * @args: struct gcheap_scavenge
  * @progress: bytes given back
@@ -408,8 +408,8 @@ static int request_reclaim(struct gcheap_heap *heap, union request_args *args,
  * * -EOPNOTSUPP - unknown flag
  * * -EINTR	- interrupted; the outputs tell what was done
  */
-static int request_scavenge(struct gcheap_heap *heap, union request_args *args,
-			    struct progress *progress)
+static int op_scavenge(struct gcheap_heap *heap, union op_args *args,
+		       struct progress *progress)
 {
 	struct gcheap_scavenge *scavenge = &args->scavenge;
 	struct gcheap_scavenge piece = *scavenge;
@@ -435,20 +435,20 @@ static int request_scavenge(struct gcheap_heap *heap, union request_args *args,
 	scavenge->out_free_bytes = piece.out_free_bytes;
 	if (error)
 		return error;
-	return piece.out_bytes && progress->done < progress->limit ? REQUEST_MORE : 0;
+	return piece.out_bytes && progress->done < progress->limit ? OP_MORE : 0;
 }
 
-static int request_chunk_new(struct gcheap_heap *heap, union request_args *args)
+static int op_chunk_new(struct gcheap_heap *heap, union op_args *args)
 {
 	return heap_chunk_new(&heap->core, &args->chunk_new);
 }
 
-static int request_chunk_free(struct gcheap_heap *heap, union request_args *args)
+static int op_chunk_free(struct gcheap_heap *heap, union op_args *args)
 {
 	return heap_chunk_free(&heap->core, &args->chunk_free);
 }
 
-static int request_chunk_ready(struct gcheap_heap *heap, union request_args *args)
+static int op_chunk_ready(struct gcheap_heap *heap, union op_args *args)
 {
 	return heap_chunk_ready(&heap->core, &args->chunk_ready);
 }
@@ -462,18 +462,18 @@ static int request_chunk_ready(struct gcheap_heap *heap, union request_args *arg
 #define SHORT_BYTES	(256u << 10)	/* of object memory populated */
 #define SHORT_HEAP	4096u		/* heap pages walked: 32 MiB */
 
-static bool type_add_is_long(struct gcheap_heap *heap, const union request_args *args)
+static bool type_add_is_long(struct gcheap_heap *heap, const union op_args *args)
 {
 	/* The mask is made and looked at bit by bit. */
 	return args->type_add.ptr_bytes > SHORT_BYTES;
 }
 
-static bool refill_is_long(struct gcheap_heap *heap, const union request_args *args)
+static bool refill_is_long(struct gcheap_heap *heap, const union op_args *args)
 {
 	return args->refill.want_bytes > SHORT_BYTES;
 }
 
-static bool alloc_large_is_long(struct gcheap_heap *heap, const union request_args *args)
+static bool alloc_large_is_long(struct gcheap_heap *heap, const union op_args *args)
 {
 	const struct gcheap_alloc_large *alloc = &args->alloc_large;
 	const struct gcheap_type_record *record = type_find(&heap->core, alloc->type);
@@ -481,35 +481,35 @@ static bool alloc_large_is_long(struct gcheap_heap *heap, const union request_ar
 	return alloc->count > SHORT_BYTES / (record ? record->bytes : 1);
 }
 
-static bool mark_start_is_long(struct gcheap_heap *heap, const union request_args *args)
+static bool mark_start_is_long(struct gcheap_heap *heap, const union op_args *args)
 {
 	return heap->core.counters.unswept_spans > PIECE_SPANS ||
 	       heap->core.heap_pages > SHORT_HEAP;
 }
 
-static bool sweep_start_is_long(struct gcheap_heap *heap, const union request_args *args)
+static bool sweep_start_is_long(struct gcheap_heap *heap, const union op_args *args)
 {
 	return !(args->sweep_start.flags & GCHEAP_SWEEP_START_LAZY) &&
 	       heap->core.heap_pages > SHORT_HEAP;
 }
 
-static bool sweep_is_long(struct gcheap_heap *heap, const union request_args *args)
+static bool sweep_is_long(struct gcheap_heap *heap, const union op_args *args)
 {
 	return min_t(u64, args->sweep.max_spans, heap->core.counters.unswept_spans) >
 	       PIECE_SPANS;
 }
 
-static bool reclaim_is_long(struct gcheap_heap *heap, const union request_args *args)
+static bool reclaim_is_long(struct gcheap_heap *heap, const union op_args *args)
 {
 	return args->reclaim.max_pages > PIECE_PAGES;
 }
 
-static bool scavenge_is_long(struct gcheap_heap *heap, const union request_args *args)
+static bool scavenge_is_long(struct gcheap_heap *heap, const union op_args *args)
 {
 	return args->scavenge.max_bytes > SHORT_BYTES;
 }
 
-static bool free_large_is_long(struct gcheap_heap *heap, const union request_args *args)
+static bool free_large_is_long(struct gcheap_heap *heap, const union op_args *args)
 {
 	u32 page = args->free_large.page;
 
@@ -519,12 +519,12 @@ static bool free_large_is_long(struct gcheap_heap *heap, const union request_arg
 	       SHORT_HEAP;
 }
 
-static bool always_is_long(struct gcheap_heap *heap, const union request_args *args)
+static bool always_is_long(struct gcheap_heap *heap, const union op_args *args)
 {
 	return true;
 }
 
-#define REQUEST(op, type, last_required, ...)				\
+#define OP(op, type, last_required, ...)				\
 	[op] = {							\
 		.size = sizeof(type) +					\
 			BUILD_BUG_ON_ZERO(sizeof(type) % sizeof(u64)),	\
@@ -533,39 +533,39 @@ static bool always_is_long(struct gcheap_heap *heap, const union request_args *a
 	}
 
 /* user_read() knows whole words only. */
-static_assert(sizeof(union request_args) % sizeof(u64) == 0);
+static_assert(sizeof(union op_args) % sizeof(u64) == 0);
 
-const struct request requests[GCHEAP_OPS] = {
-	REQUEST(GCHEAP_OP_SETUP, struct gcheap_setup, out_region_bytes,
-		.run = request_setup),
-	REQUEST(GCHEAP_OP_TYPE_ADD, struct gcheap_type_add, out_type,
-		.run = request_type_add, .is_long = type_add_is_long),
-	REQUEST(GCHEAP_OP_REFILL, struct gcheap_refill, grants,
-		.run = request_refill, .is_long = refill_is_long),
-	REQUEST(GCHEAP_OP_ALLOC_LARGE, struct gcheap_alloc_large, out_flags,
-		.piece = request_alloc_large, .undo = undo_alloc_large,
-		.is_long = alloc_large_is_long),
-	REQUEST(GCHEAP_OP_MARK_START, struct gcheap_mark_start, out_swept_spans,
-		.piece = request_mark_start, .is_long = mark_start_is_long),
-	REQUEST(GCHEAP_OP_SWEEP_START, struct gcheap_sweep_start, goal_bytes,
-		.piece = request_sweep_start, .is_long = sweep_start_is_long),
-	REQUEST(GCHEAP_OP_SWEEP, struct gcheap_sweep, out_unswept_spans,
-		.piece = request_sweep, .is_long = sweep_is_long),
-	REQUEST(GCHEAP_OP_STATS, struct gcheap_heap_stats, flags,
-		.run = request_stats, .pure = true),
-	REQUEST(GCHEAP_OP_FREE_LARGE, struct gcheap_free_large, page,
-		.run = request_free_large, .is_long = free_large_is_long),
-	REQUEST(GCHEAP_OP_RECLAIM, struct gcheap_reclaim, out_left,
-		.piece = request_reclaim, .is_long = reclaim_is_long),
-	REQUEST(GCHEAP_OP_SCAVENGE, struct gcheap_scavenge, out_free_bytes,
-		.piece = request_scavenge, .is_long = scavenge_is_long),
-	REQUEST(GCHEAP_OP_CHUNK_NEW, struct gcheap_chunk_new, out_flags,
-		.run = request_chunk_new, .is_long = always_is_long),
-	REQUEST(GCHEAP_OP_CHUNK_FREE, struct gcheap_chunk_free, page,
-		.run = request_chunk_free),
-	REQUEST(GCHEAP_OP_CHUNK_READY, struct gcheap_chunk_ready, page,
-		.run = request_chunk_ready),
-	REQUEST(GCHEAP_OP_TRACK, struct gcheap_track, out_end,
-		.piece = request_track, .end = request_track_end,
-		.is_long = always_is_long),
+const struct op ops[GCHEAP_OPS] = {
+	OP(GCHEAP_OP_SETUP, struct gcheap_setup, out_region_bytes,
+	   .run = op_setup),
+	OP(GCHEAP_OP_TYPE_ADD, struct gcheap_type_add, out_type,
+	   .run = op_type_add, .is_long = type_add_is_long),
+	OP(GCHEAP_OP_REFILL, struct gcheap_refill, grants,
+	   .run = op_refill, .is_long = refill_is_long),
+	OP(GCHEAP_OP_ALLOC_LARGE, struct gcheap_alloc_large, out_flags,
+	   .piece = op_alloc_large, .undo = op_alloc_large_undo,
+	   .is_long = alloc_large_is_long),
+	OP(GCHEAP_OP_MARK_START, struct gcheap_mark_start, out_swept_spans,
+	   .piece = op_mark_start, .is_long = mark_start_is_long),
+	OP(GCHEAP_OP_SWEEP_START, struct gcheap_sweep_start, goal_bytes,
+	   .piece = op_sweep_start, .is_long = sweep_start_is_long),
+	OP(GCHEAP_OP_SWEEP, struct gcheap_sweep, out_unswept_spans,
+	   .piece = op_sweep, .is_long = sweep_is_long),
+	OP(GCHEAP_OP_STATS, struct gcheap_heap_stats, flags,
+	   .run = op_stats, .pure = true),
+	OP(GCHEAP_OP_FREE_LARGE, struct gcheap_free_large, page,
+	   .run = op_free_large, .is_long = free_large_is_long),
+	OP(GCHEAP_OP_RECLAIM, struct gcheap_reclaim, out_left,
+	   .piece = op_reclaim, .is_long = reclaim_is_long),
+	OP(GCHEAP_OP_SCAVENGE, struct gcheap_scavenge, out_free_bytes,
+	   .piece = op_scavenge, .is_long = scavenge_is_long),
+	OP(GCHEAP_OP_CHUNK_NEW, struct gcheap_chunk_new, out_flags,
+	   .run = op_chunk_new, .is_long = always_is_long),
+	OP(GCHEAP_OP_CHUNK_FREE, struct gcheap_chunk_free, page,
+	   .run = op_chunk_free),
+	OP(GCHEAP_OP_CHUNK_READY, struct gcheap_chunk_ready, page,
+	   .run = op_chunk_ready),
+	OP(GCHEAP_OP_TRACK, struct gcheap_track, out_end,
+	   .piece = op_track, .end = op_track_end,
+	   .is_long = always_is_long),
 };
