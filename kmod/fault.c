@@ -35,11 +35,11 @@ static void fault_range(unsigned long index, unsigned long *first, unsigned long
 
 /*
  * Has memory for a page fault in a lazy object, of pages @first ... @end - 1: it goes into
- * the heap's pool, where pages_fault_in() finds it. fault_lock is not held. Return: 0 or
+ * the heap's pool, where fault_make() finds it. fault_lock is not held. Return: 0 or
  * -ENOMEM.
  */
-static int pages_fault_prepare(struct gcheap_heap *heap, unsigned long index,
-			       unsigned long first, unsigned long end)
+static int fault_prepare(struct gcheap_heap *heap, unsigned long index,
+			 unsigned long first, unsigned long end)
 {
 	struct page_batch batch;
 	int error;
@@ -60,10 +60,10 @@ static int pages_fault_prepare(struct gcheap_heap *heap, unsigned long index,
  * Makes the page that a fault in a lazy object needs, and the object's other pages in the
  * aligned 64 KiB around it too, if the heap has them in the pool. All of them are zero. They
  * are not mapped. fault_lock is held, under which the caller has seen that there is such an
- * object. Return: 0; -EAGAIN: drop the lock, call pages_fault_prepare(), and look again.
+ * object. Return: 0; -EAGAIN: drop the lock, call fault_prepare(), and look again.
  */
-static int pages_fault_in(struct gcheap_heap *heap, unsigned long index, unsigned long first,
-			  unsigned long end)
+static int fault_make(struct gcheap_heap *heap, unsigned long index, unsigned long first,
+		      unsigned long end)
 {
 	struct pages_leaf *leaf = leaf_find(heap, index);
 	unsigned long at = index;
@@ -118,10 +118,10 @@ struct page *fault_page(struct gcheap_heap *heap, struct vm_fault *vmf,
 		page = pages_find(heap, vmf->pgoff);
 		if (page || !may_make || !on_touch_find(heap, vmf->pgoff, &first, &end))
 			return page;
-		if (!pages_fault_in(heap, vmf->pgoff, first, end))
+		if (!fault_make(heap, vmf->pgoff, first, end))
 			continue;
 		heap_fault_unlock(heap, *flags);
-		error = pages_fault_prepare(heap, vmf->pgoff, first, end);
+		error = fault_prepare(heap, vmf->pgoff, first, end);
 		*flags = heap_fault_lock(heap);
 		if (error)
 			return NULL;

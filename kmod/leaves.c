@@ -107,7 +107,7 @@ struct page *pages_find(struct gcheap_heap *heap, unsigned long index)
 {
 	struct pages_leaf *leaf = leaf_find(heap, index);
 
-	/* Pairs with WRITE_ONCE() in leaf_fill() and pages_fault_in(). */
+	/* Pairs with WRITE_ONCE() in leaf_fill() and fault_make(). */
 	return leaf ? READ_ONCE(leaf->pages[index % LEAF_PAGES]) : NULL;
 }
 
