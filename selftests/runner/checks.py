@@ -129,6 +129,8 @@ def host_jobs(fuzz_seconds):
         check_job("checkpatch", checkpatch),
         check_job("exports", exports),
         check_job("probe-answers", probe_answers),
+        step_job("layers", ["scripts/check-layers"]),
+        program_job("layers-check", "selftests/check-layers"),
         step_job("public-header",
                  ["gcc", "-std=c11", *warn, "-Ilib/include", "-x", "c", header],
                  ["g++", "-std=c++17", *warn, "-Ilib/include", "-x", "c++", header]),
