@@ -2,7 +2,7 @@
 /*
  * A heap and those who look at it: processes that hold its file and are not its
  * owner. What they may map, and what they see; what is left to see when the owner has
- * ended is look_end_test's.
+ * ended is foreign_map_end_test's.
  */
 #include "../kselftest_harness.h"
 #include "gcheap_selftest.h"
