@@ -38,7 +38,7 @@ RACES = ("thread", "uring", "track", "mapping", "life", "watch", "pressure", "cy
 LONG = {"fuzz_abi": ABI_SECONDS["debug"], "kselftest/fail_nth_test": 400, "kselftest/memcg_test": 100,
         "kselftest/scatter_test": 100, "kselftest/thread_test": 130, "kselftest/fail_uring_test": 120,
         "kselftest/track_stress_test": 60, "kselftest/huge_test": 100, "kselftest/chunk_test": 90,
-        "kselftest/end_test": 85, "kselftest/types_test": 85, "kselftest/mapping_test": 80, "kselftest/setup_test": 70,
+        "kselftest/owner_exit_test": 85, "kselftest/types_test": 85, "kselftest/mapping_test": 80, "kselftest/setup_test": 70,
         "kselftest/uring_end_test": 60, "kunit": 350}
 AVERAGE = 30
 

@@ -107,7 +107,7 @@ enum end {
 
 static void end_here(struct test_heap *heap, enum end end)
 {
-	char *argv[] = { "end_test", "--nothing", NULL };
+	char *argv[] = { "owner_exit_test", "--nothing", NULL };
 
 	switch (end) {
 	case END_KILL:
