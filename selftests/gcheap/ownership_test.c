@@ -319,7 +319,7 @@ TEST_F(life, ends_with_exec_though_the_descriptor_survives)
 	ASSERT_LE(0, child);
 	if (!child) {
 		char text[4 + GCHEAP_REGIONS][24];
-		char *argv[7 + GCHEAP_REGIONS] = { "life_test", "--after-exec" };
+		char *argv[7 + GCHEAP_REGIONS] = { "ownership_test", "--after-exec" };
 		struct test_heap heap;
 
 		if (heap_open(&heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE) ||
