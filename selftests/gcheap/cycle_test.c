@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
  * Cycles: MARK_START, SWEEP_START and SWEEP, with the marks that a marker would
- * set. What a process can do to them is in hostile_test.c.
+ * set. What a process can do to them is in wild_writes_test.c.
  */
 #include "../kselftest_harness.h"
 #include "gcheap_selftest.h"

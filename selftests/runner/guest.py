@@ -32,7 +32,8 @@ KUNIT_MODULE = f"{BUILD}/kunit/debug/gcheap_kunit.ko"
 GUEST_FILES = [f"{BUILD}/examples/{name}" for name in ("lisp", "binary-trees", "quickstart")] + ["examples/lisp"]
 
 # What several threads do at once: what runs on the kernel that looks for data races.
-RACES = ("thread", "uring", "track", "mapping", "ownership", "observability", "pressure", "cycle", "chunk", "huge", "fuzz_abi")
+RACES = ("thread", "uring", "track", "mapping", "ownership", "observability", "pressure", "cycle", "chunk", "huge",
+         "fuzz_abi")
 
 # Seconds that programs take on the debug kernel, in an emulated guest, where it is not about AVERAGE.
 LONG = {"fuzz_abi": ABI_SECONDS["debug"], "kselftest/fail_nth_test": 400, "kselftest/memcg_test": 100,
