@@ -34,7 +34,7 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__);
 #define STEPS_BETWEEN_QUESTIONS	4096u
 
 /* Reads a varint at *@at, and moves on behind it. */
-static enum gc_program_fault read_varint(const struct gc_program *program, u32 *at, u64 *value)
+static enum gc_program_error read_varint(const struct gc_program *program, u32 *at, u64 *value)
 {
 	u32 shift;
 	u8 byte;
@@ -53,7 +53,7 @@ static enum gc_program_fault read_varint(const struct gc_program *program, u32 *
 	return GC_PROGRAM_VARINT_OVERFLOW;
 }
 
-static enum gc_program_fault read_literal(const struct gc_program *program, u32 *at, u32 bits,
+static enum gc_program_error read_literal(const struct gc_program *program, u32 *at, u32 bits,
 					  struct gc_instruction *instruction)
 {
 	u32 bytes = DIV_ROUND_UP(bits, 8);
@@ -68,20 +68,20 @@ static enum gc_program_fault read_literal(const struct gc_program *program, u32 
 	return bits > program->words - program->emitted ? GC_PROGRAM_LONG : GC_PROGRAM_OK;
 }
 
-static enum gc_program_fault read_repeat(const struct gc_program *program, u32 *at, u32 bits,
+static enum gc_program_error read_repeat(const struct gc_program *program, u32 *at, u32 bits,
 					 struct gc_instruction *instruction)
 {
-	enum gc_program_fault fault = GC_PROGRAM_OK;
+	enum gc_program_error error = GC_PROGRAM_OK;
 	u64 total;
 
 	instruction->literal = NULL;
 	instruction->bits = bits;
 	if (!bits)
-		fault = read_varint(program, at, &instruction->bits);
-	if (!fault)
-		fault = read_varint(program, at, &instruction->times);
-	if (fault)
-		return fault;
+		error = read_varint(program, at, &instruction->bits);
+	if (!error)
+		error = read_varint(program, at, &instruction->times);
+	if (error)
+		return error;
 	if (!instruction->bits)
 		return GC_PROGRAM_REPEAT_NOTHING;
 	if (instruction->bits > program->emitted)
@@ -91,10 +91,10 @@ static enum gc_program_fault read_repeat(const struct gc_program *program, u32 *
 	return total > program->words - program->emitted ? GC_PROGRAM_LONG : GC_PROGRAM_OK;
 }
 
-enum gc_program_fault gc_program_next(struct gc_program *program,
+enum gc_program_error gc_program_next(struct gc_program *program,
 				      struct gc_instruction *instruction)
 {
-	enum gc_program_fault fault;
+	enum gc_program_error error;
 	u32 at = program->at;
 	u8 first;
 
@@ -108,25 +108,25 @@ enum gc_program_fault gc_program_next(struct gc_program *program,
 		return program->emitted < program->words ? GC_PROGRAM_SHORT : GC_PROGRAM_OK;
 	}
 	if (first & MORE)
-		fault = read_repeat(program, &at, first & SHORT_COUNT, instruction);
+		error = read_repeat(program, &at, first & SHORT_COUNT, instruction);
 	else
-		fault = read_literal(program, &at, first, instruction);
-	if (fault)
-		return fault;
+		error = read_literal(program, &at, first, instruction);
+	if (error)
+		return error;
 	program->at = at;
 	program->emitted += instruction->bits * instruction->times;
 	return GC_PROGRAM_OK;
 }
 
-enum gc_program_fault gc_program_check(struct gc_program *program)
+enum gc_program_error gc_program_check(struct gc_program *program)
 {
 	struct gc_instruction instruction;
-	enum gc_program_fault fault;
+	enum gc_program_error error;
 
 	do {
-		fault = gc_program_next(program, &instruction);
-	} while (!fault && instruction.bits);
-	return fault;
+		error = gc_program_next(program, &instruction);
+	} while (!error && instruction.bits);
+	return error;
 }
 
 /* ---- writing ---------------------------------------------------------------- */

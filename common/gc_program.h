@@ -9,7 +9,7 @@
 #include "base.h"
 
 /**
- * enum gc_program_fault - what is wrong with a program
+ * enum gc_program_error - what is wrong with a program
  * @GC_PROGRAM_OK: nothing
  * @GC_PROGRAM_TRUNCATED: it ends within an instruction, or without the byte 0
  * @GC_PROGRAM_TRAILING: bytes follow the byte 0
@@ -21,7 +21,7 @@
  * @GC_PROGRAM_LONG: it emits more bits than the type has pointer words
  * @GC_PROGRAM_SHORT: it emits fewer
  */
-enum gc_program_fault {
+enum gc_program_error {
 	GC_PROGRAM_OK,
 	GC_PROGRAM_TRUNCATED,
 	GC_PROGRAM_TRAILING,
@@ -39,7 +39,7 @@ enum gc_program_fault {
  * @code: the program
  * @bytes: its length, GCHEAP_GC_PROG_MAX at most
  * @words: how many bits it should emit
- * @at: offset of the next instruction; after a fault, of the instruction at fault
+ * @at: offset of the next instruction; after an error, of the wrong instruction
  * @emitted: bits emitted so far
  */
 struct gc_program {
@@ -70,7 +70,7 @@ struct gc_instruction {
  *
  * Return: what is wrong with it, by itself or after those before, or GC_PROGRAM_OK.
  */
-enum gc_program_fault gc_program_next(struct gc_program *program,
+enum gc_program_error gc_program_next(struct gc_program *program,
 				      struct gc_instruction *instruction);
 
 /**
@@ -81,11 +81,11 @@ enum gc_program_fault gc_program_next(struct gc_program *program,
  *
  * Return: what is wrong with the instruction at @program->at, or GC_PROGRAM_OK.
  */
-enum gc_program_fault gc_program_check(struct gc_program *program);
+enum gc_program_error gc_program_check(struct gc_program *program);
 
 /**
  * gc_program_unroll() - emit the bits of a program
- * @program: as for gc_program_check(), which finds no fault in it
+ * @program: as for gc_program_check(), which finds no error in it
  * @mask: receives one bit for each of @words, in whole 64-bit words, the last one
  *	padded with zeros; when this fails, its content is undefined
  * @stride: the distance of these words from each other, in words: 1 or more
@@ -94,14 +94,14 @@ enum gc_program_fault gc_program_check(struct gc_program *program);
  * Takes one step for each literal, and for every 32 bits or more of a repeat. What
  * a repeat repeats is read from @mask: there is no other memory.
  *
- * Return: 0; -EINVAL a program at fault; -EINTR @interrupted said so.
+ * Return: 0; -EINVAL a bad program; -EINTR @interrupted said so.
  */
 int gc_program_unroll(struct gc_program *program, u64 *mask, u32 stride,
 		      bool (*interrupted)(void));
 
 /**
  * gc_program_first_word() - emit the first 64 bits of a program, or what there is
- * @program: as for gc_program_check(), which finds no fault in it
+ * @program: as for gc_program_check(), which finds no error in it
  *
  * Takes time by the length of the program at most.
  */

@@ -100,13 +100,13 @@ static int program_failed(const struct gcheap_type_desc *desc)
 		.bytes = (uint32_t)desc->gc_prog_len,
 		.words = desc->ptr_bytes / WORD_BYTES,
 	};
-	enum gc_program_fault fault = gc_program_check(&program);
+	enum gc_program_error error = gc_program_check(&program);
 
-	if (!fault)
+	if (!error)
 		return 0;
 	return error_set(-EINVAL, "type %s: GC program, instruction at byte %u, after %llu of %llu "
 			 "bits: %s", desc->name, program.at, ull(program.emitted),
-			 ull(program.words), reasons[fault]);
+			 ull(program.words), reasons[error]);
 }
 
 static int type_failed(int error, const struct gcheap_type_desc *desc)

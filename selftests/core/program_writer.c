@@ -39,21 +39,21 @@ void program_put_repeat(struct writer *w, u64 n, u64 times, bool wide)
 	put_varint(w, times);
 }
 
-enum gc_program_fault program_check(const u8 *code, u32 bytes, u64 words, u32 *at)
+enum gc_program_error program_check(const u8 *code, u32 bytes, u64 words, u32 *at)
 {
 	struct gc_program program = { .words = words, .bytes = bytes };
 	u8 *copy = malloc(bytes);
-	enum gc_program_fault fault;
+	enum gc_program_error error;
 
 	memcpy(copy, code, bytes);
 	program.code = copy;
-	fault = gc_program_check(&program);
+	error = gc_program_check(&program);
 	assert_true(program.at <= bytes);
 	assert_true(program.emitted <= words);
 	if (at)
 		*at = program.at;
 	free(copy);
-	return fault;
+	return error;
 }
 
 void program_assert_emits(const u8 *code, u32 bytes, const u8 *bits, u64 words)

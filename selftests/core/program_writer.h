@@ -27,9 +27,9 @@ void program_put_repeat(struct writer *w, u64 n, u64 times, bool wide);
 
 /*
  * Checks a program of @bytes, of which the sanitizer sees the end, for @words words. @at
- * gets the instruction at fault, unless it is NULL.
+ * gets the wrong instruction, unless it is NULL.
  */
-enum gc_program_fault program_check(const u8 *code, u32 bytes, u64 words, u32 *at);
+enum gc_program_error program_check(const u8 *code, u32 bytes, u64 words, u32 *at);
 /* Fails the test when a program does not emit just these bits. */
 void program_assert_emits(const u8 *code, u32 bytes, const u8 *bits, u64 words);
 

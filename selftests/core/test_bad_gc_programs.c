@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * GC programs that are refused: those with a fault, and sound ones for which there is
+ * GC programs that are refused: those with an error, and sound ones for which there is
  * no room, no memory or no time. Nothing has changed then.
  */
 #include "core_check.h"
@@ -21,17 +21,17 @@ static int setup(void **state)
 	return error;
 }
 
-/* ---- faults ------------------------------------------------------------------ */
+/* ---- errors ------------------------------------------------------------------ */
 
 static const struct {
-	enum gc_program_fault fault;
+	enum gc_program_error error;
 	u32 words;
-	u32 at;		/* the instruction at fault */
+	u32 at;		/* the wrong instruction */
 	u32 bytes;
 	u8 code[16];
 } bad[] = {
-#define BAD(fault, words, at, ...) \
-	{ GC_PROGRAM_##fault, words, at, sizeof((u8[]){ __VA_ARGS__ }), { __VA_ARGS__ } }
+#define BAD(error, words, at, ...) \
+	{ GC_PROGRAM_##error, words, at, sizeof((u8[]){ __VA_ARGS__ }), { __VA_ARGS__ } }
 	/* Truncated: without end, in a literal, in a repeat's numbers. */
 	BAD(TRUNCATED, 1, 2, 1, 1),
 	BAD(TRUNCATED, 8, 0, 8),
@@ -110,10 +110,10 @@ static void test_err_every_fault_of_a_program(void **state)
 		struct core_state saved;
 		u32 at, type;
 
-		if (program_check(bad[i].code, bad[i].bytes, bad[i].words, &at) != bad[i].fault)
-			fail_msg("program %u: not fault %u", i, bad[i].fault);
+		if (program_check(bad[i].code, bad[i].bytes, bad[i].words, &at) != bad[i].error)
+			fail_msg("program %u: not error %u", i, bad[i].error);
 		if (at != bad[i].at)
-			fail_msg("program %u: fault at %u, not %u", i, at, bad[i].at);
+			fail_msg("program %u: error at %u, not %u", i, at, bad[i].at);
 		assert_int_equal(gc_program_unroll(&program, mask, 1, NULL), -EINVAL);
 		core_state_save(th, &saved);
 		assert_int_equal(request_type_program(th, 1024, bad[i].words * 8ull, bad[i].code,
