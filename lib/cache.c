@@ -72,23 +72,6 @@ static struct cache **key_bucket(struct thread *thread, const struct cache_key *
 	return &thread->buckets[cache_key_hash(key, THREAD_BUCKETS_SHIFT)];
 }
 
-/* The pattern of the slots of a class's spans in a bit table; made once a heap. */
-static const uint64_t *slot_bits(struct gcheap *heap, uint32_t size_class, bool heap_bits)
-{
-	enum gcheap_kind kind = heap_bits ? GCHEAP_KIND_HEAP_BITS : GCHEAP_KIND_NOSCAN;
-	uint32_t slots = span_slots(size_class, kind);
-	uint64_t *bits = heap->slot_bits[heap_bits][size_class];
-
-	if (bits)
-		return bits;
-	bits = calloc(size_class_pages[size_class], MARK_WORDS_PER_PAGE * sizeof(*bits));
-	if (!bits)
-		return NULL;
-	span_slot_bits(size_class, slots, (u64 *)bits);
-	heap->slot_bits[heap_bits][size_class] = bits;
-	return bits;
-}
-
 static bool key_has_heap_bits(const struct gcheap *heap, const struct cache_key *key)
 {
 	return key->shared && heap->layout->heap_bits && !heap->view.record_types &&
@@ -106,7 +89,8 @@ struct cache *cache_get(struct thread *thread, const struct cache_key *key, gche
 		if (cache_key_equal(&cache->key, key))
 			return cache;
 	}
-	pattern = slot_bits(heap, key->size_class, key_has_heap_bits(heap, key));
+	pattern = slot_bits_pattern(&heap->slot_bits, key->size_class,
+				    key_has_heap_bits(heap, key));
 	cache = pattern ? cache_alloc(thread) : NULL;
 	if (!cache)
 		return NULL;

@@ -7,7 +7,6 @@
 
 #include "address.h"
 #include "library.h"
-#include "slot_bits.h"
 
 #if defined(__has_include)
 #if __has_include(<valgrind/memcheck.h>)

@@ -25,6 +25,7 @@
 
 #include "pacer.h"
 #include "roots.h"
+#include "slot_bits.h"
 #include "stack.h"
 #include "view.h"
 
@@ -32,9 +33,6 @@ struct backend;
 struct layout;
 struct marker;
 struct thread;
-
-/* Variants of a size class's spans: without and with heap bits at their tail. */
-#define SLOT_BITS_VARIANTS	2
 
 /**
  * struct gcheap - one heap
@@ -54,8 +52,7 @@ struct thread;
  * @marker: kept between cycles
  * @owner_mark: memory that fork() wipes: not 0 in the process that opened the
  *	heap, 0 in a child of fork()
- * @slot_bits: by variant and size class: the pattern of a span's slots in a bit
- *	table; made on first use
+ * @slot_bits: where the slots of spans have their bits
  * @stats: figures that the library itself counts. @allocated_objects and
  *	@allocated_bytes lack what the caches have handed out since their last
  *	flush: cache_allocated() adds it
@@ -78,7 +75,7 @@ struct gcheap {
 	struct thread *thread;
 	struct marker *marker;
 	const uint32_t *owner_mark;
-	uint64_t *slot_bits[SLOT_BITS_VARIANTS][128];
+	struct slot_bits slot_bits;
 	struct gcheap_stats stats;
 	uint64_t verify_random;
 	uint64_t opened_ns;

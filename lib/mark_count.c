@@ -58,7 +58,8 @@ static uint64_t span_words(uint64_t info)
 static void hide_free(struct marker *marker, uint64_t page, uint64_t info, void *unused)
 {
 	bool heap_bits = GCHEAP_PAGE_KIND(info) == GCHEAP_KIND_HEAP_BITS;
-	const uint64_t *slots = marker->heap->slot_bits[heap_bits][GCHEAP_PAGE_CLASS(info)];
+	const uint64_t *slots = marker->heap->slot_bits.patterns[heap_bits]
+							   [GCHEAP_PAGE_CLASS(info)];
 	const uint64_t *allocs = view_alloc_bits(marker->view) + page * MARK_WORDS_PER_PAGE;
 	uint64_t *restrict marks = marker->marks + page * MARK_WORDS_PER_PAGE;
 	uint64_t words = span_words(info);

@@ -122,12 +122,7 @@ static struct gcheap *heap_alloc(void)
 
 static void heap_free(struct gcheap *heap)
 {
-	unsigned int variant, i;
-
-	for (variant = 0; variant < SLOT_BITS_VARIANTS; variant++) {
-		for (i = 0; i < sizeof(heap->slot_bits[0]) / sizeof(heap->slot_bits[0][0]); i++)
-			free(heap->slot_bits[variant][i]);
-	}
+	slot_bits_free(&heap->slot_bits);
 	roots_destroy(&heap->roots);
 	stacks_destroy(&heap->stacks);
 	pthread_mutex_destroy(&heap->lock);

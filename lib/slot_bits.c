@@ -8,6 +8,10 @@
  */
 #include "slot_bits.h"
 
+#include <stdlib.h>
+
+#include "slots.h"
+
 /* Every second, fourth, eighth bit of a word, moved together to its low end. */
 static uint64_t every_2nd(uint64_t x)
 {
@@ -88,5 +92,32 @@ void slot_bits_store(uint64_t *bits, const uint64_t *pattern, uint32_t slot_byte
 
 		bits[bit / 64] |= 1ull << bit % 64;
 		used &= used - 1;
+	}
+}
+
+const uint64_t *slot_bits_pattern(struct slot_bits *slot_bits, uint32_t size_class,
+				  bool heap_bits)
+{
+	enum gcheap_kind kind = heap_bits ? GCHEAP_KIND_HEAP_BITS : GCHEAP_KIND_NOSCAN;
+	uint64_t *bits = slot_bits->patterns[heap_bits][size_class];
+
+	if (bits)
+		return bits;
+	bits = calloc(size_class_pages[size_class], MARK_WORDS_PER_PAGE * sizeof(*bits));
+	if (!bits)
+		return NULL;
+	span_slot_bits(size_class, span_slots(size_class, kind), (u64 *)bits);
+	slot_bits->patterns[heap_bits][size_class] = bits;
+	return bits;
+}
+
+void slot_bits_free(struct slot_bits *slot_bits)
+{
+	unsigned int variant, i;
+
+	for (variant = 0; variant < 2; variant++) {
+		for (i = 0; i < sizeof(slot_bits->patterns[0]) / sizeof(slot_bits->patterns[0][0]);
+		     i++)
+			free(slot_bits->patterns[variant][i]);
 	}
 }

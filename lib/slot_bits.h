@@ -9,9 +9,23 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "slots.h"
-
 #define WINDOW_SLOTS	64u
+
+/**
+ * struct slot_bits - which bits of a bit table are those of a span's slots
+ * @patterns: of spans without, and with heap bits at their tail, by size class; made on first
+ *	use
+ */
+struct slot_bits {
+	uint64_t *patterns[2][128];
+};
+
+/* The bits of a class's spans, from the first word of a span on; NULL when out of memory. */
+const uint64_t *slot_bits_pattern(struct slot_bits *slot_bits, uint32_t size_class,
+				  bool heap_bits);
+
+/* Frees all patterns. */
+void slot_bits_free(struct slot_bits *slot_bits);
 
 /**
  * slot_bits_load() - the bits of a window's slots

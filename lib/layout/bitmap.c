@@ -26,7 +26,6 @@
 #include "layout.h"
 #include "program.h"
 #include "type_word.h"
-#include "typed_pointers.h"
 
 /* Words of @bytes of elements up to the last one that may hold a pointer. */
 static uint64_t scan_words(const struct gcheap_type_record *record, uint64_t bytes)
