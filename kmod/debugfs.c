@@ -23,6 +23,7 @@
  */
 #include <linux/debugfs.h>
 #include <linux/sched.h>
+#include <linux/seq_file.h>
 #include <linux/slab.h>
 
 #include "debugfs.h"

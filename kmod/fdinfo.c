@@ -8,6 +8,8 @@
  * but a spinlock, so that a heap which is busy, or whose owner is stopped in a
  * request, can be looked at too.
  */
+#include <linux/seq_file.h>
+
 #include "fdinfo.h"
 #include "module.h"
 

@@ -6,7 +6,6 @@
 #ifndef GCHEAP_OP_H
 #define GCHEAP_OP_H
 
-#include "large.h"
 #include "module.h"
 
 /* Room for the struct of any request. */
