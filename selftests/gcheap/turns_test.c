@@ -226,7 +226,10 @@ TEST_F(turns, of_others_that_allocate_do_no_harm)
 
 #define SPANS		1024u
 
-/* Whether somebody is met in the middle of a short request is chance, on a busy machine above all. */
+/*
+ * Whether somebody is met in the middle of a short request is chance, above all on a busy
+ * machine.
+ */
 #define ROUNDS		1000
 
 /* Spans in the kernel's hands, of each of which the first slot is allocated: pages[]. */
