@@ -79,14 +79,139 @@ static void scan_segments(struct loaded *loaded, const struct dl_phdr_info *info
 	}
 }
 
+/* ---- thread-local variables beside the loader's table ----------------------------------- */
+
+/*
+ * The loader knows a thread's part of a library from __tls_get_addr()'s first call on.
+ * Code of the initial-exec model, and that with TLS descriptors, does not call it: there
+ * the library's variables are at one distance from all threads' pointers, and relocation
+ * has told the code which. Here it is read where the code reads it. To call
+ * __tls_get_addr() would make variables of libraries that the thread has not used, and
+ * take a lock that dlclose() has while it waits for the one that is held here.
+ */
+#if defined(__x86_64__)
+
+/**
+ * struct relocations - what of a library's dynamic section is needed
+ * @bytes: the lengths of @tables
+ * @tables: its relocations
+ * @symbols: their symbols
+ */
+struct relocations {
+	size_t bytes[2];
+	const ElfW(Rela) *tables[2];
+	const ElfW(Sym) *symbols;
+};
+
+/* Some loaders leave addresses as they are in the file. */
+static const void *dynamic_address(const struct dl_phdr_info *info, const ElfW(Dyn) *entry)
+{
+	uintptr_t at = entry->d_un.d_ptr;
+
+	return (const void *)(at < info->dlpi_addr ? info->dlpi_addr + at : at);
+}
+
+static void relocations_find(const struct dl_phdr_info *info, const ElfW(Dyn) *entry,
+			     struct relocations *found)
+{
+	for (; entry->d_tag != DT_NULL; entry++) {
+		switch (entry->d_tag) {
+		case DT_RELA:
+			found->tables[0] = dynamic_address(info, entry);
+			break;
+		case DT_RELASZ:
+			found->bytes[0] = entry->d_un.d_val;
+			break;
+		case DT_JMPREL:
+			found->tables[1] = dynamic_address(info, entry);
+			break;
+		case DT_PLTRELSZ:
+			found->bytes[1] = entry->d_un.d_val;
+			break;
+		case DT_SYMTAB:
+			found->symbols = dynamic_address(info, entry);
+			break;
+		}
+	}
+}
+
+/*
+ * The distance that a relocation tells of, and whether it does: it is about one of the
+ * library's own variables, and a descriptor does not lead to a function that allocates.
+ */
+static bool distance_of(const struct dl_phdr_info *info, const struct relocations *relocations,
+			const ElfW(Rela) *relocation, intptr_t *distance)
+{
+	const intptr_t *words = (const intptr_t *)(info->dlpi_addr + relocation->r_offset);
+	const ElfW(Sym) *symbol = &relocations->symbols[ELF64_R_SYM(relocation->r_info)];
+
+	switch (ELF64_R_TYPE(relocation->r_info)) {
+	case R_X86_64_TPOFF64:
+		*distance = words[0];
+		break;
+	case R_X86_64_TLSDESC:
+		*distance = words[1];
+		break;
+	default:
+		return false;
+	}
+	*distance -= relocation->r_addend;
+	if (ELF64_R_SYM(relocation->r_info)) {
+		if (symbol->st_shndx == SHN_UNDEF)
+			return false;
+		*distance -= (intptr_t)symbol->st_value;
+	}
+	/* They lie below the thread pointer. Others are addresses. */
+	return *distance < 0;
+}
+
+static uintptr_t tls_beside(const struct dl_phdr_info *info)
+{
+	struct relocations relocations = { .symbols = NULL };
+	uintptr_t pointer;
+	intptr_t distance;
+	size_t i, t;
+
+	for (i = 0; i < info->dlpi_phnum; i++) {
+		if (info->dlpi_phdr[i].p_type == PT_DYNAMIC)
+			relocations_find(info, (const ElfW(Dyn) *)(info->dlpi_addr +
+					 info->dlpi_phdr[i].p_vaddr), &relocations);
+	}
+	/* The thread pointer leads to itself. */
+	__asm__ ("movq %%fs:0, %0" : "=r"(pointer));
+	for (t = 0; relocations.symbols && t < 2; t++) {
+		const ElfW(Rela) *table = relocations.tables[t];
+
+		for (i = 0; table && i < relocations.bytes[t] / sizeof(*table); i++) {
+			if (distance_of(info, &relocations, &table[i], &distance))
+				return pointer + (uintptr_t)distance;
+		}
+	}
+	return 0;
+}
+
+#else
+
+static uintptr_t tls_beside(const struct dl_phdr_info *info)
+{
+	(void)info;
+	return 0;
+}
+
+#endif
+
 /* The calling thread's part; a library that it has not used yet may have none. */
 static void scan_tls(struct loaded *loaded, const struct dl_phdr_info *info)
 {
 	uintptr_t start = (uintptr_t)info->dlpi_tls_data;
 	size_t i;
 
-	for (i = 0; start && i < info->dlpi_phnum; i++) {
-		if (info->dlpi_phdr[i].p_type == PT_TLS)
+	for (i = 0; i < info->dlpi_phnum; i++) {
+		if (info->dlpi_phdr[i].p_type != PT_TLS)
+			continue;
+		if (!start)
+			start = tls_beside(info);
+		if (start)
 			loaded_scan(loaded, start, start + info->dlpi_phdr[i].p_memsz);
 	}
 }

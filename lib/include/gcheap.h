@@ -399,7 +399,7 @@ GCHEAP_API int gcheap_root_add_program(struct gcheap *heap);
 /*
  * The thread-local variables of the calling thread, which is the attached one, as
  * ambiguous roots, until it detaches: those of the program, and of each library that the
- * thread has used one of. 0; -EPERM another thread calls.
+ * thread has used one of, if the library's own code did. 0; -EPERM another thread calls.
  */
 GCHEAP_API int gcheap_root_add_tls(struct gcheap_thread *thread);
 

@@ -16,8 +16,8 @@
 
 /* ---- a library ------------------------------------------------------------------------ */
 
-#define LIBRARY_FILE_BYTES	1024u
-#define LIBRARY_DATA		512u		/* a variable in the file */
+#define LIBRARY_FILE_BYTES	2048u
+#define LIBRARY_DATA		1024u		/* a variable in the file */
 #define LIBRARY_ZEROED		10000u		/* a variable behind it */
 #define LIBRARY_BYTES		16384u
 #define LIBRARY_TLS_BYTES	64u
@@ -25,12 +25,16 @@
 struct library {
 	ElfW(Ehdr) header;
 	ElfW(Phdr) segments[4];
-	ElfW(Dyn) dynamic[6];
+	ElfW(Dyn) dynamic[10];
+	ElfW(Sym) symbols[2];
+	ElfW(Rela) relocation;
+	uintptr_t got[2];		/* what that changes */
 	char strings[8];
 };
 
 static void library_fill(struct library *library)
 {
+	const size_t symbols = offsetof(struct library, symbols);
 	const size_t dynamic = offsetof(struct library, dynamic);
 	const size_t strings = offsetof(struct library, strings);
 
@@ -60,24 +64,60 @@ static void library_fill(struct library *library)
 	};
 	library->segments[3] = (ElfW(Phdr)) { .p_type = PT_GNU_STACK, .p_flags = PF_R | PF_W };
 	library->dynamic[0] = (ElfW(Dyn)) { .d_tag = DT_STRTAB, .d_un.d_ptr = strings };
-	library->dynamic[1] = (ElfW(Dyn)) { .d_tag = DT_SYMTAB, .d_un.d_ptr = strings };
-	library->dynamic[2] = (ElfW(Dyn)) { .d_tag = DT_STRSZ, .d_un.d_val = 1 };
+	library->dynamic[1] = (ElfW(Dyn)) { .d_tag = DT_SYMTAB, .d_un.d_ptr = symbols };
+	library->dynamic[2] = (ElfW(Dyn)) {
+		.d_tag = DT_STRSZ, .d_un.d_val = sizeof(library->strings),
+	};
 	library->dynamic[3] = (ElfW(Dyn)) {
 		.d_tag = DT_SYMENT, .d_un.d_val = sizeof(ElfW(Sym)),
 	};
 }
 
-static int library_file(void)
+/* Its code would find a thread-local variable at some distance from the thread pointer. */
+static void library_relocate(struct library *library, unsigned int type, bool by_symbol)
+{
+	const size_t relocation = offsetof(struct library, relocation);
+
+	library->symbols[1] = (ElfW(Sym)) {
+		.st_info = ELF64_ST_INFO(STB_LOCAL, STT_TLS), .st_shndx = 1, .st_value = 8,
+	};
+	library->relocation = (ElfW(Rela)) {
+		.r_offset = offsetof(struct library, got),
+		.r_info = ELF64_R_INFO(by_symbol ? 1ul : 0ul, type), .r_addend = 16,
+	};
+	library->dynamic[4] = (ElfW(Dyn)) { .d_tag = DT_RELA, .d_un.d_ptr = relocation };
+	library->dynamic[5] = (ElfW(Dyn)) {
+		.d_tag = DT_RELASZ, .d_un.d_val = sizeof(library->relocation),
+	};
+	library->dynamic[6] = (ElfW(Dyn)) {
+		.d_tag = DT_RELAENT, .d_un.d_val = sizeof(library->relocation),
+	};
+	if (type == R_X86_64_TPOFF64)
+		library->dynamic[7] = (ElfW(Dyn)) {
+			.d_tag = DT_FLAGS, .d_un.d_val = DF_STATIC_TLS,
+		};
+}
+
+/* @relocation: R_X86_64_NONE: it has none. */
+static int library_file_with(unsigned int relocation, bool by_symbol)
 {
 	char content[LIBRARY_FILE_BYTES] = { 0 };
 	struct library library = { .strings = "" };
 	int fd = memfd_create("library", MFD_CLOEXEC);
 
+	_Static_assert(sizeof(library) <= LIBRARY_DATA, "the variable lies behind it");
 	assert_true(fd >= 0);
 	library_fill(&library);
+	if (relocation != R_X86_64_NONE)
+		library_relocate(&library, relocation, by_symbol);
 	memcpy(content, &library, sizeof(library));
 	assert_int_equal(write(fd, content, sizeof(content)), sizeof(content));
 	return fd;
+}
+
+static int library_file(void)
+{
+	return library_file_with(R_X86_64_NONE, false);
 }
 
 static void *library_open(int fd)
@@ -242,6 +282,50 @@ static void test_libraries_that_come_and_go_are_noticed(void **state)
 	close(fd);
 }
 
+static void **thread_pointer(void)
+{
+	void **pointer;
+
+	__asm__ ("movq %%fs:0, %0" : "=r"(pointer));
+	return pointer;
+}
+
+/* The first and the last word of its variables, found as its code would. */
+static void use_beside_the_table(struct fixture *f, unsigned int relocation, bool by_symbol)
+{
+	int fd = library_file_with(relocation, by_symbol);
+	void *library = library_open(fd);
+	size_t word = offsetof(struct library, got) + (relocation == R_X86_64_TLSDESC ? 8 : 0);
+	intptr_t distance = *(intptr_t *)library_variable(library, word);
+	char *variable = (char *)thread_pointer() + distance;
+
+	assert_true(distance < 0);
+	if (by_symbol)
+		variable -= 8;
+	variable -= 16;
+	*(void **)(void *)variable = new_leaf(f);
+	*(void **)(void *)(variable + LIBRARY_TLS_BYTES - 8) = new_leaf(f);
+	assert_int_equal(live_after_collect(f), 2);
+	*(void **)(void *)variable = NULL;
+	*(void **)(void *)(variable + LIBRARY_TLS_BYTES - 8) = NULL;
+	assert_int_equal(live_after_collect(f), 0);
+	assert_int_equal(dlclose(library), 0);
+	close(fd);
+}
+
+static void test_variables_that_code_finds_by_the_thread_pointer_are_roots(void **state)
+{
+	static const unsigned int relocations[] = { R_X86_64_TPOFF64, R_X86_64_TLSDESC };
+	struct fixture *f = *state;
+	size_t i;
+
+	assert_int_equal(gcheap_root_add_tls(f->thread), 0);
+	for (i = 0; i < ARRAY_SIZE(relocations); i++) {
+		use_beside_the_table(f, relocations[i], false);
+		use_beside_the_table(f, relocations[i], true);
+	}
+}
+
 /* ---- while another thread loads ---------------------------------------------------------- */
 
 static struct {
@@ -336,6 +420,7 @@ int main(void)
 		TEST(test_the_threads_variables_are_roots),
 		TEST(test_each_thread_has_variables_of_its_own),
 		TEST(test_libraries_that_come_and_go_are_noticed),
+		TEST(test_variables_that_code_finds_by_the_thread_pointer_are_roots),
 		TEST(test_cycles_run_while_other_threads_load_libraries),
 		TEST(test_err_loaded_roots),
 	};
