@@ -19,6 +19,10 @@
 #include "guard.h"
 #include "thread.h"
 
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ	22
+#endif
+
 /* ---- the native stack ----------------------------------------------------------- */
 
 /* The stack pointer of the process's first instruction. */
@@ -53,6 +57,35 @@ bool stack_byte_is_readable(const char *at)
 	struct iovec from = { (void *)at, 1 };
 
 	return process_vm_readv(getpid(), &to, 1, &from, 1, 0) != -1 || errno != EFAULT;
+}
+
+const char *stack_readable_end(const char *low, const char *top)
+{
+	enum { PROBES = 64 };
+	struct iovec from[PROBES];
+	char read[PROBES];
+	struct iovec to = { read, sizeof(read) };
+	uintptr_t start = page_floor((uintptr_t)low);
+
+	/* One call for all pages, since Linux 5.14; which page it is the others tell. */
+	if (!madvise((void *)start, (uintptr_t)top - start, MADV_POPULATE_READ))
+		return top;
+	while (low < top) {
+		unsigned long pages;
+		ssize_t bytes;
+
+		for (pages = 0; pages < PROBES && low < top; pages++) {
+			from[pages] = (struct iovec) { (void *)low, 1 };
+			low = (const char *)page_floor((uintptr_t)low + sysconf(_SC_PAGESIZE));
+		}
+		bytes = process_vm_readv(getpid(), &to, 1, from, pages, 0);
+		/* Where nobody may ask, all is taken to be there. */
+		if (bytes == -1 && errno != EFAULT)
+			return top;
+		if (bytes < (ssize_t)pages)
+			return from[bytes < 0 ? 0 : bytes].iov_base;
+	}
+	return top;
 }
 
 /*

@@ -109,6 +109,12 @@ uintptr_t stack_real(uintptr_t at);
 bool stack_byte_is_readable(const char *at);
 
 /*
+ * The first byte of [@low, @top) that cannot be read, page by page; @top: all can, or it
+ * cannot be found out.
+ */
+const char *stack_readable_end(const char *low, const char *top);
+
+/*
  * Declares a stack, which has to lie beside, inside of or around each of the others: 0 or a
  * negative errno, with gcheap_error() set. The heap's lock is held.
  */

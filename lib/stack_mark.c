@@ -5,6 +5,8 @@
  */
 #include "stack_mark.h"
 
+#include <unistd.h>
+
 #include "mark.h"
 #include "stack.h"
 #include "thread.h"
@@ -42,6 +44,21 @@ static uint64_t mark_range(struct marker *marker, const char *low, const char *t
 	return bytes;
 }
 
+/* A stack that is suspended. Guard pages may lie in it: nobody says that they were armed. */
+static uint64_t mark_whole(struct marker *marker, const char *low, const char *top)
+{
+	const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	uint64_t bytes = 0;
+
+	while (low < top) {
+		const char *end = stack_readable_end(low, top);
+
+		bytes += mark_range(marker, low, end);
+		low = (const char *)(((uintptr_t)end & ~(page - 1)) + page);
+	}
+	return bytes;
+}
+
 static uint64_t mark_declared(struct gcheap *heap, const struct stack *running)
 {
 	uint64_t bytes = 0;
@@ -52,7 +69,7 @@ static uint64_t mark_declared(struct gcheap *heap, const struct stack *running)
 		const struct stack *stack = &heap->stacks.all[i];
 
 		if (stack->low != running->low || stack->top != running->top)
-			bytes += mark_range(heap->marker, stack->low, stack->top);
+			bytes += mark_whole(heap->marker, stack->low, stack->top);
 	}
 	pthread_mutex_unlock(&heap->lock);
 	return bytes;
@@ -62,13 +79,14 @@ uint64_t stack_mark(struct thread *thread, const char *sp, const struct stack *r
 {
 	struct marker *marker = thread->heap->marker;
 	bool is_native = running->top == thread->native.top;
-	/* On a stack that nobody has declared, what is below is suspended. */
-	const char *low = stack_has_context(sp, running->top) ? running->low : sp;
 	uint64_t bytes = 0;
 
 	if (!is_native)
-		bytes += mark_range(marker, native_stack_low(&thread->native),
+		bytes += mark_whole(marker, native_stack_low(&thread->native),
 				    thread->native.top);
-	bytes += mark_range(marker, low, running->top);
+	/* On a stack that nobody has declared, what is below is suspended. */
+	if (stack_has_context(sp, running->top))
+		bytes += mark_whole(marker, running->low, sp);
+	bytes += mark_range(marker, sp, running->top);
 	return bytes + mark_declared(thread->heap, running);
 }

@@ -330,6 +330,78 @@ static void test_a_thread_may_attach_on_a_declared_stack(void **state)
 	free(stack);
 }
 
+/* ---- guard pages ---------------------------------------------------------------------- */
+
+static void test_pages_of_a_suspended_stack_that_cannot_be_read_are_skipped(void **state)
+{
+	enum { PAGES = 300 };
+	static const size_t guards[] = { 1, 100, 101, 128, 299 };
+	static const size_t kept[] = { 0, 2, 99, 102, 127, 129, 298, 300 };
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = (PAGES + 1) * page;
+	char *stack = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			   -1, 0);
+	size_t i;
+
+	(void)state;
+	assert_true(stack != MAP_FAILED);
+	assert_int_equal(gcheap_stack_add(co.f.heap, stack + 8, bytes - 16), 0);
+	for (i = 0; i < ARRAY_SIZE(guards); i++)
+		assert_int_equal(mprotect(stack + guards[i] * page, page, PROT_NONE), 0);
+	for (i = 0; i < ARRAY_SIZE(kept); i++) {
+		char *leaf = gcheap_new_leaf(co.f.thread, 64);
+
+		assert_non_null(leaf);
+		co.hidden[i] = HIDE(leaf);
+		/* The last word of the page before a guard, or the first behind it. */
+		*(char **)(void *)(stack + kept[i] * page + (i % 2 ? 0 : page - 16)) = leaf + 8;
+	}
+	stack_wipe();
+	assert_int_equal(gcheap_collect(co.f.thread), 0);
+	for (i = 0; i < ARRAY_SIZE(kept); i++)
+		assert_true(is_alive(co.hidden[i]));
+	assert_int_equal(gcheap_stack_remove(co.f.heap, stack + 8), 0);
+	munmap(stack, bytes);
+}
+
+static void attach_and_collect_in_coroutine(void)
+{
+	assert_int_equal(gcheap_thread_attach(co.f.heap, &co.f.thread), 0);
+	co.result = gcheap_collect(co.f.thread);
+}
+
+static void *attach_on_fiber(void *arg)
+{
+	coroutine_make(arg, STACK_BYTES, attach_and_collect_in_coroutine);
+	switch_to_other();
+	return NULL;
+}
+
+static void test_a_guarded_stack_may_be_found_from_a_stack_below_it(void **state)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = 1 << 20;
+	char *area = mmap(NULL, 2 * bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			  -1, 0);
+	pthread_attr_t attr;
+	pthread_t thread;
+
+	(void)state;
+	assert_true(area != MAP_FAILED);
+	assert_int_equal(mprotect(area + bytes, page, PROT_NONE), 0);
+	gcheap_thread_detach(co.f.thread);
+	assert_int_equal(gcheap_stack_add(co.f.heap, area, STACK_BYTES), 0);
+	co.result = 1;
+	assert_int_equal(pthread_attr_init(&attr), 0);
+	assert_int_equal(pthread_attr_setstack(&attr, area + bytes, bytes), 0);
+	assert_int_equal(pthread_create(&thread, &attr, attach_on_fiber, area), 0);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	pthread_attr_destroy(&attr);
+	assert_int_equal(co.result, 0);
+	gcheap_thread_detach(co.f.thread);
+	assert_int_equal(gcheap_thread_attach(co.f.heap, &co.f.thread), 0);
+	assert_int_equal(gcheap_stack_remove(co.f.heap, area), 0);
+	munmap(area, 2 * bytes);
+}
+
 /* ---- many ---------------------------------------------------------------------------- */
 
 static void test_many_stacks_are_each_found_and_forgotten(void **state)
@@ -683,6 +755,36 @@ static void test_the_stacks_limit_may_be_raised(void **state)
 	in_a_child(0, collect_deeper_after_the_limit_was_raised);
 }
 
+static int collect_beside_a_guard(void)
+{
+	uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+	struct gcheap_config config = fixture_config();
+	char *stack = malloc(STACK_BYTES);
+	uintptr_t guard;
+
+	at_depth(64, nothing);
+	guard = ((uintptr_t)__builtin_frame_address(0) - (128 << 10)) & ~(page - 1);
+	if (!stack || mprotect((void *)guard, page, PROT_NONE))
+		return 3;
+	config.flags = GCHEAP_CONSERVATIVE_STACKS;
+	if (gcheap_open(&config, &co.f.heap) ||
+	    gcheap_thread_attach(co.f.heap, &co.f.thread) ||
+	    gcheap_stack_add(co.f.heap, stack, STACK_BYTES))
+		return 4;
+	coroutine_make(stack, STACK_BYTES, collect_in_coroutine);
+	if (switch_with_objects() != KEPT || co.result)
+		return 5;
+	gcheap_close(co.f.heap);
+	free(stack);
+	return 0;
+}
+
+static void test_the_main_stack_may_have_a_guard_page(void **state)
+{
+	(void)state;
+	in_a_child(0, collect_beside_a_guard);
+}
+
 /* A child of a thread: its only thread is not on the main thread's stack. */
 static void *fork_in_thread(void *arg)
 {
@@ -760,6 +862,8 @@ int main(void)
 		TEST(test_a_thread_that_was_created_has_a_stack_of_its_own_too),
 		TEST(test_a_thread_may_have_a_guard_page_inside_of_its_stack),
 		TEST(test_a_thread_may_attach_on_a_declared_stack),
+		TEST(test_pages_of_a_suspended_stack_that_cannot_be_read_are_skipped),
+		TEST(test_a_guarded_stack_may_be_found_from_a_stack_below_it),
 		TEST(test_many_stacks_are_each_found_and_forgotten),
 		TEST(test_a_signal_handlers_stack_needs_no_declaration),
 		TEST(test_a_signal_handlers_stack_may_be_inside_of_a_declared_one),
@@ -768,6 +872,7 @@ int main(void)
 		TEST(test_err_stacks),
 		cmocka_unit_test(test_the_stacks_limit_may_be_below_what_is_in_use),
 		cmocka_unit_test(test_the_stacks_limit_may_be_raised),
+		cmocka_unit_test(test_the_main_stack_may_have_a_guard_page),
 		cmocka_unit_test(test_a_child_of_a_thread_finds_its_stack),
 		cmocka_unit_test(test_a_thread_attaches_without_a_descriptor),
 		cmocka_unit_test(test_a_thread_attaches_without_proc),
