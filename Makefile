@@ -55,7 +55,7 @@ help:
 	@echo 'make check-kernels   kselftests and examples on each kernel, a line for each at the end'
 	@echo 'make check-debug     of these, what needs /dev/gcheap, on a kernel with KASAN, lockdep, kmemleak; builds that first'
 	@echo 'make check-kcsan     what runs in several threads, on a kernel with KCSAN; builds that first'
-	@echo 'make check-bare      make run, and a build of all tests, on a bare Debian 12 made in a folder; needs root'
+	@echo 'make check-bare      make run and make check on a bare Debian 12 made in a folder; needs root'
 	@echo 'make soak            heaps at work in a full memory cgroup: [SOAK_MINUTES=30] [SOAK_SEED=] [SOAK_LIMIT=128] [SOAK_KERNEL=6.12]'
 	@echo 'make bench           benchmarks beside the peers; those of the module: scripts/bench-device'
 	@echo 'make lib | module [KDIR=...] | tools | examples | tests | kselftests | sparse'
