@@ -5,9 +5,9 @@
 #include "core_test.h"
 #include "request.h"
 
-/* Sends a request with copies of just the right length: the sanitizer sees their end. */
-static int send_type_add(struct test_heap *th, struct gcheap_type_add *add, const char *name,
-			 const void *map)
+/* Sends copies of just the right length: the sanitizer sees their end. */
+int request_type_add(struct test_heap *th, struct gcheap_type_add *add, const char *name,
+		     const void *map)
 {
 	int error = type_check(add);
 	char *name_copy;
@@ -38,7 +38,7 @@ int request_type_mask(struct test_heap *th, u64 bytes, u64 ptr_bytes, u32 align,
 		.name = (uintptr_t)name,
 		.ptr_mask = (uintptr_t)mask,
 	};
-	int error = send_type_add(th, &add, name, mask);
+	int error = request_type_add(th, &add, name, mask);
 
 	*type = add.out_type;
 	return error;
@@ -57,7 +57,7 @@ int request_type_program(struct test_heap *th, u64 bytes, u64 ptr_bytes, const v
 		.gc_prog = (uintptr_t)program,
 		.gc_prog_bytes = program_bytes,
 	};
-	int error = send_type_add(th, &add, name, program);
+	int error = request_type_add(th, &add, name, program);
 
 	*type = add.out_type;
 	return error;

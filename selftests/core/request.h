@@ -11,7 +11,11 @@
 /* Registers a type whose first @ptr_words words are all pointers. Return: its number. */
 u32 request_type(struct test_heap *th, u64 bytes, u64 ptr_words);
 
-/* TYPE_ADD. Return: 0 and @type, or an error. */
+/* TYPE_ADD, with the name and the mask or program. Return: 0 and @add's out_type, or an error. */
+int request_type_add(struct test_heap *th, struct gcheap_type_add *add, const char *name,
+		     const void *map);
+
+/* TYPE_ADD with a mask. Return: 0 and @type, or an error. */
 int request_type_mask(struct test_heap *th, u64 bytes, u64 ptr_bytes, u32 align,
 		      const void *mask, const char *name, u32 *type);
 

@@ -298,56 +298,7 @@ TEST(programs_of_the_bitmap_layout_have_no_masks)
 	heap_close(&heap);
 }
 
-/* ---- errors ------------------------------------------------------------------- */
-
-TEST_F(programs, test_err_with_a_mask)
-{
-	static const __u8 mask[1] = { 1 };
-
-	program_is(1, 1, 0);
-	self->add.ptr_mask = (uintptr_t)mask;
-	test_err_type(ENOTUNIQ);
-	self->add.ptr_mask = 1ull << 63;
-	test_err_type(ENOTUNIQ);
-}
-
-TEST_F(programs, test_err_without_pointers)
-{
-	program_is(1, 1, 0);
-	self->add.ptr_bytes = 0;
-	test_err_type(EINVAL);
-	self->add.gc_prog = 0;
-	test_err_type(EINVAL);
-}
-
-TEST_F(programs, test_err_length)
-{
-	static __u8 code[GCHEAP_GC_PROG_MAX + 1];
-
-	program_is(1, 1, 0);
-	self->add.gc_prog_bytes = 0;
-	test_err_type(EINVAL);
-	self->add.gc_prog = (uintptr_t)code;
-	self->add.gc_prog_bytes = GCHEAP_GC_PROG_MAX + 1;
-	test_err_type(EINVAL);
-	self->add.gc_prog_bytes = ~0u;
-	test_err_type(EINVAL);
-	self->add.gc_prog = 0;
-	self->add.gc_prog_bytes = 3;
-	test_err_type(EINVAL);
-
-	/* As long as it can be: a pointer, then repeats of no times. */
-	memset(code, 0x81, sizeof(code));
-	code[0] = 1;
-	code[1] = 1;
-	for (__u32 i = 3; i < GCHEAP_GC_PROG_MAX; i += 2)
-		code[i] = 0;
-	code[GCHEAP_GC_PROG_MAX - 2] = 0;
-	self->add.gc_prog = (uintptr_t)code;
-	self->add.gc_prog_bytes = GCHEAP_GC_PROG_MAX - 1;
-	test_cmd_type();
-	EXPECT_EQ(1, heap_type(&self->heap, 1)->mask_word);
-}
+/* ---- errors; the rules of a program beside a mask are in type_rules.h ------------ */
 
 TEST_F(programs, test_err_address_that_faults)
 {
@@ -366,6 +317,9 @@ TEST_F(programs, test_err_address_that_faults)
 	test_err_type(EFAULT);
 	self->add.gc_prog = ~0ull;
 	test_err_type(EFAULT);
+	/* Of two that are too many neither is read. */
+	self->add.ptr_mask = 1ull << 63;
+	test_err_type(ENOTUNIQ);
 }
 
 /* Each fault of a program, and how many words the type has. */

@@ -5,6 +5,7 @@
  */
 #include <stdio.h>
 
+#include "../gcheap/type_rules.h"
 #include "library_test.h"
 
 static const uint8_t one_pointer[1] = { 1 };
@@ -68,103 +69,100 @@ static void test_err_null_arguments(void **state)
 	assert_refused(gcheap_type_register(f->heap, &desc, NULL), EINVAL, "type is NULL");
 }
 
-static void test_err_alignment(void **state)
+static struct gcheap_type_desc rule_desc(const struct type_rule *rule)
 {
-	static const size_t bad[] = { 0, 3, 12, 16384, (size_t)1 << 40 };
+	return (struct gcheap_type_desc) {
+		.name = rule->name ? rule->name : "rule",
+		.size = rule->bytes,
+		.align = rule->align,
+		.ptr_bytes = rule->ptr_bytes,
+		.ptr_mask = rule->mask,
+		.gc_prog = rule->program,
+		.gc_prog_len = rule->program_bytes,
+	};
+}
+
+static void test_each_rule_is_kept(void **state)
+{
+	struct fixture *f = *state;
+	gcheap_type before = 0, type;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(type_rules); i++) {
+		const struct type_rule *rule = &type_rules[i];
+		struct gcheap_type_desc desc = rule_desc(rule);
+		int error;
+
+		if (rule->device_only)
+			continue;
+		type = before;
+		error = gcheap_type_register(f->heap, &desc, &type);
+		if (error != -rule->error)
+			fail_msg("%s: %d, not %d", rule->title, error, -rule->error);
+		assert_int_equal(type, before + !error);
+		before = type;
+	}
+}
+
+static void test_names_are_any_utf8(void **state)
+{
 	struct gcheap_type_desc desc = good_desc();
 	size_t i;
 
-	for (i = 0; i < ARRAY_SIZE(bad); i++) {
-		desc.align = bad[i];
-		refused(*state, &desc, EINVAL, "power of two");
+	for (i = 0; i < ARRAY_SIZE(type_rule_names); i++) {
+		desc.name = type_rule_names[i];
+		taken(*state, &desc);
 	}
-	desc.align = 4;
-	refused(*state, &desc, EINVAL, "with pointers the alignment, 4, must be 8");
-	desc.align = 64;
-	taken(*state, &desc);
-	desc = (struct gcheap_type_desc) { .name = "byte", .size = 1, .align = 1 };
-	taken(*state, &desc);
+	for (i = 0; i < ARRAY_SIZE(type_rule_not_utf8); i++) {
+		desc.name = type_rule_not_utf8[i];
+		refused(*state, &desc, EILSEQ, "UTF-8");
+	}
 }
 
-static void test_err_size(void **state)
+/* What is refused, and the words that say why. */
+static void test_err_each_refusal_says_why(void **state)
 {
-	struct gcheap_type_desc desc = good_desc();
+	static const uint8_t beyond[2] = { 0xff, 0x04 };
+	static const struct {
+		struct gcheap_type_desc desc;
+		int error;
+		const char *words;
+	} refusals[] = {
+		{ { NULL, 64, 8, 8, one_pointer, NULL, 0 }, EINVAL, "name is NULL" },
+		{ { "t", 64, 0, 8, one_pointer, NULL, 0 }, EINVAL, "power of two" },
+		{ { "t", 64, 12, 8, one_pointer, NULL, 0 }, EINVAL, "power of two" },
+		{ { "t", 64, 16384, 8, one_pointer, NULL, 0 }, EINVAL, "power of two, 8192 at most" },
+		{ { "t", 64, (size_t)1 << 40, 8, one_pointer, NULL, 0 }, EINVAL, "power of two" },
+		{ { "t", 64, 4, 8, one_pointer, NULL, 0 }, EINVAL,
+		  "with pointers the alignment, 4, must be 8" },
+		{ { "t", 64, 4, 8, NULL, one_pointer_program, 3 }, EINVAL,
+		  "with pointers the alignment" },
+		{ { "t", 0, 8, 8, one_pointer, NULL, 0 }, EINVAL, "a size of 0" },
+		{ { "t", (size_t)1 << 50, 8, 8, one_pointer, NULL, 0 }, EINVAL,
+		  "more than any heap" },
+		{ { "t", 64, 8, SIZE_MAX & ~(size_t)7, one_pointer, NULL, 0 }, ERANGE,
+		  "longer than the object" },
+		{ { "t", 64, 8, 12, one_pointer, NULL, 0 }, EINVAL, "multiple of 8" },
+		{ { "t", TYPE_RULE_PTR_MAX + 8, 8, TYPE_RULE_PTR_MAX + 8, type_rule_long, NULL, 0 },
+		  EFBIG, "more than a mask can describe" },
+		{ { "t", 128, 8, 80, beyond, NULL, 0 }, EDOM, "bits beyond ptr_bytes, 80" },
+		{ { "t", 64, 8, 0, NULL, one_pointer_program, 3 }, EINVAL, "ptr_bytes is 0" },
+		{ { "t", 64, 8, 0, NULL, NULL, 3 }, EINVAL, "ptr_bytes is 0" },
+		{ { "t", 64, 8, 0, one_pointer, NULL, 0 }, EINVAL, "ptr_bytes is 0" },
+		{ { "t", 64, 8, 8, NULL, NULL, 0 }, EINVAL, "no pointer mask or GC program" },
+		{ { "t", 64, 8, 8, one_pointer, NULL, 3 }, EINVAL,
+		  "gc_prog_len is 3, and there is no GC program" },
+		{ { "t", 64, 8, 8, NULL, one_pointer_program, 0 }, EINVAL,
+		  "gc_prog_len is 0, and there is a GC program" },
+		{ { "t", 64, 8, 8, NULL, one_pointer_program, 65537 }, EINVAL,
+		  "65537 bytes, 65536 at most" },
+		{ { "t", 64, 8, 8, NULL, one_pointer_program, ((size_t)1 << 32) + 3 }, EINVAL,
+		  "4294967299 bytes, 65536 at most" },
+	};
+	size_t i;
 
-	desc.size = 0;
-	refused(*state, &desc, EINVAL, "a size of 0");
-	desc.size = 60;
-	refused(*state, &desc, EINVAL, "multiple of the alignment");
-	desc.size = (size_t)1 << 50;
-	refused(*state, &desc, EINVAL, "more than any heap");
-}
-
-static void test_err_pointer_bytes(void **state)
-{
-	struct gcheap_type_desc desc = good_desc();
-
-	desc.ptr_bytes = 72;
-	refused(*state, &desc, ERANGE, "longer than the object");
-	desc.ptr_bytes = SIZE_MAX & ~(size_t)7;
-	refused(*state, &desc, ERANGE, "longer than the object");
-	desc.ptr_bytes = 12;
-	refused(*state, &desc, EINVAL, "multiple of 8");
-}
-
-static void test_err_mask_bits_beyond_the_pointers(void **state)
-{
-	static const uint8_t mask[2] = { 0xff, 0x04 };
-	struct gcheap_type_desc desc = good_desc();
-
-	desc.size = 128;
-	desc.ptr_mask = mask;
-	desc.ptr_bytes = 80;
-	refused(*state, &desc, EDOM, "bits beyond ptr_bytes");
-	desc.ptr_bytes = 88;
-	taken(*state, &desc);
-}
-
-static void test_err_mask_and_program(void **state)
-{
-	struct gcheap_type_desc desc = good_desc();
-
-	desc.gc_prog = one_pointer_program;
-	desc.gc_prog_len = sizeof(one_pointer_program);
-	refused(*state, &desc, ENOTUNIQ, "give one of them");
-	desc.ptr_mask = NULL;
-	taken(*state, &desc);
-	desc.ptr_bytes = 0;
-	refused(*state, &desc, EINVAL, "ptr_bytes is 0");
-	desc.gc_prog = NULL;
-	refused(*state, &desc, EINVAL, "ptr_bytes is 0");
-	desc.gc_prog_len = 0;
-	taken(*state, &desc);
-	desc.ptr_mask = one_pointer;
-	refused(*state, &desc, EINVAL, "ptr_bytes is 0");
-	desc.ptr_mask = NULL;
-	desc.ptr_bytes = 8;
-	refused(*state, &desc, EINVAL, "no pointer mask or GC program");
-}
-
-static void test_err_program_length(void **state)
-{
-	struct gcheap_type_desc desc = good_desc();
-	uint8_t *program = calloc(1, 65537);
-
-	desc.gc_prog_len = 3;
-	refused(*state, &desc, EINVAL, "gc_prog_len is 3, and there is no GC program");
-	desc.ptr_mask = NULL;
-	desc.gc_prog = program;
-	desc.gc_prog_len = 0;
-	refused(*state, &desc, EINVAL, "gc_prog_len is 0, and there is a GC program");
-	desc.gc_prog_len = 65537;
-	refused(*state, &desc, EINVAL, "65537 bytes, 65536 at most");
-	desc.gc_prog_len = ((size_t)1 << 32) + 3;
-	refused(*state, &desc, EINVAL, "4294967299 bytes, 65536 at most");
-	desc.gc_prog = one_pointer_program;
-	desc.gc_prog_len = sizeof(one_pointer_program);
-	desc.align = 4;
-	refused(*state, &desc, EINVAL, "with pointers the alignment");
-	free(program);
+	for (i = 0; i < ARRAY_SIZE(refusals); i++)
+		refused(*state, &refusals[i].desc, refusals[i].error, refusals[i].words);
 }
 
 static void test_err_program_says_what_is_wrong_and_where(void **state)
@@ -203,32 +201,6 @@ static void test_err_program_says_what_is_wrong_and_where(void **state)
 	taken(*state, &desc);
 	desc.name = "\xff";
 	refused(*state, &desc, EILSEQ, "UTF-8");
-}
-
-static void test_err_name(void **state)
-{
-	static const char *const not_utf8[] = {
-		"\xff", "a\x80", "\xc3", "\xc0\x80", "\xe0\x80\x80", "\xed\xa0\x80",
-		"\xf4\x90\x80\x80", "\xf8\x88\x80\x80\x80", "ok\xe2\x82",
-	};
-	struct gcheap_type_desc desc = good_desc();
-	char name[300];
-	size_t i;
-
-	desc.name = NULL;
-	refused(*state, &desc, EINVAL, "name is NULL");
-	memset(name, 'n', sizeof(name));
-	desc.name = name;
-	name[256] = 0;
-	refused(*state, &desc, ENAMETOOLONG, "256 bytes");
-	name[255] = 0;
-	taken(*state, &desc);
-	for (i = 0; i < ARRAY_SIZE(not_utf8); i++) {
-		desc.name = not_utf8[i];
-		refused(*state, &desc, EILSEQ, "UTF-8");
-	}
-	desc.name = "B\xc3\xa4ume<\xe6\x9c\xa8, \xf0\x9f\x8c\xb3>";
-	taken(*state, &desc);
 }
 
 static void test_err_table_full(void **state)
@@ -565,13 +537,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_err_null_arguments, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_err_alignment, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_err_size, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_err_pointer_bytes, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_err_mask_bits_beyond_the_pointers, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(test_err_mask_and_program, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_err_program_length, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_each_rule_is_kept, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_names_are_any_utf8, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_err_each_refusal_says_why, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_err_program_says_what_is_wrong_and_where, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_a_program_s_type_has_the_mask_s_pointers, setup,
@@ -580,7 +548,6 @@ int main(void)
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(test_arrays_of_a_program_s_type_are_tiled, setup,
 						teardown),
-		cmocka_unit_test_setup_teardown(test_err_name, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_err_each_misuse_has_its_own_errno_and_message,
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(test_err_table_full, setup, teardown),
