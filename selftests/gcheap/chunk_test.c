@@ -30,15 +30,6 @@ FIXTURE_TEARDOWN(chunk)
 	heap_close(&self->heap);
 }
 
-/* The address of the fault is exact, and cannot be taken for a wild pointer's. */
-#define EXPECT_SIGBUS(addr, write) do { \
-	siginfo_t info_ = { 0 }; \
-\
-	EXPECT_EQ(SIGBUS, probe(addr, write, &info_)); \
-	EXPECT_EQ(BUS_ADRERR, info_.si_code); \
-	EXPECT_EQ((void *)(addr), info_.si_addr); \
-} while (0)
-
 /* Every page of a chunk without memory faults. */
 #define EXPECT_GONE(page) do { \
 	char *chunk_ = heap_mem(&self->heap, page); \

@@ -269,7 +269,7 @@ TEST_F(look, is_not_inherited_by_fork)
 
 /* ---- how often -------------------------------------------------------------------- */
 
-#define LOOK_MAPS	"/sys/module/gcheap/parameters/look_maps"
+#define LOOK_MAPS	PARAMETERS "look_maps"
 #define FEW		"6"
 
 /* Maps HEAP until it is refused: how often that worked, or a negative errno but ENOSPC's. */

@@ -7,7 +7,7 @@
 
 /* ---- the module's worker ------------------------------------------------------ */
 
-#define ZERO_AHEAD	"/sys/module/gcheap/parameters/zero_ahead_bytes"
+#define ZERO_AHEAD	PARAMETERS "zero_ahead_bytes"
 
 static char zero_ahead[32];
 static pid_t zero_ahead_pid;

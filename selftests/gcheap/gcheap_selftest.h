@@ -29,6 +29,7 @@
 #include <linux/gcheap.h>
 
 #define DEVICE		"/dev/gcheap"
+#define PARAMETERS	"/sys/module/gcheap/parameters/"
 #define SMALL_RESERVE	GCHEAP_RESERVE_MIN
 #define CHUNK_PAGES	((__u32)(GCHEAP_CHUNK_BYTES >> GCHEAP_PAGE_SHIFT))
 
@@ -364,7 +365,19 @@ bool memory_is(const void *memory, int byte, size_t bytes);
 
 /* Read or write one byte; the signal that it raised, or 0. */
 int probe(void *addr, bool write, siginfo_t *info);
-/* The same in a forked child. */
+
+/* The address of the fault is exact, and cannot be taken for a wild pointer's. */
+#define EXPECT_SIGBUS_OF(addr, write, code) do { \
+	siginfo_t info_ = { 0 }; \
+\
+	EXPECT_EQ(SIGBUS, probe(addr, write, &info_)); \
+	EXPECT_EQ(code, info_.si_code); \
+	EXPECT_EQ((void *)(addr), info_.si_addr); \
+} while (0)
+
+#define EXPECT_SIGBUS(addr, write) EXPECT_SIGBUS_OF(addr, write, BUS_ADRERR)
+
+/* probe() in a forked child. */
 int child_probe(void *addr, bool write);
 /* read(2) @bytes to an address: 0 or a negative errno. */
 int read_into(void *addr, size_t bytes);

@@ -10,25 +10,19 @@
 #include "gcheap_selftest.h"
 
 #define OBJECT		(1u << 20)
-#define PARAMETERS	"/sys/module/gcheap/parameters/"
 #define NOBODY		65534
 
 FIXTURE(memlock) {
 	struct machine before;
-	char ahead[32];
 };
 
 FIXTURE_SETUP(memlock)
 {
-	/* The worker would change figures at any time. */
-	ASSERT_OK(text_read(PARAMETERS "zero_ahead_bytes", self->ahead, sizeof(self->ahead)));
-	ASSERT_OK(text_write(PARAMETERS "zero_ahead_bytes", "0"));
 	ASSERT_OK(machine_take(&self->before));
 }
 
 FIXTURE_TEARDOWN(memlock)
 {
-	text_write(PARAMETERS "zero_ahead_bytes", self->ahead);
 	EXPECT_TRUE(machine_back_to(&self->before));
 }
 

@@ -46,15 +46,6 @@ TEST_F(memory, test_err_mapped_twice)
 	EXPECT_EQ(EBUSY, map_errno(self->heap.fd, variant->reserve, PROT_READ, MAP_SHARED, 0));
 }
 
-/* The address of the fault is exact, and cannot be taken for a wild pointer's. */
-#define EXPECT_SIGBUS(addr, write) do { \
-	siginfo_t info_ = { 0 }; \
-\
-	EXPECT_EQ(SIGBUS, probe(addr, write, &info_)); \
-	EXPECT_EQ(BUS_ADRERR, info_.si_code); \
-	EXPECT_EQ((void *)(addr), info_.si_addr); \
-} while (0)
-
 TEST_F(memory, of_page_0_faults)
 {
 	for (int i = 0; i < 2; i++) {

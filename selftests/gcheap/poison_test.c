@@ -15,14 +15,12 @@
 #define SMALL_PAGE	4096u
 #define BLOCK		(2ull << 20)
 #define OBJECT		(1u << 20)
-#define PARAMETERS	"/sys/module/gcheap/parameters/"
 
 FIXTURE(poison) {
 	struct test_heap heap;
 	struct machine before;
 	struct gcheap_alloc_large object;
 	char *mem;
-	char ahead[32];
 };
 
 FIXTURE_VARIANT(poison) {
@@ -58,9 +56,6 @@ FIXTURE_SETUP(poison)
 
 	if (!kernel_poisons())
 		SKIP(return, "no CONFIG_MEMORY_FAILURE in this kernel");
-	/* The worker would change figures at any time. */
-	ASSERT_OK(text_read(PARAMETERS "zero_ahead_bytes", self->ahead, sizeof(self->ahead)));
-	ASSERT_OK(text_write(PARAMETERS "zero_ahead_bytes", "0"));
 	ASSERT_OK(machine_take(&self->before));
 	ret = heap_open_flags(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE, variant->flags);
 	if (ret == -EOPNOTSUPP)
@@ -76,8 +71,6 @@ FIXTURE_SETUP(poison)
 
 FIXTURE_TEARDOWN(poison)
 {
-	if (self->ahead[0])
-		text_write(PARAMETERS "zero_ahead_bytes", self->ahead);
 	if (self->heap.fd <= 0)
 		return;
 	EXPECT_EQ(NULL, heap_wrong(&self->heap)) {
@@ -88,11 +81,7 @@ FIXTURE_TEARDOWN(poison)
 }
 
 #define EXPECT_POISONED(addr) do { \
-	siginfo_t info_ = { 0 }; \
-\
-	EXPECT_EQ(SIGBUS, probe(addr, false, &info_)); \
-	EXPECT_EQ(BUS_MCEERR_AR, info_.si_code); \
-	EXPECT_EQ((void *)(addr), info_.si_addr); \
+	EXPECT_SIGBUS_OF(addr, false, BUS_MCEERR_AR); \
 	EXPECT_ERR(EFAULT, read_into(addr, 8)); \
 } while (0)
 

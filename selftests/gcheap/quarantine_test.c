@@ -28,14 +28,6 @@ FIXTURE_TEARDOWN(quarantine)
 	heap_close(&self->heap);
 }
 
-#define EXPECT_SIGBUS(addr, write) do { \
-	siginfo_t info_ = { 0 }; \
-\
-	EXPECT_EQ(SIGBUS, probe(addr, write, &info_)); \
-	EXPECT_EQ(BUS_ADRERR, info_.si_code); \
-	EXPECT_EQ((void *)(addr), info_.si_addr); \
-} while (0)
-
 #define EXPECT_QUARANTINED(page, npages) do { \
 	char *memory_ = heap_mem(&self->heap, page); \
 	size_t bytes_ = (size_t)(npages) << GCHEAP_PAGE_SHIFT; \

@@ -46,7 +46,7 @@ static int parameter_set(const char *name, unsigned long long value)
 {
 	char path[128], text[32];
 
-	snprintf(path, sizeof(path), "/sys/module/gcheap/parameters/%s", name);
+	snprintf(path, sizeof(path), PARAMETERS "%s", name);
 	snprintf(text, sizeof(text), "%llu", value);
 	return file_write(path, text);
 }
@@ -358,7 +358,7 @@ FIXTURE_VARIANT_ADD(limit, of_all_heaps) {
 FIXTURE_SETUP(limit)
 {
 	/* Pages in the worker's hands would count, but could not be used. */
-	self->ahead = file_number("/sys/module/gcheap/parameters/zero_ahead_bytes");
+	self->ahead = file_number(PARAMETERS "zero_ahead_bytes");
 	ASSERT_OK(parameter_set("zero_ahead_bytes", 0));
 	ASSERT_OK(heap_open(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, GCHEAP_RESERVE_DEFAULT));
 }

@@ -12,7 +12,7 @@
 /* The module's parameter, or a negative errno. */
 static int parameter(void)
 {
-	FILE *file = fopen("/sys/module/gcheap/parameters/track", "r");
+	FILE *file = fopen(PARAMETERS "track", "r");
 	int value = -EINVAL;
 
 	if (!file)

@@ -11,11 +11,9 @@
 #include "gcheap_selftest.h"
 
 #define OBJECT		(192ull << 20)
-#define PARAMETERS	"/sys/module/gcheap/parameters/"
 
 FIXTURE(turns) {
 	struct test_heap heap;
-	char ahead[32];
 };
 
 FIXTURE_VARIANT(turns) {
@@ -34,9 +32,6 @@ FIXTURE_SETUP(turns)
 {
 	int ret;
 
-	/* What is seen to change is what the request does. */
-	ASSERT_OK(text_read(PARAMETERS "zero_ahead_bytes", self->ahead, sizeof(self->ahead)));
-	ASSERT_OK(text_write(PARAMETERS "zero_ahead_bytes", "0"));
 	ret = heap_open_flags(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, 1ull << 30, variant->flags);
 	if (ret == -EOPNOTSUPP)
 		SKIP(return, "no huge pages on this machine");
@@ -45,8 +40,6 @@ FIXTURE_SETUP(turns)
 
 FIXTURE_TEARDOWN(turns)
 {
-	if (self->ahead[0])
-		text_write(PARAMETERS "zero_ahead_bytes", self->ahead);
 	if (self->heap.fd <= 0)
 		return;
 	EXPECT_EQ(NULL, heap_wrong(&self->heap)) {
