@@ -44,6 +44,22 @@ void fixture_close(struct fixture *fixture)
 	gcheap_close(fixture->heap);
 }
 
+int fixture_setup(void **state)
+{
+	struct fixture *fixture = malloc(sizeof(*fixture));
+
+	fixture_open(fixture);
+	*state = fixture;
+	return 0;
+}
+
+int fixture_teardown(void **state)
+{
+	fixture_close(*state);
+	free(*state);
+	return 0;
+}
+
 const struct test_layout test_layouts[TEST_LAYOUTS] = {
 	{ GCHEAP_LAYOUT_SPAN, "span" },
 	{ GCHEAP_LAYOUT_HEADER, "header" },

@@ -68,6 +68,12 @@ void fixture_open(struct fixture *fixture);
 /* The same with a configuration of the test's. */
 void fixture_open_with(struct fixture *fixture, const struct gcheap_config *config);
 void fixture_close(struct fixture *fixture);
+/* The same for cmocka, which gives the test the heap as its state. */
+int fixture_setup(void **state);
+int fixture_teardown(void **state);
+#define fixture_test(test) \
+	cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
+
 /* The configuration that fixture_open() uses. */
 struct gcheap_config fixture_config(void);
 

@@ -16,22 +16,6 @@ static const size_t sizes[] = {
 	27264, 32760, 32768, 32776, 65536, 100000,
 };
 
-static int setup(void **state)
-{
-	struct fixture *f = malloc(sizeof(*f));
-
-	fixture_open(f);
-	*state = f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	fixture_close(*state);
-	free(*state);
-	return 0;
-}
-
 static bool is_zero(const void *memory, size_t bytes)
 {
 	const unsigned char *at = memory;
@@ -451,30 +435,23 @@ static void test_copy_and_clear_elements(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_err_attach, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_a_heap_moves_from_thread_to_thread, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(test_what_a_detached_thread_allocated_stays, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(test_err_new, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_err_new_array, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_err_new_leaf, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_leaves_of_all_sizes, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_objects_with_pointers_of_all_sizes, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(test_arrays_of_all_sizes, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_arrays_are_followed_to_their_end, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(test_types_keep_their_alignment, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_leaves_are_aligned_as_mallocs, setup, teardown),
+		fixture_test(test_err_attach),
+		fixture_test(test_a_heap_moves_from_thread_to_thread),
+		fixture_test(test_what_a_detached_thread_allocated_stays),
+		fixture_test(test_err_new),
+		fixture_test(test_err_new_array),
+		fixture_test(test_err_new_leaf),
+		fixture_test(test_leaves_of_all_sizes),
+		fixture_test(test_objects_with_pointers_of_all_sizes),
+		fixture_test(test_arrays_of_all_sizes),
+		fixture_test(test_arrays_are_followed_to_their_end),
+		fixture_test(test_types_keep_their_alignment),
+		fixture_test(test_leaves_are_aligned_as_mallocs),
 		cmocka_unit_test(test_out_of_reserve_is_enomem_and_the_heap_recovers),
-		cmocka_unit_test_setup_teardown(test_a_request_brings_128_kib_of_objects_at_least,
-						setup, teardown),
-		cmocka_unit_test_setup_teardown(test_types_of_little_volume_do_not_hoard, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(test_allocated_is_counted_to_the_object, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(test_copy_and_clear_elements, setup, teardown),
+		fixture_test(test_a_request_brings_128_kib_of_objects_at_least),
+		fixture_test(test_types_of_little_volume_do_not_hoard),
+		fixture_test(test_allocated_is_counted_to_the_object),
+		fixture_test(test_copy_and_clear_elements),
 	};
 
 	return run_in_all_layouts("alloc", tests);

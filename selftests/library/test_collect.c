@@ -21,20 +21,15 @@ struct node {
 
 static int setup(void **state)
 {
-	struct fixture *f = malloc(sizeof(*f));
-
 	/* Tests of when a cycle starts must not depend on who runs them. */
 	variable_set("GCHEAP_GC", NULL);
 	variable_set("GCHEAP_MEMLIMIT", NULL);
-	fixture_open(f);
-	*state = f;
-	return 0;
+	return fixture_setup(state);
 }
 
 static int teardown(void **state)
 {
-	fixture_close(*state);
-	free(*state);
+	fixture_teardown(state);
 	return variables_restore(state);
 }
 

@@ -18,22 +18,6 @@
 
 #define STACK_BYTES	(128u << 10)
 
-static int setup(void **state)
-{
-	struct fixture *f = malloc(sizeof(*f));
-
-	fixture_open(f);
-	*state = f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	fixture_close(*state);
-	free(*state);
-	return 0;
-}
-
 static void *new_leaf(struct fixture *f)
 {
 	void *leaf = gcheap_new_leaf(f->thread, 64);
@@ -821,29 +805,28 @@ static void test_skipped_frames_of_a_declared_context_end_too(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
-		TEST(test_an_automatic_frame_ends_with_its_block_however_it_is_left),
-		TEST(test_a_block_that_is_entered_again_has_one_frame),
-		TEST(test_an_old_frame_takes_no_new_one_with_it),
-		TEST(test_an_old_frame_takes_no_outer_one_with_it_when_the_table_is_full),
-		TEST(test_frames_of_functions_that_have_returned_are_no_roots),
+		fixture_test(test_an_automatic_frame_ends_with_its_block_however_it_is_left),
+		fixture_test(test_a_block_that_is_entered_again_has_one_frame),
+		fixture_test(test_an_old_frame_takes_no_new_one_with_it),
+		fixture_test(test_an_old_frame_takes_no_outer_one_with_it_when_the_table_is_full),
+		fixture_test(test_frames_of_functions_that_have_returned_are_no_roots),
 		cmocka_unit_test(test_verify_says_once_that_an_end_was_skipped),
-		TEST(test_frames_that_longjmp_passes_by_end_with_a_restore),
-		TEST(test_frames_that_longjmp_passes_by_end_with_the_next_cycle),
-		TEST(test_err_save_and_restore),
-		TEST(test_frames_may_end_after_their_thread_has_detached),
-		TEST(test_detaching_writes_to_no_frame_that_has_ended),
-		TEST(test_frames_nest_as_deep_as_the_stack),
-		TEST(test_err_no_memory_for_a_frame_lets_no_cycle_run),
-		TEST(test_err_no_memory_for_a_frame_ends_with_the_first_cycle_that_is_due),
-		TEST(test_lost_frames_that_longjmp_passes_by_end_too),
-		TEST(test_frames_of_a_child_wait_for_no_lock),
-		TEST(test_frames_of_suspended_stacks_stay),
-		TEST(test_frames_go_with_their_stack),
-		TEST(test_a_restore_on_an_undeclared_stack_ends_no_frame_of_others),
-		TEST(test_frames_of_suspended_stacks_may_end_after_their_thread_has_detached),
-		TEST(test_frames_of_a_child_may_end_after_their_heap_was_closed),
-		TEST(test_skipped_frames_of_a_declared_context_end_too),
+		fixture_test(test_frames_that_longjmp_passes_by_end_with_a_restore),
+		fixture_test(test_frames_that_longjmp_passes_by_end_with_the_next_cycle),
+		fixture_test(test_err_save_and_restore),
+		fixture_test(test_frames_may_end_after_their_thread_has_detached),
+		fixture_test(test_detaching_writes_to_no_frame_that_has_ended),
+		fixture_test(test_frames_nest_as_deep_as_the_stack),
+		fixture_test(test_err_no_memory_for_a_frame_lets_no_cycle_run),
+		fixture_test(test_err_no_memory_for_a_frame_ends_with_the_first_cycle_that_is_due),
+		fixture_test(test_lost_frames_that_longjmp_passes_by_end_too),
+		fixture_test(test_frames_of_a_child_wait_for_no_lock),
+		fixture_test(test_frames_of_suspended_stacks_stay),
+		fixture_test(test_frames_go_with_their_stack),
+		fixture_test(test_a_restore_on_an_undeclared_stack_ends_no_frame_of_others),
+		fixture_test(test_frames_of_suspended_stacks_may_end_after_their_thread_has_detached),
+		fixture_test(test_frames_of_a_child_may_end_after_their_heap_was_closed),
+		fixture_test(test_skipped_frames_of_a_declared_context_end_too),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -160,24 +160,13 @@ static void *volatile in_bss;
 static __thread void *volatile in_tls;
 static __thread void *volatile in_tls_data[2] = { (void *)1, NULL };
 
-static int setup(void **state)
-{
-	struct fixture *f = malloc(sizeof(*f));
-
-	fixture_open(f);
-	*state = f;
-	return 0;
-}
-
 static int teardown(void **state)
 {
 	in_data[1] = NULL;
 	in_bss = NULL;
 	in_tls = NULL;
 	in_tls_data[1] = NULL;
-	fixture_close(*state);
-	free(*state);
-	return 0;
+	return fixture_teardown(state);
 }
 
 /* Not its first byte, which would be the end of the one before it. */
@@ -414,7 +403,7 @@ static void test_err_loaded_roots(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define TEST(test) cmocka_unit_test_setup_teardown(test, fixture_setup, teardown)
 		TEST(test_static_variables_are_no_roots_unless_they_are_added),
 		TEST(test_the_programs_variables_are_roots),
 		TEST(test_the_threads_variables_are_roots),

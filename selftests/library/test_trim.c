@@ -13,19 +13,14 @@
 
 static int setup(void **state)
 {
-	struct fixture *f = malloc(sizeof(*f));
-
 	variable_set("GCHEAP_GC", "off");
 	variable_set("GCHEAP_MEMLIMIT", NULL);
-	fixture_open(f);
-	*state = f;
-	return 0;
+	return fixture_setup(state);
 }
 
 static int teardown(void **state)
 {
-	fixture_close(*state);
-	free(*state);
+	fixture_teardown(state);
 	return variables_restore(state);
 }
 

@@ -51,22 +51,6 @@ struct pointers {
 
 #define WORDS_MAX	256u
 
-static int setup(void **state)
-{
-	struct fixture *f = malloc(sizeof(*f));
-
-	fixture_open(f);
-	*state = f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	fixture_close(*state);
-	free(*state);
-	return 0;
-}
-
 /* One object of @type has pointers in these words of its first @count, and in no others. */
 static void assert_words(struct fixture *f, gcheap_type type, size_t count, const uint8_t *words)
 {
@@ -251,18 +235,14 @@ static void test_thirty_two_members_of_all_kinds(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_pointers_and_arrays_in_nested_structs, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(test_a_member_of_each_struct_in_an_array, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(test_unions_that_are_declared, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_collect_with_numbers_in_a_union, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(test_flexible_array_of_structs, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_flexible_array_of_pointers, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_err_flexible_array_too_long, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_thirty_two_members_of_all_kinds, setup,
-						teardown),
+		fixture_test(test_pointers_and_arrays_in_nested_structs),
+		fixture_test(test_a_member_of_each_struct_in_an_array),
+		fixture_test(test_unions_that_are_declared),
+		fixture_test(test_collect_with_numbers_in_a_union),
+		fixture_test(test_flexible_array_of_structs),
+		fixture_test(test_flexible_array_of_pointers),
+		fixture_test(test_err_flexible_array_too_long),
+		fixture_test(test_thirty_two_members_of_all_kinds),
 	};
 
 	return run_in_all_layouts("type macros", tests);

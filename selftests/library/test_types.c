@@ -23,22 +23,6 @@ static struct gcheap_type_desc good_desc(void)
 	};
 }
 
-static int setup(void **state)
-{
-	struct fixture *f = malloc(sizeof(*f));
-
-	fixture_open(f);
-	*state = f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	fixture_close(*state);
-	free(*state);
-	return 0;
-}
-
 static void refused(struct fixture *f, const struct gcheap_type_desc *desc, int error,
 		    const char *words)
 {
@@ -536,30 +520,22 @@ static void test_types_registered_after_attach_can_be_used(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_err_null_arguments, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_each_rule_is_kept, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_names_are_any_utf8, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_err_each_refusal_says_why, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_err_program_says_what_is_wrong_and_where, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(test_a_program_s_type_has_the_mask_s_pointers, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(test_collect_keeps_what_a_program_s_pointers_reach,
-						setup, teardown),
-		cmocka_unit_test_setup_teardown(test_arrays_of_a_program_s_type_are_tiled, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(test_err_each_misuse_has_its_own_errno_and_message,
-						setup, teardown),
-		cmocka_unit_test_setup_teardown(test_err_table_full, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_err_masks_full, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_macro_registers_members_and_arrays, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(test_macro_takes_1_to_32_members, setup, teardown),
+		fixture_test(test_err_null_arguments),
+		fixture_test(test_each_rule_is_kept),
+		fixture_test(test_names_are_any_utf8),
+		fixture_test(test_err_each_refusal_says_why),
+		fixture_test(test_err_program_says_what_is_wrong_and_where),
+		fixture_test(test_a_program_s_type_has_the_mask_s_pointers),
+		fixture_test(test_collect_keeps_what_a_program_s_pointers_reach),
+		fixture_test(test_arrays_of_a_program_s_type_are_tiled),
+		fixture_test(test_err_each_misuse_has_its_own_errno_and_message),
+		fixture_test(test_err_table_full),
+		fixture_test(test_err_masks_full),
+		fixture_test(test_macro_registers_members_and_arrays),
+		fixture_test(test_macro_takes_1_to_32_members),
 		cmocka_unit_test(test_err_macro_sets_errno),
-		cmocka_unit_test_setup_teardown(test_masks_of_all_lengths_arrive_as_given, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(test_types_registered_after_attach_can_be_used,
-						setup, teardown),
+		fixture_test(test_masks_of_all_lengths_arrive_as_given),
+		fixture_test(test_types_registered_after_attach_can_be_used),
 	};
 
 	return run_in_all_layouts("types", tests);
