@@ -60,6 +60,23 @@ int fixture_teardown(void **state)
 	return 0;
 }
 
+void assert_opens(const struct gcheap_config *config)
+{
+	struct gcheap *heap;
+
+	if (gcheap_open(config, &heap))
+		fail_msg("gcheap_open: %s", gcheap_error());
+	gcheap_close(heap);
+}
+
+void assert_open_refused(const struct gcheap_config *config, int error, const char *words)
+{
+	struct gcheap *heap = (struct gcheap *)1;
+
+	assert_refused(gcheap_open(config, &heap), error, words);
+	assert_ptr_equal(heap, (struct gcheap *)1);
+}
+
 const struct test_layout test_layouts[TEST_LAYOUTS] = {
 	{ GCHEAP_LAYOUT_SPAN, "span" },
 	{ GCHEAP_LAYOUT_HEADER, "header" },

@@ -77,6 +77,10 @@ int fixture_teardown(void **state);
 /* The configuration that fixture_open() uses. */
 struct gcheap_config fixture_config(void);
 
+/* gcheap_open() takes a configuration; or refuses it. */
+void assert_opens(const struct gcheap_config *config);
+void assert_open_refused(const struct gcheap_config *config, int error, const char *words);
+
 /* A type of @bytes with pointers in the words that @mask tells, 64 at most. */
 gcheap_type type_with_mask(struct gcheap *heap, size_t bytes, size_t align, uint64_t mask);
 
