@@ -319,7 +319,7 @@ void gcheap_frame_begin_slow_(struct gcheap_frame_ *frame, struct gcheap_thread 
 	fast->frames_used += total;
 }
 
-/* In a child of fork(): takes the entry at @at out, and no other. */
+/* Takes the entry at @at out, and no other. */
 static void frame_take_out(struct thread *thread, size_t at)
 {
 	uintptr_t *words = thread->fast.frames;
@@ -333,8 +333,30 @@ static void frame_take_out(struct thread *thread, size_t at)
 }
 
 /*
+ * Whether a block's entry is the newest of the stack that it is on, which the thread runs
+ * on: those behind it are of suspended ones.
+ */
+static bool is_newest_here(struct thread *thread, const char *sp, size_t at)
+{
+	const uintptr_t *words = thread->fast.frames;
+	const char *place = (const char *)stack_real(frame_place(&words[at]));
+	struct stack running;
+	bool is_newest = true;
+
+	if (!stack_running(thread, sp, &running) || place < running.low || place >= running.top)
+		return false;
+	pthread_mutex_lock(&thread->heap->lock);
+	for (at += words[at]; is_newest && at < thread->fast.frames_used; at += words[at]) {
+		place = (const char *)stack_real(frame_place(&words[at]));
+		is_newest = !stack_part_holds(&thread->heap->stacks, &running, place);
+	}
+	pthread_mutex_unlock(&thread->heap->lock);
+	return is_newest;
+}
+
+/*
  * Inner blocks were left without their end, or this one has ended already, or its thread
- * has detached.
+ * has detached, or a frame of another stack is newer.
  */
 __attribute__((noinline))
 void gcheap_frame_end_slow_(struct gcheap_frame_ *frame)
@@ -351,7 +373,12 @@ void gcheap_frame_end_slow_(struct gcheap_frame_ *frame)
 		frame_take_out(thread, at);
 	} else if (frame->is_lost) {
 		frame_lost_ended(thread, frame);
-	} else if (at != thread->fast.frames_used) {
+	} else if (at == thread->fast.frames_used) {
+		return;
+	} else if (!thread->frames_lost.count && is_newest_here(thread, sp, at)) {
+		/* Without a look at the stack above: a generator's caller ends many so. */
+		frame_take_out(thread, at);
+	} else {
 		part = part_here(thread, sp, (const char *)stack_real((uintptr_t)frame));
 		frames_drop(thread, at, &part);
 		pthread_mutex_lock(&thread->heap->lock);

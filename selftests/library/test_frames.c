@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -710,6 +711,72 @@ static void test_a_restore_on_an_undeclared_stack_ends_no_frame_of_others(void *
 	free(stack);
 }
 
+static void frame_in_coroutine(void)
+{
+	void *object = NULL;
+
+	GCHEAP_FRAME(co.f->thread, object);
+	assert_int_equal(swapcontext(&co.other, &co.main), 0);
+	GCHEAP_FRAME_END(co.f->thread);
+}
+
+static __attribute__((noinline)) void ends_below_a_suspended_frame(struct fixture *f, int depth)
+{
+	void *object = NULL;
+
+	GCHEAP_FRAME(f->thread, object);
+	if (depth)
+		ends_below_a_suspended_frame(f, depth - 1);
+	else
+		assert_int_equal(swapcontext(&co.main, &co.other), 0);
+	GCHEAP_FRAME_END(f->thread);
+}
+
+static uint64_t time_of_ends(struct fixture *f, char *stack, int depth)
+{
+	struct timespec start, end;
+
+	co.f = f;
+	assert_int_equal(getcontext(&co.other), 0);
+	co.other.uc_stack.ss_sp = stack;
+	co.other.uc_stack.ss_size = STACK_BYTES;
+	co.other.uc_link = &co.main;
+	makecontext(&co.other, frame_in_coroutine, 0);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &start);
+	ends_below_a_suspended_frame(f, depth);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &end);
+	assert_int_equal(f->thread->frames_used, GCHEAP_FRAME_WORDS_ + 1);
+	assert_int_equal(swapcontext(&co.main, &co.other), 0);
+	assert_int_equal(f->thread->frames_used, 0);
+	return (uint64_t)(end.tv_sec - start.tv_sec) * 1000000000 +
+	       (uint64_t)end.tv_nsec - (uint64_t)start.tv_nsec;
+}
+
+static void test_ends_below_a_suspended_frame_take_the_same_time_at_any_depth(void **state)
+{
+	enum { DEPTH = 5000, MORE = 4 };
+	struct fixture *f = *state;
+	char *stack = malloc(STACK_BYTES);
+	uint64_t few = UINT64_MAX, many = UINT64_MAX;
+	int round;
+
+	assert_non_null(stack);
+	assert_int_equal(gcheap_stack_add(f->heap, stack, STACK_BYTES), 0);
+	for (round = 0; round < 5; round++) {
+		uint64_t time = time_of_ends(f, stack, DEPTH);
+
+		few = time < few ? time : few;
+		time = time_of_ends(f, stack, DEPTH * MORE);
+		many = time < many ? time : many;
+	}
+	print_message("# %llu and %llu us\n", (unsigned long long)few / 1000,
+		      (unsigned long long)many / 1000);
+	/* With a look at all of the stack above, it would be its square. */
+	assert_true(many < few * MORE * 2);
+	assert_int_equal(gcheap_stack_remove(f->heap, stack), 0);
+	free(stack);
+}
+
 static void outlive_in_coroutine(void)
 {
 	struct gcheap_thread *thread = co.f->thread;
@@ -824,6 +891,7 @@ int main(void)
 		fixture_test(test_frames_of_suspended_stacks_stay),
 		fixture_test(test_frames_go_with_their_stack),
 		fixture_test(test_a_restore_on_an_undeclared_stack_ends_no_frame_of_others),
+		fixture_test(test_ends_below_a_suspended_frame_take_the_same_time_at_any_depth),
 		fixture_test(test_frames_of_suspended_stacks_may_end_after_their_thread_has_detached),
 		fixture_test(test_frames_of_a_child_may_end_after_their_heap_was_closed),
 		fixture_test(test_skipped_frames_of_a_declared_context_end_too),
