@@ -75,6 +75,7 @@ static void check_frames(struct check *check)
 {
 	const struct thread *thread = check->heap->thread;
 	size_t used = thread ? thread->fast.frames_used : 0;
+	uint64_t before = check->faults;
 	size_t at, i;
 
 	for (at = 0; at < used; at += thread->fast.frames[at]) {
@@ -87,6 +88,11 @@ static void check_frames(struct check *check)
 				   (const void *)frame_place(entry), (const void *)variable);
 		}
 	}
+	if (check->faults > before)
+		fprintf(stderr, "gcheap: verify: if longjmp() or a return passed by the end of "
+			"that frame, the heap may be right, and what lies there another "
+			"function's: use gcheap_frame_save() and gcheap_frame_restore(), or "
+			"GCHEAP_FRAME_AUTO\n");
 }
 
 __attribute__((noinline))

@@ -410,8 +410,10 @@ GCHEAP_API int gcheap_root_add_tls(struct gcheap_thread *thread);
  * by return, break, continue, goto or a C++ exception. longjmp() passes by both: whoever
  * calls setjmp() calls gcheap_frame_save() before, and gcheap_frame_restore() where it
  * has come back. An end that was skipped all the same is noticed when the block is
- * entered again, when an outer one ends, and by each cycle once its function is gone, if
- * the thread runs on a stack that is known (gcheap_stack_add()).
+ * entered again, when an outer one ends, and by each cycle that runs above the place of
+ * the block on a stack that is known (gcheap_stack_add()), or once something else was
+ * written there. Until then the variables' places are roots, whatever lies there: without
+ * gcheap_frame_restore(), GCHEAP_VERIFY may find a bad pointer.
  *
  * GCHEAP_FRAME cannot fail: where there is no memory for one, gcheap_collect() is
  * -ENOMEM, and so is the first allocation for which a cycle is due, until it has ended.
