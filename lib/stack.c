@@ -19,10 +19,6 @@
 #include "guard.h"
 #include "thread.h"
 
-#ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ	22
-#endif
-
 /* ---- the native stack ----------------------------------------------------------- */
 
 /* The stack pointer of the process's first instruction. */
@@ -58,6 +54,10 @@ bool stack_byte_is_readable(const char *at)
 
 	return process_vm_readv(getpid(), &to, 1, &from, 1, 0) != -1 || errno != EFAULT;
 }
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ	22
+#endif
 
 const char *stack_readable_end(const char *low, const char *top)
 {
