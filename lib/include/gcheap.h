@@ -21,6 +21,10 @@
  *						variables that GCHEAP_FRAME names
  *	stack of its signal handlers		SCANNED as its own
  *	other stacks: coroutines, fibers	NOT SCANNED until gcheap_stack_add()
+ *	THE REGISTERS OF A SUSPENDED CONTEXT	NOT SCANNED where swapcontext() and the like
+ *						keep them in memory that is on none of
+ *						these stacks: ucontext_t, jmp_buf. Add it
+ *						with gcheap_root_add_ambiguous()
  *	static variables, of libraries too	NOT SCANNED until gcheap_root_add_program(),
  *						or gcheap_root_add() for one of them
  *	thread-local variables			NOT SCANNED until gcheap_root_add_tls()
@@ -506,6 +510,11 @@ GCHEAP_API void gcheap_frame_restore(struct gcheap_thread *thread, struct gcheap
  * that is not declared no cycle runs: gcheap_collect() is -EINVAL then, and so is the
  * first allocation for which one is due. But a stack inside a known one is taken
  * for that, unless makecontext() made it: DECLARE IT. Documentation/stacks.md.
+ *
+ * swapcontext() keeps registers in the ucontext_t, and a compiler keeps pointers in
+ * registers: A CONTEXT THAT IS NOT ITSELF ON A DECLARED STACK HAS TO BE A ROOT WHILE IT IS
+ * SUSPENDED, gcheap_root_add_ambiguous(heap, &context, sizeof(context)); also that of the
+ * thread's own stack. Switches that push registers on the stack that they leave need none.
  */
 
 /**

@@ -439,6 +439,57 @@ static void test_many_stacks_are_each_found_and_forgotten(void **state)
 	free(memory);
 }
 
+/* ---- registers of a context ------------------------------------------------------------ */
+
+#if defined(__x86_64__)
+/* Switches with an object's address in rbx alone; whether the object is there afterwards. */
+static __attribute__((noinline)) bool switch_with_a_register(uintptr_t hidden)
+{
+	ucontext_t *from = &co.main, *to = &co.other;
+	uintptr_t object = hidden;
+
+	/* Below this function's red zone. */
+	__asm__ volatile("notq %%rbx\n\t"
+			 "movq %%rsp, %%r12\n\t"
+			 "subq $128, %%rsp\n\t"
+			 "andq $-16, %%rsp\n\t"
+			 "call swapcontext@PLT\n\t"
+			 "movq %%r12, %%rsp\n\t"
+			 "notq %%rbx"
+			 : "+b"(object), "+D"(from), "+S"(to) :
+			 : "rax", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "memory", "cc",
+			   "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7",
+			   "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
+	return object == hidden && is_alive(hidden);
+}
+
+static void test_a_suspended_context_that_is_a_root_keeps_what_its_registers_lead_to(void **state)
+{
+	char *stack = malloc(STACK_BYTES);
+	uintptr_t hidden;
+	int round;
+
+	(void)state;
+	assert_non_null(stack);
+	assert_int_equal(gcheap_stack_add(co.f.heap, stack, STACK_BYTES), 0);
+	for (round = 0; round < 2; round++) {
+		if (round)
+			assert_int_equal(gcheap_root_add_ambiguous(co.f.heap, &co.main,
+								   sizeof(co.main)), 0);
+		hide_one();
+		hidden = co.hidden[0];
+		stack_wipe();
+		coroutine_make(stack, STACK_BYTES, collect_in_coroutine);
+		/* Nothing else has it. AddressSanitizer's swapcontext() has it on the stack. */
+		assert_int_equal(switch_with_a_register(hidden), round || UNDER_ASAN);
+		assert_int_equal(co.result, 0);
+	}
+	assert_int_equal(gcheap_root_remove(co.f.heap, &co.main), 0);
+	assert_int_equal(gcheap_stack_remove(co.f.heap, stack), 0);
+	free(stack);
+}
+#endif
+
 /* ---- signals ------------------------------------------------------------------------- */
 
 static void on_signal(int number)
@@ -864,6 +915,9 @@ int main(void)
 		TEST(test_a_thread_may_attach_on_a_declared_stack),
 		TEST(test_pages_of_a_suspended_stack_that_cannot_be_read_are_skipped),
 		TEST(test_a_guarded_stack_may_be_found_from_a_stack_below_it),
+#if defined(__x86_64__)
+		TEST(test_a_suspended_context_that_is_a_root_keeps_what_its_registers_lead_to),
+#endif
 		TEST(test_many_stacks_are_each_found_and_forgotten),
 		TEST(test_a_signal_handlers_stack_needs_no_declaration),
 		TEST(test_a_signal_handlers_stack_may_be_inside_of_a_declared_one),
