@@ -59,6 +59,7 @@ struct track_work {
  * @prepared: MARK_START: marks are being cleared
  * @begun: there has been a first piece
  * @large: ALLOC_LARGE: the object that is being made
+ * @tables: REFILL, CHUNK_NEW: tables that are made for another's large object
  * @track: TRACK: the answer so far
  */
 struct progress {
@@ -70,6 +71,7 @@ struct progress {
 	bool prepared;
 	bool begun;
 	struct large_work large;
+	struct large_tables tables;
 	struct track_work track;
 };
 

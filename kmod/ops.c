@@ -36,6 +36,7 @@
 #define PIECE_SPANS	64u		/* of SWEEP and MARK_START */
 #define PIECE_PAGES	512u		/* of RECLAIM and ALLOC_LARGE: heap pages */
 #define PIECE_BYTES	(4u << 20)	/* of SCAVENGE */
+#define TABLE_PIECE_PAGES	(8 * PIECE_PAGES) /* heap pages whose tables are made */
 
 /**
  * op_setup() - GCHEAP_OP_SETUP: make an open file a heap
@@ -131,6 +132,19 @@ free_copy:
 	return error;
 }
 
+/*
+ * Before a request that may make the heap grow: makes tables that a large object of another
+ * thread has yet to get. Return: OP_MORE; 0: go on, also where there is no memory for them,
+ * as the request may need none.
+ */
+static int tables_for_another(struct gcheap_heap *heap, struct progress *progress)
+{
+	if (likely(!large_tables_lack(&heap->core)))
+		return 0;
+	return large_tables_some(&heap->core, &progress->tables, TABLE_PIECE_PAGES) == LARGE_MORE ?
+	       OP_MORE : 0;
+}
+
 /* Arrays of a REFILL that need no memory of their own. */
 #define REFILL_SMALL_BYTES	512u
 
@@ -140,6 +154,7 @@ static_assert(GCHEAP_REFILL_MAX * sizeof(struct gcheap_grant) <= PAGE_SIZE);
  * op_refill() - GCHEAP_OP_REFILL: return spans and take others
  * @heap: the heap
  * @args: struct gcheap_refill
+ * @progress: tables for another's object
  *
  * Return:
  * * 0		- done; @out_granted tells how many spans were taken
@@ -149,7 +164,7 @@ static_assert(GCHEAP_REFILL_MAX * sizeof(struct gcheap_grant) <= PAGE_SIZE);
  * * -EFAULT	- an array cannot be accessed
  * * -ENOMEM	- not one span could be had; nothing was returned either
  */
-static int op_refill(struct gcheap_heap *heap, union op_args *args)
+static int op_refill(struct gcheap_heap *heap, union op_args *args, struct progress *progress)
 {
 	struct gcheap_refill *refill = &args->refill;
 	void __user *user_returns = u64_to_user_ptr(refill->returns);
@@ -162,6 +177,9 @@ static int op_refill(struct gcheap_heap *heap, union op_args *args)
 	u32 *returns;
 	int error;
 
+	refill->out_granted = 0;
+	if (tables_for_another(heap, progress))
+		return OP_MORE;
 	/* Bounds both counts. */
 	error = heap_refill_check(&heap->core, refill, NULL, NULL);
 	if (error)
@@ -438,8 +456,11 @@ static int op_scavenge(struct gcheap_heap *heap, union op_args *args,
 	return piece.out_bytes && progress->done < progress->limit ? OP_MORE : 0;
 }
 
-static int op_chunk_new(struct gcheap_heap *heap, union op_args *args)
+static int op_chunk_new(struct gcheap_heap *heap, union op_args *args,
+			struct progress *progress)
 {
+	if (tables_for_another(heap, progress))
+		return OP_MORE;
 	return heap_chunk_new(&heap->core, &args->chunk_new);
 }
 
@@ -470,7 +491,7 @@ static bool type_add_is_long(struct gcheap_heap *heap, const union op_args *args
 
 static bool refill_is_long(struct gcheap_heap *heap, const union op_args *args)
 {
-	return args->refill.want_bytes > SHORT_BYTES;
+	return args->refill.want_bytes > SHORT_BYTES || large_tables_lack(&heap->core);
 }
 
 static bool alloc_large_is_long(struct gcheap_heap *heap, const union op_args *args)
@@ -541,7 +562,7 @@ const struct op ops[GCHEAP_OPS] = {
 	OP(GCHEAP_OP_TYPE_ADD, struct gcheap_type_add, out_type,
 	   .run = op_type_add, .is_long = type_add_is_long),
 	OP(GCHEAP_OP_REFILL, struct gcheap_refill, grants,
-	   .run = op_refill, .is_long = refill_is_long),
+	   .piece = op_refill, .is_long = refill_is_long),
 	OP(GCHEAP_OP_ALLOC_LARGE, struct gcheap_alloc_large, out_flags,
 	   .piece = op_alloc_large, .undo = op_alloc_large_undo,
 	   .is_long = alloc_large_is_long),
@@ -560,7 +581,7 @@ const struct op ops[GCHEAP_OPS] = {
 	OP(GCHEAP_OP_SCAVENGE, struct gcheap_scavenge, out_free_bytes,
 	   .piece = op_scavenge, .is_long = scavenge_is_long),
 	OP(GCHEAP_OP_CHUNK_NEW, struct gcheap_chunk_new, out_flags,
-	   .run = op_chunk_new, .is_long = always_is_long),
+	   .piece = op_chunk_new, .is_long = always_is_long),
 	OP(GCHEAP_OP_CHUNK_FREE, struct gcheap_chunk_free, page,
 	   .run = op_chunk_free),
 	OP(GCHEAP_OP_CHUNK_READY, struct gcheap_chunk_ready, page,

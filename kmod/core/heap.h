@@ -127,6 +127,7 @@ struct reclaim {
  * @mark_table: the bit table with the mark bits; the other has the alloc bits
  * @heap_pages: pages below this have tables, but see arena.h; @page_heap.end, but while
  *	ALLOC_LARGE makes the heap grow
+ * @tables_dropped: how often tables above @heap_pages were dropped
  * @goal_bytes: as in struct gcheap_sweep_start
  * @arenas: by arena index; NULL: not there yet
  * @in_use_arenas: indices of those in which a span in use begins
@@ -165,6 +166,7 @@ struct heap {
 	u32 phase;
 	u32 mark_table;
 	u32 heap_pages;
+	u32 tables_dropped;
 	u64 goal_bytes;
 	struct arena **arenas;
 	struct bit_index in_use_arenas;

@@ -80,27 +80,34 @@ static int large_begin(struct heap *heap, const struct gcheap_alloc_large *alloc
 
 /* ---- pages ------------------------------------------------------------------ */
 
-/*
- * Makes the tables that another ALLOC_LARGE has yet to make, which has grown the heap
- * before. So there is but one at a time whose pages have none: when that fails, the heap
- * becomes as long as it was, or the pages have their tables, and are free as any.
- */
-static int tables_catch_up(struct heap *heap)
+int large_tables_some(struct heap *heap, struct large_tables *tables, u32 pages)
 {
 	u32 end = heap->page_heap.end;
+	u32 count;
 	int error;
 
-	if (heap->heap_pages == end)
+	if (!large_tables_lack(heap))
 		return 0;
-	error = page_run_tables_ensure(heap, heap->heap_pages, end - heap->heap_pages);
-	if (!error)
-		heap->heap_pages = end;
-	return error;
+	if (tables->at < heap->heap_pages || tables->at > end ||
+	    tables->dropped != heap->tables_dropped) {
+		tables->at = heap->heap_pages;
+		tables->dropped = heap->tables_dropped;
+	}
+	count = min_t(u32, end - tables->at, pages);
+	error = page_run_tables_ensure(heap, tables->at, count);
+	if (error)
+		return error;
+	tables->at += count;
+	if (tables->at < end)
+		return LARGE_MORE;
+	heap->heap_pages = end;
+	return 0;
 }
 
 /*
- * A run at the end of the heap, which grows for it. The heap's tables do not reach so
- * far yet: all of what is new is taken, so that nobody else gets a page of it.
+ * A run at the end of the heap, which grows for it, unless there is one before it whose
+ * tables lack. The heap's tables do not reach so far yet: all of what is new is taken, so
+ * that nobody else gets a page of it.
  */
 static u32 run_grow(struct heap *heap, struct large_work *work)
 {
@@ -109,7 +116,7 @@ static u32 run_grow(struct heap *heap, struct large_work *work)
 	u32 first, page;
 	u64 grow;
 
-	if (tables_catch_up(heap))
+	if (large_tables_lack(heap))
 		return 0;
 	/* Page 0 exists, but is never free. */
 	first = end ? end - page_tree_tail(ph) : 1;
@@ -220,6 +227,7 @@ static void tables_drop_some(struct heap *heap, struct large_work *work, u32 pag
 	count = max_t(u32, round_down(pages, HEAP_GROW_PAGES), HEAP_GROW_PAGES);
 	count = min_t(u32, count, work->new_end - page);
 	arena_tables_drop(heap, page, count);
+	heap->tables_dropped++;
 	work->done += count;
 }
 
@@ -340,6 +348,23 @@ static void reclaim_phase(struct heap *heap, struct large_work *work, u32 pages)
 		next_phase(work, LARGE_FIND);
 }
 
+/* The heap may have to grow, which it cannot while tables lack. */
+static void find_phase(struct heap *heap, struct large_work *work, u32 pages)
+{
+	int error = 0;
+
+	if (run_find(heap, work)) {
+		next_phase(work, LARGE_BACK);
+		return;
+	}
+	if (large_tables_lack(heap))
+		error = large_tables_some(heap, &work->tables, pages);
+	else
+		error = -ENOMEM;
+	if (error < 0)
+		no_memory(work);
+}
+
 static void undo_phase(struct heap *heap, struct large_work *work, u32 pages)
 {
 	if (work->done < work->npages)
@@ -398,10 +423,7 @@ static int large_step(struct heap *heap, struct gcheap_alloc_large *alloc,
 		reclaim_phase(heap, work, pages);
 		return LARGE_MORE;
 	case LARGE_FIND:
-		if (run_find(heap, work))
-			next_phase(work, LARGE_BACK);
-		else
-			no_memory(work);
+		find_phase(heap, work, quick);
 		return LARGE_MORE;
 	case LARGE_BACK:
 		error = back_some(heap, work, pages);

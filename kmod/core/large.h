@@ -30,6 +30,17 @@ enum large_phase {
 };
 
 /**
+ * struct large_tables - the tables that another ALLOC_LARGE, which has made the heap grow,
+ *	has yet to make, and that are made for it
+ * @at: made up to here
+ * @dropped: heap.tables_dropped then: if it has changed, some may be gone
+ */
+struct large_tables {
+	u32 at;
+	u32 dropped;
+};
+
+/**
  * struct large_work - an object that is being made
  * @phase: enum large_phase
  * @page: first page of its run; 0: it has none
@@ -38,6 +49,7 @@ enum large_phase {
  * @done: how many of them the phase has done
  * @old_end: end of the heap before it grew for it
  * @new_end: and after; 0: it did not. As long as @heap_pages is less, tables are being made
+ * @tables: LARGE_FIND: tables that are made for another object
  * @share: spans that are still to be swept
  * @bytes: size of the object
  * @made: one bit a page: it had no memory before; NULL: all had
@@ -58,6 +70,7 @@ struct large_work {
 	u32 done;
 	u32 old_end;
 	u32 new_end;
+	struct large_tables tables;
 	u64 share;
 	u64 bytes;
 	u64 *made;
@@ -98,7 +111,27 @@ int large_alloc_some(struct heap *heap, struct gcheap_alloc_large *alloc,
 int large_alloc_undo(struct heap *heap, const struct gcheap_alloc_large *alloc,
 		     struct large_work *work, u32 pages);
 
-/* The same for a heap that is gone, and all that the request had with it. */
+/* Whether the heap cannot grow before large_tables_some() has made tables. */
+static inline bool large_tables_lack(const struct heap *heap)
+{
+	return heap->heap_pages != heap->page_heap.end;
+}
+
+/**
+ * large_tables_some() - make some of the tables that large_tables_lack() speaks of
+ * @heap: the heap
+ * @tables: zero before the first call
+ * @pages: for so many heap pages
+ *
+ * Between two calls other requests may be done. There is but one object at a time whose
+ * pages have none: when that fails, the heap becomes as long as it was, or the pages have
+ * their tables, and are free as any.
+ *
+ * Return: LARGE_MORE; 0: none lack; -ENOMEM; -EINTR.
+ */
+int large_tables_some(struct heap *heap, struct large_tables *tables, u32 pages);
+
+/* large_alloc_undo() for a heap that is gone, and all that the request had with it. */
 void large_alloc_forget(struct large_work *work);
 
 #endif /* GCHEAP_CORE_LARGE_H */

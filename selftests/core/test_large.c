@@ -190,6 +190,96 @@ static void test_one_may_fail_while_another_makes_the_heap_grow(void **state)
 	}
 }
 
+/*
+ * Before the second can make the heap grow, it makes the tables that the first lacks, in
+ * pieces too; meanwhile the first goes on, or is undone, whose tables are dropped.
+ */
+static void test_tables_are_made_in_pieces_for_another(void **state)
+{
+	(void)state;
+	for (u32 i = 0; i < 120; i++) {
+		struct gcheap_alloc_large alloc[2] = { object(GCHEAP_ALLOC_LAZY), object(0) };
+		struct large_work work[2] = { { 0 }, { 0 } };
+		bool fails = i % 2;
+		int error = LARGE_MORE, more = LARGE_MORE;
+		u32 count = 0;
+
+		grow(&alloc[0], &work[0]);
+		pieces(&alloc[0], &work[0], i / 40 * 16, &error);
+		assert_int_equal(error, LARGE_MORE);
+		while (work[1].phase != LARGE_FIND)
+			large_alloc_some(&th->heap, &alloc[1], &work[1], 10);
+		for (u32 n = 0; n < i % 40; n++)
+			large_alloc_some(&th->heap, &alloc[1], &work[1], 10);
+		for (; error == LARGE_MORE || more == LARGE_MORE; count++) {
+			if (error == LARGE_MORE)
+				error = fails ? large_alloc_undo(&th->heap, &alloc[0], &work[0], PIECE) :
+						large_alloc_some(&th->heap, &alloc[0], &work[0], PIECE);
+			/* As fast as the first, or slower. */
+			if (more == LARGE_MORE && (error || count % (1 + i % 5) == 0))
+				more = large_alloc_some(&th->heap, &alloc[1], &work[1], 10);
+		}
+		assert_int_equal(error, 0);
+		assert_int_equal(more, 0);
+		/* With what was done before: its own 300 pieces, and those of the tables. */
+		assert_true(count + i % 40 > PAGES / 10 + (i < 40 ? PAGES / 80 : 0));
+		use_the_rest();
+		core_check(th);
+		fixture_end(NULL);
+		setup(NULL);
+	}
+}
+
+/* What REFILL asks before it makes the heap grow. */
+static void test_tables_that_lack_are_made_once(void **state)
+{
+	struct gcheap_alloc_large alloc = object(GCHEAP_ALLOC_LAZY);
+	struct large_tables tables = { 0 };
+	struct large_work work = { 0 };
+	u32 count = 1;
+	u64 made;
+	int error;
+
+	(void)state;
+	assert_false(large_tables_lack(&th->heap));
+	assert_int_equal(large_tables_some(&th->heap, &tables, 100), 0);
+	grow(&alloc, &work);
+	assert_true(large_tables_lack(&th->heap));
+	while (large_tables_some(&th->heap, &tables, 100) == LARGE_MORE)
+		count++;
+	assert_true(count >= PAGES / 100);
+	assert_false(large_tables_lack(&th->heap));
+	made = th->tables_made;
+	pieces(&alloc, &work, 1000, &error);
+	assert_int_equal(error, 0);
+	assert_int_equal(th->tables_made, made);
+	core_check(th);
+}
+
+/* Half of the way, the object is gone, and another has its place, without tables again. */
+static void test_tables_that_were_dropped_are_made_anew(void **state)
+{
+	struct gcheap_alloc_large alloc[2] = { object(0), object(0) };
+	struct large_work work[2] = { { 0 }, { 0 } };
+	struct large_tables tables = { 0 };
+	int error;
+
+	(void)state;
+	grow(&alloc[0], &work[0]);
+	for (u32 i = 0; i < PAGES / 200; i++)
+		assert_int_equal(large_tables_some(&th->heap, &tables, 100), LARGE_MORE);
+	undo(&alloc[0], &work[0]);
+	while (work[1].phase != LARGE_TABLES)
+		assert_int_equal(large_alloc_some(&th->heap, &alloc[1], &work[1], PIECE),
+				 LARGE_MORE);
+	while (large_tables_some(&th->heap, &tables, 100) == LARGE_MORE)
+		;
+	pieces(&alloc[1], &work[1], 1000, &error);
+	assert_int_equal(error, 0);
+	use_the_rest();
+	core_check(th);
+}
+
 /* The first finds no memory, then room: its own pages, which others have grown beyond. */
 static void test_one_may_begin_anew_while_another_makes_the_heap_grow(void **state)
 {
@@ -337,6 +427,9 @@ int main(void)
 		T(test_from_each_piece_there_is_a_way_back),
 		T(test_others_may_make_the_heap_grow_meanwhile),
 		T(test_one_may_fail_while_another_makes_the_heap_grow),
+		T(test_tables_are_made_in_pieces_for_another),
+		T(test_tables_that_lack_are_made_once),
+		T(test_tables_that_were_dropped_are_made_anew),
 		T(test_one_may_begin_anew_while_another_makes_the_heap_grow),
 		T(test_one_that_fails_gives_its_bit_tables_back),
 		T(test_a_heap_that_cannot_grow_gives_its_bit_tables_back),
