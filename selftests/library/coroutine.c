@@ -78,15 +78,6 @@ __attribute__((noinline)) void fill(void *volatile *kept, uintptr_t *hidden)
 	}
 }
 
-__attribute__((noinline)) void stack_wipe(void)
-{
-	volatile char room[16384];
-	size_t i;
-
-	for (i = 0; i < sizeof(room); i++)
-		room[i] = 0;
-}
-
 __attribute__((noinline)) size_t switch_with_objects(void)
 {
 	void *volatile kept[KEPT];

@@ -43,8 +43,6 @@ bool is_alive(uintptr_t hidden);
 size_t count_alive(const uintptr_t *hidden);
 /* Allocates KEPT objects. */
 void fill(void *volatile *kept, uintptr_t *hidden);
-/* Overwrites what earlier calls left on the stack below. */
-void stack_wipe(void);
 /* Switches to the coroutine from a frame that alone leads to some objects. */
 size_t switch_with_objects(void);
 

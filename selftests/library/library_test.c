@@ -182,6 +182,16 @@ int variables_restore(void **state)
 	return 0;
 }
 
+/* Not on a stack that AddressSanitizer has aside. */
+__attribute__((noinline, no_sanitize("address"))) void stack_wipe(void)
+{
+	volatile char room[16384];
+	size_t i;
+
+	for (i = 0; i < sizeof(room); i++)
+		room[i] = 0x11;
+}
+
 uint64_t random_next(uint64_t *state)
 {
 	/* splitmix64 */

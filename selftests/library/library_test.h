@@ -136,6 +136,9 @@ void fixture_open_layout(struct fixture *fixture, enum gcheap_layout layout);
 	failed_;								\
 })
 
+/* Overwrites what earlier calls left on the stack below. */
+void stack_wipe(void);
+
 /* A repeatable random number. */
 uint64_t random_next(uint64_t *state);
 

@@ -48,16 +48,6 @@ static size_t count_alive(void)
 	return alive;
 }
 
-/* Overwrites what earlier calls left on the real stack below. */
-static __attribute__((noinline, no_sanitize("address"))) void stack_wipe(void)
-{
-	volatile char room[16384];
-	size_t i;
-
-	for (i = 0; i < sizeof(room); i++)
-		room[i] = 0;
-}
-
 /* Clang puts nothing of a function with inline assembly there. */
 static __attribute__((noinline)) void *new_leaf(void)
 {

@@ -319,16 +319,6 @@ static void test_frames_hold_their_variables_until_their_end(void **state)
 
 /* ---- stacks ------------------------------------------------------------------ */
 
-/* Overwrites what earlier calls left on the stack below. */
-static __attribute__((noinline)) void stack_wipe(void)
-{
-	volatile char room[16384];
-	size_t i;
-
-	for (i = 0; i < sizeof(room); i++)
-		room[i] = 0;
-}
-
 static __attribute__((noinline)) struct node *hidden_list(struct roots_fixture *r, int length)
 {
 	return (struct node *)~(uintptr_t)new_list(r, length);
