@@ -44,7 +44,7 @@ Q := @
 say = @printf '  %-7s %s\n' $(1) $(patsubst $(B)/%,%,$(2))
 endif
 
-.PHONY: all help lib module tools examples bench-programs device-bench-programs tests kselftests sparse run check check-all check-kernels check-bare check-debug check-kcsan soak bench install uninstall clean
+.PHONY: all help lib module tools examples bench-programs device-bench-programs tests kselftests sparse run check check-all check-kernels check-bare check-debug check-kcsan soak bench install install-lib install-module uninstall uninstall-lib uninstall-module clean
 all: lib module tools examples
 
 help:
@@ -60,7 +60,8 @@ help:
 	@echo 'make bench           benchmarks beside the peers; those of the module: scripts/bench-device'
 	@echo 'make lib | module [KDIR=...] | tools | examples | tests | kselftests | sparse'
 	@echo 'make bench-programs | device-bench-programs'
-	@echo 'make install         [DESTDIR=] [PREFIX=/usr/local]'
+	@echo 'make install         [DESTDIR=] [PREFIX=/usr/local]: install-lib, below PREFIX, and install-module, the source for DKMS'
+	@echo '                     and the udev rule, in /usr'
 	@echo 'make uninstall       removes what make install has put there, with the same options'
 	@echo 'make clean'
 	@echo '                     V=1 shows the commands of any of these; CC=clang builds all but the module with clang.'
@@ -354,8 +355,11 @@ public_headers = $(notdir $(wildcard lib/include/*.h))
 check_folders = $(foreach name,PREFIX INCLUDEDIR LIBDIR BINDIR MANDIR UDEVDIR SRCDIR,$(if $(filter /%,$(firstword $($(name)))),,\
 	$(error $(name) has to be a path from the root, not '$($(name))')))
 
-install: lib tools
-	$(check_folders)install -d $(call to,$(INCLUDEDIR)) $(call to,$(LIBDIR)/pkgconfig) $(call to,$(UDEVDIR))
+# install-lib is all that lies below PREFIX, install-module what makes others build and find the module.
+install: install-lib install-module
+
+install-lib: lib tools
+	$(check_folders)install -d $(call to,$(INCLUDEDIR)) $(call to,$(LIBDIR)/pkgconfig)
 	install -m 644 lib/include/*.h $(call to,$(INCLUDEDIR))
 	install -D -m 644 uapi/linux/gcheap.h $(call to,$(INCLUDEDIR)/linux/gcheap.h)
 	install -m 644 $(static_lib) $(call to,$(LIBDIR))
@@ -364,23 +368,31 @@ install: lib tools
 	sed -e $(call quote,s|@PREFIX@|$(call in_pc,$(PREFIX))|; s|@INCLUDEDIR@|$(call in_pc,$(INCLUDEDIR))|; \
 		s|@LIBDIR@|$(call in_pc,$(LIBDIR))|; s|@VERSION@|$(VERSION)|) \
 		tools/gcheap.pc.in >$(call to,$(LIBDIR)/pkgconfig/gcheap.pc)
-	install -m 644 tools/udev/60-gcheap.rules $(call to,$(UDEVDIR))
 	install -D -m 644 tools/valgrind/gcheap.supp $(call to,$(PREFIX)/share/gcheap/gcheap.supp)
 	$(if $(tool_programs),install -d $(call to,$(BINDIR)) && \
 		install -m 755 $(tool_programs:%=$(B)/tools/%) $(call to,$(BINDIR)))
 	$(foreach page,$(man_pages),install -D -m 644 $(page) $(call to,$(call man_page,$(page))) &&) true
+	$(if $(DESTDIR),,$(if $(filter /usr /usr/local,$(PREFIX)),ldconfig))
+
+install-module:
+	$(check_folders)install -D -m 644 tools/udev/60-gcheap.rules $(call to,$(UDEVDIR)/60-gcheap.rules)
 	rm -rf $(call to,$(dkms_dir))
 	install -d $(call to,$(dkms_dir))
 	cp -r --parents Kbuild VERSION LICENSE LICENSES uapi common kmod $(call to,$(dkms_dir))
 	sed 's|@VERSION@|$(VERSION)|' tools/dkms/dkms.conf.in >$(call to,$(dkms_dir)/dkms.conf)
-	$(if $(DESTDIR),,getent group gcheap >/dev/null || groupadd --system gcheap; ldconfig)
+	$(if $(DESTDIR),,getent group gcheap >/dev/null || groupadd --system gcheap)
 
 # What install has put there, and nothing else: folders and the group may be others' too.
-uninstall:
+uninstall: uninstall-lib uninstall-module
+
+uninstall-lib:
 	$(check_folders)rm -f $(foreach file,$(public_headers) linux/gcheap.h,$(call to,$(INCLUDEDIR)/$(file))) \
 		$(foreach file,libgcheap.a libgcheap.so libgcheap.so.$(SOVERSION) pkgconfig/gcheap.pc,$(call to,$(LIBDIR)/$(file))) \
-		$(call to,$(UDEVDIR)/60-gcheap.rules) $(call to,$(PREFIX)/share/gcheap/gcheap.supp) $(foreach name,$(tool_programs),$(call to,$(BINDIR)/$(name))) \
+		$(call to,$(PREFIX)/share/gcheap/gcheap.supp) $(foreach name,$(tool_programs),$(call to,$(BINDIR)/$(name))) \
 		$(foreach page,$(man_pages),$(call to,$(call man_page,$(page))))
+
+uninstall-module:
+	$(check_folders)rm -f $(call to,$(UDEVDIR)/60-gcheap.rules)
 	rm -rf $(call to,$(dkms_dir))
 
 clean:
