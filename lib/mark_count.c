@@ -55,6 +55,16 @@ static uint64_t span_words(uint64_t info)
 
 /* ---- free slots --------------------------------------------------------------- */
 
+/*
+ * Whether a span of small objects has no free slot, as most have when a program allocates
+ * and drops: then its bits need no look. No span is cached while a cycle marks, and all are
+ * swept, so that the count in the descriptor is that of the alloc bits.
+ */
+static bool span_is_full(const struct marker *marker, uint64_t page)
+{
+	return marker->spans[page].allocated == marker->spans[page].slots;
+}
+
 static void hide_free(struct marker *marker, uint64_t page, uint64_t info, void *unused)
 {
 	bool heap_bits = GCHEAP_PAGE_KIND(info) == GCHEAP_KIND_HEAP_BITS;
@@ -67,7 +77,7 @@ static void hide_free(struct marker *marker, uint64_t page, uint64_t info, void 
 
 	(void)unused;
 	/* A large object is never free; and what no cache had has no object. */
-	if (GCHEAP_PAGE_KIND(info) == GCHEAP_KIND_LARGE || !slots)
+	if (GCHEAP_PAGE_KIND(info) == GCHEAP_KIND_LARGE || !slots || span_is_full(marker, page))
 		return;
 	/* A page at a time, so that compilers take several words at once. */
 	for (at = 0; at < words; at += MARK_WORDS_PER_PAGE) {
@@ -102,6 +112,8 @@ static void count_span(struct marker *marker, uint64_t page, uint64_t info, void
 	}
 	words = span_words(info);
 	/* Free slots stay free. In what is dead there were no others. */
+	if (!is_marked && span_is_full(marker, page))
+		return;
 	if (!is_marked) {
 		memset(marks, 0, words * sizeof(*marks));
 		return;
