@@ -285,7 +285,7 @@ TEST_F(turns, are_had_while_spans_are_swept)
 		ASSERT_EQ(SPANS, sweep.out_swept_spans);
 	}
 	ASSERT_OK(looker_end(&looker));
-	EXPECT_LT(0, looker.middles);
+	EXPECT_LT(0, (unsigned int)looker.middles);
 }
 
 /* It sweeps what the last cycle has left. */
@@ -308,7 +308,7 @@ TEST_F(turns, are_had_while_the_next_cycle_begins)
 		test_cmd_sweep(SPANS, NULL);
 	}
 	ASSERT_OK(looker_end(&looker));
-	EXPECT_LT(0, looker.middles);
+	EXPECT_LT(0, (unsigned int)looker.middles);
 }
 
 TEST_F(turns, are_had_while_a_cycle_ends_and_frees)
@@ -330,7 +330,7 @@ TEST_F(turns, are_had_while_a_cycle_ends_and_frees)
 		ASSERT_EQ(4 * SPANS, start.out_freed_pages);
 	}
 	ASSERT_OK(looker_end(&looker));
-	EXPECT_LT(0, looker.middles);
+	EXPECT_LT(0, (unsigned int)looker.middles);
 }
 
 /*
@@ -406,7 +406,7 @@ TEST_F(turns, are_had_while_writes_are_collected)
 	looker.stop = true;
 	pthread_join(looker.thread, NULL);
 	EXPECT_OK(looker.error);
-	EXPECT_LT(0, looker.middles);
+	EXPECT_LT(0, (unsigned int)looker.middles);
 }
 
 /* TRACK answers as one request does, whatever pieces it is done in. */
