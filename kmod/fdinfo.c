@@ -52,10 +52,10 @@ static const struct figure figures[] = {
 };
 
 static const char *const layout_names[] = {
-	[GCHEAP_UAPI_LAYOUT_SPAN] = "span",
-	[GCHEAP_UAPI_LAYOUT_HEADER] = "header",
-	[GCHEAP_UAPI_LAYOUT_FOOTER] = "footer",
-	[GCHEAP_UAPI_LAYOUT_BITMAP] = "bitmap",
+	[GCHEAP_LAYOUT_SPAN] = "span",
+	[GCHEAP_LAYOUT_HEADER] = "header",
+	[GCHEAP_LAYOUT_FOOTER] = "footer",
+	[GCHEAP_LAYOUT_BITMAP] = "bitmap",
 };
 
 static const char *const pressure_names[] = {

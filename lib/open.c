@@ -45,7 +45,7 @@ static uint32_t setup_flags(uint32_t flags)
 }
 
 static int backend_open_reserve(const struct gcheap_config *config,
-				enum gcheap_uapi_layout layout, struct backend **backend)
+				enum gcheap_layout layout, struct backend **backend)
 {
 	struct gcheap_setup setup = {
 		.size = sizeof(setup),
@@ -81,7 +81,7 @@ static uint64_t reserve_default(void)
 	return bytes;
 }
 
-static int backend_open(struct settings *settings, enum gcheap_uapi_layout layout,
+static int backend_open(struct settings *settings, enum gcheap_layout layout,
 			struct backend **backend)
 {
 	uint64_t *reserve = &settings->config.reserve_bytes;

@@ -94,13 +94,13 @@ static enum gcheap_kind small_kind(const struct verify *verify, const struct gch
 
 	if (noscan && (found == GCHEAP_KIND_NOSCAN || !verify->view->record_types))
 		return GCHEAP_KIND_NOSCAN;
-	if (layout == GCHEAP_UAPI_LAYOUT_SPAN && found == own)
+	if (layout == GCHEAP_LAYOUT_SPAN && found == own)
 		return own;
-	if (layout == GCHEAP_UAPI_LAYOUT_BITMAP)
+	if (layout == GCHEAP_LAYOUT_BITMAP)
 		return GCHEAP_KIND_BITMAP;
 	if (small && !verify->view->record_types)
 		return GCHEAP_KIND_HEAP_BITS;
-	return layout == GCHEAP_UAPI_LAYOUT_FOOTER ? GCHEAP_KIND_FOOTER : GCHEAP_KIND_HEADER;
+	return layout == GCHEAP_LAYOUT_FOOTER ? GCHEAP_KIND_FOOTER : GCHEAP_KIND_HEADER;
 }
 
 /* The PAGES entries of a span; small ones count the page in bits 56 to 59. */

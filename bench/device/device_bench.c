@@ -36,7 +36,7 @@ void bench_heap_open(struct bench_heap *heap, uint64_t reserve_bytes, uint32_t s
 {
 	struct gcheap_setup setup = {
 		.flags = setup_flags,
-		.layout = GCHEAP_UAPI_LAYOUT_SPAN,
+		.layout = GCHEAP_LAYOUT_SPAN,
 		.reserve_bytes = reserve_bytes,
 	};
 	unsigned int region;

@@ -73,7 +73,7 @@ static u64 bits_free(struct heap *heap, u32 page, u32 count)
 	for (table = 0; table < 2; table++)
 		port_table_pages_free(heap, GCHEAP_REGION_MARKS,
 				      mark_table_offset(heap, table, page), count);
-	if (heap->layout == GCHEAP_UAPI_LAYOUT_BITMAP)
+	if (heap->layout == GCHEAP_LAYOUT_BITMAP)
 		port_table_pages_free(heap, GCHEAP_REGION_BITMAP,
 				      GCHEAP_BITMAP_BYTES((u64)page << GCHEAP_PAGE_SHIFT),
 				      count << (MARK_TABLE_SHIFT - BITMAP_TABLE_SHIFT));
@@ -117,7 +117,7 @@ static int tables_make(struct heap *heap, struct arena *arena, u32 page)
 		if (!arena->marks[table][marks])
 			goto free_bits;
 	}
-	if (heap->layout == GCHEAP_UAPI_LAYOUT_BITMAP && bitmap_make(heap, page))
+	if (heap->layout == GCHEAP_LAYOUT_BITMAP && bitmap_make(heap, page))
 		goto free_bits;
 	arena->has_bits[marks / 64] |= BIT_ULL(marks % 64);
 	return 0;

@@ -55,13 +55,13 @@ static enum gcheap_kind central_kind(const struct heap *heap,
 
 	if (!record || (!record->ptr_bytes && !record_types))
 		return GCHEAP_KIND_NOSCAN;
-	if (heap->layout == GCHEAP_UAPI_LAYOUT_SPAN && !mixed)
+	if (heap->layout == GCHEAP_LAYOUT_SPAN && !mixed)
 		return small && record->ptr_bytes ? GCHEAP_KIND_MASK : GCHEAP_KIND_TYPE;
-	if (heap->layout == GCHEAP_UAPI_LAYOUT_BITMAP)
+	if (heap->layout == GCHEAP_LAYOUT_BITMAP)
 		return GCHEAP_KIND_BITMAP;
 	if (small && !record_types)
 		return GCHEAP_KIND_HEAP_BITS;
-	return heap->layout == GCHEAP_UAPI_LAYOUT_FOOTER ? GCHEAP_KIND_FOOTER :
+	return heap->layout == GCHEAP_LAYOUT_FOOTER ? GCHEAP_KIND_FOOTER :
 							   GCHEAP_KIND_HEADER;
 }
 

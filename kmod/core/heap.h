@@ -119,7 +119,7 @@ struct reclaim {
 
 /**
  * struct heap - the logic's view of one heap
- * @layout: enum gcheap_uapi_layout
+ * @layout: enum gcheap_layout
  * @flags: GCHEAP_SETUP_*
  * @reserve_bytes: length of the HEAP region
  * @generation: sweep generation, +2 at each SWEEP_START

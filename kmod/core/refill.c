@@ -58,7 +58,7 @@ int heap_refill_check(struct heap *heap, const struct gcheap_refill *refill,
 {
 	if (refill->flags & ~GCHEAP_REFILL_MIXED)
 		return -EOPNOTSUPP;
-	if (refill->flags & GCHEAP_REFILL_MIXED && heap->layout != GCHEAP_UAPI_LAYOUT_SPAN)
+	if (refill->flags & GCHEAP_REFILL_MIXED && heap->layout != GCHEAP_LAYOUT_SPAN)
 		return -EINVAL;
 	if (refill->return_count > GCHEAP_REFILL_MAX || refill->grant_count > GCHEAP_REFILL_MAX)
 		return -EOVERFLOW;

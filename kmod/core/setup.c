@@ -23,7 +23,7 @@ int heap_setup_check(struct gcheap_setup *setup, u32 flags, u64 features)
 		return -EOPNOTSUPP;
 	if (setup->reserved)
 		return -EINVAL;
-	if (setup->layout > GCHEAP_UAPI_LAYOUT_BITMAP)
+	if (setup->layout > GCHEAP_LAYOUT_BITMAP)
 		return -EOPNOTSUPP;
 	if (!reserve)
 		reserve = GCHEAP_RESERVE_DEFAULT;
@@ -46,7 +46,7 @@ int heap_setup_check(struct gcheap_setup *setup, u32 flags, u64 features)
 	setup->out_region_bytes[GCHEAP_REGION_DIRTY] =
 		round_up(pages / 8, (u64)PORT_TABLE_PAGE_BYTES);
 	setup->out_region_bytes[GCHEAP_REGION_BITMAP] =
-		setup->layout == GCHEAP_UAPI_LAYOUT_BITMAP ? GCHEAP_BITMAP_BYTES(reserve) : 0;
+		setup->layout == GCHEAP_LAYOUT_BITMAP ? GCHEAP_BITMAP_BYTES(reserve) : 0;
 	setup->out_abi = GCHEAP_ABI;
 	setup->out_reserved = 0;
 	return 0;

@@ -159,7 +159,7 @@ static struct gcheap_type_record *record_of_program(struct heap *heap, u32 type)
 {
 	struct gcheap_type_record *record = type_record(heap, type);
 
-	if (!record || !record->program_bytes || heap->layout == GCHEAP_UAPI_LAYOUT_BITMAP)
+	if (!record || !record->program_bytes || heap->layout == GCHEAP_LAYOUT_BITMAP)
 		return NULL;
 	return record;
 }

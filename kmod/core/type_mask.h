@@ -15,7 +15,7 @@
  *	+----------+-------------------------+--------------------+
  *
  * A mask begins at a table page and has its pages to itself. Room is the first run
- * of pages that is long enough. A heap of GCHEAP_UAPI_LAYOUT_BITMAP needs none of
+ * of pages that is long enough. A heap of GCHEAP_LAYOUT_BITMAP needs none of
  * this: the owner unrolls the program into BITMAP.
  */
 #ifndef GCHEAP_CORE_TYPE_MASK_H

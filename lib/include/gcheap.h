@@ -93,13 +93,19 @@ enum gcheap_backend {
  *	that objects keep the alignment of their slot
  * @GCHEAP_LAYOUT_BITMAP: two bits a word for the whole heap, beside it: objects are
  *	their slots
+ *
+ * <linux/gcheap.h> has the same enum: a program may include both headers, and needs only
+ * this one.
  */
+#ifndef _GCHEAP_LAYOUT
+#define _GCHEAP_LAYOUT
 enum gcheap_layout {
-	GCHEAP_LAYOUT_SPAN,
-	GCHEAP_LAYOUT_HEADER,
-	GCHEAP_LAYOUT_FOOTER,
-	GCHEAP_LAYOUT_BITMAP,
+	GCHEAP_LAYOUT_SPAN = 0,
+	GCHEAP_LAYOUT_HEADER = 1,
+	GCHEAP_LAYOUT_FOOTER = 2,
+	GCHEAP_LAYOUT_BITMAP = 3,
 };
+#endif
 
 #define GCHEAP_CONSERVATIVE_STACKS	(1u << 0)	/* scan threads' stacks, registers */
 #define GCHEAP_CONCURRENT		(1u << 1)	/* mark beside the mutators */

@@ -261,7 +261,7 @@ static void bitmap_finish_large(const struct view *view, char *object,
 }
 
 const struct layout layout_bitmap = {
-	.uapi = GCHEAP_UAPI_LAYOUT_BITMAP,
+	.uapi = GCHEAP_LAYOUT_BITMAP,
 	.name = "bitmap",
 	.word_bytes = bitmap_word_bytes,
 	.finish = bitmap_finish,

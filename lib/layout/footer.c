@@ -29,7 +29,7 @@ static void *footer_finish(const struct view *view, char *slot, gcheap_type type
 }
 
 const struct layout layout_footer = {
-	.uapi = GCHEAP_UAPI_LAYOUT_FOOTER,
+	.uapi = GCHEAP_LAYOUT_FOOTER,
 	.name = "footer",
 	.heap_bits = true,
 	.word_bytes = footer_word_bytes,

@@ -31,7 +31,7 @@ void *header_finish(const struct view *view, char *slot, gcheap_type type,
 }
 
 const struct layout layout_header = {
-	.uapi = GCHEAP_UAPI_LAYOUT_HEADER,
+	.uapi = GCHEAP_LAYOUT_HEADER,
 	.name = "header",
 	.heap_bits = true,
 	.word_bytes = header_word_bytes,

@@ -50,7 +50,7 @@
  * @finish_large: the same for a large object of a type with pointers; NULL likewise
  */
 struct layout {
-	enum gcheap_uapi_layout uapi;
+	enum gcheap_layout uapi;
 	const char *name;
 	bool own_spans;
 	bool heap_bits;

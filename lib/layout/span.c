@@ -10,7 +10,7 @@
 #include "header.h"
 
 const struct layout layout_span = {
-	.uapi = GCHEAP_UAPI_LAYOUT_SPAN,
+	.uapi = GCHEAP_LAYOUT_SPAN,
 	.name = "span",
 	.own_spans = true,
 	.heap_bits = true,

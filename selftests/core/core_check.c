@@ -91,10 +91,10 @@ static void check_tables(struct test_heap *th, u32 page)
 	assert_non_null(span_at(th, page));
 	info_at(th, page);
 	/* Nobody here uses it; it is there for the first word of a page and the last. */
-	if (th->heap.layout == GCHEAP_UAPI_LAYOUT_BITMAP && !has_bits) {
+	if (th->heap.layout == GCHEAP_LAYOUT_BITMAP && !has_bits) {
 		assert_null(test_heap_table(th, GCHEAP_REGION_BITMAP, page * 256ull));
 		assert_null(test_heap_table(th, GCHEAP_REGION_BITMAP, page * 256ull + 255));
-	} else if (th->heap.layout == GCHEAP_UAPI_LAYOUT_BITMAP) {
+	} else if (th->heap.layout == GCHEAP_LAYOUT_BITMAP) {
 		assert_non_null(test_heap_table(th, GCHEAP_REGION_BITMAP, page * 256ull));
 		assert_non_null(test_heap_table(th, GCHEAP_REGION_BITMAP, page * 256ull + 255));
 	} else {
@@ -117,15 +117,15 @@ static bool kind_is_right(const struct heap *heap, u8 span_class, u32 kind)
 	bool small = size_class_bytes[span_class / 2] <= GCHEAP_HEAP_BITS_MAX;
 	bool record_types = heap->flags & GCHEAP_SETUP_RECORD_TYPES;
 	bool noscan = span_class % 2;
-	u32 word = heap->layout == GCHEAP_UAPI_LAYOUT_FOOTER ? GCHEAP_KIND_FOOTER :
+	u32 word = heap->layout == GCHEAP_LAYOUT_FOOTER ? GCHEAP_KIND_FOOTER :
 							       GCHEAP_KIND_HEADER;
 
 	if (noscan && (kind == GCHEAP_KIND_NOSCAN || !record_types))
 		return kind == GCHEAP_KIND_NOSCAN;
-	if (heap->layout == GCHEAP_UAPI_LAYOUT_SPAN &&
+	if (heap->layout == GCHEAP_LAYOUT_SPAN &&
 	    kind == (small && !noscan ? GCHEAP_KIND_MASK : GCHEAP_KIND_TYPE))
 		return true;
-	if (heap->layout == GCHEAP_UAPI_LAYOUT_BITMAP)
+	if (heap->layout == GCHEAP_LAYOUT_BITMAP)
 		return kind == GCHEAP_KIND_BITMAP;
 	return kind == (small && !record_types ? GCHEAP_KIND_HEAP_BITS : word);
 }
@@ -462,7 +462,7 @@ static void check_masks(struct test_heap *th)
 	for (u32 type = 1; type <= th->heap.types.count; type++) {
 		const struct gcheap_type_record *record = type_find(&th->heap, type);
 		bool lends = record->program_bytes &&
-			     th->heap.layout != GCHEAP_UAPI_LAYOUT_BITMAP;
+			     th->heap.layout != GCHEAP_LAYOUT_BITMAP;
 		u64 first = (record->mask_offset - GCHEAP_TYPES_MASKS) / PORT_TABLE_PAGE_BYTES;
 		u64 npages = DIV_ROUND_UP(DIV_ROUND_UP(record->ptr_bytes, 512) * 8,
 					  PORT_TABLE_PAGE_BYTES);

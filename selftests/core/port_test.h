@@ -85,7 +85,7 @@ struct test_heap {
 
 /**
  * test_heap_new() - a heap on the test port
- * @layout: enum gcheap_uapi_layout
+ * @layout: enum gcheap_layout
  * @reserve_bytes: its reserve
  * @error: of heap_init()
  *

@@ -14,7 +14,7 @@ static u64 heap_blocks;	/* of an empty heap */
 
 static int setup(void **state)
 {
-	int error = fixture_begin(GCHEAP_UAPI_LAYOUT_SPAN, GCHEAP_RESERVE_MIN, 0);
+	int error = fixture_begin(GCHEAP_LAYOUT_SPAN, GCHEAP_RESERVE_MIN, 0);
 
 	(void)state;
 	heap_blocks = port_test.blocks;

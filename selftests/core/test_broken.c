@@ -12,7 +12,7 @@
 static int setup(void **state)
 {
 	(void)state;
-	return fixture_begin(GCHEAP_UAPI_LAYOUT_SPAN, 2 * GCHEAP_RESERVE_MIN, 0);
+	return fixture_begin(GCHEAP_LAYOUT_SPAN, 2 * GCHEAP_RESERVE_MIN, 0);
 }
 
 /* The memory of a heap page fails. With @stays, other memory comes with it again. */

@@ -21,7 +21,7 @@ static void heap_of(u32 layout)
 static int setup(void **state)
 {
 	(void)state;
-	return fixture_begin(GCHEAP_UAPI_LAYOUT_SPAN, GCHEAP_RESERVE_MIN, 0);
+	return fixture_begin(GCHEAP_LAYOUT_SPAN, GCHEAP_RESERVE_MIN, 0);
 }
 
 static struct gcheap_span *span_at(u32 page)
@@ -68,28 +68,28 @@ static void test_err_slots_too_small_for_the_type(void **state)
 		u32 over = bytes <= 512 ? 0 : 8;
 		u32 fits, too_large;
 
-		heap_of(GCHEAP_UAPI_LAYOUT_SPAN);
+		heap_of(GCHEAP_LAYOUT_SPAN);
 		fits = request_type(th, bytes, 1);
 		too_large = request_type(th, bytes + 8, 1);
 		assert_int_equal(key_of(fits, i, &key), 0);
 		assert_int_equal(key_of(too_large, i, &key), -EINVAL);
 
 		/* A header takes 8 bytes of a slot of more than 512. */
-		heap_of(GCHEAP_UAPI_LAYOUT_HEADER);
+		heap_of(GCHEAP_LAYOUT_HEADER);
 		fits = request_type(th, bytes - over, 1);
 		too_large = request_type(th, bytes - over + 8, 1);
 		assert_int_equal(key_of(fits, i, &key), 0);
 		assert_int_equal(key_of(too_large, i, &key), -EINVAL);
 
 		/* And so does a footer. */
-		heap_of(GCHEAP_UAPI_LAYOUT_FOOTER);
+		heap_of(GCHEAP_LAYOUT_FOOTER);
 		fits = request_type(th, bytes - over, 1);
 		too_large = request_type(th, bytes - over + 8, 1);
 		assert_int_equal(key_of(fits, i, &key), 0);
 		assert_int_equal(key_of(too_large, i, &key), -EINVAL);
 
 		/* The bitmap lies elsewhere. */
-		heap_of(GCHEAP_UAPI_LAYOUT_BITMAP);
+		heap_of(GCHEAP_LAYOUT_BITMAP);
 		fits = request_type(th, bytes, 1);
 		too_large = request_type(th, bytes + 8, 1);
 		assert_int_equal(key_of(fits, i, &key), 0);
@@ -106,7 +106,7 @@ static void test_a_header_keeps_the_alignment_of_its_object(void **state)
 	u32 type;
 
 	(void)state;
-	heap_of(GCHEAP_UAPI_LAYOUT_HEADER);
+	heap_of(GCHEAP_LAYOUT_HEADER);
 	assert_int_equal(request_type_mask(th, 1024, 8, 128, "\1", "aligned", &type), 0);
 	/* Its header is as long as its alignment. */
 	assert_int_equal(size_class_bytes[33], 1152);
@@ -122,7 +122,7 @@ static void test_a_footer_takes_8_bytes_whatever_the_alignment(void **state)
 	u32 type;
 
 	(void)state;
-	heap_of(GCHEAP_UAPI_LAYOUT_FOOTER);
+	heap_of(GCHEAP_LAYOUT_FOOTER);
 	assert_int_equal(size_class_bytes[33], 1152);
 	for (u32 align = 8; align <= 1024; align *= 2) {
 		assert_int_equal(request_type_mask(th, 1024, 8, align, "\1", "aligned", &type), 0);
@@ -180,19 +180,19 @@ static void check_all_types_share_spans(u32 layout)
 static void test_all_types_share_spans_in_the_header_layout(void **state)
 {
 	(void)state;
-	check_all_types_share_spans(GCHEAP_UAPI_LAYOUT_HEADER);
+	check_all_types_share_spans(GCHEAP_LAYOUT_HEADER);
 }
 
 static void test_all_types_share_spans_in_the_footer_layout(void **state)
 {
 	(void)state;
-	check_all_types_share_spans(GCHEAP_UAPI_LAYOUT_FOOTER);
+	check_all_types_share_spans(GCHEAP_LAYOUT_FOOTER);
 }
 
 static void test_all_types_share_spans_in_the_bitmap_layout(void **state)
 {
 	(void)state;
-	check_all_types_share_spans(GCHEAP_UAPI_LAYOUT_BITMAP);
+	check_all_types_share_spans(GCHEAP_LAYOUT_BITMAP);
 }
 
 static void test_a_central_is_found_again_among_thousands(void **state)

@@ -15,7 +15,7 @@
 static int setup(void **state)
 {
 	(void)state;
-	return fixture_begin(GCHEAP_UAPI_LAYOUT_SPAN, GCHEAP_RESERVE_MIN, 0);
+	return fixture_begin(GCHEAP_LAYOUT_SPAN, GCHEAP_RESERVE_MIN, 0);
 }
 
 /* Fails the test when types 1 and 2 differ, but for where their masks and names are. */

@@ -15,7 +15,7 @@
 static int setup(void **state)
 {
 	(void)state;
-	return fixture_begin(GCHEAP_UAPI_LAYOUT_SPAN, GCHEAP_RESERVE_MIN, 0);
+	return fixture_begin(GCHEAP_LAYOUT_SPAN, GCHEAP_RESERVE_MIN, 0);
 }
 
 /* ---- SETUP -------------------------------------------------------------------- */
@@ -49,12 +49,12 @@ static void test_err_setup_with_a_reserved_field(void **state)
 static void test_err_setup_with_an_unknown_layout(void **state)
 {
 	(void)state;
-	SETUP_CHECK(0, setup_.layout = GCHEAP_UAPI_LAYOUT_SPAN);
-	SETUP_CHECK(0, setup_.layout = GCHEAP_UAPI_LAYOUT_HEADER);
-	SETUP_CHECK(0, setup_.layout = GCHEAP_UAPI_LAYOUT_FOOTER);
-	SETUP_CHECK(0, setup_.layout = GCHEAP_UAPI_LAYOUT_BITMAP);
-	SETUP_CHECK(-EOPNOTSUPP, setup_.layout = GCHEAP_UAPI_LAYOUT_BITMAP + 1);
-	SETUP_CHECK(-EOPNOTSUPP, setup_.layout = GCHEAP_UAPI_LAYOUT_BITMAP + 100);
+	SETUP_CHECK(0, setup_.layout = GCHEAP_LAYOUT_SPAN);
+	SETUP_CHECK(0, setup_.layout = GCHEAP_LAYOUT_HEADER);
+	SETUP_CHECK(0, setup_.layout = GCHEAP_LAYOUT_FOOTER);
+	SETUP_CHECK(0, setup_.layout = GCHEAP_LAYOUT_BITMAP);
+	SETUP_CHECK(-EOPNOTSUPP, setup_.layout = GCHEAP_LAYOUT_BITMAP + 1);
+	SETUP_CHECK(-EOPNOTSUPP, setup_.layout = GCHEAP_LAYOUT_BITMAP + 100);
 	SETUP_CHECK(-EOPNOTSUPP, setup_.layout = U32_MAX);
 }
 
@@ -99,7 +99,7 @@ static void test_a_heap_without_memory_is_not_made(void **state)
 	test_heap_destroy(th);
 	for (u64 n = 1; error; n++) {
 		port_test_fail(n, n % 2);
-		th = test_heap_new(GCHEAP_UAPI_LAYOUT_SPAN, GCHEAP_RESERVE_MIN, &error);
+		th = test_heap_new(GCHEAP_LAYOUT_SPAN, GCHEAP_RESERVE_MIN, &error);
 		if (!error)
 			break;
 		assert_int_equal(error, -ENOMEM);
@@ -117,7 +117,7 @@ static void test_a_new_heap_tells_its_state_in_ctrl(void **state)
 	(void)state;
 	assert_int_equal(ctrl->abi, GCHEAP_ABI);
 	assert_int_equal(ctrl->counters_bytes, sizeof(struct gcheap_counters));
-	assert_int_equal(ctrl->layout, GCHEAP_UAPI_LAYOUT_SPAN);
+	assert_int_equal(ctrl->layout, GCHEAP_LAYOUT_SPAN);
 	assert_int_equal(ctrl->generation, 0);
 	assert_int_equal(ctrl->phase, GCHEAP_PHASE_IDLE);
 	assert_int_equal(ctrl->heap_pages, 0);
@@ -131,7 +131,7 @@ static void test_the_largest_reserve_works(void **state)
 
 	(void)state;
 	test_heap_destroy(th);
-	th = test_heap_new(GCHEAP_UAPI_LAYOUT_HEADER, GCHEAP_RESERVE_MAX, &error);
+	th = test_heap_new(GCHEAP_LAYOUT_HEADER, GCHEAP_RESERVE_MAX, &error);
 	assert_non_null(th);
 	page = request_large(th, 0, 100 << 20);
 	assert_int_not_equal(page, 0);
@@ -487,7 +487,7 @@ static void walk(u32 (*request)(void), void (*check)(void))
 
 			port_test_reset();
 			if (!th)
-				th = test_heap_new(GCHEAP_UAPI_LAYOUT_SPAN, GCHEAP_RESERVE_MIN,
+				th = test_heap_new(GCHEAP_LAYOUT_SPAN, GCHEAP_RESERVE_MIN,
 						   &error);
 			assert_non_null(th);
 			core_state_save(th, &saved);
@@ -554,7 +554,7 @@ static void test_growth_without_tables_leaves_no_memory_behind(void **state)
 
 		test_heap_destroy(th);
 		port_test_reset();
-		th = test_heap_new(GCHEAP_UAPI_LAYOUT_SPAN, GCHEAP_RESERVE_MIN, &error);
+		th = test_heap_new(GCHEAP_LAYOUT_SPAN, GCHEAP_RESERVE_MIN, &error);
 		assert_non_null(th);
 		port_test_fail(n, false);
 		page = large_over_half_the_reserve();

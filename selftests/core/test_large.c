@@ -16,7 +16,7 @@
 static int setup(void **state)
 {
 	(void)state;
-	return fixture_begin(GCHEAP_UAPI_LAYOUT_BITMAP, 4 * GCHEAP_RESERVE_MIN, 0);
+	return fixture_begin(GCHEAP_LAYOUT_BITMAP, 4 * GCHEAP_RESERVE_MIN, 0);
 }
 
 static struct gcheap_alloc_large object(u32 flags)

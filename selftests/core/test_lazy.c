@@ -14,13 +14,13 @@
 static int setup(void **state)
 {
 	(void)state;
-	return fixture_begin(GCHEAP_UAPI_LAYOUT_SPAN, 4 * GCHEAP_RESERVE_MIN, 0);
+	return fixture_begin(GCHEAP_LAYOUT_SPAN, 4 * GCHEAP_RESERVE_MIN, 0);
 }
 
 static int setup_fault_freed(void **state)
 {
 	(void)state;
-	return fixture_begin(GCHEAP_UAPI_LAYOUT_SPAN, 4 * GCHEAP_RESERVE_MIN,
+	return fixture_begin(GCHEAP_LAYOUT_SPAN, 4 * GCHEAP_RESERVE_MIN,
 			     GCHEAP_SETUP_FAULT_FREED);
 }
 

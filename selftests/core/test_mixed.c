@@ -28,7 +28,7 @@ static int setup(void **state)
 {
 	(void)state;
 	port_test_reset();
-	heap_of(GCHEAP_UAPI_LAYOUT_SPAN, 0);
+	heap_of(GCHEAP_LAYOUT_SPAN, 0);
 	return 0;
 }
 
@@ -112,7 +112,7 @@ static void test_all_types_share_mixed_spans(void **state)
 	for (u32 i = SIZE_CLASS_MIN; size_class_bytes[i] < 8192; i++) {
 		u32 page;
 
-		heap_of(GCHEAP_UAPI_LAYOUT_SPAN, 0);
+		heap_of(GCHEAP_LAYOUT_SPAN, 0);
 		page = mixed_span(request_type(th, 16, 1), i);
 		keep(page);
 		take_free_pages();
@@ -147,7 +147,7 @@ static void test_mixed_spans_and_those_of_a_type_are_not_confused(void **state)
 static void test_err_mixed_spans_in_other_layouts(void **state)
 {
 	static const u32 layouts[] = {
-		GCHEAP_UAPI_LAYOUT_HEADER, GCHEAP_UAPI_LAYOUT_FOOTER, GCHEAP_UAPI_LAYOUT_BITMAP,
+		GCHEAP_LAYOUT_HEADER, GCHEAP_LAYOUT_FOOTER, GCHEAP_LAYOUT_BITMAP,
 	};
 	struct core_state saved;
 	u32 page;
@@ -265,13 +265,13 @@ static void test_recorded_types_are_those_of_spans_or_words(void **state)
 	for (u32 i = SIZE_CLASS_MIN; i < SIZE_CLASSES; i++) {
 		bool small = size_class_bytes[i] <= GCHEAP_HEAP_BITS_MAX;
 
-		check_recorded(GCHEAP_UAPI_LAYOUT_SPAN, i,
+		check_recorded(GCHEAP_LAYOUT_SPAN, i,
 			       small ? GCHEAP_KIND_MASK : GCHEAP_KIND_TYPE, GCHEAP_KIND_TYPE, 0);
-		check_recorded(GCHEAP_UAPI_LAYOUT_HEADER, i, GCHEAP_KIND_HEADER,
+		check_recorded(GCHEAP_LAYOUT_HEADER, i, GCHEAP_KIND_HEADER,
 			       GCHEAP_KIND_HEADER, 8);
-		check_recorded(GCHEAP_UAPI_LAYOUT_FOOTER, i, GCHEAP_KIND_FOOTER,
+		check_recorded(GCHEAP_LAYOUT_FOOTER, i, GCHEAP_KIND_FOOTER,
 			       GCHEAP_KIND_FOOTER, 8);
-		check_recorded(GCHEAP_UAPI_LAYOUT_BITMAP, i, GCHEAP_KIND_BITMAP,
+		check_recorded(GCHEAP_LAYOUT_BITMAP, i, GCHEAP_KIND_BITMAP,
 			       GCHEAP_KIND_BITMAP, 8);
 	}
 }
@@ -281,7 +281,7 @@ static void test_mixed_spans_of_recorded_types_have_headers(void **state)
 	u32 types[2], page;
 
 	(void)state;
-	heap_of(GCHEAP_UAPI_LAYOUT_SPAN, GCHEAP_SETUP_RECORD_TYPES);
+	heap_of(GCHEAP_LAYOUT_SPAN, GCHEAP_SETUP_RECORD_TYPES);
 	types[0] = request_type(th, 8, 1);
 	types[1] = request_type(th, 8, 0);
 	for (u32 i = SIZE_CLASS_MIN; i < SIZE_CLASSES; i++) {
@@ -300,7 +300,7 @@ static void test_recorded_types_with_the_same_mask_do_not_share_spans(void **sta
 	u32 types[2], page;
 
 	(void)state;
-	heap_of(GCHEAP_UAPI_LAYOUT_SPAN, GCHEAP_SETUP_RECORD_TYPES);
+	heap_of(GCHEAP_LAYOUT_SPAN, GCHEAP_SETUP_RECORD_TYPES);
 	types[0] = request_type(th, 64, 1);
 	types[1] = request_type(th, 64, 1);
 	page = request_span(th, types[0], CLASS_64);
@@ -315,7 +315,7 @@ static void test_recorded_types_with_the_same_mask_do_not_share_spans(void **sta
 static void test_err_slots_too_small_for_a_recorded_types_word(void **state)
 {
 	static const u32 layouts[] = {
-		GCHEAP_UAPI_LAYOUT_HEADER, GCHEAP_UAPI_LAYOUT_FOOTER, GCHEAP_UAPI_LAYOUT_BITMAP,
+		GCHEAP_LAYOUT_HEADER, GCHEAP_LAYOUT_FOOTER, GCHEAP_LAYOUT_BITMAP,
 	};
 	u32 page;
 
@@ -334,7 +334,7 @@ static void test_err_slots_too_small_for_a_recorded_types_word(void **state)
 		}
 	}
 	/* In spans of their own they fit; in mixed ones they have a header. */
-	heap_of(GCHEAP_UAPI_LAYOUT_SPAN, GCHEAP_SETUP_RECORD_TYPES);
+	heap_of(GCHEAP_LAYOUT_SPAN, GCHEAP_SETUP_RECORD_TYPES);
 	for (u32 words = 0; words < 2; words++) {
 		u32 type = request_type(th, 16, words);
 

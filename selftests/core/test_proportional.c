@@ -13,7 +13,7 @@
 static int setup(void **state)
 {
 	(void)state;
-	return fixture_begin(GCHEAP_UAPI_LAYOUT_SPAN, 6 * GCHEAP_RESERVE_MIN, 0);
+	return fixture_begin(GCHEAP_LAYOUT_SPAN, 6 * GCHEAP_RESERVE_MIN, 0);
 }
 
 static const struct gcheap_counters *counters(void)

@@ -13,7 +13,7 @@
 static int setup(void **state)
 {
 	(void)state;
-	return fixture_begin(GCHEAP_UAPI_LAYOUT_SPAN, 2 * GCHEAP_RESERVE_MIN,
+	return fixture_begin(GCHEAP_LAYOUT_SPAN, 2 * GCHEAP_RESERVE_MIN,
 			     GCHEAP_SETUP_FAULT_FREED);
 }
 

@@ -12,13 +12,13 @@
 
 static void heap_make(u64 reserve_bytes)
 {
-	fixture_heap(GCHEAP_UAPI_LAYOUT_SPAN, reserve_bytes, 0);
+	fixture_heap(GCHEAP_LAYOUT_SPAN, reserve_bytes, 0);
 }
 
 static int setup(void **state)
 {
 	(void)state;
-	return fixture_begin(GCHEAP_UAPI_LAYOUT_SPAN, 6 * GCHEAP_RESERVE_MIN, 0);
+	return fixture_begin(GCHEAP_LAYOUT_SPAN, 6 * GCHEAP_RESERVE_MIN, 0);
 }
 
 /* @count objects of @npages pages each, one after the other; the first one's page. */
@@ -416,11 +416,11 @@ static u32 spike_end(void)
 
 static void test_tables_go_with_memory_and_come_with_it(void **state)
 {
-	static const u32 layouts[] = { GCHEAP_UAPI_LAYOUT_SPAN, GCHEAP_UAPI_LAYOUT_BITMAP };
+	static const u32 layouts[] = { GCHEAP_LAYOUT_SPAN, GCHEAP_LAYOUT_BITMAP };
 
 	(void)state;
 	for (u32 i = 0; i < ARRAY_SIZE(layouts); i++) {
-		u32 tables = layouts[i] == GCHEAP_UAPI_LAYOUT_BITMAP ?
+		u32 tables = layouts[i] == GCHEAP_LAYOUT_BITMAP ?
 				     BITS_TABLES + BITMAP_TABLES : BITS_TABLES;
 		u64 most, left;
 		u32 kept, page;
@@ -456,7 +456,7 @@ static void test_tables_of_one_span_come_alone(void **state)
 	u32 page;
 
 	(void)state;
-	fixture_heap(GCHEAP_UAPI_LAYOUT_BITMAP, 6 * GCHEAP_RESERVE_MIN, 0);
+	fixture_heap(GCHEAP_LAYOUT_BITMAP, 6 * GCHEAP_RESERVE_MIN, 0);
 	spike_end();
 	assert_int_equal(request_scavenge(th, U64_MAX, NULL, NULL), 0);
 	before = th->tables_made;
@@ -526,7 +526,7 @@ static void test_err_tables_do_not_come_again(void **state)
 			u64 failures;
 			int error;
 
-			fixture_heap(GCHEAP_UAPI_LAYOUT_BITMAP, 6 * GCHEAP_RESERVE_MIN, 0);
+			fixture_heap(GCHEAP_LAYOUT_BITMAP, 6 * GCHEAP_RESERVE_MIN, 0);
 			spike_end();
 			/* The first 64 pages keep theirs. */
 			objects(63, 1);

@@ -15,7 +15,7 @@ static void heap_of(u32 layout)
 static int setup(void **state)
 {
 	(void)state;
-	return fixture_begin(GCHEAP_UAPI_LAYOUT_SPAN, GCHEAP_RESERVE_MIN, 0);
+	return fixture_begin(GCHEAP_LAYOUT_SPAN, GCHEAP_RESERVE_MIN, 0);
 }
 
 static const struct gcheap_span *span_at(u32 page)
@@ -128,22 +128,22 @@ static void test_spans_of_every_class_are_described_right(void **state)
 	for (u32 i = SIZE_CLASS_MIN; i < SIZE_CLASSES; i++) {
 		bool small = size_class_bytes[i] <= 512;
 
-		heap_of(GCHEAP_UAPI_LAYOUT_SPAN);
+		heap_of(GCHEAP_LAYOUT_SPAN);
 		check_class(i, 0, GCHEAP_KIND_NOSCAN);
 		check_class(i, request_type(th, 1, 0), GCHEAP_KIND_NOSCAN);
 		check_class(i, type_for(i, 0), small ? GCHEAP_KIND_MASK : GCHEAP_KIND_TYPE);
 
-		heap_of(GCHEAP_UAPI_LAYOUT_HEADER);
+		heap_of(GCHEAP_LAYOUT_HEADER);
 		check_class(i, 0, GCHEAP_KIND_NOSCAN);
 		check_class(i, type_for(i, small ? 0 : 8),
 			    small ? GCHEAP_KIND_HEAP_BITS : GCHEAP_KIND_HEADER);
 
-		heap_of(GCHEAP_UAPI_LAYOUT_FOOTER);
+		heap_of(GCHEAP_LAYOUT_FOOTER);
 		check_class(i, 0, GCHEAP_KIND_NOSCAN);
 		check_class(i, type_for(i, small ? 0 : 8),
 			    small ? GCHEAP_KIND_HEAP_BITS : GCHEAP_KIND_FOOTER);
 
-		heap_of(GCHEAP_UAPI_LAYOUT_BITMAP);
+		heap_of(GCHEAP_LAYOUT_BITMAP);
 		check_class(i, 0, GCHEAP_KIND_NOSCAN);
 		check_class(i, type_for(i, 0), GCHEAP_KIND_BITMAP);
 	}

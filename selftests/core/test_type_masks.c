@@ -14,7 +14,7 @@
 static int setup(void **state)
 {
 	(void)state;
-	return fixture_begin(GCHEAP_UAPI_LAYOUT_SPAN, 16 * GCHEAP_RESERVE_MIN, 0);
+	return fixture_begin(GCHEAP_LAYOUT_SPAN, 16 * GCHEAP_RESERVE_MIN, 0);
 }
 
 /* Words p s s p s s ..., of which the last may be cut off. */
@@ -134,7 +134,7 @@ static void test_the_bitmap_layout_needs_no_masks(void **state)
 	u32 type, page;
 
 	(void)state;
-	fixture_heap(GCHEAP_UAPI_LAYOUT_BITMAP, GCHEAP_RESERVE_MIN, 0);
+	fixture_heap(GCHEAP_LAYOUT_BITMAP, GCHEAP_RESERVE_MIN, 0);
 	type = pss_type(PAGE_WORDS);
 	page = request_large(th, type, 1);
 	assert_no_mask(type);
@@ -184,7 +184,7 @@ static void test_quarantine_keeps_no_mask(void **state)
 	u32 type, page;
 
 	(void)state;
-	fixture_heap(GCHEAP_UAPI_LAYOUT_SPAN, GCHEAP_RESERVE_MIN, GCHEAP_SETUP_FAULT_FREED);
+	fixture_heap(GCHEAP_LAYOUT_SPAN, GCHEAP_RESERVE_MIN, GCHEAP_SETUP_FAULT_FREED);
 	type = pss_type(PAGE_WORDS);
 	page = request_large(th, type, 1);
 	assert_int_equal(request_free_large(th, page), 0);

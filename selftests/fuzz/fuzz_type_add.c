@@ -192,7 +192,7 @@ static struct test_heap *fresh_heap(void)
 	int error;
 
 	if (!th) {
-		th = test_heap_new(GCHEAP_UAPI_LAYOUT_SPAN, GCHEAP_RESERVE_MIN, &error);
+		th = test_heap_new(GCHEAP_LAYOUT_SPAN, GCHEAP_RESERVE_MIN, &error);
 		CHECK(th);
 	}
 	for (u64 i = 0; i < th->table_pages[GCHEAP_REGION_TYPES]; i++) {

@@ -44,7 +44,7 @@ FIXTURE_VARIANT_ADD(access, huge_pages) {
 FIXTURE_SETUP(access)
 {
 	struct gcheap_counters counters;
-	int ret = heap_open_flags(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE,
+	int ret = heap_open_flags(&self->heap, GCHEAP_LAYOUT_SPAN, SMALL_RESERVE,
 				  variant->flags);
 
 	if (ret == -EOPNOTSUPP)
@@ -213,7 +213,7 @@ static int subject_start(struct subject *subject, __u32 flags, bool traced)
 
 		if (traced)
 			ptrace(PTRACE_TRACEME, 0, NULL, NULL);
-		if (heap_open_flags(&subject->heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE,
+		if (heap_open_flags(&subject->heap, GCHEAP_LAYOUT_SPAN, SMALL_RESERVE,
 				    flags) ||
 		    cmd_alloc_large(subject->heap.fd, 0, FIRST_BYTES, NULL) ||
 		    cmd_alloc_large(subject->heap.fd, 0, OBJECT_BYTES, &large))
@@ -404,7 +404,7 @@ static int crash(__u32 flags, const char *filter)
 	if (child)
 		return child < 0 ? -errno : child_wait(child);
 	if (setrlimit(RLIMIT_CORE, &limit) || file_put("/proc/self/coredump_filter", filter) ||
-	    heap_open_flags(&heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE, flags) ||
+	    heap_open_flags(&heap, GCHEAP_LAYOUT_SPAN, SMALL_RESERVE, flags) ||
 	    cmd_alloc_large(heap.fd, 0, FIRST_BYTES, NULL) ||
 	    cmd_alloc_large(heap.fd, 0, 1 << 20, &large))
 		_exit(1);

@@ -18,7 +18,7 @@ FIXTURE(bitmap) {
 FIXTURE_SETUP(bitmap)
 {
 	ASSERT_OK(machine_take(&self->before));
-	ASSERT_OK(heap_open_flags(&self->heap, GCHEAP_UAPI_LAYOUT_BITMAP, 4 * SMALL_RESERVE,
+	ASSERT_OK(heap_open_flags(&self->heap, GCHEAP_LAYOUT_BITMAP, 4 * SMALL_RESERVE,
 				  GCHEAP_SETUP_SHARE_READ));
 }
 
@@ -89,7 +89,7 @@ TEST_F(bitmap, counts_as_table_memory)
 	test_cmd_stats(&after);
 	EXPECT_LE(object_bytes / 32, after.table_bytes - before.table_bytes);
 	/* Of another layout's tables it is the larger part. */
-	ASSERT_OK(heap_open(&span, GCHEAP_UAPI_LAYOUT_SPAN, 4 * SMALL_RESERVE));
+	ASSERT_OK(heap_open(&span, GCHEAP_LAYOUT_SPAN, 4 * SMALL_RESERVE));
 	EXPECT_OK(cmd_alloc_large(span.fd, 0, object_bytes, NULL));
 	EXPECT_OK(cmd_stats(span.fd, &before));
 	EXPECT_EQ(after.table_bytes,
@@ -290,7 +290,7 @@ TEST_F(bitmap, is_hidden_from_who_may_not_see_the_objects)
 	struct test_heap heap;
 	pid_t child;
 
-	ASSERT_OK(heap_open(&heap, GCHEAP_UAPI_LAYOUT_BITMAP, SMALL_RESERVE));
+	ASSERT_OK(heap_open(&heap, GCHEAP_LAYOUT_BITMAP, SMALL_RESERVE));
 	child = fork();
 	ASSERT_LE(0, child);
 	if (!child)
@@ -304,7 +304,7 @@ TEST_F(bitmap, is_hidden_from_who_may_not_see_the_objects)
 TEST(test_err_bitmap_of_another_layout)
 {
 	static const __u32 layouts[] = {
-		GCHEAP_UAPI_LAYOUT_SPAN, GCHEAP_UAPI_LAYOUT_HEADER, GCHEAP_UAPI_LAYOUT_FOOTER,
+		GCHEAP_LAYOUT_SPAN, GCHEAP_LAYOUT_HEADER, GCHEAP_LAYOUT_FOOTER,
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(layouts); i++) {

@@ -40,19 +40,19 @@ FIXTURE_VARIANT(bits32) {
 };
 
 FIXTURE_VARIANT_ADD(bits32, span_layout) {
-	.layout = GCHEAP_UAPI_LAYOUT_SPAN,
+	.layout = GCHEAP_LAYOUT_SPAN,
 };
 
 FIXTURE_VARIANT_ADD(bits32, header_layout) {
-	.layout = GCHEAP_UAPI_LAYOUT_HEADER,
+	.layout = GCHEAP_LAYOUT_HEADER,
 };
 
 FIXTURE_VARIANT_ADD(bits32, footer_layout) {
-	.layout = GCHEAP_UAPI_LAYOUT_FOOTER,
+	.layout = GCHEAP_LAYOUT_FOOTER,
 };
 
 FIXTURE_VARIANT_ADD(bits32, bitmap_layout) {
-	.layout = GCHEAP_UAPI_LAYOUT_BITMAP,
+	.layout = GCHEAP_LAYOUT_BITMAP,
 };
 
 FIXTURE_SETUP(bits32)

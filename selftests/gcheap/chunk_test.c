@@ -19,7 +19,7 @@ FIXTURE(chunk) {
 
 FIXTURE_SETUP(chunk)
 {
-	ASSERT_OK(heap_open(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, 2 * SMALL_RESERVE));
+	ASSERT_OK(heap_open(&self->heap, GCHEAP_LAYOUT_SPAN, 2 * SMALL_RESERVE));
 }
 
 FIXTURE_TEARDOWN(chunk)
@@ -343,7 +343,7 @@ TEST(chunks_leave_nothing_behind)
 
 	ASSERT_OK(machine_take(&before));
 	for (int i = 0; i < 3; i++) {
-		ASSERT_OK(heap_open(&heap, GCHEAP_UAPI_LAYOUT_SPAN, 2 * SMALL_RESERVE));
+		ASSERT_OK(heap_open(&heap, GCHEAP_LAYOUT_SPAN, 2 * SMALL_RESERVE));
 		for (int j = 0; j < 6; j++) {
 			ASSERT_OK(cmd_chunk_new(heap.fd, &chunk));
 			memset(heap_mem(&heap, chunk.out_page), 1, GCHEAP_CHUNK_BYTES);

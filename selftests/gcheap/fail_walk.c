@@ -192,7 +192,7 @@ const char *walk_request(struct walk *walk)
 		if (walk->op == GCHEAP_OP_SETUP) {
 			/* It can be done again, when it was not. */
 			if (ret && ret != -EFAULT) {
-				ret = heap_setup(&state.heap, GCHEAP_UAPI_LAYOUT_SPAN,
+				ret = heap_setup(&state.heap, GCHEAP_LAYOUT_SPAN,
 						 SMALL_RESERVE);
 				if (ret)
 					return wrong("n %u: again: errno %d", n, -ret);

@@ -114,15 +114,15 @@ static __u32 refill_kind(const struct fuzz_heap *fh, __u32 class, __u32 type, bo
 	bool noscan = !type || fh->noscan[type];
 
 	if (!type || !(fh->flags & GCHEAP_SETUP_RECORD_TYPES))
-		return kind_of(mixed ? GCHEAP_UAPI_LAYOUT_HEADER : fh->heap.layout, class, noscan);
+		return kind_of(mixed ? GCHEAP_LAYOUT_HEADER : fh->heap.layout, class, noscan);
 	switch (fh->heap.layout) {
-	case GCHEAP_UAPI_LAYOUT_SPAN:
+	case GCHEAP_LAYOUT_SPAN:
 		if (mixed)
 			return GCHEAP_KIND_HEADER;
-		return noscan ? GCHEAP_KIND_TYPE : kind_of(GCHEAP_UAPI_LAYOUT_SPAN, class, false);
-	case GCHEAP_UAPI_LAYOUT_HEADER:
+		return noscan ? GCHEAP_KIND_TYPE : kind_of(GCHEAP_LAYOUT_SPAN, class, false);
+	case GCHEAP_LAYOUT_HEADER:
 		return GCHEAP_KIND_HEADER;
-	case GCHEAP_UAPI_LAYOUT_FOOTER:
+	case GCHEAP_LAYOUT_FOOTER:
 		return GCHEAP_KIND_FOOTER;
 	default:
 		return GCHEAP_KIND_BITMAP;
@@ -163,7 +163,7 @@ static void right_refill(struct fuzz_heap *fh, struct rng *rng)
 	if (type < FUZZ_TYPES && fh->types[type] &&
 	    8 * fh->types[type] + 8 <= size_classes[class].bytes)
 		refill.type = type;
-	if (fh->heap.layout == GCHEAP_UAPI_LAYOUT_SPAN && one_in(rng, 3))
+	if (fh->heap.layout == GCHEAP_LAYOUT_SPAN && one_in(rng, 3))
 		refill.flags = GCHEAP_REFILL_MIXED;
 	if (fh->cached.count < FUZZ_SPANS - 32 && !one_in(rng, 8))
 		refill.want_bytes = one_in(rng, 3) ? 1 : rng_below(rng, 1 << 18) + 1;

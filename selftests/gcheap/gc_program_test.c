@@ -14,7 +14,7 @@ FIXTURE(programs) {
 
 FIXTURE_SETUP(programs)
 {
-	ASSERT_OK(heap_open(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE));
+	ASSERT_OK(heap_open(&self->heap, GCHEAP_LAYOUT_SPAN, SMALL_RESERVE));
 	self->add = (struct gcheap_type_add){
 		.size = sizeof(self->add),
 		.bytes = 16,
@@ -159,7 +159,7 @@ TEST_F(programs, of_the_longest_mask_are_checked_and_run_in_no_time)
 	__u64 from, us;
 
 	heap_close(&self->heap);
-	ASSERT_OK(heap_open(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, 4 * SMALL_RESERVE));
+	ASSERT_OK(heap_open(&self->heap, GCHEAP_LAYOUT_SPAN, 4 * SMALL_RESERVE));
 	words_are(8ull * MASK_BYTES_MAX);
 	program_is(2, 1, 0x82, 0xff, 0xff, 0xff, 0x01, 0);
 	from = now_us();
@@ -289,7 +289,7 @@ TEST(programs_of_the_bitmap_layout_have_no_masks)
 	struct gcheap_alloc_large large;
 	struct test_heap heap;
 
-	ASSERT_OK(heap_open(&heap, GCHEAP_UAPI_LAYOUT_BITMAP, SMALL_RESERVE));
+	ASSERT_OK(heap_open(&heap, GCHEAP_LAYOUT_BITMAP, SMALL_RESERVE));
 	EXPECT_OK(cmd_send(heap.fd, GCHEAP_OP_TYPE_ADD, &add));
 	EXPECT_OK(cmd_alloc_large(heap.fd, 1, 1, &large));
 	EXPECT_EQ(0, heap_type(&heap, 1)->mask_offset);

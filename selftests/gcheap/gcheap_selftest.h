@@ -72,7 +72,7 @@ extern const struct size_class size_classes[SIZE_CLASSES];
 /**
  * struct test_heap - one open of the device, with all of its regions mapped
  * @fd: the file
- * @layout: enum gcheap_uapi_layout
+ * @layout: enum gcheap_layout
  * @reserve: length of the heap's range
  * @region_bytes: length of each region
  * @region: where it is mapped; NULL: it is not
@@ -340,7 +340,7 @@ __u32 kind_of(__u32 layout, __u32 size_class, bool noscan);
 /* Whether objects over 512 bytes have a type word in their slot. */
 static inline bool has_type_words(__u32 layout)
 {
-	return layout == GCHEAP_UAPI_LAYOUT_HEADER || layout == GCHEAP_UAPI_LAYOUT_FOOTER;
+	return layout == GCHEAP_LAYOUT_HEADER || layout == GCHEAP_LAYOUT_FOOTER;
 }
 
 __u32 slots_of(__u32 size_class, __u32 kind);

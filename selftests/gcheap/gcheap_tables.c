@@ -169,13 +169,13 @@ __u32 kind_of(__u32 layout, __u32 size_class, bool noscan)
 
 	if (noscan)
 		return GCHEAP_KIND_NOSCAN;
-	if (layout == GCHEAP_UAPI_LAYOUT_SPAN)
+	if (layout == GCHEAP_LAYOUT_SPAN)
 		return small ? GCHEAP_KIND_MASK : GCHEAP_KIND_TYPE;
-	if (layout == GCHEAP_UAPI_LAYOUT_BITMAP)
+	if (layout == GCHEAP_LAYOUT_BITMAP)
 		return GCHEAP_KIND_BITMAP;
 	if (small)
 		return GCHEAP_KIND_HEAP_BITS;
-	return layout == GCHEAP_UAPI_LAYOUT_HEADER ? GCHEAP_KIND_HEADER : GCHEAP_KIND_FOOTER;
+	return layout == GCHEAP_LAYOUT_HEADER ? GCHEAP_KIND_HEADER : GCHEAP_KIND_FOOTER;
 }
 
 __u32 slots_of(__u32 size_class, __u32 kind)

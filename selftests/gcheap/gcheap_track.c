@@ -9,7 +9,7 @@ static int setup_flags(struct test_heap *heap, __u32 flags, __u64 *features)
 	struct gcheap_setup setup = {
 		.size = sizeof(setup),
 		.flags = flags,
-		.layout = GCHEAP_UAPI_LAYOUT_SPAN,
+		.layout = GCHEAP_LAYOUT_SPAN,
 		.reserve_bytes = SMALL_RESERVE,
 	};
 	int ret;
@@ -22,7 +22,7 @@ static int setup_flags(struct test_heap *heap, __u32 flags, __u64 *features)
 	if (ret)
 		return ret;
 	memcpy(heap->region_bytes, setup.out_region_bytes, sizeof(heap->region_bytes));
-	heap->layout = GCHEAP_UAPI_LAYOUT_SPAN;
+	heap->layout = GCHEAP_LAYOUT_SPAN;
 	heap->reserve = SMALL_RESERVE;
 	*features = setup.out_features;
 	return 0;

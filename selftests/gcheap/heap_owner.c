@@ -11,7 +11,7 @@ struct owner_says {
 
 int owned_open(struct test_heap *heap, __u32 flags, struct gcheap_alloc_large *large)
 {
-	int ret = heap_open_flags(heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE, flags);
+	int ret = heap_open_flags(heap, GCHEAP_LAYOUT_SPAN, SMALL_RESERVE, flags);
 
 	ret = ret ?: cmd_type_words(heap->fd, 8, 1, NULL);
 	ret = ret ?: cmd_alloc_large(heap->fd, 0, OBJECT_BYTES, large);

@@ -11,7 +11,7 @@ static int state_open(struct heap_state *state, __u32 flags, __u64 reserve)
 	struct gcheap_setup setup = {
 		.size = sizeof(setup),
 		.flags = flags,
-		.layout = GCHEAP_UAPI_LAYOUT_SPAN,
+		.layout = GCHEAP_LAYOUT_SPAN,
 		.reserve_bytes = reserve,
 	};
 	int ret;

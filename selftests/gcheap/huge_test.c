@@ -28,7 +28,7 @@ FIXTURE(huge) {
 static int huge_open(struct test_heap *heap, __u32 flags)
 {
 	struct gcheap_alloc_large first;
-	int ret = heap_open_flags(heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE,
+	int ret = heap_open_flags(heap, GCHEAP_LAYOUT_SPAN, SMALL_RESERVE,
 				  GCHEAP_SETUP_HUGE_PAGES | flags);
 
 	if (!ret)
@@ -119,7 +119,7 @@ TEST_F(huge, memory_is_mapped_whole_whatever_it_was_used_for_before)
 
 	ASSERT_EQ(SLAB_FILES, use_slab_pages());
 	/* The youngest free memory is taken first. */
-	ASSERT_OK(heap_open_flags(&heap, GCHEAP_UAPI_LAYOUT_SPAN, 1ull << 30,
+	ASSERT_OK(heap_open_flags(&heap, GCHEAP_LAYOUT_SPAN, 1ull << 30,
 				  GCHEAP_SETUP_HUGE_PAGES));
 	ASSERT_OK(cmd_alloc_large(heap.fd, 0, 100 * BLOCK, &large));
 	EXPECT_EQ(100 * BLOCK, heap_ctrl(&heap)->counters.huge_bytes);

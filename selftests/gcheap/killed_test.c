@@ -466,7 +466,7 @@ FIXTURE_SETUP(killed)
 	int ret;
 
 	ASSERT_OK(machine_take(&self->before));
-	ret = heap_open_flags(&world->heap, GCHEAP_UAPI_LAYOUT_SPAN, RESERVE, variant->flags);
+	ret = heap_open_flags(&world->heap, GCHEAP_LAYOUT_SPAN, RESERVE, variant->flags);
 	if (ret == -EOPNOTSUPP)
 		SKIP(return, "the module has no such heaps");
 	ASSERT_OK(ret);
@@ -566,7 +566,7 @@ TEST(who_waits_for_the_heap_dies_at_once)
 	int waited = 0;
 
 	ASSERT_OK(machine_take(&before));
-	ASSERT_OK(heap_open(&heap, GCHEAP_UAPI_LAYOUT_SPAN, RESERVE));
+	ASSERT_OK(heap_open(&heap, GCHEAP_LAYOUT_SPAN, RESERVE));
 	victim.fd = heap.fd;
 	victim.args.size = request_bytes(victim.op);
 	for (int round = 0; round < ROUNDS && waited < EARLY; round++) {

@@ -17,19 +17,19 @@ FIXTURE_VARIANT(large) {
 };
 
 FIXTURE_VARIANT_ADD(large, span_layout) {
-	.layout = GCHEAP_UAPI_LAYOUT_SPAN,
+	.layout = GCHEAP_LAYOUT_SPAN,
 };
 
 FIXTURE_VARIANT_ADD(large, header_layout) {
-	.layout = GCHEAP_UAPI_LAYOUT_HEADER,
+	.layout = GCHEAP_LAYOUT_HEADER,
 };
 
 FIXTURE_VARIANT_ADD(large, footer_layout) {
-	.layout = GCHEAP_UAPI_LAYOUT_FOOTER,
+	.layout = GCHEAP_LAYOUT_FOOTER,
 };
 
 FIXTURE_VARIANT_ADD(large, bitmap_layout) {
-	.layout = GCHEAP_UAPI_LAYOUT_BITMAP,
+	.layout = GCHEAP_LAYOUT_BITMAP,
 };
 
 FIXTURE_SETUP(large)

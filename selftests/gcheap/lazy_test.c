@@ -19,7 +19,7 @@ FIXTURE(lazy) {
 FIXTURE_SETUP(lazy)
 {
 	ASSERT_OK(machine_take(&self->before));
-	ASSERT_OK(heap_open_flags(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, 64 * SMALL_RESERVE,
+	ASSERT_OK(heap_open_flags(&self->heap, GCHEAP_LAYOUT_SPAN, 64 * SMALL_RESERVE,
 				  GCHEAP_SETUP_SHARE_READ));
 	test_cmd_type_words(8, 1, NULL);
 	test_cmd_alloc_large_flags(GCHEAP_ALLOC_LAZY, 1, OBJECT_BYTES / 64, &self->large);
@@ -255,7 +255,7 @@ static int touch_in_cgroup(void *arg)
 	__u64 i;
 
 	(void)arg;
-	if (heap_open(&heap, GCHEAP_UAPI_LAYOUT_SPAN, 16 * SMALL_RESERVE) ||
+	if (heap_open(&heap, GCHEAP_LAYOUT_SPAN, 16 * SMALL_RESERVE) ||
 	    cmd_alloc_large_flags(heap.fd, GCHEAP_ALLOC_LAZY, 0, bytes, &large))
 		return 1;
 	mem = heap_mem(&heap, large.out_page);

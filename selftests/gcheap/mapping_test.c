@@ -24,8 +24,8 @@ static bool region_writable(enum gcheap_region region)
 /* A layout that has the region. */
 static __u32 region_layout(enum gcheap_region region)
 {
-	return region == GCHEAP_REGION_BITMAP ? GCHEAP_UAPI_LAYOUT_BITMAP :
-						GCHEAP_UAPI_LAYOUT_SPAN;
+	return region == GCHEAP_REGION_BITMAP ? GCHEAP_LAYOUT_BITMAP :
+						GCHEAP_LAYOUT_SPAN;
 }
 
 static int region_prot(enum gcheap_region region)
@@ -456,7 +456,7 @@ FIXTURE_SETUP(readonly)
 
 	if (region_is_empty(variant->region))
 		SKIP(return, "no write tracking on this machine");
-	ASSERT_OK(heap_open(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE));
+	ASSERT_OK(heap_open(&self->heap, GCHEAP_LAYOUT_SPAN, SMALL_RESERVE));
 	test_cmd_type_words(2, 1, NULL);
 	test_cmd_alloc_large(0, 1 << 20, NULL);
 	if (variant->region == GCHEAP_REGION_DIRTY)

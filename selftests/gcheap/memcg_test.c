@@ -86,7 +86,7 @@ static int limit_of_large_objects(void *arg)
 	static struct gcheap_alloc_large objects[OBJECTS];
 	struct test_heap heap;
 
-	if (heap_open(&heap, GCHEAP_UAPI_LAYOUT_SPAN, GCHEAP_RESERVE_DEFAULT))
+	if (heap_open(&heap, GCHEAP_LAYOUT_SPAN, GCHEAP_RESERVE_DEFAULT))
 		return 1;
 	for (int round = 0; round < 4; round++) {
 		__u64 bytes = MIB << round / 2;
@@ -120,7 +120,7 @@ static int limit_of_small_objects(void *arg)
 	const int rounds = rounds_here(3);
 	struct test_heap heap;
 
-	if (heap_open(&heap, GCHEAP_UAPI_LAYOUT_SPAN, GCHEAP_RESERVE_DEFAULT))
+	if (heap_open(&heap, GCHEAP_LAYOUT_SPAN, GCHEAP_RESERVE_DEFAULT))
 		return 1;
 	for (int round = 0; round < rounds; round++) {
 		__u32 spans = 0, class = 2;
@@ -178,7 +178,7 @@ static int other_sizes(void *arg)
 	struct test_heap heap;
 	int n;
 
-	if (heap_open(&heap, GCHEAP_UAPI_LAYOUT_SPAN, GCHEAP_RESERVE_DEFAULT))
+	if (heap_open(&heap, GCHEAP_LAYOUT_SPAN, GCHEAP_RESERVE_DEFAULT))
 		return 1;
 	n = fill_up(&heap, MIB, objects);
 	if (n < 40)
@@ -213,7 +213,7 @@ static int stock(void *arg)
 	struct test_heap heap;
 	int ret, n = 0;
 
-	if (heap_open(&heap, GCHEAP_UAPI_LAYOUT_SPAN, GCHEAP_RESERVE_DEFAULT))
+	if (heap_open(&heap, GCHEAP_LAYOUT_SPAN, GCHEAP_RESERVE_DEFAULT))
 		return 1;
 	while (n < 16 && !(ret = cmd_chunk_new(heap.fd, &chunks[n]))) {
 		memset(heap_mem(&heap, chunks[n].out_page), n, GCHEAP_CHUNK_BYTES);
@@ -253,7 +253,7 @@ static int one_of_many(int number, int rounds)
 	int n = 0;
 
 	rng_init(&rng, (__u64)number);
-	if (heap_open(&heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE * 2))
+	if (heap_open(&heap, GCHEAP_LAYOUT_SPAN, SMALL_RESERVE * 2))
 		return 1;
 	for (int round = 0; round < rounds; round++) {
 		int ret = 0;
@@ -326,7 +326,7 @@ static int neighbours(void *arg)
 	other = fork();
 	if (!other) {
 		close(done[1]);
-		if (heap_open(&heap, GCHEAP_UAPI_LAYOUT_SPAN, GCHEAP_RESERVE_DEFAULT) ||
+		if (heap_open(&heap, GCHEAP_LAYOUT_SPAN, GCHEAP_RESERVE_DEFAULT) ||
 		    cmd_alloc_large(heap.fd, 0, 30 * MIB, &objects[0]) ||
 		    cmd_free_large(heap.fd, objects[0].out_page) ||
 		    write(ready[1], "", 1) != 1)
@@ -337,7 +337,7 @@ static int neighbours(void *arg)
 		_exit(cmd_alloc_large(heap.fd, 0, 4 * MIB, NULL) || heap_wrong(&heap) ? 2 : 0);
 	}
 	if (read(ready[0], &byte, 1) != 1 ||
-	    heap_open(&heap, GCHEAP_UAPI_LAYOUT_SPAN, GCHEAP_RESERVE_DEFAULT))
+	    heap_open(&heap, GCHEAP_LAYOUT_SPAN, GCHEAP_RESERVE_DEFAULT))
 		return 2;
 	n = fill_up(&heap, MIB, objects);
 	if (n < 20)
@@ -366,7 +366,7 @@ static int ordinary_memory(void *arg)
 	struct gcheap_alloc_large large;
 	struct test_heap heap;
 
-	if (heap_open(&heap, GCHEAP_UAPI_LAYOUT_SPAN, GCHEAP_RESERVE_DEFAULT) ||
+	if (heap_open(&heap, GCHEAP_LAYOUT_SPAN, GCHEAP_RESERVE_DEFAULT) ||
 	    cmd_alloc_large(heap.fd, 0, MIB, NULL) ||
 	    cmd_alloc_large(heap.fd, 0, 48 * MIB, &large) ||
 	    cmd_free_large(heap.fd, large.out_page))

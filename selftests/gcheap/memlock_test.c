@@ -56,7 +56,7 @@ static __u64 held_bytes(const struct test_heap *heap)
 static int nobody_opens(struct test_heap *heap, __u32 flags, __u64 limit)
 {
 	struct rlimit rlimit = { .rlim_cur = limit, .rlim_max = limit };
-	int ret = heap_open_flags(heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE, flags);
+	int ret = heap_open_flags(heap, GCHEAP_LAYOUT_SPAN, SMALL_RESERVE, flags);
 
 	if (ret)
 		return ret;
@@ -196,7 +196,7 @@ TEST_F(memlock, limit_does_not_bind_the_privileged)
 	struct test_heap heap;
 
 	ASSERT_EQ(0, getrlimit(RLIMIT_MEMLOCK, &before));
-	ASSERT_OK(heap_open(&heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE));
+	ASSERT_OK(heap_open(&heap, GCHEAP_LAYOUT_SPAN, SMALL_RESERVE));
 	none.rlim_max = before.rlim_max;
 	ASSERT_EQ(0, setrlimit(RLIMIT_MEMLOCK, &none));
 	ASSERT_OK(cmd_alloc_large(heap.fd, 0, 8 * OBJECT, &large));

@@ -26,7 +26,7 @@ FIXTURE_VARIANT_ADD(memory, default_reserve) {
 
 FIXTURE_SETUP(memory)
 {
-	ASSERT_OK(heap_open(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, variant->reserve));
+	ASSERT_OK(heap_open(&self->heap, GCHEAP_LAYOUT_SPAN, variant->reserve));
 }
 
 FIXTURE_TEARDOWN(memory)
@@ -303,7 +303,7 @@ FIXTURE(forked) {
 
 FIXTURE_SETUP(forked)
 {
-	ASSERT_OK(heap_open(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE));
+	ASSERT_OK(heap_open(&self->heap, GCHEAP_LAYOUT_SPAN, SMALL_RESERVE));
 	test_cmd_alloc_large(0, 8 << 20, &self->large);
 	memset(heap_mem(&self->heap, self->large.out_page), 0x42, 8 << 20);
 	ASSERT_OK(machine_take(&self->machine));

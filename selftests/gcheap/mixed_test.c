@@ -25,7 +25,7 @@ FIXTURE(mixed) {
 
 FIXTURE_SETUP(mixed)
 {
-	ASSERT_OK(heap_open(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE));
+	ASSERT_OK(heap_open(&self->heap, GCHEAP_LAYOUT_SPAN, SMALL_RESERVE));
 	test_cmd_type_words(2, 1, &self->types[0]);
 	test_cmd_type_words(2, 2, &self->types[1]);
 }
@@ -122,28 +122,28 @@ FIXTURE_VARIANT(record_types) {
 };
 
 FIXTURE_VARIANT_ADD(record_types, span_layout) {
-	.layout = GCHEAP_UAPI_LAYOUT_SPAN,
+	.layout = GCHEAP_LAYOUT_SPAN,
 	.small = GCHEAP_KIND_MASK,
 	.big = GCHEAP_KIND_TYPE,
 	.noscan = GCHEAP_KIND_TYPE,
 };
 
 FIXTURE_VARIANT_ADD(record_types, header_layout) {
-	.layout = GCHEAP_UAPI_LAYOUT_HEADER,
+	.layout = GCHEAP_LAYOUT_HEADER,
 	.small = GCHEAP_KIND_HEADER,
 	.big = GCHEAP_KIND_HEADER,
 	.noscan = GCHEAP_KIND_HEADER,
 };
 
 FIXTURE_VARIANT_ADD(record_types, footer_layout) {
-	.layout = GCHEAP_UAPI_LAYOUT_FOOTER,
+	.layout = GCHEAP_LAYOUT_FOOTER,
 	.small = GCHEAP_KIND_FOOTER,
 	.big = GCHEAP_KIND_FOOTER,
 	.noscan = GCHEAP_KIND_FOOTER,
 };
 
 FIXTURE_VARIANT_ADD(record_types, bitmap_layout) {
-	.layout = GCHEAP_UAPI_LAYOUT_BITMAP,
+	.layout = GCHEAP_LAYOUT_BITMAP,
 	.small = GCHEAP_KIND_BITMAP,
 	.big = GCHEAP_KIND_BITMAP,
 	.noscan = GCHEAP_KIND_BITMAP,
@@ -169,7 +169,7 @@ TEST_F(record_types, spans_tell_the_type_or_have_room_for_type_words)
 {
 	for (__u32 class = SIZE_CLASS_MIN; class < SIZE_CLASSES; class++) {
 		bool small = size_classes[class].bytes <= GCHEAP_HEAP_BITS_MAX;
-		bool span = variant->layout == GCHEAP_UAPI_LAYOUT_SPAN;
+		bool span = variant->layout == GCHEAP_LAYOUT_SPAN;
 
 		test_cmd_take(self->type, class, &self->grant);
 		ASSERT_RIGHT(span_of_kind_wrong(&self->heap, &self->grant, class, false,
@@ -187,7 +187,7 @@ TEST_F(record_types, spans_tell_the_type_or_have_room_for_type_words)
 
 TEST_F(record_types, types_with_the_same_mask_have_no_span_in_common_that_tells_the_type)
 {
-	const bool span = variant->layout == GCHEAP_UAPI_LAYOUT_SPAN;
+	const bool span = variant->layout == GCHEAP_LAYOUT_SPAN;
 	__u32 other, page;
 
 	test_cmd_type_words(1, 1, &other);
@@ -206,7 +206,7 @@ TEST_F(record_types, types_with_the_same_mask_have_no_span_in_common_that_tells_
 
 TEST_F(record_types, test_err_slots_too_small_for_the_type_word)
 {
-	const int err = variant->layout == GCHEAP_UAPI_LAYOUT_SPAN ? 0 : -EINVAL;
+	const int err = variant->layout == GCHEAP_LAYOUT_SPAN ? 0 : -EINVAL;
 
 	for (__u64 mask = 0; mask < 2; mask++) {
 		__u32 type;
@@ -219,7 +219,7 @@ TEST_F(record_types, test_err_slots_too_small_for_the_type_word)
 		EXPECT_OK(cmd_take(self->heap.fd, type, CLASS_576, &self->grant));
 	}
 	/* A header is in a mixed span of the SPAN layout, too. */
-	if (variant->layout == GCHEAP_UAPI_LAYOUT_SPAN) {
+	if (variant->layout == GCHEAP_LAYOUT_SPAN) {
 		test_err_mixed(EINVAL, self->type, SIZE_CLASSES);
 		test_take_mixed(self->type, CLASS_16);
 		ASSERT_RIGHT(span_of_kind_wrong(&self->heap, &self->grant, CLASS_16, false,
@@ -232,7 +232,7 @@ TEST_F(record_types, test_err_slots_too_small_for_the_type_word)
 
 TEST_F(record_types, test_err_mixed_spans_in_other_layouts)
 {
-	if (variant->layout == GCHEAP_UAPI_LAYOUT_SPAN) {
+	if (variant->layout == GCHEAP_LAYOUT_SPAN) {
 		test_take_mixed(self->type, CLASS_64);
 		return;
 	}

@@ -65,7 +65,7 @@ FIXTURE(watched) {
 
 FIXTURE_SETUP(watched)
 {
-	ASSERT_OK(heap_open(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, 2 * SMALL_RESERVE));
+	ASSERT_OK(heap_open(&self->heap, GCHEAP_LAYOUT_SPAN, 2 * SMALL_RESERVE));
 	ASSERT_OK(heap_furnish(&self->heap));
 	test_cmd_stats(&self->counters);
 }
@@ -176,7 +176,7 @@ TEST_F(watched, heap_can_be_looked_at_by_another_process_until_it_ends)
 	ASSERT_LE(0, owner);
 	if (!owner) {
 		close(end[1]);
-		if (heap_setup(&heap, GCHEAP_UAPI_LAYOUT_HEADER, SMALL_RESERVE) ||
+		if (heap_setup(&heap, GCHEAP_LAYOUT_HEADER, SMALL_RESERVE) ||
 		    heap_map(&heap) || cmd_alloc_large(heap.fd, 0, 1 << 20, NULL))
 			_exit(1);
 		if (write(ready[1], "", 1) != 1 || read(end[0], &byte, 1) < 0)
@@ -384,7 +384,7 @@ TEST_F(watched, folder_in_debugfs_goes_with_the_heap)
 	EXPECT_GT(0, pread(reader, text, 100, 0));
 	close(reader);
 	close(fd);
-	ASSERT_OK(heap_open(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE));
+	ASSERT_OK(heap_open(&self->heap, GCHEAP_LAYOUT_SPAN, SMALL_RESERVE));
 }
 
 TEST_F(watched, heap_that_has_ended_is_empty_in_debugfs)
@@ -408,7 +408,7 @@ TEST_F(watched, heap_that_has_ended_is_empty_in_debugfs)
 		owner = fork();
 		ASSERT_LE(0, owner);
 		if (!owner)
-			_exit(heap_setup(&heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE) ||
+			_exit(heap_setup(&heap, GCHEAP_LAYOUT_SPAN, SMALL_RESERVE) ||
 			      heap_map(&heap) ||
 			      cmd_alloc_large(heap.fd, 0, 1 << 20, NULL));
 		EXPECT_EQ(i ? 1 : 0, child_wait(owner));

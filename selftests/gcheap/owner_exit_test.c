@@ -137,7 +137,7 @@ static void process_main(int sock, enum end end, struct rng *rng)
 	struct sender senders[THREADS];
 	struct test_heap heap;
 
-	if (heap_open_flags(&heap, GCHEAP_UAPI_LAYOUT_SPAN, 8 * SMALL_RESERVE,
+	if (heap_open_flags(&heap, GCHEAP_LAYOUT_SPAN, 8 * SMALL_RESERVE,
 			    GCHEAP_SETUP_SHARE_READ) ||
 	    cmd_type_words(heap.fd, 8, 1, NULL) || fd_send(sock, heap.fd))
 		_exit(100);

@@ -22,7 +22,7 @@ FIXTURE_SETUP(life)
 	ASSERT_OK(machine_take(&self->before)) {
 		TH_LOG("no figures in /sys/class/misc/gcheap");
 	}
-	ASSERT_OK(heap_open(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE));
+	ASSERT_OK(heap_open(&self->heap, GCHEAP_LAYOUT_SPAN, SMALL_RESERVE));
 	test_cmd_type_words(8, 1, NULL);
 	test_cmd_alloc_large(0, 4 << 20, &self->large);
 	memset(heap_mem(&self->heap, self->large.out_page), 0x5c, 4 << 20);
@@ -200,7 +200,7 @@ TEST_F(life, is_over_when_the_owner_ends_though_a_child_has_the_file)
 		struct test_heap heap;
 
 		close(ready[0]);
-		if (heap_open(&heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE) ||
+		if (heap_open(&heap, GCHEAP_LAYOUT_SPAN, SMALL_RESERVE) ||
 		    cmd_alloc_large(heap.fd, 0, 8 << 20, NULL))
 			_exit(1);
 		if (!fork()) {
@@ -242,7 +242,7 @@ TEST_F(life, test_err_requests_with_a_received_descriptor)
 		_exit(fd < 0 ? 99 : all_refused(&self->heap, fd, false));
 	}
 	/* A heap that the child cannot have inherited. */
-	ASSERT_OK(heap_open(&late, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE));
+	ASSERT_OK(heap_open(&late, GCHEAP_LAYOUT_SPAN, SMALL_RESERVE));
 	ASSERT_OK(fd_send(sv[0], late.fd));
 	EXPECT_EQ(0, child_wait(child));
 	ASSERT_RIGHT(heap_wrong(&late));
@@ -260,7 +260,7 @@ TEST_F(life, belongs_to_whoever_sets_it_up)
 	child = fork();
 	ASSERT_LE(0, child);
 	if (!child) {
-		if (heap_setup(&heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE) ||
+		if (heap_setup(&heap, GCHEAP_LAYOUT_SPAN, SMALL_RESERVE) ||
 		    heap_map(&heap) || cmd_alloc_large(heap.fd, 0, 1 << 20, NULL) ||
 		    probe(heap_mem(&heap, 1), true, NULL))
 			_exit(1);
@@ -269,7 +269,7 @@ TEST_F(life, belongs_to_whoever_sets_it_up)
 	ASSERT_EQ(0, child_wait(child));
 	heap.region_bytes[GCHEAP_REGION_HEAP] = SMALL_RESERVE;
 	EXPECT_ERR(EPERM, cmd_alloc_large(heap.fd, 0, 1, NULL));
-	EXPECT_ERR(EPERM, heap_setup(&heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE));
+	EXPECT_ERR(EPERM, heap_setup(&heap, GCHEAP_LAYOUT_SPAN, SMALL_RESERVE));
 	close(heap.fd);
 }
 
@@ -322,7 +322,7 @@ TEST_F(life, ends_with_exec_though_the_descriptor_survives)
 		char *argv[7 + GCHEAP_REGIONS] = { "ownership_test", "--after-exec" };
 		struct test_heap heap;
 
-		if (heap_open(&heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE) ||
+		if (heap_open(&heap, GCHEAP_LAYOUT_SPAN, SMALL_RESERVE) ||
 		    cmd_alloc_large(heap.fd, 0, 8 << 20, NULL) ||
 		    fcntl(heap.fd, F_SETFD, 0))
 			_exit(40);
@@ -486,7 +486,7 @@ static int work_in_cgroup(void)
 	struct test_heap heap;
 	int ret, n = 0;
 
-	if (heap_open(&heap, GCHEAP_UAPI_LAYOUT_SPAN, GCHEAP_RESERVE_DEFAULT))
+	if (heap_open(&heap, GCHEAP_LAYOUT_SPAN, GCHEAP_RESERVE_DEFAULT))
 		return 10;
 	/* A request for far too much leaves nothing behind. */
 	state_take(&heap, &before);

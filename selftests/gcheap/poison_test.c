@@ -57,7 +57,7 @@ FIXTURE_SETUP(poison)
 	if (!kernel_poisons())
 		SKIP(return, "no CONFIG_MEMORY_FAILURE in this kernel");
 	ASSERT_OK(machine_take(&self->before));
-	ret = heap_open_flags(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE, variant->flags);
+	ret = heap_open_flags(&self->heap, GCHEAP_LAYOUT_SPAN, SMALL_RESERVE, variant->flags);
 	if (ret == -EOPNOTSUPP)
 		SKIP(return, "no huge pages on this machine");
 	ASSERT_OK(ret);
@@ -245,7 +245,7 @@ TEST_F(poison, does_not_come_back_by_the_system)
 		ASSERT_OK(poison(self->mem + (10 + 20 * i) * SMALL_PAGE));
 	test_cmd_free_large(self->object.out_page);
 	test_cmd_scavenge(~0ull, NULL);
-	ASSERT_OK(heap_open_flags(&other, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE,
+	ASSERT_OK(heap_open_flags(&other, GCHEAP_LAYOUT_SPAN, SMALL_RESERVE,
 				  variant->flags));
 	for (int i = 0; i < 3; i++) {
 		ASSERT_OK(cmd_alloc_large(other.fd, 0, 8 * BLOCK, &large));

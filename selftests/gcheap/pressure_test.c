@@ -39,7 +39,7 @@ FIXTURE(pressure) {
 FIXTURE_SETUP(pressure)
 {
 	ASSERT_OK(machine_take(&self->before));
-	ASSERT_OK(heap_open(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, 16 * SMALL_RESERVE));
+	ASSERT_OK(heap_open(&self->heap, GCHEAP_LAYOUT_SPAN, 16 * SMALL_RESERVE));
 }
 
 FIXTURE_TEARDOWN(pressure)
@@ -190,7 +190,7 @@ TEST_F(pressure, poll_tells_when_the_owner_has_ended)
 	ASSERT_LE(0, owner);
 	if (!owner) {
 		close(end[1]);
-		_exit(heap_setup(&heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE) ||
+		_exit(heap_setup(&heap, GCHEAP_LAYOUT_SPAN, SMALL_RESERVE) ||
 		      heap_map(&heap) || cmd_alloc_large(heap.fd, 0, 1ull << 40, NULL) != -ENOMEM ||
 		      read(end[0], &byte, 1) < 0);
 	}
@@ -290,7 +290,7 @@ TEST_F_TIMEOUT(pressure, of_the_system_does_not_disturb_heaps_at_work, SLOW)
 			continue;
 		struct test_heap heap;
 
-		if (heap_open(&heap, GCHEAP_UAPI_LAYOUT_SPAN, 16 * SMALL_RESERVE))
+		if (heap_open(&heap, GCHEAP_LAYOUT_SPAN, 16 * SMALL_RESERVE))
 			_exit(1);
 		for (int i = 0; i < 100; i++) {
 			struct gcheap_alloc_large large;
@@ -387,7 +387,7 @@ TEST_F(pressure, may_end_a_heap_while_it_is_being_relieved)
 			struct gcheap_alloc_large large;
 			struct test_heap heap;
 
-			if (heap_open(&heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE) ||
+			if (heap_open(&heap, GCHEAP_LAYOUT_SPAN, SMALL_RESERVE) ||
 			    cmd_mark_start(heap.fd, NULL) ||
 			    cmd_sweep_start_flags(heap.fd, 0, MIB, NULL) ||
 			    cmd_alloc_large(heap.fd, 0, 10 * MIB, &large) ||

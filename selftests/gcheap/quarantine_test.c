@@ -16,7 +16,7 @@ FIXTURE(quarantine) {
 
 FIXTURE_SETUP(quarantine)
 {
-	ASSERT_OK(heap_open_flags(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, 2 * SMALL_RESERVE,
+	ASSERT_OK(heap_open_flags(&self->heap, GCHEAP_LAYOUT_SPAN, 2 * SMALL_RESERVE,
 				  GCHEAP_SETUP_FAULT_FREED));
 }
 
@@ -154,7 +154,7 @@ TEST(without_the_flag_freed_memory_stays)
 	struct gcheap_alloc_large large;
 	struct test_heap heap;
 
-	ASSERT_OK(heap_open(&heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE));
+	ASSERT_OK(heap_open(&heap, GCHEAP_LAYOUT_SPAN, SMALL_RESERVE));
 	ASSERT_OK(cmd_alloc_large(heap.fd, 0, 1 << 20, &large));
 	ASSERT_OK(cmd_free_large(heap.fd, large.out_page));
 	EXPECT_EQ(GCHEAP_SPAN_FREE, span_state(&heap, large.out_page));

@@ -70,7 +70,7 @@ FIXTURE_VARIANT_ADD(race, eager_with_a_goal) {
 
 FIXTURE_SETUP(race)
 {
-	ASSERT_OK(heap_open(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, 2 * SMALL_RESERVE));
+	ASSERT_OK(heap_open(&self->heap, GCHEAP_LAYOUT_SPAN, 2 * SMALL_RESERVE));
 }
 
 FIXTURE_TEARDOWN(race)

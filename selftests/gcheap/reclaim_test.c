@@ -20,7 +20,7 @@ FIXTURE(reclaim) {
 
 FIXTURE_SETUP(reclaim)
 {
-	ASSERT_OK(heap_open(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, 2 * SMALL_RESERVE));
+	ASSERT_OK(heap_open(&self->heap, GCHEAP_LAYOUT_SPAN, 2 * SMALL_RESERVE));
 }
 
 FIXTURE_TEARDOWN(reclaim)

@@ -21,19 +21,19 @@ FIXTURE_VARIANT(refill_err) {
 };
 
 FIXTURE_VARIANT_ADD(refill_err, span_layout) {
-	.layout = GCHEAP_UAPI_LAYOUT_SPAN,
+	.layout = GCHEAP_LAYOUT_SPAN,
 };
 
 FIXTURE_VARIANT_ADD(refill_err, header_layout) {
-	.layout = GCHEAP_UAPI_LAYOUT_HEADER,
+	.layout = GCHEAP_LAYOUT_HEADER,
 };
 
 FIXTURE_VARIANT_ADD(refill_err, footer_layout) {
-	.layout = GCHEAP_UAPI_LAYOUT_FOOTER,
+	.layout = GCHEAP_LAYOUT_FOOTER,
 };
 
 FIXTURE_VARIANT_ADD(refill_err, bitmap_layout) {
-	.layout = GCHEAP_UAPI_LAYOUT_BITMAP,
+	.layout = GCHEAP_LAYOUT_BITMAP,
 };
 
 FIXTURE_SETUP(refill_err)
@@ -218,7 +218,7 @@ TEST_F(refill_err, test_err_slots_too_small_for_the_type)
 TEST_F(refill_err, test_err_slots_too_small_for_the_type_word)
 {
 	const int err = has_type_words(variant->layout) ? -EINVAL : 0;
-	const int err_prefix = variant->layout == GCHEAP_UAPI_LAYOUT_HEADER ? -EINVAL : 0;
+	const int err_prefix = variant->layout == GCHEAP_LAYOUT_HEADER ? -EINVAL : 0;
 	__u8 mask = 1;
 	__u32 type;
 
@@ -302,7 +302,7 @@ FIXTURE_SETUP(full)
 	__u32 granted;
 	int ret;
 
-	ASSERT_OK(heap_open(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE));
+	ASSERT_OK(heap_open(&self->heap, GCHEAP_LAYOUT_SPAN, SMALL_RESERVE));
 	self->pages = calloc(max, sizeof(*self->pages));
 	for (;;) {
 		ret = cmd_refill(self->heap.fd, 0, CLASS_8192, ~0u, NULL, 0, self->grants,

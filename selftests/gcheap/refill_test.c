@@ -19,19 +19,19 @@ FIXTURE_VARIANT(refill) {
 };
 
 FIXTURE_VARIANT_ADD(refill, span_layout) {
-	.layout = GCHEAP_UAPI_LAYOUT_SPAN,
+	.layout = GCHEAP_LAYOUT_SPAN,
 };
 
 FIXTURE_VARIANT_ADD(refill, header_layout) {
-	.layout = GCHEAP_UAPI_LAYOUT_HEADER,
+	.layout = GCHEAP_LAYOUT_HEADER,
 };
 
 FIXTURE_VARIANT_ADD(refill, footer_layout) {
-	.layout = GCHEAP_UAPI_LAYOUT_FOOTER,
+	.layout = GCHEAP_LAYOUT_FOOTER,
 };
 
 FIXTURE_VARIANT_ADD(refill, bitmap_layout) {
-	.layout = GCHEAP_UAPI_LAYOUT_BITMAP,
+	.layout = GCHEAP_LAYOUT_BITMAP,
 };
 
 FIXTURE_SETUP(refill)
@@ -140,7 +140,7 @@ TEST_F(refill, tiles_the_mask_of_an_element_over_the_slot)
 		test_cmd_type_words(cases[i].words, cases[i].mask, &type);
 		test_cmd_take(type, cases[i].class, &self->grant);
 		ASSERT_RIGHT(span_wrong(&self->heap, &self->grant, cases[i].class, false));
-		if (variant->layout == GCHEAP_UAPI_LAYOUT_SPAN)
+		if (variant->layout == GCHEAP_LAYOUT_SPAN)
 			ASSERT_EQ(tiled_mask(cases[i].mask, cases[i].words,
 					     size_classes[cases[i].class].bytes),
 				  heap_span(&self->heap, self->grant.page)->ptr_mask);
@@ -473,7 +473,7 @@ TEST_F(refill, shares_no_span_between_different_masks)
 	test_cmd_take(b, CLASS_64, &self->grant);
 	shared = self->grant.page == page;
 	/* Heap bits tell one object's pointers from another's; a span's mask cannot. */
-	EXPECT_EQ(variant->layout != GCHEAP_UAPI_LAYOUT_SPAN, shared);
+	EXPECT_EQ(variant->layout != GCHEAP_LAYOUT_SPAN, shared);
 }
 
 TEST_F(refill, shares_no_span_between_different_types_over_512_bytes)
@@ -488,7 +488,7 @@ TEST_F(refill, shares_no_span_between_different_types_over_512_bytes)
 	USE_UP_PAGES();
 	test_cmd_give(&page, 1);
 	test_cmd_take(b, CLASS_1024, &self->grant);
-	EXPECT_EQ(variant->layout != GCHEAP_UAPI_LAYOUT_SPAN, self->grant.page == page);
+	EXPECT_EQ(variant->layout != GCHEAP_LAYOUT_SPAN, self->grant.page == page);
 }
 
 TEST_F(refill, shares_no_span_between_pointers_and_bytes)

@@ -46,7 +46,7 @@ FIXTURE_VARIANT_ADD(scatter, grown_to_its_reserve) {
 
 FIXTURE_SETUP(scatter)
 {
-	ASSERT_OK(heap_open_flags(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, variant->reserve,
+	ASSERT_OK(heap_open_flags(&self->heap, GCHEAP_LAYOUT_SPAN, variant->reserve,
 				  variant->flags));
 	/* Of one page to eight; each tells by its contents which it is. */
 	for (__u32 i = 0; i < OBJECTS; i++) {

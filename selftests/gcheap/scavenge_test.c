@@ -20,7 +20,7 @@ FIXTURE(scavenge) {
 
 FIXTURE_SETUP(scavenge)
 {
-	ASSERT_OK(heap_open(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, 1ull << 30));
+	ASSERT_OK(heap_open(&self->heap, GCHEAP_LAYOUT_SPAN, 1ull << 30));
 }
 
 FIXTURE_TEARDOWN(scavenge)
@@ -225,7 +225,7 @@ TEST_F_TIMEOUT(scavenge, ends_with_its_process, 60)
 		struct test_heap heap;
 		__u32 page;
 
-		if (heap_open(&heap, GCHEAP_UAPI_LAYOUT_SPAN, 1ull << 30))
+		if (heap_open(&heap, GCHEAP_LAYOUT_SPAN, 1ull << 30))
 			_exit(1);
 		for (;;) {
 			if (objects_make(&heap, &page, 1, 128 << 20) ||

@@ -63,13 +63,13 @@ TEST_F(setup, tells_abi_features_and_regions)
 
 TEST_F(setup, of_no_reserve_gets_the_default)
 {
-	test_cmd_setup(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, 0);
+	test_cmd_setup(&self->heap, GCHEAP_LAYOUT_SPAN, 0);
 	EXPECT_EQ(GCHEAP_RESERVE_DEFAULT, self->heap.reserve);
 }
 
 TEST_F(setup, of_the_largest_reserve_can_be_mapped)
 {
-	test_cmd_setup(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, GCHEAP_RESERVE_MAX);
+	test_cmd_setup(&self->heap, GCHEAP_LAYOUT_SPAN, GCHEAP_RESERVE_MAX);
 	EXPECT_EQ(GCHEAP_RESERVE_MAX, self->heap.reserve);
 	ASSERT_OK(heap_map(&self->heap));
 	EXPECT_OK(cmd_alloc_large(self->heap.fd, 0, 100000, NULL));
@@ -78,7 +78,7 @@ TEST_F(setup, of_the_largest_reserve_can_be_mapped)
 
 TEST_F(setup, of_any_number_of_arenas_works)
 {
-	test_cmd_setup(&self->heap, GCHEAP_UAPI_LAYOUT_HEADER, 7ull * GCHEAP_ARENA_BYTES);
+	test_cmd_setup(&self->heap, GCHEAP_LAYOUT_HEADER, 7ull * GCHEAP_ARENA_BYTES);
 	EXPECT_EQ(7ull * GCHEAP_ARENA_BYTES, self->heap.reserve);
 	EXPECT_EQ(GCHEAP_MARKS_BYTES(self->heap.reserve),
 		  self->heap.region_bytes[GCHEAP_REGION_MARKS]);
@@ -89,14 +89,14 @@ TEST_F(setup, makes_an_empty_heap)
 {
 	struct gcheap_counters counters;
 
-	test_cmd_setup(&self->heap, GCHEAP_UAPI_LAYOUT_HEADER, SMALL_RESERVE);
+	test_cmd_setup(&self->heap, GCHEAP_LAYOUT_HEADER, SMALL_RESERVE);
 	ASSERT_OK(heap_map(&self->heap));
 	test_cmd_stats(&counters);
 	EXPECT_EQ(0, counters.spans);
 	EXPECT_EQ(0, counters.in_use_pages);
 	EXPECT_EQ(0, counters.types);
 	EXPECT_EQ(GCHEAP_ABI, heap_ctrl(&self->heap)->abi);
-	EXPECT_EQ(GCHEAP_UAPI_LAYOUT_HEADER, heap_ctrl(&self->heap)->layout);
+	EXPECT_EQ(GCHEAP_LAYOUT_HEADER, heap_ctrl(&self->heap)->layout);
 	EXPECT_EQ(GCHEAP_PHASE_IDLE, heap_ctrl(&self->heap)->phase);
 	EXPECT_GT(2, heap_ctrl(&self->heap)->mark_table);
 	ASSERT_RIGHT(heap_wrong(&self->heap));
@@ -106,21 +106,21 @@ TEST_F(setup, a_second_time_is_refused)
 {
 	struct gcheap_setup request = self->request;
 
-	test_cmd_setup(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE);
+	test_cmd_setup(&self->heap, GCHEAP_LAYOUT_SPAN, SMALL_RESERVE);
 	ASSERT_OK(heap_map(&self->heap));
-	self->request.layout = GCHEAP_UAPI_LAYOUT_HEADER;
-	request.layout = GCHEAP_UAPI_LAYOUT_HEADER;
+	self->request.layout = GCHEAP_LAYOUT_HEADER;
+	request.layout = GCHEAP_LAYOUT_HEADER;
 	test_err_setup(EBUSY);
 	/* The outputs are not written. */
 	EXPECT_EQ(0, memcmp(&request, &self->request, sizeof(request)));
-	EXPECT_EQ(GCHEAP_UAPI_LAYOUT_SPAN, heap_ctrl(&self->heap)->layout);
+	EXPECT_EQ(GCHEAP_LAYOUT_SPAN, heap_ctrl(&self->heap)->layout);
 }
 
 TEST_F(setup, works_after_one_that_failed)
 {
 	self->request.reserve_bytes = 1;
 	test_err_setup(EINVAL);
-	test_cmd_setup(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE);
+	test_cmd_setup(&self->heap, GCHEAP_LAYOUT_SPAN, SMALL_RESERVE);
 }
 
 TEST_F(setup, test_err_reserve_below_the_minimum)
@@ -151,7 +151,7 @@ TEST_F(setup, test_err_reserve_that_is_no_multiple_of_an_arena)
 
 TEST_F(setup, test_err_unknown_layout)
 {
-	self->request.layout = GCHEAP_UAPI_LAYOUT_BITMAP + 1;
+	self->request.layout = GCHEAP_LAYOUT_BITMAP + 1;
 	test_err_setup(EOPNOTSUPP);
 	self->request.layout = ~0u;
 	test_err_setup(EOPNOTSUPP);
@@ -163,7 +163,7 @@ TEST_F(setup, test_err_unknown_ioctl)
 
 	test_err_send(ENOTTY, GCHEAP_OPS, &request);
 	test_err_send(ENOTTY, 255, &request);
-	test_cmd_setup(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE);
+	test_cmd_setup(&self->heap, GCHEAP_LAYOUT_SPAN, SMALL_RESERVE);
 	ASSERT_OK(heap_map(&self->heap));
 	test_err_send(ENOTTY, GCHEAP_OPS, &request);
 	test_err_send(ENOTTY, 255, &request);
@@ -174,7 +174,7 @@ TEST_F(setup, test_err_wrong_ioctl_type)
 {
 	struct gcheap_heap_stats stats = { .size = sizeof(stats) };
 
-	test_cmd_setup(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE);
+	test_cmd_setup(&self->heap, GCHEAP_LAYOUT_SPAN, SMALL_RESERVE);
 	EXPECT_EQ(-1, ioctl(self->heap.fd, _IO(GCHEAP_IOC_TYPE + 1, GCHEAP_OP_STATS),
 			    &stats));
 	EXPECT_EQ(ENOTTY, errno);
@@ -192,7 +192,7 @@ TEST_F(setup, test_err_requests_of_others)
 {
 	struct gcheap_heap_stats stats = { .size = sizeof(stats) };
 
-	test_cmd_setup(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE);
+	test_cmd_setup(&self->heap, GCHEAP_LAYOUT_SPAN, SMALL_RESERVE);
 	for (unsigned int nr = 0; nr < GCHEAP_OPS; nr++) {
 		/* NS_GET_USERNS of <linux/nsfs.h> and its neighbours: also remoteproc's. */
 		EXPECT_EQ(-1, ioctl(self->heap.fd, _IO(0xb7, nr), &stats));
@@ -210,7 +210,7 @@ TEST_F(setup, of_a_shorter_counters_struct_in_stats_still_works)
 		.out_counters.spans = 0x5a5a,
 	};
 
-	test_cmd_setup(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE);
+	test_cmd_setup(&self->heap, GCHEAP_LAYOUT_SPAN, SMALL_RESERVE);
 	ASSERT_OK(cmd_alloc_large(self->heap.fd, 0, 100000, NULL));
 	ASSERT_OK(cmd_send(self->heap.fd, GCHEAP_OP_STATS, &stats));
 	EXPECT_EQ(13, stats.out_counters.in_use_pages);
@@ -251,7 +251,7 @@ TEST_F(setup, test_err_reserved_field_that_is_not_zero)
 			test_err_send(EINVAL, fields[i].op, &request);
 		}
 		if (fields[i].op == GCHEAP_OP_SETUP) {
-			test_cmd_setup(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE);
+			test_cmd_setup(&self->heap, GCHEAP_LAYOUT_SPAN, SMALL_RESERVE);
 			ASSERT_OK(heap_map(&self->heap));
 		}
 	}
@@ -342,7 +342,7 @@ FIXTURE_SETUP(request)
 	request_valid(variant->op, &self->valid, &self->grant);
 	if (variant->op == GCHEAP_OP_SETUP)
 		return;
-	test_cmd_setup(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE);
+	test_cmd_setup(&self->heap, GCHEAP_LAYOUT_SPAN, SMALL_RESERVE);
 	ASSERT_OK(heap_map(&self->heap));
 	test_cmd_alloc_large(0, 50000, &large);
 	switch (variant->op) {

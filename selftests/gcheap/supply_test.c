@@ -92,7 +92,7 @@ FIXTURE_SETUP(supply)
 {
 	self->ahead = ZERO_AHEAD_DEFAULT;
 	ASSERT_OK(parameter_set("zero_ahead_bytes", ZERO_AHEAD_DEFAULT));
-	ASSERT_OK(heap_open(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, GCHEAP_RESERVE_DEFAULT));
+	ASSERT_OK(heap_open(&self->heap, GCHEAP_LAYOUT_SPAN, GCHEAP_RESERVE_DEFAULT));
 }
 
 FIXTURE_TEARDOWN(supply)
@@ -171,7 +171,7 @@ TEST_F(supply, gives_no_heap_the_data_of_another)
 		struct gcheap_chunk_new chunk;
 		struct test_heap heap;
 
-		ASSERT_OK(heap_open(&heap, GCHEAP_UAPI_LAYOUT_SPAN, GCHEAP_RESERVE_DEFAULT));
+		ASSERT_OK(heap_open(&heap, GCHEAP_LAYOUT_SPAN, GCHEAP_RESERVE_DEFAULT));
 		for (int i = 0; i < 3; i++) {
 			ASSERT_OK(cmd_alloc_large(heap.fd, 0, 6 * MIB + 12345 * i, &large));
 			ASSERT_EQ(0, large.out_flags & GCHEAP_GRANT_NEEDZERO);
@@ -325,7 +325,7 @@ TEST_F(supply, ends_with_the_heap_while_the_worker_is_at_it)
 	for (int round = 0; round < 20; round++) {
 		struct test_heap heap;
 
-		ASSERT_OK(heap_open(&heap, GCHEAP_UAPI_LAYOUT_SPAN, GCHEAP_RESERVE_DEFAULT));
+		ASSERT_OK(heap_open(&heap, GCHEAP_LAYOUT_SPAN, GCHEAP_RESERVE_DEFAULT));
 		for (int i = 0; i < 8; i++)
 			ASSERT_OK(cmd_alloc_large(heap.fd, 0, MIB, NULL));
 		sleep_ms(round % 4);
@@ -360,7 +360,7 @@ FIXTURE_SETUP(limit)
 	/* Pages in the worker's hands would count, but could not be used. */
 	self->ahead = file_number(PARAMETERS "zero_ahead_bytes");
 	ASSERT_OK(parameter_set("zero_ahead_bytes", 0));
-	ASSERT_OK(heap_open(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, GCHEAP_RESERVE_DEFAULT));
+	ASSERT_OK(heap_open(&self->heap, GCHEAP_LAYOUT_SPAN, GCHEAP_RESERVE_DEFAULT));
 }
 
 FIXTURE_TEARDOWN(limit)
@@ -426,7 +426,7 @@ TEST_F(limit, is_for_one_heap_or_for_all)
 	struct test_heap other;
 
 	ASSERT_OK(parameter_set(variant->parameter, 12 * MIB));
-	ASSERT_OK(heap_open(&other, GCHEAP_UAPI_LAYOUT_SPAN, GCHEAP_RESERVE_DEFAULT));
+	ASSERT_OK(heap_open(&other, GCHEAP_LAYOUT_SPAN, GCHEAP_RESERVE_DEFAULT));
 	EXPECT_OK(cmd_alloc_large(other.fd, 0, 8 * MIB, NULL));
 	EXPECT_EQ(strcmp(variant->parameter, "max_bytes") ? 0 : -ENOMEM,
 		  cmd_alloc_large(self->heap.fd, 0, 8 * MIB, NULL));
@@ -439,7 +439,7 @@ TEST(limit_of_the_address_space_is_respected)
 	struct test_heap heap = { .fd = device_open() };
 
 	ASSERT_LE(0, heap.fd);
-	ASSERT_OK(heap_setup(&heap, GCHEAP_UAPI_LAYOUT_SPAN, 8ull << 30));
+	ASSERT_OK(heap_setup(&heap, GCHEAP_LAYOUT_SPAN, 8ull << 30));
 	ASSERT_EQ(0, setrlimit(RLIMIT_AS, &limit));
 	EXPECT_EQ(ENOMEM, map_errno(heap.fd, heap.region_bytes[GCHEAP_REGION_HEAP],
 				    PROT_READ | PROT_WRITE, MAP_SHARED, 0));
@@ -480,7 +480,7 @@ static int agree_in_cgroup(void)
 	long long start, now, slack;
 	struct test_heap heap;
 
-	if (heap_open(&heap, GCHEAP_UAPI_LAYOUT_SPAN, GCHEAP_RESERVE_DEFAULT))
+	if (heap_open(&heap, GCHEAP_LAYOUT_SPAN, GCHEAP_RESERVE_DEFAULT))
 		return 10;
 	start = file_number(CGROUP "/gcheap_supply/memory.current");
 	for (int i = 0; i < 40; i++) {

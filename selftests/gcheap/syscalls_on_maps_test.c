@@ -167,8 +167,8 @@ FIXTURE_SETUP(calls)
 
 	if (dirty && !tracking_works())
 		SKIP(return, "no write tracking on this machine");
-	ASSERT_OK(heap_open(&self->heap, bitmap ? GCHEAP_UAPI_LAYOUT_BITMAP :
-					 GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE));
+	ASSERT_OK(heap_open(&self->heap, bitmap ? GCHEAP_LAYOUT_BITMAP :
+					 GCHEAP_LAYOUT_SPAN, SMALL_RESERVE));
 	test_cmd_type_words(2, 1, NULL);
 	test_cmd_alloc_large(dirty, 1 << (dirty ? 16 : 20), NULL);
 	memset(heap_mem(&self->heap, 1), 0xa5, 1 << 20);

@@ -18,19 +18,19 @@ FIXTURE_VARIANT(threads) {
 };
 
 FIXTURE_VARIANT_ADD(threads, span_layout) {
-	.layout = GCHEAP_UAPI_LAYOUT_SPAN,
+	.layout = GCHEAP_LAYOUT_SPAN,
 };
 
 FIXTURE_VARIANT_ADD(threads, header_layout) {
-	.layout = GCHEAP_UAPI_LAYOUT_HEADER,
+	.layout = GCHEAP_LAYOUT_HEADER,
 };
 
 FIXTURE_VARIANT_ADD(threads, footer_layout) {
-	.layout = GCHEAP_UAPI_LAYOUT_FOOTER,
+	.layout = GCHEAP_LAYOUT_FOOTER,
 };
 
 FIXTURE_VARIANT_ADD(threads, bitmap_layout) {
-	.layout = GCHEAP_UAPI_LAYOUT_BITMAP,
+	.layout = GCHEAP_LAYOUT_BITMAP,
 };
 
 FIXTURE_SETUP(threads)
@@ -320,7 +320,7 @@ static int race_setup(struct racer *racer)
 {
 	struct test_heap heap = { .fd = racer->fd };
 
-	return heap_setup(&heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE);
+	return heap_setup(&heap, GCHEAP_LAYOUT_SPAN, SMALL_RESERVE);
 }
 
 static int race_map(struct racer *racer)

@@ -79,7 +79,7 @@ FIXTURE_SETUP(tracepoint)
 {
 	if (access(EVENTS, F_OK))
 		SKIP(return, "no tracepoints at " EVENTS);
-	ASSERT_OK(heap_open(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE));
+	ASSERT_OK(heap_open(&self->heap, GCHEAP_LAYOUT_SPAN, SMALL_RESERVE));
 	self->id = fdinfo_number(self->heap.fd, "heap");
 	ASSERT_LT(0, self->id);
 	self->line = "";
@@ -151,7 +151,7 @@ TEST_F(tracepoint, tells_one_heap_from_another)
 	struct test_heap other;
 
 	ASSERT_OK(event_enable("gcheap_alloc_large", true));
-	ASSERT_OK(heap_open(&other, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE));
+	ASSERT_OK(heap_open(&other, GCHEAP_LAYOUT_SPAN, SMALL_RESERVE));
 	EXPECT_NE(self->id, fdinfo_number(other.fd, "heap"));
 	EXPECT_OK(cmd_alloc_large(other.fd, 0, 1, NULL));
 	heap_close(&other);

@@ -32,7 +32,7 @@ FIXTURE_SETUP(turns)
 {
 	int ret;
 
-	ret = heap_open_flags(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, 1ull << 30, variant->flags);
+	ret = heap_open_flags(&self->heap, GCHEAP_LAYOUT_SPAN, 1ull << 30, variant->flags);
 	if (ret == -EOPNOTSUPP)
 		SKIP(return, "no huge pages on this machine");
 	ASSERT_OK(ret);

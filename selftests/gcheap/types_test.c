@@ -14,7 +14,7 @@ FIXTURE(types) {
 
 FIXTURE_SETUP(types)
 {
-	ASSERT_OK(heap_open(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE));
+	ASSERT_OK(heap_open(&self->heap, GCHEAP_LAYOUT_SPAN, SMALL_RESERVE));
 	self->mask[0] = 1;
 	memcpy(self->name, "cons", 5);
 	self->add = (struct gcheap_type_add){

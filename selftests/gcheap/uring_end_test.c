@@ -97,7 +97,7 @@ static int end_in_allocation(enum ending how, unsigned int ring_flags, bool *don
 		return -errno;
 	child = fork();
 	if (!child) {
-		if (heap_open(&heap, GCHEAP_UAPI_LAYOUT_SPAN, LONG_RESERVE) ||
+		if (heap_open(&heap, GCHEAP_LAYOUT_SPAN, LONG_RESERVE) ||
 		    ring_open(&ring, 8, ring_flags))
 			_exit(1);
 		if (large_begin(&ring, heap.fd))
@@ -148,7 +148,7 @@ TEST_F(ending, may_come_at_any_time)
 			struct test_heap heap;
 			struct test_ring ring;
 
-			if (heap_open(&heap, GCHEAP_UAPI_LAYOUT_SPAN, LONG_RESERVE) ||
+			if (heap_open(&heap, GCHEAP_LAYOUT_SPAN, LONG_RESERVE) ||
 			    ring_open(&ring, MANY, variant->ring_flags))
 				_exit(1);
 			if (write(pipes[1], "x", 1) != 1)

@@ -28,7 +28,7 @@ FIXTURE(worker) {
 FIXTURE_SETUP(worker)
 {
 	ASSERT_OK(machine_take(&self->before));
-	ASSERT_OK(heap_open(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, LONG_RESERVE));
+	ASSERT_OK(heap_open(&self->heap, GCHEAP_LAYOUT_SPAN, LONG_RESERVE));
 	ASSERT_OK(ring_open(&self->ring, MANY, 0));
 	self->pages = NULL;
 }

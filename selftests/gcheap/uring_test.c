@@ -53,7 +53,7 @@ FIXTURE_VARIANT_ADD(uring, worker_of_large_entries) {
 
 FIXTURE_SETUP(uring)
 {
-	ASSERT_OK(heap_open(&self->heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE));
+	ASSERT_OK(heap_open(&self->heap, GCHEAP_LAYOUT_SPAN, SMALL_RESERVE));
 	ASSERT_OK(ring_open(&self->ring, 64, variant->ring_flags));
 }
 
@@ -84,7 +84,7 @@ TEST_F(uring, answers_every_request_as_ioctl_does)
 	CPU_ZERO(&cpu);
 	CPU_SET(sched_getcpu(), &cpu);
 	ASSERT_OK(sched_setaffinity(0, sizeof(cpu), &cpu));
-	ASSERT_OK(heap_open(&other, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE));
+	ASSERT_OK(heap_open(&other, GCHEAP_LAYOUT_SPAN, SMALL_RESERVE));
 	for (unsigned int op = 0; op < GCHEAP_OPS; op++) {
 		union any_request ours, theirs;
 		struct gcheap_grant our_grant, their_grant;
@@ -409,7 +409,7 @@ TEST(a_ring_that_polls_for_completions_refuses_requests_or_does_them)
 	struct test_ring ring;
 	int ret;
 
-	ASSERT_OK(heap_open(&heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE));
+	ASSERT_OK(heap_open(&heap, GCHEAP_LAYOUT_SPAN, SMALL_RESERVE));
 	ASSERT_OK(ring_open(&ring, 4, IORING_SETUP_IOPOLL));
 	ret = ring_send(&ring, heap.fd, GCHEAP_OP_STATS, &stats, 0);
 	if (ret)
@@ -497,7 +497,7 @@ TEST_F(uring, refuses_a_file_that_came_from_another_process)
 	if (!child) {
 		struct test_heap heap;
 
-		if (heap_open(&heap, GCHEAP_UAPI_LAYOUT_SPAN, SMALL_RESERVE))
+		if (heap_open(&heap, GCHEAP_LAYOUT_SPAN, SMALL_RESERVE))
 			_exit(1);
 		memset(&control, 0, sizeof(control));
 		control.header.cmsg_level = SOL_SOCKET;

@@ -27,19 +27,19 @@ FIXTURE_VARIANT(hostile) {
 };
 
 FIXTURE_VARIANT_ADD(hostile, span_layout) {
-	.layout = GCHEAP_UAPI_LAYOUT_SPAN,
+	.layout = GCHEAP_LAYOUT_SPAN,
 };
 
 FIXTURE_VARIANT_ADD(hostile, header_layout) {
-	.layout = GCHEAP_UAPI_LAYOUT_HEADER,
+	.layout = GCHEAP_LAYOUT_HEADER,
 };
 
 FIXTURE_VARIANT_ADD(hostile, footer_layout) {
-	.layout = GCHEAP_UAPI_LAYOUT_FOOTER,
+	.layout = GCHEAP_LAYOUT_FOOTER,
 };
 
 FIXTURE_VARIANT_ADD(hostile, bitmap_layout) {
-	.layout = GCHEAP_UAPI_LAYOUT_BITMAP,
+	.layout = GCHEAP_LAYOUT_BITMAP,
 };
 
 FIXTURE_SETUP(hostile)

@@ -79,7 +79,7 @@
  * @GCHEAP_REGION_DIRTY: one bit a heap page, read-only: what TRACK found written;
  *	made by the first TRACK with GCHEAP_TRACK_BITMAP
  * @GCHEAP_REGION_BITMAP: two bits a word of HEAP, read-write; see GCHEAP_BITMAP_*.
- *	In a heap of another layout than GCHEAP_UAPI_LAYOUT_BITMAP its length is 0,
+ *	In a heap of another layout than GCHEAP_LAYOUT_BITMAP its length is 0,
  *	and it cannot be mapped
  * @GCHEAP_REGIONS: how many this version has; at most GCHEAP_REGIONS_MAX
  *
@@ -272,7 +272,7 @@ struct gcheap_span {
  * @program_bytes: its length; 0: the mask stands in the region for ever, or in
  *	@mask_word. A type by program with a @ptr_bytes over
  *	GCHEAP_TYPE_MASK_KEPT_MAX has its mask there only while it has objects, all
- *	of them large, and not at all in a heap of GCHEAP_UAPI_LAYOUT_BITMAP
+ *	of them large, and not at all in a heap of GCHEAP_LAYOUT_BITMAP
  * @mask_users: how many objects it stands there for
  *
  * The record of type t stands at t * sizeof(struct gcheap_type_record).
@@ -425,7 +425,7 @@ enum gcheap_pressure {
 /**
  * struct gcheap_ctrl - the state of one heap, for its owner to read
  * @abi: GCHEAP_ABI of the module
- * @layout: enum gcheap_uapi_layout
+ * @layout: enum gcheap_layout
  * @generation: sweep generation, +2 at each SWEEP_START
  * @phase: enum gcheap_phase
  * @mark_table: which of the two bit tables holds the mark bits
@@ -511,13 +511,26 @@ struct gcheap_uring_cmd {
 	__aligned_u64 reserved;
 };
 
-/* Where pointer metadata lives; see Documentation/design.md. */
-enum gcheap_uapi_layout {
-	GCHEAP_UAPI_LAYOUT_SPAN = 0,
-	GCHEAP_UAPI_LAYOUT_HEADER = 1,
-	GCHEAP_UAPI_LAYOUT_FOOTER = 2,
-	GCHEAP_UAPI_LAYOUT_BITMAP = 3,
+/*
+ * Where pointer metadata lives; see Documentation/design.md. The library's <gcheap.h> has
+ * the same enum, so that its programs need no other header; the guard lets a program
+ * include both.
+ */
+#ifndef _GCHEAP_LAYOUT
+#define _GCHEAP_LAYOUT
+enum gcheap_layout {
+	GCHEAP_LAYOUT_SPAN = 0,
+	GCHEAP_LAYOUT_HEADER = 1,
+	GCHEAP_LAYOUT_FOOTER = 2,
+	GCHEAP_LAYOUT_BITMAP = 3,
 };
+#endif
+
+/* Other names of the same, which programs may have. */
+#define GCHEAP_UAPI_LAYOUT_SPAN		GCHEAP_LAYOUT_SPAN
+#define GCHEAP_UAPI_LAYOUT_HEADER	GCHEAP_LAYOUT_HEADER
+#define GCHEAP_UAPI_LAYOUT_FOOTER	GCHEAP_LAYOUT_FOOTER
+#define GCHEAP_UAPI_LAYOUT_BITMAP	GCHEAP_LAYOUT_BITMAP
 
 /* Objects up to this size have heap bits in the layouts that use them. */
 #define GCHEAP_HEAP_BITS_MAX	512u
@@ -553,7 +566,7 @@ enum gcheap_uapi_layout {
  * struct gcheap_setup - GCHEAP_IOC_SETUP: make this open file a heap
  * @size: sizeof(struct gcheap_setup)
  * @flags: GCHEAP_SETUP_*
- * @layout: enum gcheap_uapi_layout
+ * @layout: enum gcheap_layout
  * @reserved: zero
  * @reserve_bytes: address space of the heap, a multiple of the arena size from
  *	GCHEAP_RESERVE_MIN to GCHEAP_RESERVE_MAX; 0: GCHEAP_RESERVE_DEFAULT
