@@ -273,14 +273,14 @@ void pages_depopulate(struct gcheap_heap *heap, unsigned long first, unsigned lo
 		zero_ahead_kick(heap);
 }
 
-#define EXTENTS	32u	/* that are taken away under one fault_lock */
+#define PARTS	32u	/* that are taken away under one fault_lock */
 
 /*
  * Takes pages away, and unmaps them soon. They are in @pages then; 2 MiB pages, which
  * are unmapped already, in @blocks.
  */
-static void extents_remove(struct unmapping *work, struct extent *extents, unsigned int count,
-			   struct list_head *pages, struct list_head *blocks)
+static void parts_remove(struct unmapping *work, struct unmap_part *parts, unsigned int count,
+			 struct list_head *pages, struct list_head *blocks)
 {
 	struct removal removal = { .release = true };
 	unsigned int flags, i;
@@ -288,18 +288,18 @@ static void extents_remove(struct unmapping *work, struct extent *extents, unsig
 	INIT_LIST_HEAD(&removal.pages);
 	flags = heap_fault_lock(work->heap);
 	for (i = 0; i < count; i++) {
-		struct extent *extent = &extents[i];
-		unsigned long middle = min(round_up(extent->first + 1, LEAF_PAGES), extent->end);
+		struct unmap_part *part = &parts[i];
+		unsigned long middle = min(round_up(part->first + 1, LEAF_PAGES), part->end);
 
-		extent->count = leaf_remove(work->heap, extent->first, middle, &removal);
-		if (middle < extent->end)
-			extent->count += leaf_remove(work->heap, middle, extent->end, &removal);
+		part->count = leaf_remove(work->heap, part->first, middle, &removal);
+		if (middle < part->end)
+			part->count += leaf_remove(work->heap, middle, part->end, &removal);
 	}
 	pages_account(work->heap, -(long)removal.count);
 	heap_fault_unlock(work->heap, flags);
 	leaves_free(work->heap, removal.empty, blocks);
 	huge_settle(work->heap, &removal);
-	unmap_extents(work, extents, count);
+	unmap_parts(work, parts, count);
 	list_splice_tail(&removal.pages, pages);
 	cond_resched();
 }
@@ -319,7 +319,7 @@ static void extents_remove(struct unmapping *work, struct extent *extents, unsig
 unsigned long pages_release(struct gcheap_heap *heap, const struct gcheap_range *ranges,
 			    u32 count)
 {
-	struct extent extents[EXTENTS];
+	struct unmap_part parts[PARTS];
 	struct unmapping work;
 	unsigned int filled = 0;
 	LIST_HEAD(blocks);
@@ -332,7 +332,7 @@ unsigned long pages_release(struct gcheap_heap *heap, const struct gcheap_range 
 		unsigned long end = at + ((unsigned long)ranges[i].npages << HEAP_PAGE_SHIFT);
 
 		while (at < end) {
-			struct extent *last = filled ? &extents[filled - 1] : NULL;
+			struct unmap_part *last = filled ? &parts[filled - 1] : NULL;
 			unsigned long next = min(at + LEAF_PAGES, end);
 
 			if (last && at == last->end && next - last->first <= LEAF_PAGES) {
@@ -340,16 +340,16 @@ unsigned long pages_release(struct gcheap_heap *heap, const struct gcheap_range 
 			} else if (last && next == last->first && last->end - at <= LEAF_PAGES) {
 				last->first = at;
 			} else {
-				if (filled == EXTENTS) {
-					extents_remove(&work, extents, filled, &pages, &blocks);
+				if (filled == PARTS) {
+					parts_remove(&work, parts, filled, &pages, &blocks);
 					filled = 0;
 				}
-				extents[filled++] = (struct extent){ .first = at, .end = next };
+				parts[filled++] = (struct unmap_part){ .first = at, .end = next };
 			}
 			at = next;
 		}
 	}
-	extents_remove(&work, extents, filled, &pages, &blocks);
+	parts_remove(&work, parts, filled, &pages, &blocks);
 	unmap_end(&work);
 	return frames_release(heap, &pages) + frames_release_blocks(heap, &blocks);
 }

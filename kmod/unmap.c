@@ -119,16 +119,16 @@ static void parking_empty(struct unmapping *work)
  * the entry, to the free ones at @to. That the pages were used or written is of no
  * interest any more.
  */
-static void entries_move(struct unmapping *work, const struct extent *extents,
+static void entries_move(struct unmapping *work, const struct unmap_part *parts,
 			 unsigned int count, pte_t *from, pte_t *to)
 {
-	unsigned long table = round_down(extents->first, ENTRIES_PER_TABLE);
+	unsigned long table = round_down(parts->first, ENTRIES_PER_TABLE);
 	unsigned int i;
 
 	for (i = 0; i < count; i++) {
 		unsigned long at;
 
-		for (at = extents[i].first; at < extents[i].end; at++) {
+		for (at = parts[i].first; at < parts[i].end; at++) {
 			pte_t *entry = from + (at - table);
 			pte_t pte;
 
@@ -148,10 +148,10 @@ static void entries_move(struct unmapping *work, const struct extent *extents,
  * Moves the entries of parts that are small and have one page table. Return: whether it
  * could be done.
  */
-static bool parking_take(struct unmapping *work, const struct extent *extents,
+static bool parking_take(struct unmapping *work, const struct unmap_part *parts,
 			 unsigned int count, unsigned int pages)
 {
-	unsigned long table = round_down(extents->first, ENTRIES_PER_TABLE);
+	unsigned long table = round_down(parts->first, ENTRIES_PER_TABLE);
 	spinlock_t *from_lock, *to_lock;	/* the page tables' */
 	pte_t *from, *to;
 
@@ -166,7 +166,7 @@ static bool parking_take(struct unmapping *work, const struct extent *extents,
 	to = entries_lock_another(work->mm, page_addr(work, work->parking + work->parked),
 				  from_lock, &to_lock);
 	if (to) {
-		entries_move(work, extents, count, from, to);
+		entries_move(work, parts, count, from, to);
 		entries_unlock_another(from_lock, to_lock);
 	}
 	entries_unlock(from_lock);
@@ -174,20 +174,20 @@ static bool parking_take(struct unmapping *work, const struct extent *extents,
 }
 
 /* How many of the parts can be taken together, and how many pages that is. */
-static unsigned int extents_together(const struct extent *extents, unsigned int count,
-				     unsigned int *pages)
+static unsigned int parts_together(const struct unmap_part *parts, unsigned int count,
+				   unsigned int *pages)
 {
-	unsigned long table = extents->first / ENTRIES_PER_TABLE;
+	unsigned long table = parts->first / ENTRIES_PER_TABLE;
 	unsigned int i;
 
 	*pages = 0;
 	for (i = 0; i < count; i++) {
-		const struct extent *extent = &extents[i];
-		unsigned long length = extent->end - extent->first;
+		const struct unmap_part *part = &parts[i];
+		unsigned long length = part->end - part->first;
 
 		if (length > SMALL_PAGES || *pages + length > TOGETHER_PAGES ||
-		    extent->first / ENTRIES_PER_TABLE != table ||
-		    (extent->end - 1) / ENTRIES_PER_TABLE != table)
+		    part->first / ENTRIES_PER_TABLE != table ||
+		    (part->end - 1) / ENTRIES_PER_TABLE != table)
 			break;
 		*pages += length;
 	}
@@ -210,25 +210,25 @@ void unmap_begin(struct unmapping *work, struct gcheap_heap *heap, u32 parts)
 }
 
 /**
- * unmap_extents() - unmap some
+ * unmap_parts() - unmap some
  * @work: see unmap_begin()
- * @extents: the parts, of whose pages no page fault finds one any more; those without
+ * @parts: the parts, of whose pages no page fault finds one any more; those without
  *	any pages are left out
  * @count: how many
  *
  * Context: may sleep.
  */
-void unmap_extents(struct unmapping *work, const struct extent *extents, unsigned int count)
+void unmap_parts(struct unmapping *work, const struct unmap_part *parts, unsigned int count)
 {
 	unsigned int together, pages;
 
-	for (; count; extents += together, count -= together) {
-		together = work->parks ? extents_together(extents, count, &pages) : 0;
-		if (together && parking_take(work, extents, together, pages))
+	for (; count; parts += together, count -= together) {
+		together = work->parks ? parts_together(parts, count, &pages) : 0;
+		if (together && parking_take(work, parts, together, pages))
 			continue;
 		together = 1;
-		if (extents->count)
-			vma_unmap_pages(work->heap, extents->first, extents->end);
+		if (parts->count)
+			vma_unmap_pages(work->heap, parts->first, parts->end);
 	}
 }
 

@@ -11,12 +11,12 @@ struct gcheap_heap;
 struct mm_struct;
 
 /**
- * struct extent - a part of object memory, in one or two leaves
+ * struct unmap_part - a part of object memory, in one or two leaves
  * @first: its first page
  * @end: the page after its last
  * @count: how many of these pages are there, or were
  */
-struct extent {
+struct unmap_part {
 	unsigned long first;
 	unsigned long end;
 	unsigned int count;
@@ -43,7 +43,7 @@ struct unmapping {
 };
 
 void unmap_begin(struct unmapping *work, struct gcheap_heap *heap, u32 parts);
-void unmap_extents(struct unmapping *work, const struct extent *extents, unsigned int count);
+void unmap_parts(struct unmapping *work, const struct unmap_part *parts, unsigned int count);
 void unmap_end(struct unmapping *work);
 
 #endif /* GCHEAP_UNMAP_H */
