@@ -27,7 +27,7 @@
 #include <linux/slab.h>
 
 #include "debugfs.h"
-#include "leaves.h"
+#include "extents.h"
 #include "module.h"
 #include "pages.h"
 

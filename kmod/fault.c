@@ -14,8 +14,8 @@
 #include <linux/pagemap.h>
 
 #include "entries.h"
+#include "extents.h"
 #include "fault.h"
-#include "leaves.h"
 #include "module.h"
 #include "on_touch.h"
 #include "page_batch.h"
@@ -45,7 +45,7 @@ static int fault_prepare(struct gcheap_heap *heap, unsigned long index,
 	int error;
 
 	fault_range(index, &first, &end);
-	if (!leaf_make(heap, index))
+	if (!extent_make(heap, index))
 		return -ENOMEM;
 	batch_begin(&batch, heap, end - first);
 	error = batch_ensure(&batch, end - first);
@@ -65,17 +65,17 @@ static int fault_prepare(struct gcheap_heap *heap, unsigned long index,
 static int fault_make(struct gcheap_heap *heap, unsigned long index, unsigned long first,
 		      unsigned long end)
 {
-	struct pages_leaf *leaf = leaf_find(heap, index);
+	struct extent *extent = extent_find(heap, index);
 	unsigned long at = index;
 	unsigned int made = 0;
 
 	lockdep_assert_held(&heap->fault_lock);
 	fault_range(index, &first, &end);
-	if (!leaf)
+	if (!extent)
 		return -EAGAIN;
 	/* First the page that is needed, then the others. */
 	do {
-		struct page **slot = &leaf->pages[at % LEAF_PAGES];
+		struct page **slot = &extent->pages[at % EXTENT_PAGES];
 		struct page *page;
 
 		if (!*slot) {
@@ -87,9 +87,9 @@ static int fault_make(struct gcheap_heap *heap, unsigned long index, unsigned lo
 		}
 		at = at + 1 < end ? at + 1 : first;
 	} while (at != index);
-	leaf->present += made;
+	extent->present += made;
 	pages_account(heap, made);
-	return leaf->pages[index % LEAF_PAGES] ? 0 : -EAGAIN;
+	return extent->pages[index % EXTENT_PAGES] ? 0 : -EAGAIN;
 }
 
 /**

@@ -2,12 +2,12 @@
 /*
  * 2 MiB pages of object memory, in heaps of GCHEAP_SETUP_HUGE_PAGES.
  *
- * A leaf (pages.c) that is asked for its first page gets one 2 MiB page for all of it:
+ * An extent (pages.c) that is asked for its first page gets one 2 MiB page for all of it:
  * a block. Where none is to be had, memory being fragmented or a limit near, it gets
  * pages of 4 KiB as in any other heap, until it is empty again. So does the first
- * leaf, whose first page is never there, and a leaf with a part of a lazy object.
+ * extent, whose first page is never there, and an extent with a part of a lazy object.
  *
- * Each page of a leaf with a block is one of these:
+ * Each page of an extent with a block is one of these:
  *
  *	used	somebody has asked for it
  *	free	accessible all the same, as the block is mapped as one. It is zero, or
@@ -35,10 +35,10 @@
 #include <linux/pagemap.h>
 #include <linux/slab.h>
 
+#include "extents.h"
 #include "frames.h"
 #include "huge.h"
 #include "interrupted.h"
-#include "leaves.h"
 #include "module.h"
 #include "on_touch.h"
 #include "page_pool.h"
@@ -48,10 +48,10 @@
 #define BEYOND_FILE	((pgoff_t)(MAX_LFS_FILESIZE >> PAGE_SHIFT) + 1)
 
 /**
- * struct huge_block - a leaf's 2 MiB page
+ * struct huge_block - an extent's 2 MiB page
  * @head: the first of its pages
- * @gone: how many are gone: those that the leaf's array of pages has not
- * @mapped: it was mapped by the owner since the leaf has it
+ * @gone: how many are gone: those that the extent's array of pages has not
+ * @mapped: it was mapped by the owner since the extent has it
  * @bad: memory of a part has failed: it is not mapped as one any more
  * @used: one bit a page
  * @stale: one bit a page
@@ -62,9 +62,9 @@ struct huge_block {
 	unsigned int gone;
 	bool mapped;
 	bool bad;
-	DECLARE_BITMAP(used, LEAF_PAGES);
-	DECLARE_BITMAP(stale, LEAF_PAGES);
-	DECLARE_BITMAP(undo, LEAF_PAGES);
+	DECLARE_BITMAP(used, EXTENT_PAGES);
+	DECLARE_BITMAP(stale, EXTENT_PAGES);
+	DECLARE_BITMAP(undo, EXTENT_PAGES);
 };
 
 /**
@@ -74,7 +74,7 @@ bool huge_works(void)
 {
 #ifdef CONFIG_TRANSPARENT_HUGEPAGE
 	return has_transparent_hugepage() && HPAGE_PMD_SHIFT == HUGE_SHIFT &&
-	       LEAF_PAGES == HPAGE_PMD_NR;
+	       EXTENT_PAGES == HPAGE_PMD_NR;
 #else
 	return false;
 #endif
@@ -87,25 +87,25 @@ static bool block_is_whole(const struct huge_block *block)
 }
 
 /* Makes a page accessible, or takes it away from page faults. */
-static void block_open(struct gcheap_heap *heap, struct pages_leaf *leaf, unsigned int i)
+static void block_open(struct gcheap_heap *heap, struct extent *extent, unsigned int i)
 {
-	struct huge_block *block = leaf->block;
+	struct huge_block *block = extent->block;
 
-	if (leaf->pages[i])
+	if (extent->pages[i])
 		return;
-	WRITE_ONCE(leaf->pages[i], block->head + i);
+	WRITE_ONCE(extent->pages[i], block->head + i);
 	block->gone--;
 	if (block_is_whole(block))
 		atomic_long_inc(&heap->whole_blocks);
 }
 
-static void block_close(struct gcheap_heap *heap, struct pages_leaf *leaf, unsigned int i)
+static void block_close(struct gcheap_heap *heap, struct extent *extent, unsigned int i)
 {
-	struct huge_block *block = leaf->block;
+	struct huge_block *block = extent->block;
 
-	if (!leaf->pages[i])
+	if (!extent->pages[i])
 		return;
-	WRITE_ONCE(leaf->pages[i], NULL);
+	WRITE_ONCE(extent->pages[i], NULL);
 	if (block_is_whole(block))
 		atomic_long_dec(&heap->whole_blocks);
 	block->gone++;
@@ -113,14 +113,14 @@ static void block_close(struct gcheap_heap *heap, struct pages_leaf *leaf, unsig
 
 /* ---- making ----------------------------------------------------------------- */
 
-/* Whether a leaf may get a block: no page fault makes a page there meanwhile. */
-static bool leaf_may_be_huge(struct gcheap_heap *heap, unsigned long index)
+/* Whether an extent may get a block: no page fault makes a page there meanwhile. */
+static bool extent_may_be_huge(struct gcheap_heap *heap, unsigned long index)
 {
-	struct pages_leaf *leaf = leaf_find(heap, index);
-	unsigned long first = round_down(index, LEAF_PAGES);
+	struct extent *extent = extent_find(heap, index);
+	unsigned long first = round_down(index, EXTENT_PAGES);
 
-	return first && (!leaf || !leaf->present) &&
-	       !on_touch_overlaps(heap, first, first + LEAF_PAGES);
+	return first && (!extent || !extent->present) &&
+	       !on_touch_overlaps(heap, first, first + EXTENT_PAGES);
 }
 
 static struct huge_block *block_make(struct gcheap_heap *heap, struct huge_fill *fill)
@@ -131,7 +131,7 @@ static struct huge_block *block_make(struct gcheap_heap *heap, struct huge_fill 
 		return NULL;
 	block->head = pool_take_block(heap);
 	if (block->head) {
-		bitmap_fill(block->stale, LEAF_PAGES);
+		bitmap_fill(block->stale, EXTENT_PAGES);
 		fill->recycled++;
 		return block;
 	}
@@ -142,48 +142,48 @@ static struct huge_block *block_make(struct gcheap_heap *heap, struct huge_fill 
 	return NULL;
 }
 
-/* Gives a leaf that has no page a block. Return: the leaf, or NULL: there is none. */
-static struct pages_leaf *leaf_make_huge(struct gcheap_heap *heap, unsigned long index,
-					 struct huge_fill *fill)
+/* Gives an extent that has no page a block. Return: the extent, or NULL: there is none. */
+static struct extent *extent_make_huge(struct gcheap_heap *heap, unsigned long index,
+				       struct huge_fill *fill)
 {
-	struct pages_leaf *leaf = leaf_make(heap, index);
-	struct huge_block *block = leaf ? block_make(heap, fill) : NULL;
+	struct extent *extent = extent_make(heap, index);
+	struct huge_block *block = extent ? block_make(heap, fill) : NULL;
 	unsigned int flags, i;
 
 	if (!block)
 		return NULL;
 	flags = heap_fault_lock(heap);
-	for (i = 0; i < LEAF_PAGES; i++)
-		WRITE_ONCE(leaf->pages[i], block->head + i);
-	leaf->block = block;
+	for (i = 0; i < EXTENT_PAGES; i++)
+		WRITE_ONCE(extent->pages[i], block->head + i);
+	extent->block = block;
 	atomic_long_inc(&heap->whole_blocks);
-	pages_account(heap, LEAF_PAGES);
+	pages_account(heap, EXTENT_PAGES);
 	heap_fault_unlock(heap, flags);
-	return leaf;
+	return extent;
 }
 
-/* Pages @first ... @end - 1 of a leaf with a block are used from now on. */
-static void leaf_use(struct gcheap_heap *heap, struct pages_leaf *leaf, unsigned long first,
-		     unsigned long end, struct huge_fill *fill)
+/* Pages @first ... @end - 1 of an extent with a block are used from now on. */
+static void extent_use(struct gcheap_heap *heap, struct extent *extent, unsigned long first,
+		       unsigned long end, struct huge_fill *fill)
 {
-	struct huge_block *block = leaf->block;
+	struct huge_block *block = extent->block;
 	unsigned int flags = heap_fault_lock(heap);
 	unsigned int made = 0;
 
 	for (; first < end; first++) {
-		unsigned int i = first % LEAF_PAGES;
+		unsigned int i = first % EXTENT_PAGES;
 
 		if (__test_and_set_bit(i, block->used))
 			continue;
-		__set_bit(i, leaf->made);
+		__set_bit(i, extent->made);
 		made++;
 		if (test_bit(i, block->stale))
 			fill->old_data = true;
-		if (!leaf->pages[i])
+		if (!extent->pages[i])
 			__set_bit(i, block->undo);
-		block_open(heap, leaf, i);
+		block_open(heap, extent, i);
 	}
-	leaf->present += made;
+	extent->present += made;
 	heap_fault_unlock(heap, flags);
 	if (made)
 		fill->any = true;
@@ -196,7 +196,7 @@ static void leaf_use(struct gcheap_heap *heap, struct pages_leaf *leaf, unsigned
  * @end: the page after the last
  * @fill: what it did
  *
- * What it makes has its bit in the leaves' @made. They are not mapped.
+ * What it makes has its bit in the extents' @made. They are not mapped.
  *
  * Context: may sleep; @heap->lock is held.
  * Return: 0; -EINTR a fatal signal.
@@ -208,18 +208,18 @@ int huge_populate(struct gcheap_heap *heap, unsigned long first, unsigned long e
 
 	lockdep_assert_held(&heap->lock);
 	for (at = first; at < end; at = next) {
-		struct pages_leaf *leaf = leaf_find(heap, at);
+		struct extent *extent = extent_find(heap, at);
 
-		next = min(round_down(at, LEAF_PAGES) + LEAF_PAGES, end);
-		if (!leaf || !leaf->block) {
-			if (fill->no_more || !leaf_may_be_huge(heap, at))
+		next = min(round_down(at, EXTENT_PAGES) + EXTENT_PAGES, end);
+		if (!extent || !extent->block) {
+			if (fill->no_more || !extent_may_be_huge(heap, at))
 				continue;
-			leaf = leaf_make_huge(heap, at, fill);
+			extent = extent_make_huge(heap, at, fill);
 			/* The next would be looked for as long, and in vain, too. */
-			fill->no_more = !leaf;
+			fill->no_more = !extent;
 		}
-		if (leaf)
-			leaf_use(heap, leaf, at, next, fill);
+		if (extent)
+			extent_use(heap, extent, at, next, fill);
 		if (interrupted())
 			return -EINTR;
 	}
@@ -227,13 +227,13 @@ int huge_populate(struct gcheap_heap *heap, unsigned long first, unsigned long e
 }
 
 /**
- * huge_forget_made() - the request that has made pages of a leaf is done
- * @leaf: the leaf
+ * huge_forget_made() - the request that has made pages of an extent is done
+ * @extent: the extent
  */
-void huge_forget_made(struct pages_leaf *leaf)
+void huge_forget_made(struct extent *extent)
 {
-	if (leaf->block)
-		bitmap_zero(leaf->block->undo, LEAF_PAGES);
+	if (extent->block)
+		bitmap_zero(extent->block->undo, EXTENT_PAGES);
 }
 
 /**
@@ -251,32 +251,32 @@ void huge_on_touch_begin(struct gcheap_heap *heap, unsigned long first, unsigned
 	unsigned long at, next;
 
 	for (at = first; at < end; at = next) {
-		struct pages_leaf *leaf = leaf_find(heap, at);
+		struct extent *extent = extent_find(heap, at);
 		struct huge_fill fill = { };
 
-		next = min(round_down(at, LEAF_PAGES) + LEAF_PAGES, end);
-		if (!leaf || !leaf->block)
+		next = min(round_down(at, EXTENT_PAGES) + EXTENT_PAGES, end);
+		if (!extent || !extent->block)
 			continue;
-		leaf_use(heap, leaf, at, next, &fill);
+		extent_use(heap, extent, at, next, &fill);
 		for (; at < next; at++) {
-			struct page *page = leaf->pages[at % LEAF_PAGES];
+			struct page *page = extent->pages[at % EXTENT_PAGES];
 
-			if (__test_and_clear_bit(at % LEAF_PAGES, leaf->block->stale) &&
+			if (__test_and_clear_bit(at % EXTENT_PAGES, extent->block->stale) &&
 			    !PageHWPoison(page))
 				clear_highpage(page);
 			cond_resched();
 		}
-		bitmap_zero(leaf->made, LEAF_PAGES);
-		huge_forget_made(leaf);
+		bitmap_zero(extent->made, EXTENT_PAGES);
+		huge_forget_made(extent);
 	}
 }
 
 /* ---- mapping ---------------------------------------------------------------- */
 
 /**
- * huge_map() - have a leaf's block mapped for the calling owner
+ * huge_map() - have an extent's block mapped for the calling owner
  * @heap: the heap
- * @leaf: the leaf
+ * @extent: the extent
  *
  * By a page fault, as that is the only way. It is one that reads, which leaves the page
  * clean. When a part of the block is gone, the program's page faults map the rest.
@@ -284,21 +284,21 @@ void huge_on_touch_begin(struct gcheap_heap *heap, unsigned long first, unsigned
  * Context: may sleep; @heap->lock is held.
  * Return: 0; -ENOMEM no memory for page tables; -EINTR a fatal signal.
  */
-int huge_map(struct gcheap_heap *heap, struct pages_leaf *leaf)
+int huge_map(struct gcheap_heap *heap, struct extent *extent)
 {
 	struct mm_struct *mm = current->mm;
 	struct vm_area_struct *vma;
 	int error = 0;
 
 	lockdep_assert_held(&heap->lock);
-	if (leaf->block->mapped || !block_is_whole(leaf->block))
+	if (extent->block->mapped || !block_is_whole(extent->block))
 		return 0;
 	if (mmap_read_lock_killable(mm))
 		return -EINTR;
 	vma = vma_of_owner(heap);
 	if (vma && vma->vm_flags & VM_READ) {
 		WRITE_ONCE(heap->populating, current);
-		error = fixup_user_fault(mm, vma->vm_start + (leaf->number << HUGE_SHIFT), 0,
+		error = fixup_user_fault(mm, vma->vm_start + (extent->number << HUGE_SHIFT), 0,
 					 NULL);
 		WRITE_ONCE(heap->populating, NULL);
 	}
@@ -325,7 +325,7 @@ int huge_map(struct gcheap_heap *heap, struct pages_leaf *leaf)
  */
 bool huge_fault_begin(struct gcheap_heap *heap, unsigned long index, bool owner, bool table)
 {
-	struct huge_block *block = leaf_find(heap, index)->block;
+	struct huge_block *block = extent_find(heap, index)->block;
 	bool whole;
 
 	lockdep_assert_held(&heap->fault_lock);
@@ -342,40 +342,40 @@ bool huge_fault_begin(struct gcheap_heap *heap, unsigned long index, bool owner,
 /* ---- taking away ------------------------------------------------------------ */
 
 /**
- * huge_leaf_remove() - take pages of a leaf with a block out of use
+ * huge_extent_remove() - take pages of an extent with a block out of use
  * @heap: the heap
- * @leaf: the leaf
+ * @extent: the extent
  * @first: number of the first page in the HEAP region
- * @end: the page after the last, of the same leaf
+ * @end: the page after the last, of the same extent
  * @removal: how, and what has become of them
  *
  * Context: @heap->lock and @heap->fault_lock are held.
  * Return: how many have to be unmapped.
  */
-unsigned int huge_leaf_remove(struct gcheap_heap *heap, struct pages_leaf *leaf,
-			      unsigned long first, unsigned long end,
-			      struct removal *removal)
+unsigned int huge_extent_remove(struct gcheap_heap *heap, struct extent *extent,
+				unsigned long first, unsigned long end,
+				struct removal *removal)
 {
-	struct huge_block *block = leaf->block;
+	struct huge_block *block = extent->block;
 	unsigned int closed = 0;
 
 	for (; first < end; first++) {
-		unsigned int i = first % LEAF_PAGES;
+		unsigned int i = first % EXTENT_PAGES;
 
-		if (removal->only_made && !test_bit(i, leaf->made))
+		if (removal->only_made && !test_bit(i, extent->made))
 			continue;
 		if (__test_and_clear_bit(i, block->used)) {
-			leaf->present--;
+			extent->present--;
 			if (!removal->only_made)
 				__set_bit(i, block->stale);
 		}
 		if (removal->only_made ? !test_bit(i, block->undo) : removal->release)
 			continue;
-		closed += !!leaf->pages[i];
-		block_close(heap, leaf, i);
+		closed += !!extent->pages[i];
+		block_close(heap, extent, i);
 	}
-	if (!leaf->present) {
-		leaf_drop(heap, leaf, removal);
+	if (!extent->present) {
+		extent_drop(heap, extent, removal);
 		return 0;
 	}
 	if (closed)
@@ -390,24 +390,24 @@ static void page_settle(struct page *page)
 }
 
 /**
- * huge_poison() - look for parts of a leaf's block whose memory has failed
+ * huge_poison() - look for parts of an extent's block whose memory has failed
  * @heap: the heap
- * @leaf: the leaf
+ * @extent: the extent
  *
  * If there are, the block is unmapped, so that it is mapped by the part again.
  *
  * Context: may sleep; @heap->lock is held.
  * Return: how many pages have failed.
  */
-unsigned int huge_poison(struct gcheap_heap *heap, struct pages_leaf *leaf)
+unsigned int huge_poison(struct gcheap_heap *heap, struct extent *extent)
 {
-	struct huge_block *block = leaf->block;
-	unsigned long first = leaf->number << LEAF_SHIFT;
+	struct huge_block *block = extent->block;
+	unsigned long first = extent->number << EXTENT_SHIFT;
 	unsigned int bad = 0;
 	unsigned int flags, i;
 
 	lockdep_assert_held(&heap->lock);
-	for (i = 0; i < LEAF_PAGES; i++)
+	for (i = 0; i < EXTENT_PAGES; i++)
 		bad += PageHWPoison(block->head + i);
 	if (!bad)
 		return 0;
@@ -417,14 +417,14 @@ unsigned int huge_poison(struct gcheap_heap *heap, struct pages_leaf *leaf)
 	block->bad = true;
 	heap_fault_unlock(heap, flags);
 	page_settle(block->head);
-	vma_unmap_pages(heap, first, first + LEAF_PAGES);
+	vma_unmap_pages(heap, first, first + EXTENT_PAGES);
 	return bad;
 }
 
-/* A page of a leaf with a block, accessible or not. */
-struct page *huge_page_of(struct pages_leaf *leaf, unsigned int i)
+/* A page of an extent with a block, accessible or not. */
+struct page *huge_page_of(struct extent *extent, unsigned int i)
 {
-	return leaf->block->head + i;
+	return extent->block->head + i;
 }
 
 /* huge_settle() of one page, which is still there. */
@@ -456,25 +456,25 @@ void huge_settle(struct gcheap_heap *heap, struct removal *removal)
 }
 
 /**
- * huge_leaf_end() - take a leaf's block from all mappings, and from the leaf
+ * huge_extent_end() - take an extent's block from all mappings, and from the extent
  * @heap: the heap
- * @leaf: the leaf, which no page fault finds any more
+ * @extent: the extent, which no page fault finds any more
  * @blocks: list that receives it
  *
  * Context: may sleep; @heap->fault_lock is not held.
  */
-void huge_leaf_end(struct gcheap_heap *heap, struct pages_leaf *leaf,
-		   struct list_head *blocks)
+void huge_extent_end(struct gcheap_heap *heap, struct extent *extent,
+		     struct list_head *blocks)
 {
-	struct huge_block *block = leaf->block;
-	unsigned long first = leaf->number << LEAF_SHIFT;
+	struct huge_block *block = extent->block;
+	unsigned long first = extent->number << EXTENT_SHIFT;
 
 	page_settle(block->head);
-	vma_unmap_pages(heap, first, first + LEAF_PAGES);
+	vma_unmap_pages(heap, first, first + EXTENT_PAGES);
 	if (block_is_whole(block))
 		atomic_long_dec(&heap->whole_blocks);
-	pages_account(heap, -(long)LEAF_PAGES);
+	pages_account(heap, -(long)EXTENT_PAGES);
 	list_add_tail(&block->head->lru, blocks);
-	leaf->block = NULL;
+	extent->block = NULL;
 	kfree(block);
 }

@@ -5,7 +5,7 @@
 #ifndef GCHEAP_HUGE_H
 #define GCHEAP_HUGE_H
 
-#include "leaves.h"
+#include "extents.h"
 
 #define HUGE_SHIFT	21u		/* 2 MiB */
 
@@ -26,17 +26,17 @@ struct huge_fill {
 bool huge_works(void);
 int huge_populate(struct gcheap_heap *heap, unsigned long first, unsigned long end,
 		  struct huge_fill *fill);
-unsigned int huge_leaf_remove(struct gcheap_heap *heap, struct pages_leaf *leaf,
-			      unsigned long first, unsigned long end,
-			      struct removal *removal);
-unsigned int huge_poison(struct gcheap_heap *heap, struct pages_leaf *leaf);
-struct page *huge_page_of(struct pages_leaf *leaf, unsigned int i);
+unsigned int huge_extent_remove(struct gcheap_heap *heap, struct extent *extent,
+				unsigned long first, unsigned long end,
+				struct removal *removal);
+unsigned int huge_poison(struct gcheap_heap *heap, struct extent *extent);
+struct page *huge_page_of(struct extent *extent, unsigned int i);
 void huge_settle_page(struct gcheap_heap *heap, struct page *page);
 void huge_settle(struct gcheap_heap *heap, struct removal *removal);
-void huge_leaf_end(struct gcheap_heap *heap, struct pages_leaf *leaf,
-		   struct list_head *blocks);
-void huge_forget_made(struct pages_leaf *leaf);
-int huge_map(struct gcheap_heap *heap, struct pages_leaf *leaf);
+void huge_extent_end(struct gcheap_heap *heap, struct extent *extent,
+		     struct list_head *blocks);
+void huge_forget_made(struct extent *extent);
+int huge_map(struct gcheap_heap *heap, struct extent *extent);
 bool huge_fault_begin(struct gcheap_heap *heap, unsigned long index, bool owner, bool table);
 void huge_on_touch_begin(struct gcheap_heap *heap, unsigned long first, unsigned long end);
 

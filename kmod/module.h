@@ -120,7 +120,7 @@ struct heap_pressure {
  * @lock: serialises requests
  * @waiting: how many requests wait for @lock
  * @turns: how many have had it; written under it
- * @fault_lock: page faults, and who takes a page away from them; see leaves.c
+ * @fault_lock: page faults, and who takes a page away from them; see extents.c
  * @owner: the address space that may send requests and map regions; NULL before
  *	SETUP, and never changed after. Set with release when the fields it
  *	makes valid (@region_bytes, @core) are
@@ -132,16 +132,16 @@ struct heap_pressure {
  * @inode: its mapping has all mappings of the regions, and those of no other heap
  * @region_bytes: length of each region
  * @tables: pages of each mapped table, by page index in the region
- * @leaves: object memory, by leaf number; see pages.c
+ * @extents: object memory, by extent number; see pages.c
  * @on_touch: see on_touch.c; under @fault_lock
  * @pool: pages beside those
- * @resident_pages: how many pages the leaves have
+ * @resident_pages: how many pages the extents have
  * @whole_blocks: how many 2 MiB pages they have of which no part was taken away
  * @populating: who has its new 2 MiB pages mapped now, which is no page fault of the
  *	program; written under @lock
  * @released_pages: how many were given to the system
  * @zeroed_pages: how many were zeroed ahead of demand
- * @held_pages: all that counts for the limits: leaves, pool and tables
+ * @held_pages: all that counts for the limits: extents, pool and tables
  * @ended: @owner has ended: nobody may map a page; set under @fault_lock
  * @owner_watch: see owner.c
  * @owner_maps: mappings of regions in @owner
@@ -173,7 +173,7 @@ struct gcheap_heap {
 	struct inode *inode;
 	u64 region_bytes[GCHEAP_REGIONS];
 	struct xarray tables[GCHEAP_REGIONS];
-	struct xarray leaves;
+	struct xarray extents;
 	struct rb_root on_touch;
 	struct gcheap_pool pool;
 	atomic_long_t resident_pages;

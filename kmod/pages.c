@@ -4,17 +4,17 @@
  *
  * kmod/core says which parts. Pages for one of its requests come from page_batch.c; what
  * is given up goes into the pool (page_pool.c), or to the system (frames.c). Where the pages
- * are is kept in leaves: leaves.c, which also has the rules of locking.
+ * are is kept in extents: extents.c, which also has the rules of locking.
  *
  * A request that fails gives back all pages that it made. These are told by a bit;
  * no page has that bit set between requests.
  */
 #include <linux/slab.h>
 
+#include "extents.h"
 #include "frames.h"
 #include "huge.h"
 #include "interrupted.h"
-#include "leaves.h"
 #include "memlock.h"
 #include "module.h"
 #include "page_batch.h"
@@ -24,53 +24,53 @@
 #include "vma.h"
 #include "zero_ahead.h"
 
-/* Frees leaves that no page fault finds any more. @blocks receives their 2 MiB pages. */
-static void leaves_free(struct gcheap_heap *heap, struct pages_leaf *leaf,
-			struct list_head *blocks)
+/* Frees extents that no page fault finds any more. @blocks receives their 2 MiB pages. */
+static void extents_free(struct gcheap_heap *heap, struct extent *extent,
+			 struct list_head *blocks)
 {
-	while (leaf) {
-		struct pages_leaf *next = leaf->next_empty;
+	while (extent) {
+		struct extent *next = extent->next_empty;
 
-		if (leaf->block)
-			huge_leaf_end(heap, leaf, blocks);
-		leaf_free(leaf);
-		leaf = next;
+		if (extent->block)
+			huge_extent_end(heap, extent, blocks);
+		extent_free(extent);
+		extent = next;
 	}
 }
 
 /* ---- taking pages away ------------------------------------------------------ */
 
 /*
- * Takes the pages @first ... @end - 1 of one leaf away from page faults. Return: how many
+ * Takes the pages @first ... @end - 1 of one extent away from page faults. Return: how many
  * have to be unmapped.
  */
-static unsigned int leaf_remove(struct gcheap_heap *heap, unsigned long first,
-				unsigned long end, struct removal *removal)
+static unsigned int extent_remove(struct gcheap_heap *heap, unsigned long first,
+				  unsigned long end, struct removal *removal)
 {
-	struct pages_leaf *leaf = leaf_find(heap, first);
-	unsigned int i = first % LEAF_PAGES;
+	struct extent *extent = extent_find(heap, first);
+	unsigned int i = first % EXTENT_PAGES;
 	unsigned int last = i + (end - first) - 1;
 	unsigned int count = 0;
 
 	lockdep_assert_held(&heap->lock);
 	lockdep_assert_held(&heap->fault_lock);
-	if (!leaf)
+	if (!extent)
 		return 0;
-	if (leaf->block)
-		return huge_leaf_remove(heap, leaf, first, end, removal);
+	if (extent->block)
+		return huge_extent_remove(heap, extent, first, end, removal);
 	for (; i <= last; i++) {
-		struct page *page = leaf->pages[i];
+		struct page *page = extent->pages[i];
 
-		if (!page || (removal->only_made && !test_bit(i, leaf->made)))
+		if (!page || (removal->only_made && !test_bit(i, extent->made)))
 			continue;
-		leaf->pages[i] = NULL;
+		extent->pages[i] = NULL;
 		list_add_tail(&page->lru, &removal->pages);
 		count++;
 	}
-	leaf->present -= count;
+	extent->present -= count;
 	removal->count += count;
-	if (!leaf->present)
-		leaf_drop(heap, leaf, removal);
+	if (!extent->present)
+		extent_drop(heap, extent, removal);
 	return count;
 }
 
@@ -85,12 +85,12 @@ static void pages_remove(struct gcheap_heap *heap, unsigned long first, unsigned
 		unsigned int flags, count;
 
 		INIT_LIST_HEAD(&removal.pages);
-		next = min(round_down(at, LEAF_PAGES) + LEAF_PAGES, end);
+		next = min(round_down(at, EXTENT_PAGES) + EXTENT_PAGES, end);
 		flags = heap_fault_lock(heap);
-		count = leaf_remove(heap, at, next, &removal);
+		count = extent_remove(heap, at, next, &removal);
 		pages_account(heap, -(long)removal.count);
 		heap_fault_unlock(heap, flags);
-		leaves_free(heap, removal.empty, blocks);
+		extents_free(heap, removal.empty, blocks);
 		huge_settle(heap, &removal);
 		if (count)
 			vma_unmap_pages(heap, at, next);
@@ -112,35 +112,35 @@ static unsigned long pages_missing(struct gcheap_heap *heap, unsigned long first
 	unsigned long at, next;
 
 	for (at = first; at < end; at = next) {
-		struct pages_leaf *leaf = leaf_find(heap, at);
+		struct extent *extent = extent_find(heap, at);
 
-		next = min(round_down(at, LEAF_PAGES) + LEAF_PAGES, end);
-		if (!leaf) {
+		next = min(round_down(at, EXTENT_PAGES) + EXTENT_PAGES, end);
+		if (!extent) {
 			missing += next - at;
 			continue;
 		}
-		if (leaf->block)
+		if (extent->block)
 			continue;
 		for (; at < next; at++)
-			missing += !READ_ONCE(leaf->pages[at % LEAF_PAGES]);
+			missing += !READ_ONCE(extent->pages[at % EXTENT_PAGES]);
 	}
 	return missing;
 }
 
-/* Makes those of the pages @first ... @end - 1, all of one leaf, that are not there. */
-static int leaf_fill(struct gcheap_heap *heap, struct page_batch *batch, unsigned long first,
-		     unsigned long end)
+/* Makes those of the pages @first ... @end - 1, all of one extent, that are not there. */
+static int extent_fill(struct gcheap_heap *heap, struct page_batch *batch, unsigned long first,
+		       unsigned long end)
 {
 	unsigned long missing = pages_missing(heap, first, end);
-	struct pages_leaf *leaf;
+	struct extent *extent;
 	unsigned int flags;
 	unsigned int made = 0;
 	int error;
 
 	if (!missing)
 		return 0;
-	leaf = leaf_make(heap, first);
-	if (!leaf)
+	extent = extent_make(heap, first);
+	if (!extent)
 		return -ENOMEM;
 	error = batch_ensure(batch, missing);
 	if (error)
@@ -148,49 +148,49 @@ static int leaf_fill(struct gcheap_heap *heap, struct page_batch *batch, unsigne
 
 	flags = heap_fault_lock(heap);
 	for (; first < end; first++) {
-		unsigned int i = first % LEAF_PAGES;
+		unsigned int i = first % EXTENT_PAGES;
 
-		if (leaf->pages[i])
+		if (extent->pages[i])
 			continue;
-		WRITE_ONCE(leaf->pages[i], batch_next(batch));
-		__set_bit(i, leaf->made);
+		WRITE_ONCE(extent->pages[i], batch_next(batch));
+		__set_bit(i, extent->made);
 		made++;
 	}
-	leaf->present += made;
+	extent->present += made;
 	pages_account(heap, made);
 	heap_fault_unlock(heap, flags);
 	return 0;
 }
 
-/* Maps what the running request has made of one leaf, in runs as long as they can be. */
-static int leaf_map(struct gcheap_heap *heap, unsigned long index)
+/* Maps what the running request has made of one extent, in runs as long as they can be. */
+static int extent_map(struct gcheap_heap *heap, unsigned long index)
 {
-	struct pages_leaf *leaf = leaf_find(heap, index);
+	struct extent *extent = extent_find(heap, index);
 	unsigned int start, end;
 	int error;
 
-	if (!leaf)
+	if (!extent)
 		return 0;
 	/* A mapping that has 2 MiB pages gets others by page faults only: fault_huge.c. */
 	if (heap_is_huge(heap))
-		return leaf->block ? huge_map(heap, leaf) : 0;
-	for_each_set_bitrange(start, end, leaf->made, LEAF_PAGES) {
-		error = vma_map_pages(heap, round_down(index, LEAF_PAGES) + start,
-				      leaf->pages + start, end - start);
+		return extent->block ? huge_map(heap, extent) : 0;
+	for_each_set_bitrange(start, end, extent->made, EXTENT_PAGES) {
+		error = vma_map_pages(heap, round_down(index, EXTENT_PAGES) + start,
+				      extent->pages + start, end - start);
 		if (error)
 			return error;
 	}
 	return 0;
 }
 
-static void leaf_forget_made(struct gcheap_heap *heap, unsigned long index)
+static void extent_forget_made(struct gcheap_heap *heap, unsigned long index)
 {
-	struct pages_leaf *leaf = leaf_find(heap, index);
+	struct extent *extent = extent_find(heap, index);
 
-	if (!leaf)
+	if (!extent)
 		return;
-	bitmap_zero(leaf->made, LEAF_PAGES);
-	huge_forget_made(leaf);
+	bitmap_zero(extent->made, EXTENT_PAGES);
+	huge_forget_made(extent);
 }
 
 /**
@@ -228,17 +228,17 @@ int pages_populate(struct gcheap_heap *heap, unsigned long first, unsigned long 
 		return error;
 	batch_begin(&batch, heap, missing);
 	for (at = first; at < end && !error; at = next) {
-		next = min(round_down(at, LEAF_PAGES) + LEAF_PAGES, end);
-		error = leaf_fill(heap, &batch, at, next);
+		next = min(round_down(at, EXTENT_PAGES) + EXTENT_PAGES, end);
+		error = extent_fill(heap, &batch, at, next);
 		if (!error)
-			error = leaf_map(heap, at);
+			error = extent_map(heap, at);
 		if (!error && interrupted())
 			error = -EINTR;
 	}
 	if (error)
 		pages_remove(heap, first, end, true, &taken, &blocks);
-	for (at = round_down(first, LEAF_PAGES); at < end; at += LEAF_PAGES)
-		leaf_forget_made(heap, at);
+	for (at = round_down(first, EXTENT_PAGES); at < end; at += EXTENT_PAGES)
+		extent_forget_made(heap, at);
 	if (error) {
 		batch_undo(&batch, &taken);
 		pool_keep_blocks(heap, &blocks, huge.recycled);
@@ -289,15 +289,15 @@ static void parts_remove(struct unmapping *work, struct unmap_part *parts, unsig
 	flags = heap_fault_lock(work->heap);
 	for (i = 0; i < count; i++) {
 		struct unmap_part *part = &parts[i];
-		unsigned long middle = min(round_up(part->first + 1, LEAF_PAGES), part->end);
+		unsigned long middle = min(round_up(part->first + 1, EXTENT_PAGES), part->end);
 
-		part->count = leaf_remove(work->heap, part->first, middle, &removal);
+		part->count = extent_remove(work->heap, part->first, middle, &removal);
 		if (middle < part->end)
-			part->count += leaf_remove(work->heap, middle, part->end, &removal);
+			part->count += extent_remove(work->heap, middle, part->end, &removal);
 	}
 	pages_account(work->heap, -(long)removal.count);
 	heap_fault_unlock(work->heap, flags);
-	leaves_free(work->heap, removal.empty, blocks);
+	extents_free(work->heap, removal.empty, blocks);
 	huge_settle(work->heap, &removal);
 	unmap_parts(work, parts, count);
 	list_splice_tail(&removal.pages, pages);
@@ -333,11 +333,11 @@ unsigned long pages_release(struct gcheap_heap *heap, const struct gcheap_range 
 
 		while (at < end) {
 			struct unmap_part *last = filled ? &parts[filled - 1] : NULL;
-			unsigned long next = min(at + LEAF_PAGES, end);
+			unsigned long next = min(at + EXTENT_PAGES, end);
 
-			if (last && at == last->end && next - last->first <= LEAF_PAGES) {
+			if (last && at == last->end && next - last->first <= EXTENT_PAGES) {
 				last->end = next;
-			} else if (last && next == last->first && last->end - at <= LEAF_PAGES) {
+			} else if (last && next == last->first && last->end - at <= EXTENT_PAGES) {
 				last->first = at;
 			} else {
 				if (filled == PARTS) {
@@ -362,7 +362,7 @@ unsigned long pages_release(struct gcheap_heap *heap, const struct gcheap_range 
  */
 void pages_init(struct gcheap_heap *heap)
 {
-	xa_init_flags(&heap->leaves, XA_FLAGS_ACCOUNT);
+	xa_init_flags(&heap->extents, XA_FLAGS_ACCOUNT);
 	pool_init(heap);
 	zero_ahead_init(heap);
 }
@@ -392,35 +392,35 @@ void pages_counters(struct gcheap_heap *heap)
  */
 void pages_destroy(struct gcheap_heap *heap)
 {
-	struct pages_leaf *leaf;
+	struct extent *extent;
 	unsigned long number;
 	unsigned int i;
 
-	xa_for_each(&heap->leaves, number, leaf) {
+	xa_for_each(&heap->extents, number, extent) {
 		struct removal removal = { };
 		LIST_HEAD(blocks);
 
 		INIT_LIST_HEAD(&removal.pages);
-		for (i = 0; !leaf->block && i < LEAF_PAGES; i++) {
-			if (leaf->pages[i])
-				list_add_tail(&leaf->pages[i]->lru, &removal.pages);
+		for (i = 0; !extent->block && i < EXTENT_PAGES; i++) {
+			if (extent->pages[i])
+				list_add_tail(&extent->pages[i]->lru, &removal.pages);
 		}
-		if (leaf->block) {
-			huge_leaf_end(heap, leaf, &blocks);
+		if (extent->block) {
+			huge_extent_end(heap, extent, &blocks);
 		} else {
-			pages_account(heap, -(long)leaf->present);
+			pages_account(heap, -(long)extent->present);
 			/* Others who look may have been about to map one when all was unmapped. */
 			huge_settle(heap, &removal);
 			if (heap_is_huge(heap))
-				vma_unmap_pages(heap, number << LEAF_SHIFT,
-						(number + 1) << LEAF_SHIFT);
+				vma_unmap_pages(heap, number << EXTENT_SHIFT,
+						(number + 1) << EXTENT_SHIFT);
 		}
 		frames_release(heap, &removal.pages);
 		frames_release_blocks(heap, &blocks);
-		leaf_free(leaf);
+		extent_free(extent);
 		cond_resched();
 	}
-	xa_destroy(&heap->leaves);
+	xa_destroy(&heap->extents);
 	zero_ahead_end(heap);
 	pool_destroy(heap);
 }

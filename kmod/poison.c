@@ -26,25 +26,25 @@
 #include <linux/page-flags.h>
 
 #include "compat.h"
+#include "extents.h"
 #include "frames.h"
 #include "huge.h"
-#include "leaves.h"
 #include "module.h"
 #include "page_pool.h"
 #include "poison.h"
 #include "vma.h"
 
-/* How many of a leaf's pages have failed; they are mapped nowhere when this returns. */
-static unsigned int leaf_look(struct gcheap_heap *heap, struct pages_leaf *leaf)
+/* How many of an extent's pages have failed; they are mapped nowhere when this returns. */
+static unsigned int extent_look(struct gcheap_heap *heap, struct extent *extent)
 {
-	unsigned long first = leaf->number << LEAF_SHIFT;
+	unsigned long first = extent->number << EXTENT_SHIFT;
 	unsigned int bad = 0;
 	unsigned int i;
 
-	if (leaf->block)
-		return huge_poison(heap, leaf);
-	for (i = 0; i < LEAF_PAGES; i++) {
-		struct page *page = READ_ONCE(leaf->pages[i]);
+	if (extent->block)
+		return huge_poison(heap, extent);
+	for (i = 0; i < EXTENT_PAGES; i++) {
+		struct page *page = READ_ONCE(extent->pages[i]);
 
 		if (!page || !PageHWPoison(page))
 			continue;
@@ -58,13 +58,13 @@ static unsigned int leaf_look(struct gcheap_heap *heap, struct pages_leaf *leaf)
 
 static void heap_look(struct gcheap_heap *heap)
 {
-	struct pages_leaf *leaf;
+	struct extent *extent;
 	unsigned long number;
 	unsigned long bad = 0;
 
 	bad = pool_drop_failed(heap);
-	xa_for_each(&heap->leaves, number, leaf) {
-		bad += leaf_look(heap, leaf);
+	xa_for_each(&heap->extents, number, extent) {
+		bad += extent_look(heap, extent);
 		cond_resched();
 	}
 	if (bad)
@@ -122,20 +122,20 @@ bool poison_in_pages(struct gcheap_heap *heap, unsigned long first, unsigned lon
 	unsigned long at;
 
 	for (at = first; at < end; at++) {
-		struct pages_leaf *leaf = leaf_find(heap, at);
+		struct extent *extent = extent_find(heap, at);
 		struct page *found;
 
-		if (!leaf) {
+		if (!extent) {
 			/* A lazy object may have many. */
-			at = round_up(at + 1, LEAF_PAGES) - 1;
+			at = round_up(at + 1, EXTENT_PAGES) - 1;
 			cond_resched();
 			continue;
 		}
-		found = leaf->block ? huge_page_of(leaf, at % LEAF_PAGES) :
-				      leaf->pages[at % LEAF_PAGES];
+		found = extent->block ? huge_page_of(extent, at % EXTENT_PAGES) :
+				      extent->pages[at % EXTENT_PAGES];
 		if (found && PageHWPoison(found))
 			return true;
-		if (at % LEAF_PAGES == 0)
+		if (at % EXTENT_PAGES == 0)
 			cond_resched();
 	}
 	return false;

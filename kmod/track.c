@@ -24,7 +24,7 @@
 #include <linux/uaccess.h>
 
 #include "compat.h"
-#include "leaves.h"
+#include "extents.h"
 #include "module.h"
 #include "op.h"
 #include "tlb.h"

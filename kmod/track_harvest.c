@@ -34,8 +34,8 @@
 
 #include "compat.h"
 #include "entries.h"
+#include "extents.h"
 #include "interrupted.h"
-#include "leaves.h"
 #include "module.h"
 #include "track_harvest.h"
 #include "track_plain.h"

@@ -82,7 +82,7 @@ static bool parking_open(struct unmapping *work, u32 parts)
 		return false;
 	/* A run that the heap is about to grow over has its memory already: heap_grow(). */
 	number = work->parking / ENTRIES_PER_TABLE;
-	if (xa_find(&heap->leaves, &number, ULONG_MAX, XA_PRESENT))
+	if (xa_find(&heap->extents, &number, ULONG_MAX, XA_PRESENT))
 		goto unlock;
 	vma = vma_of_owner(heap);
 	/* Who wants to hear of it first needs mmap_lock for writing. */

@@ -11,7 +11,7 @@ struct gcheap_heap;
 struct mm_struct;
 
 /**
- * struct unmap_part - a part of object memory, in one or two leaves
+ * struct unmap_part - a part of object memory, in one or two extents
  * @first: its first page
  * @end: the page after its last
  * @count: how many of these pages are there, or were

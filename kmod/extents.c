@@ -2,88 +2,88 @@
 /*
  * Which page of object memory is where.
  *
- * Pages are found in leaves: arrays of 512 pages, which is what one page table
- * maps, in an xarray by leaf number. A page is there when kmod/core has asked for
+ * Pages are found in extents: arrays of 512 pages, which is what one page table
+ * maps, in an xarray by extent number. A page is there when kmod/core has asked for
  * it or, in a lazy object, when it was touched; no other page is, and an access to
  * it fails.
  *
- * In a heap of GCHEAP_SETUP_HUGE_PAGES the pages of a leaf may be the parts of one
+ * In a heap of GCHEAP_SETUP_HUGE_PAGES the pages of an extent may be the parts of one
  * 2 MiB page: see huge.c.
  *
- * Locking. Pages and leaves come and go under gcheap_heap.fault_lock, so that page
+ * Locking. Pages and extents come and go under gcheap_heap.fault_lock, so that page
  * faults see each page either before it is taken away, and then the page is
  * unmapped after the fault has mapped it, or not at all. Only a request, under
- * gcheap_heap.lock, takes pages away or frees leaves: a request may look at both
+ * gcheap_heap.lock, takes pages away or frees extents: a request may look at both
  * without fault_lock, and sees at worst not what a fault adds.
  */
 #include <linux/mm.h>
 #include <linux/slab.h>
 
-#include "leaves.h"
+#include "extents.h"
 #include "module.h"
 #include "totals.h"
 
 /**
- * leaf_free() - free a leaf
- * @leaf: the leaf, which nobody finds any more, and has no pages
+ * extent_free() - free an extent
+ * @extent: the extent, which nobody finds any more, and has no pages
  */
-void leaf_free(struct pages_leaf *leaf)
+void extent_free(struct extent *extent)
 {
-	kfree(leaf->pages);
-	kfree(leaf);
+	kfree(extent->pages);
+	kfree(extent);
 }
 
 /**
- * leaf_make() - make a leaf, if it is not there
+ * extent_make() - make an extent, if it is not there
  * @heap: the heap
  * @index: number of one of its pages in the HEAP region
  *
  * Context: may sleep; needs no lock.
- * Return: the leaf, or NULL when out of memory.
+ * Return: the extent, or NULL when out of memory.
  */
-struct pages_leaf *leaf_make(struct gcheap_heap *heap, unsigned long index)
+struct extent *extent_make(struct gcheap_heap *heap, unsigned long index)
 {
-	struct pages_leaf *leaf = leaf_find(heap, index);
-	struct pages_leaf *other;
+	struct extent *extent = extent_find(heap, index);
+	struct extent *other;
 
-	if (leaf)
-		return leaf;
-	leaf = kzalloc(sizeof(*leaf), GCHEAP_GFP);
-	if (!leaf)
+	if (extent)
+		return extent;
+	extent = kzalloc(sizeof(*extent), GCHEAP_GFP);
+	if (!extent)
 		return NULL;
-	leaf->pages = kcalloc(LEAF_PAGES, sizeof(*leaf->pages), GCHEAP_GFP);
-	if (!leaf->pages)
-		goto free_leaf;
-	leaf->number = index >> LEAF_SHIFT;
-	other = xa_cmpxchg(&heap->leaves, index >> LEAF_SHIFT, NULL, leaf, GCHEAP_GFP);
+	extent->pages = kcalloc(EXTENT_PAGES, sizeof(*extent->pages), GCHEAP_GFP);
+	if (!extent->pages)
+		goto free_extent;
+	extent->number = index >> EXTENT_SHIFT;
+	other = xa_cmpxchg(&heap->extents, index >> EXTENT_SHIFT, NULL, extent, GCHEAP_GFP);
 	if (!other)
-		return leaf;
+		return extent;
 	/* Either it failed, or somebody else was faster. */
-	leaf_free(leaf);
+	extent_free(extent);
 	return xa_is_err(other) ? NULL : other;
 
-free_leaf:
-	leaf_free(leaf);
+free_extent:
+	extent_free(extent);
 	return NULL;
 }
 
 /**
- * leaf_drop() - have no page fault find a leaf any more
+ * extent_drop() - have no page fault find an extent any more
  * @heap: the heap
- * @leaf: the leaf, which has no page that anybody has asked for
+ * @extent: the extent, which has no page that anybody has asked for
  * @removal: is to free it
  *
  * Context: @heap->lock and @heap->fault_lock are held.
  */
-void leaf_drop(struct gcheap_heap *heap, struct pages_leaf *leaf, struct removal *removal)
+void extent_drop(struct gcheap_heap *heap, struct extent *extent, struct removal *removal)
 {
-	xa_erase(&heap->leaves, leaf->number);
-	leaf->next_empty = removal->empty;
-	removal->empty = leaf;
+	xa_erase(&heap->extents, extent->number);
+	extent->next_empty = removal->empty;
+	removal->empty = extent;
 }
 
 /**
- * pages_account() - count pages that leaves have got, or have no more
+ * pages_account() - count pages that extents have got, or have no more
  * @heap: the heap
  * @count: how many; negative: they have them no more
  *
@@ -105,10 +105,10 @@ void pages_account(struct gcheap_heap *heap, long count)
  */
 struct page *pages_find(struct gcheap_heap *heap, unsigned long index)
 {
-	struct pages_leaf *leaf = leaf_find(heap, index);
+	struct extent *extent = extent_find(heap, index);
 
-	/* Pairs with WRITE_ONCE() in leaf_fill() and fault_make(). */
-	return leaf ? READ_ONCE(leaf->pages[index % LEAF_PAGES]) : NULL;
+	/* Pairs with WRITE_ONCE() in extent_fill() and fault_make(). */
+	return extent ? READ_ONCE(extent->pages[index % EXTENT_PAGES]) : NULL;
 }
 
 /**
@@ -124,16 +124,16 @@ struct page *pages_find(struct gcheap_heap *heap, unsigned long index)
 struct page *const *pages_row(struct gcheap_heap *heap, unsigned long index,
 			      unsigned long *end)
 {
-	struct pages_leaf *leaf = leaf_find(heap, index);
+	struct extent *extent = extent_find(heap, index);
 	struct page *const *pages;
 	unsigned long count = *end - index, i;
 
-	if (!leaf) {
+	if (!extent) {
 		*end = index;
 		return NULL;
 	}
-	pages = leaf->pages + index % LEAF_PAGES;
-	if (leaf->present == LEAF_PAGES)
+	pages = extent->pages + index % EXTENT_PAGES;
+	if (extent->present == EXTENT_PAGES)
 		return pages;
 	for (i = 0; i < count && pages[i]; i++)
 		;
