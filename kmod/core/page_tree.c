@@ -26,7 +26,7 @@ static struct page_heap_summary *summary_at(const struct page_heap *ph, u32 leve
 	return &ph->arenas[index >> FANOUT_SHIFT]->leaves[index & (FANOUT - 1)];
 }
 
-static u64 *leaf_words(const struct page_heap *ph, u32 leaf)
+static u64 *tree_leaf_words(const struct page_heap *ph, u32 leaf)
 {
 	return ph->arenas[leaf >> FANOUT_SHIFT]->free + (leaf & (FANOUT - 1)) * TREE_LEAF_WORDS;
 }
@@ -44,8 +44,8 @@ static u32 word_end(u64 word)
 	return 64 - (u32)fls64(~word);
 }
 
-/* First page in the leaf of a run of @npages; there is one. */
-static u32 leaf_find(const u64 *words, u32 npages)
+/* First page in the tree leaf of a run of @npages; there is one. */
+static u32 tree_leaf_find(const u64 *words, u32 npages)
 {
 	u32 run = 0;	/* free pages that end where words[i] begins */
 	u32 i;
@@ -106,7 +106,7 @@ static struct page_heap_summary pieces_end(struct pieces *pieces)
 	return pieces->sum;
 }
 
-static struct page_heap_summary leaf_summary(const u64 *words)
+static struct page_heap_summary tree_leaf_summary(const u64 *words)
 {
 	struct pieces pieces = { 0 };
 	u32 i;
@@ -194,7 +194,7 @@ static void summaries_update(struct page_heap *ph, u32 page, u32 last, bool free
 			else if (level)
 				new = upper_summary(ph, level, i);
 			else
-				new = leaf_summary(leaf_words(ph, i));
+				new = tree_leaf_summary(tree_leaf_words(ph, i));
 			changed |= new.start != old->start || new.max != old->max ||
 				   new.end != old->end;
 			*old = new;
@@ -283,7 +283,7 @@ u32 page_tree_find(const struct page_heap *ph, u32 npages)
 		if (index == end)
 			return 0;
 	}
-	return (index << TREE_LEAF_SHIFT) + leaf_find(leaf_words(ph, index), npages);
+	return (index << TREE_LEAF_SHIFT) + tree_leaf_find(tree_leaf_words(ph, index), npages);
 }
 
 u32 page_tree_find_leaf(const struct page_heap *ph)
@@ -317,7 +317,7 @@ u32 page_tree_run_length(const struct page_heap *ph, u32 page, u32 most)
 	u32 at = page;
 
 	while (at < end) {
-		u64 word = leaf_words(ph, at >> TREE_LEAF_SHIFT)[at % TREE_LEAF_PAGES / 64];
+		u64 word = tree_leaf_words(ph, at >> TREE_LEAF_SHIFT)[at % TREE_LEAF_PAGES / 64];
 		u64 taken = ~word >> at % 64;
 
 		if (taken)
@@ -329,7 +329,7 @@ u32 page_tree_run_length(const struct page_heap *ph, u32 page, u32 most)
 
 bool page_tree_is_free(const struct page_heap *ph, u32 page)
 {
-	const u64 *words = leaf_words(ph, page >> TREE_LEAF_SHIFT);
+	const u64 *words = tree_leaf_words(ph, page >> TREE_LEAF_SHIFT);
 
 	return words[page % TREE_LEAF_PAGES / 64] >> page % 64 & 1;
 }
@@ -339,8 +339,8 @@ bool page_tree_arena_has_run(const struct page_heap *ph, u32 index, u32 npages)
 	return summary_at(ph, 1, index)->max >= npages;
 }
 
-/* How many pages at the end of a leaf's first @npages are free. */
-static u32 leaf_tail(const u64 *words, u32 npages)
+/* How many pages at the end of a tree leaf's first @npages are free. */
+static u32 tree_leaf_tail(const u64 *words, u32 npages)
 {
 	u32 page = npages;
 
@@ -366,7 +366,8 @@ u32 page_tree_tail(const struct page_heap *ph)
 		return 0;
 	/* The last leaf may exist in part only, which its summary does not tell. */
 	count = (ph->end - 1) % TREE_LEAF_PAGES + 1;
-	page = ph->end - leaf_tail(leaf_words(ph, (ph->end - 1) >> TREE_LEAF_SHIFT), count);
+	page = ph->end -
+	       tree_leaf_tail(tree_leaf_words(ph, (ph->end - 1) >> TREE_LEAF_SHIFT), count);
 	/* Down over ranges that are wholly free, ever larger ones, until one is not. */
 	while (page && page % TREE_LEAF_PAGES == 0) {
 		while (level + 1 < ph->levels && page % (1u << level_shift(level + 1)) == 0)

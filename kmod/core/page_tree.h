@@ -9,13 +9,13 @@
  * pages at its end. A search descends only into ranges that can hold the run.
  *
  *	level                  one summary speaks of
- *	0: leaves              1024 pages, 8 MiB: 16 words of the bitmap
+ *	0: tree leaves         1024 pages, 8 MiB: 16 words of the bitmap
  *	1: arenas              8 leaves
  *	2 ...                  8 summaries of the level below
  *	levels - 1: the top    so many that at most eight of them are left
  *
  * Taking a run costs eight summaries a level on the way down, and the same on
- * the way up. Giving one back is linear in the leaves that it touches.
+ * the way up. Giving one back is linear in the tree leaves that it touches.
  *
  * The bitmap and the leaves are made with an arena's first page, the levels
  * above for the whole reserve.
