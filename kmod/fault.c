@@ -96,7 +96,7 @@ static int fault_make(struct gcheap_heap *heap, unsigned long index, unsigned lo
  * fault_page() - find the page of a fault in HEAP
  * @heap: the heap
  * @vmf: the fault
- * @flags: of heap_fault_lock(), which is held, and may be dropped meanwhile
+ * @flags: of fault_lock(), which is held, and may be dropped meanwhile
  *
  * Makes it in a lazy object, but not for one who looks: that is charged to whoever
  * touches.
@@ -120,9 +120,9 @@ struct page *fault_page(struct gcheap_heap *heap, struct vm_fault *vmf,
 			return page;
 		if (!fault_make(heap, vmf->pgoff, first, end))
 			continue;
-		heap_fault_unlock(heap, *flags);
+		fault_unlock(heap, *flags);
 		error = fault_prepare(heap, vmf->pgoff, first, end);
-		*flags = heap_fault_lock(heap);
+		*flags = fault_lock(heap);
 		if (error)
 			return NULL;
 	}
@@ -152,10 +152,10 @@ vm_fault_t fault_heap(struct vm_fault *vmf)
 
 	if (vma_make_table(vmf))
 		return VM_FAULT_OOM;
-	flags = heap_fault_lock(heap);
+	flags = fault_lock(heap);
 	page = fault_page(heap, vmf, &flags);
 	if (!page || PageHWPoison(page)) {
-		heap_fault_unlock(heap, flags);
+		fault_unlock(heap, flags);
 		trace_gcheap_fault(heap->id, vmf, mapped);
 		atomic64_inc(&heap->bad_faults);
 		return page ? VM_FAULT_HWPOISON : VM_FAULT_SIGBUS;
@@ -172,7 +172,7 @@ vm_fault_t fault_heap(struct vm_fault *vmf)
 			mapped += !vm_insert_page(vmf->vma,
 						  vmf->vma->vm_start + (i << PAGE_SHIFT), page);
 	}
-	heap_fault_unlock(heap, flags);
+	fault_unlock(heap, flags);
 	trace_gcheap_fault(heap->id, vmf, mapped);
 	atomic64_inc(&heap->faults);
 

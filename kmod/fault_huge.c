@@ -83,10 +83,10 @@ vm_fault_t fault_huge(struct vm_fault *vmf)
 	unsigned int flags;
 	vm_fault_t ret;
 
-	flags = heap_fault_lock(heap);
+	flags = fault_lock(heap);
 	page = fault_page(heap, vmf, &flags);
 	ret = page ? fault_hand_out(heap, vmf, page) : VM_FAULT_SIGBUS;
-	heap_fault_unlock(heap, flags);
+	fault_unlock(heap, flags);
 	if (ret == VM_FAULT_OOM || READ_ONCE(heap->populating) == current)
 		return ret;
 	trace_gcheap_fault(heap->id, vmf, page && ret != VM_FAULT_HWPOISON);

@@ -152,13 +152,13 @@ static struct extent *extent_make_huge(struct gcheap_heap *heap, unsigned long i
 
 	if (!block)
 		return NULL;
-	flags = heap_fault_lock(heap);
+	flags = fault_lock(heap);
 	for (i = 0; i < EXTENT_PAGES; i++)
 		WRITE_ONCE(extent->pages[i], block->head + i);
 	extent->block = block;
 	atomic_long_inc(&heap->whole_blocks);
 	pages_account(heap, EXTENT_PAGES);
-	heap_fault_unlock(heap, flags);
+	fault_unlock(heap, flags);
 	return extent;
 }
 
@@ -167,7 +167,7 @@ static void extent_use(struct gcheap_heap *heap, struct extent *extent, unsigned
 		       unsigned long end, struct huge_fill *fill)
 {
 	struct huge_block *block = extent->block;
-	unsigned int flags = heap_fault_lock(heap);
+	unsigned int flags = fault_lock(heap);
 	unsigned int made = 0;
 
 	for (; first < end; first++) {
@@ -184,7 +184,7 @@ static void extent_use(struct gcheap_heap *heap, struct extent *extent, unsigned
 		block_open(heap, extent, i);
 	}
 	extent->present += made;
-	heap_fault_unlock(heap, flags);
+	fault_unlock(heap, flags);
 	if (made)
 		fill->any = true;
 }
@@ -411,11 +411,11 @@ unsigned int huge_poison(struct gcheap_heap *heap, struct extent *extent)
 		bad += PageHWPoison(block->head + i);
 	if (!bad)
 		return 0;
-	flags = heap_fault_lock(heap);
+	flags = fault_lock(heap);
 	if (block_is_whole(block))
 		atomic_long_dec(&heap->whole_blocks);
 	block->bad = true;
-	heap_fault_unlock(heap, flags);
+	fault_unlock(heap, flags);
 	page_settle(block->head);
 	vma_unmap_pages(heap, first, first + EXTENT_PAGES);
 	return bad;
@@ -430,7 +430,7 @@ struct page *huge_page_of(struct extent *extent, unsigned int i)
 /* huge_settle() of one page, which is still there. */
 void huge_settle_page(struct gcheap_heap *heap, struct page *page)
 {
-	if (heap_is_huge(heap))
+	if (huge_allowed(heap))
 		page_settle(page);
 }
 
@@ -447,7 +447,7 @@ void huge_settle(struct gcheap_heap *heap, struct removal *removal)
 {
 	struct page *page;
 
-	if (!heap_is_huge(heap))
+	if (!huge_allowed(heap))
 		return;
 	if (removal->head)
 		page_settle(removal->head);

@@ -23,7 +23,7 @@
 #include "module.h"
 #include "page_pool.h"
 
-static long heap_pages_held(struct gcheap_heap *heap)
+static long memlock_pages(struct gcheap_heap *heap)
 {
 	return atomic_long_read(&heap->resident_pages) + (long)pool_pages(heap);
 }
@@ -45,7 +45,7 @@ void memlock_update(struct gcheap_heap *heap)
 	long pages;
 
 	spin_lock(&heap->pinned_lock);
-	pages = heap->live && !READ_ONCE(heap->base) ? heap_pages_held(heap) : 0;
+	pages = heap->live && !READ_ONCE(heap->base) ? memlock_pages(heap) : 0;
 	atomic64_add(pages - heap->pinned_pages, &heap->owner->pinned_vm);
 	heap->pinned_pages = pages;
 	spin_unlock(&heap->pinned_lock);
@@ -79,7 +79,7 @@ bool memlock_may(struct gcheap_heap *heap, unsigned long count)
 	if (READ_ONCE(heap->base))
 		return true;
 	others = atomic64_read(&heap->owner->pinned_vm) - READ_ONCE(heap->pinned_pages);
-	return !over_memlock(others + heap_pages_held(heap) + (long)(count - min(count, pool)));
+	return !over_memlock(others + memlock_pages(heap) + (long)(count - min(count, pool)));
 }
 
 /**

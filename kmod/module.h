@@ -22,11 +22,11 @@
  *	4. a page's lock		in a heap with 2 MiB pages: page faults hold
  *					it until the page is mapped
  *	5. i_mmap_rwsem			taken inside unmap_mapping_pages()
- *	6. gcheap_pool.lock, heap_pressure.lock, gcheap_heap.pinned_lock	spinlocks
+ *	6. gcheap_pool.lock, pressure.lock, gcheap_heap.pinned_lock	spinlocks
  *	7. the worker's list		a spinlock, in zero_ahead.c
  *
  * Memory reclaim, which any allocation may turn to, takes fault_lock to release
- * pages. So whoever holds it must not reclaim: heap_fault_lock() sees to that.
+ * pages. So whoever holds it must not reclaim: fault_lock() sees to that.
  * gcheap_heap.lock is only tried there.
  *
  * The list of all heaps has a mutex of its own, see pressure.c; nothing else is
@@ -91,7 +91,7 @@ struct gcheap_pool {
 };
 
 /**
- * struct heap_pressure - what the owner of a heap is told about memory; pressure.c
+ * struct pressure - what the owner of a heap is told about memory; pressure.c
  * @lock: guards the rest, but for @wait; level 6
  * @level: enum gcheap_pressure
  * @sequence: as in struct gcheap_ctrl
@@ -102,7 +102,7 @@ struct gcheap_pool {
  * @member: how reclaim finds the heap
  * @chosen: by the shrinker, while it runs
  */
-struct heap_pressure {
+struct pressure {
 	spinlock_t lock;		/* level 6 */
 	u32 level;
 	u32 sequence;
@@ -110,7 +110,7 @@ struct heap_pressure {
 	bool ended;
 	wait_queue_head_t wait;
 	struct delayed_work scavenger;
-	struct heap_member *member;
+	struct pressure_member *member;
 	bool chosen;
 };
 
@@ -168,7 +168,7 @@ struct gcheap_heap {
 	bool live;
 	u32 id;
 	struct list_head all;
-	struct heap_pressure pressure;
+	struct pressure pressure;
 	struct dentry *debugfs;
 	struct inode *inode;
 	u64 region_bytes[GCHEAP_REGIONS];
@@ -206,7 +206,7 @@ static inline struct gcheap_heap *gcheap_heap_of(struct heap *core)
 }
 
 /* Whether it may have 2 MiB pages; does not change after SETUP. */
-static inline bool heap_is_huge(const struct gcheap_heap *heap)
+static inline bool huge_allowed(const struct gcheap_heap *heap)
 {
 	return heap->core.flags & GCHEAP_SETUP_HUGE_PAGES;
 }
@@ -217,14 +217,14 @@ static inline pgoff_t region_pgoff(enum gcheap_region region)
 	return (pgoff_t)(GCHEAP_REGION_OFFSET(region) >> PAGE_SHIFT);
 }
 
-/* Returns flags for heap_fault_unlock(). Until then, allocations do not reclaim. */
-static inline unsigned int heap_fault_lock(struct gcheap_heap *heap)
+/* Returns flags for fault_unlock(). Until then, allocations do not reclaim. */
+static inline unsigned int fault_lock(struct gcheap_heap *heap)
 {
 	mutex_lock(&heap->fault_lock);
 	return memalloc_noreclaim_save();
 }
 
-static inline void heap_fault_unlock(struct gcheap_heap *heap, unsigned int flags)
+static inline void fault_unlock(struct gcheap_heap *heap, unsigned int flags)
 {
 	memalloc_noreclaim_restore(flags);
 	mutex_unlock(&heap->fault_lock);

@@ -78,9 +78,9 @@ int on_touch_begin(struct gcheap_heap *heap, unsigned long first, unsigned long 
 		return -ENOMEM;
 	part->first = first;
 	part->end = first + count;
-	flags = heap_fault_lock(heap);
+	flags = fault_lock(heap);
 	part_insert(heap, part);
-	heap_fault_unlock(heap, flags);
+	fault_unlock(heap, flags);
 	return 0;
 }
 
@@ -97,11 +97,11 @@ void on_touch_end(struct gcheap_heap *heap, unsigned long first)
 	unsigned int flags;
 
 	lockdep_assert_held(&heap->lock);
-	flags = heap_fault_lock(heap);
+	flags = fault_lock(heap);
 	part = part_find(heap, first);
 	if (part)
 		rb_erase(&part->node, &heap->on_touch);
-	heap_fault_unlock(heap, flags);
+	fault_unlock(heap, flags);
 	kfree(part);
 }
 
@@ -136,7 +136,7 @@ bool on_touch_find(struct gcheap_heap *heap, unsigned long index, unsigned long 
  */
 bool on_touch_overlaps(struct gcheap_heap *heap, unsigned long first, unsigned long end)
 {
-	unsigned int flags = heap_fault_lock(heap);
+	unsigned int flags = fault_lock(heap);
 	struct rb_node *node = heap->on_touch.rb_node;
 	bool found = false;
 
@@ -150,7 +150,7 @@ bool on_touch_overlaps(struct gcheap_heap *heap, unsigned long first, unsigned l
 		else
 			found = true;
 	}
-	heap_fault_unlock(heap, flags);
+	fault_unlock(heap, flags);
 	return found;
 }
 

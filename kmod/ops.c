@@ -443,7 +443,7 @@ static int op_scavenge(struct gcheap_heap *heap, union op_args *args,
 		u64 left = piece.out_free_bytes;
 
 		/* A 2 MiB page goes whole, with parts that kmod/core knows nothing of. */
-		if (heap_is_huge(heap))
+		if (huge_allowed(heap))
 			left = heap->core.counters.resident_bytes +
 			       heap->core.counters.stock_bytes;
 		progress->limit = min(progress->limit, piece.out_bytes + left);

@@ -42,10 +42,10 @@ void owner_forsook(struct gcheap_heap *heap)
 /* Takes all pages of a heap from all address spaces, for ever. */
 static void unmap_all(struct gcheap_heap *heap)
 {
-	unsigned int flags = heap_fault_lock(heap);
+	unsigned int flags = fault_lock(heap);
 
 	WRITE_ONCE(heap->ended, true);
-	heap_fault_unlock(heap, flags);
+	fault_unlock(heap, flags);
 	/* No fault maps a page any more; some have. */
 	unmap_mapping_range(heap->inode->i_mapping, 0, 0, 1);
 }

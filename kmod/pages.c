@@ -86,10 +86,10 @@ static void pages_remove(struct gcheap_heap *heap, unsigned long first, unsigned
 
 		INIT_LIST_HEAD(&removal.pages);
 		next = min(round_down(at, EXTENT_PAGES) + EXTENT_PAGES, end);
-		flags = heap_fault_lock(heap);
+		flags = fault_lock(heap);
 		count = extent_remove(heap, at, next, &removal);
 		pages_account(heap, -(long)removal.count);
-		heap_fault_unlock(heap, flags);
+		fault_unlock(heap, flags);
 		extents_free(heap, removal.empty, blocks);
 		huge_settle(heap, &removal);
 		if (count)
@@ -146,7 +146,7 @@ static int extent_fill(struct gcheap_heap *heap, struct page_batch *batch, unsig
 	if (error)
 		return error;
 
-	flags = heap_fault_lock(heap);
+	flags = fault_lock(heap);
 	for (; first < end; first++) {
 		unsigned int i = first % EXTENT_PAGES;
 
@@ -158,7 +158,7 @@ static int extent_fill(struct gcheap_heap *heap, struct page_batch *batch, unsig
 	}
 	extent->present += made;
 	pages_account(heap, made);
-	heap_fault_unlock(heap, flags);
+	fault_unlock(heap, flags);
 	return 0;
 }
 
@@ -172,7 +172,7 @@ static int extent_map(struct gcheap_heap *heap, unsigned long index)
 	if (!extent)
 		return 0;
 	/* A mapping that has 2 MiB pages gets others by page faults only: fault_huge.c. */
-	if (heap_is_huge(heap))
+	if (huge_allowed(heap))
 		return extent->block ? huge_map(heap, extent) : 0;
 	for_each_set_bitrange(start, end, extent->made, EXTENT_PAGES) {
 		error = vma_map_pages(heap, round_down(index, EXTENT_PAGES) + start,
@@ -221,7 +221,7 @@ int pages_populate(struct gcheap_heap *heap, unsigned long first, unsigned long 
 	lockdep_assert_held(&heap->lock);
 	if (!READ_ONCE(heap->base) && !memlock_may(heap, pages_missing(heap, first, end)))
 		return -ENOMEM;
-	if (heap_is_huge(heap))
+	if (huge_allowed(heap))
 		error = huge_populate(heap, first, end, &huge);
 	missing = error ? 0 : pages_missing(heap, first, end);
 	if (!missing && !huge.any)
@@ -286,7 +286,7 @@ static void parts_remove(struct unmapping *work, struct unmap_part *parts, unsig
 	unsigned int flags, i;
 
 	INIT_LIST_HEAD(&removal.pages);
-	flags = heap_fault_lock(work->heap);
+	flags = fault_lock(work->heap);
 	for (i = 0; i < count; i++) {
 		struct unmap_part *part = &parts[i];
 		unsigned long middle = min(round_up(part->first + 1, EXTENT_PAGES), part->end);
@@ -296,7 +296,7 @@ static void parts_remove(struct unmapping *work, struct unmap_part *parts, unsig
 			part->count += extent_remove(work->heap, middle, part->end, &removal);
 	}
 	pages_account(work->heap, -(long)removal.count);
-	heap_fault_unlock(work->heap, flags);
+	fault_unlock(work->heap, flags);
 	extents_free(work->heap, removal.empty, blocks);
 	huge_settle(work->heap, &removal);
 	unmap_parts(work, parts, count);
@@ -411,7 +411,7 @@ void pages_destroy(struct gcheap_heap *heap)
 			pages_account(heap, -(long)extent->present);
 			/* Others who look may have been about to map one when all was unmapped. */
 			huge_settle(heap, &removal);
-			if (heap_is_huge(heap))
+			if (huge_allowed(heap))
 				vma_unmap_pages(heap, number << EXTENT_SHIFT,
 						(number + 1) << EXTENT_SHIFT);
 		}

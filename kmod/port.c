@@ -69,7 +69,7 @@ int port_lazy(struct heap *core, u32 page, u32 npages, bool lazy)
 		on_touch_end(heap, first);
 	else
 		error = on_touch_begin(heap, first, count);
-	if (lazy && !error && heap_is_huge(heap))
+	if (lazy && !error && huge_allowed(heap))
 		huge_on_touch_begin(heap, first, first + count);
 	return error;
 }

@@ -76,11 +76,11 @@ static LIST_HEAD(heaps);
 static u32 heaps_last_id;	/* under heaps_lock */
 
 /**
- * struct heap_member - a heap as the kernel's reclaim sees it
+ * struct pressure_member - a heap as the kernel's reclaim sees it
  * @lru: place in heaps_lru
  * @heap: the heap
  */
-struct heap_member {
+struct pressure_member {
 	struct list_head lru;
 	struct gcheap_heap *heap;
 };
@@ -92,7 +92,7 @@ static struct compat_shrinker heaps_shrinker;
 /* ---- the level -------------------------------------------------------------------- */
 
 /* Under @heap->pressure.lock. */
-static void pressure_publish(struct heap_pressure *pressure)
+static void pressure_publish(struct pressure *pressure)
 {
 	if (!pressure->ctrl)
 		return;
@@ -104,7 +104,7 @@ static void pressure_publish(struct heap_pressure *pressure)
 /* An event of this level. */
 static void pressure_raise(struct gcheap_heap *heap, u32 level)
 {
-	struct heap_pressure *pressure = &heap->pressure;
+	struct pressure *pressure = &heap->pressure;
 
 	spin_lock(&pressure->lock);
 	if (pressure->level < level)
@@ -119,7 +119,7 @@ static void pressure_raise(struct gcheap_heap *heap, u32 level)
 /* The owner has done something about it. */
 static void pressure_reset(struct gcheap_heap *heap)
 {
-	struct heap_pressure *pressure = &heap->pressure;
+	struct pressure *pressure = &heap->pressure;
 
 	spin_lock(&pressure->lock);
 	if (pressure->level) {
@@ -154,8 +154,8 @@ static void scavenge_piece(struct gcheap_heap *heap, u64 excess, unsigned long *
  */
 static void scavenge_work(struct work_struct *work)
 {
-	struct heap_pressure *pressure =
-		container_of(to_delayed_work(work), struct heap_pressure, scavenger);
+	struct pressure *pressure =
+		container_of(to_delayed_work(work), struct pressure, scavenger);
 	struct gcheap_heap *heap = container_of(pressure, struct gcheap_heap, pressure);
 	unsigned long delay = 0;
 	u64 excess;
@@ -197,7 +197,7 @@ void pressure_request_end(struct gcheap_heap *heap, u32 op, int error)
 /* ---- the shrinker ------------------------------------------------------------------ */
 
 /* Pages of memory that a heap could give back at once; a guess while it is busy. */
-static unsigned long heap_spare(const struct gcheap_heap *heap)
+static unsigned long pressure_spare(const struct gcheap_heap *heap)
 {
 	if (READ_ONCE(heap->pressure.ended))
 		return 0;
@@ -205,7 +205,7 @@ static unsigned long heap_spare(const struct gcheap_heap *heap)
 	       pool_pages(heap);
 }
 
-static unsigned long heap_collectable(const struct gcheap_heap *heap)
+static unsigned long pressure_collectable(const struct gcheap_heap *heap)
 {
 	u64 pages = READ_ONCE(heap->core.counters.in_use_pages);
 
@@ -218,14 +218,14 @@ static unsigned long heap_collectable(const struct gcheap_heap *heap)
 
 static void member_count(struct list_head *item, void *arg)
 {
-	struct gcheap_heap *heap = container_of(item, struct heap_member, lru)->heap;
+	struct gcheap_heap *heap = container_of(item, struct pressure_member, lru)->heap;
 
-	*(unsigned long *)arg += heap_spare(heap) + heap_collectable(heap);
+	*(unsigned long *)arg += pressure_spare(heap) + pressure_collectable(heap);
 }
 
 static void member_choose(struct list_head *item, void *arg)
 {
-	container_of(item, struct heap_member, lru)->heap->pressure.chosen = true;
+	container_of(item, struct pressure_member, lru)->heap->pressure.chosen = true;
 }
 
 COMPAT_LIST_LRU_WALK(count_member, member_count)
@@ -285,7 +285,7 @@ static unsigned long shrink_heap(struct gcheap_heap *heap, unsigned long wanted,
 {
 	u64 begin, bytes = 0;
 
-	if (!shrink_trylock(&heap->lock, heap_spare(heap) ? end : jiffies))
+	if (!shrink_trylock(&heap->lock, pressure_spare(heap) ? end : jiffies))
 		return 0;
 	if (heap->live) {
 		begin = ktime_get_ns();
@@ -325,7 +325,7 @@ static unsigned long shrink_scan(struct shrinker *shrinker, struct shrink_contro
 	}
 	list_splice_tail(&done, &heaps);
 	list_for_each_entry(heap, &heaps, all) {
-		if (heap->pressure.chosen && given < wanted && heap_collectable(heap))
+		if (heap->pressure.chosen && given < wanted && pressure_collectable(heap))
 			pressure_raise(heap, GCHEAP_PRESSURE_HIGH);
 		heap->pressure.chosen = false;
 	}
@@ -341,7 +341,7 @@ static unsigned long shrink_scan(struct shrinker *shrinker, struct shrink_contro
 __poll_t pressure_poll(struct file *file, struct poll_table_struct *wait)
 {
 	struct gcheap_heap *heap = file->private_data;
-	struct heap_pressure *pressure = &heap->pressure;
+	struct pressure *pressure = &heap->pressure;
 	__poll_t events = 0;
 
 	poll_wait(file, &pressure->wait, wait);
@@ -374,7 +374,7 @@ void pressure_heap_init(struct gcheap_heap *heap)
  */
 int pressure_heap_open(struct gcheap_heap *heap)
 {
-	struct heap_member *member;
+	struct pressure_member *member;
 
 	member = kmem_cache_alloc_lru(members_cache, &heaps_lru, GCHEAP_GFP);
 	if (!member)
@@ -447,7 +447,7 @@ int pressure_init(void)
 {
 	int error;
 
-	members_cache = KMEM_CACHE(heap_member, SLAB_ACCOUNT);
+	members_cache = KMEM_CACHE(pressure_member, SLAB_ACCOUNT);
 	if (!members_cache)
 		return -ENOMEM;
 	error = compat_shrinker_register(&heaps_shrinker, "gcheap",

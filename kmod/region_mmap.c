@@ -27,7 +27,7 @@ static unsigned long region_length(const struct gcheap_heap *heap, enum gcheap_r
 
 /* ---- HEAP ------------------------------------------------------------------- */
 
-static const struct vm_operations_struct heap_vm_ops = {
+static const struct vm_operations_struct region_heap_vm_ops = {
 	.open = region_open,
 	.close = region_close,
 	.may_split = region_may_split,
@@ -37,7 +37,7 @@ static const struct vm_operations_struct heap_vm_ops = {
 };
 
 /* In a heap of GCHEAP_SETUP_HUGE_PAGES. */
-static const struct vm_operations_struct heap_huge_vm_ops = {
+static const struct vm_operations_struct region_heap_huge_vm_ops = {
 	.open = region_open,
 	.close = region_close,
 	.may_split = region_may_split,
@@ -56,7 +56,7 @@ static const struct vm_operations_struct foreign_heap_huge_vm_ops = {
 };
 
 /* In a heap of GCHEAP_SETUP_SNAPSHOTS. */
-static const struct vm_operations_struct heap_snapshot_vm_ops = {
+static const struct vm_operations_struct region_heap_snapshot_vm_ops = {
 	.open = region_open,
 	.close = region_close,
 	.may_split = region_may_split,
@@ -78,7 +78,7 @@ static const struct vm_operations_struct foreign_heap_vm_ops = {
 /* Of a mapping of HEAP. What has 2 MiB pages is as any file's that has: fault_huge.c. */
 static unsigned long region_heap_flags(const struct gcheap_heap *heap)
 {
-	return heap_is_huge(heap) ? 0 : VM_MIXEDMAP;
+	return huge_allowed(heap) ? 0 : VM_MIXEDMAP;
 }
 
 static int region_heap_mmap(struct gcheap_heap *heap, struct vm_area_struct *vma)
@@ -90,12 +90,12 @@ static int region_heap_mmap(struct gcheap_heap *heap, struct vm_area_struct *vma
 	WRITE_ONCE(heap->base, vma->vm_start);
 	memlock_update(heap);
 	compat_vm_flags_mod(vma, region_heap_flags(heap) | VM_DONTEXPAND | VM_DONTCOPY, VM_MAYEXEC);
-	if (heap_is_huge(heap))
-		vma->vm_ops = &heap_huge_vm_ops;
+	if (huge_allowed(heap))
+		vma->vm_ops = &region_heap_huge_vm_ops;
 	else if (heap->core.flags & GCHEAP_SETUP_SNAPSHOTS)
-		vma->vm_ops = &heap_snapshot_vm_ops;
+		vma->vm_ops = &region_heap_snapshot_vm_ops;
 	else
-		vma->vm_ops = &heap_vm_ops;
+		vma->vm_ops = &region_heap_vm_ops;
 	atomic_inc(&heap->owner_maps);
 	return 0;
 }
@@ -116,7 +116,7 @@ static int region_foreign_mmap(struct gcheap_heap *heap, enum gcheap_region regi
 	}
 	compat_vm_flags_mod(vma, region_heap_flags(heap) | LOOK_VM_FLAGS,
 			    VM_MAYWRITE | VM_MAYEXEC);
-	vma->vm_ops = heap_is_huge(heap) ? &foreign_heap_huge_vm_ops : &foreign_heap_vm_ops;
+	vma->vm_ops = huge_allowed(heap) ? &foreign_heap_huge_vm_ops : &foreign_heap_vm_ops;
 	return 0;
 }
 

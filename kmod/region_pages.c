@@ -82,10 +82,10 @@ struct page *region_pages_make(struct gcheap_heap *heap, enum gcheap_region regi
 	 * there. Readers map that under the same lock and only while the xarray
 	 * has no page, so none does after the page is stored.
 	 */
-	flags = heap_fault_lock(heap);
+	flags = fault_lock(heap);
 	xa_store(&heap->tables[region], index, page, 0);	/* it was reserved */
 	unmap = region == GCHEAP_REGION_MARKS && heap->holes_mapped;
-	heap_fault_unlock(heap, flags);
+	fault_unlock(heap, flags);
 	if (unmap)
 		unmap_mapping_pages(heap->inode->i_mapping, region_pgoff(region) + index, 1, false);
 
@@ -130,13 +130,13 @@ void region_pages_remove(struct gcheap_heap *heap, enum gcheap_region region, un
 
 	lockdep_assert_held(&heap->lock);
 	WARN_ON_ONCE(!region_pages_may_go(region));
-	flags = heap_fault_lock(heap);
+	flags = fault_lock(heap);
 	xa_for_each_range(&heap->tables[region], i, page, index, index + count - 1) {
 		xa_erase(&heap->tables[region], i);
 		list_add(&page->lru, &removed);
 		pages++;
 	}
-	heap_fault_unlock(heap, flags);
+	fault_unlock(heap, flags);
 	if (!pages)
 		return;
 	unmap_mapping_pages(heap->inode->i_mapping, region_pgoff(region) + index, count, false);

@@ -86,9 +86,9 @@ static vm_fault_t table_fault(struct vm_fault *vmf)
 	if (vma_make_table(vmf))
 		return VM_FAULT_OOM;
 	/* Its pages may go: see region_pages_remove(). */
-	flags = heap_fault_lock(heap);
+	flags = fault_lock(heap);
 	ret = table_fault_any(vmf);
-	heap_fault_unlock(heap, flags);
+	fault_unlock(heap, flags);
 	return ret;
 }
 
@@ -138,10 +138,10 @@ static int table_access(struct vm_area_struct *vma, unsigned long addr, void *bu
 			int write)
 {
 	struct gcheap_heap *heap = vma_heap(vma);
-	unsigned int flags = heap_fault_lock(heap);
+	unsigned int flags = fault_lock(heap);
 	int ret = table_access_any(vma, addr, buf, len, write);
 
-	heap_fault_unlock(heap, flags);
+	fault_unlock(heap, flags);
 	return ret;
 }
 
@@ -165,9 +165,9 @@ static vm_fault_t foreign_table_fault(struct vm_fault *vmf)
 
 	if (vma_make_table(vmf))
 		return VM_FAULT_OOM;
-	flags = heap_fault_lock(heap);
+	flags = fault_lock(heap);
 	ret = heap->ended ? VM_FAULT_SIGBUS : table_fault_any(vmf);
-	heap_fault_unlock(heap, flags);
+	fault_unlock(heap, flags);
 	return ret;
 }
 
@@ -175,10 +175,10 @@ static int foreign_table_access(struct vm_area_struct *vma, unsigned long addr, 
 				int len, int write)
 {
 	struct gcheap_heap *heap = vma_heap(vma);
-	unsigned int flags = heap_fault_lock(heap);
+	unsigned int flags = fault_lock(heap);
 	int ret = heap->ended ? -EIO : table_access_any(vma, addr, buf, len, write);
 
-	heap_fault_unlock(heap, flags);
+	fault_unlock(heap, flags);
 	return ret;
 }
 

@@ -321,7 +321,7 @@ static bool harvest_window(struct harvest *harvest, unsigned long end)
 
 	harvest->window_end = end;
 	/* No page fault maps anything meanwhile, but for those in fault_huge.c. */
-	flags = heap_fault_lock(harvest->heap);
+	flags = fault_lock(harvest->heap);
 	if (huge_harvest(harvest, harvest->at))
 		ret = harvest_whole(harvest);
 	else if (harvest->base)
@@ -329,7 +329,7 @@ static bool harvest_window(struct harvest *harvest, unsigned long end)
 	/* What is left has no page table. */
 	while (ret != HARVEST_FULL && harvest->at < end)
 		ret = harvest_unmapped(harvest);
-	heap_fault_unlock(harvest->heap, flags);
+	fault_unlock(harvest->heap, flags);
 	return ret == HARVEST_FULL;
 }
 
