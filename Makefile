@@ -295,7 +295,8 @@ kselftests:
 #
 # What is missing has to be installed before the lists above are made, so the rest is done by another make.
 
-jobs := -j$(shell nproc)
+# That make has a job for each CPU, unless the caller has said how many: then the two share the caller's job server.
+jobs = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 
 run:
 	$(Q)scripts/setup run
@@ -329,7 +330,7 @@ SOAK_KERNEL ?= 6.12
 soak:
 	$(Q)scripts/setup run
 	$(Q)$(MAKE) $(jobs) module $(B)/selftests/soak/soak
-	$(Q)vm/run --kernel $(SOAK_KERNEL) --time $$(($(SOAK_MINUTES) * 60 + 600)) --env GCHEAP_BACKEND=device -- \
+	+$(Q)vm/run --kernel $(SOAK_KERNEL) --time $$(($(SOAK_MINUTES) * 60 + 600)) --env GCHEAP_BACKEND=device -- \
 		$(B)/selftests/soak/soak $$(($(SOAK_MINUTES) * 60)) $(or $(SOAK_SEED),$$(date +%s)) $(SOAK_LIMIT)
 
 bench:
