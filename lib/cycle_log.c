@@ -2,16 +2,16 @@
 /*
  * The log of cycles: in the manner of Go's GODEBUG=gctrace=1,
  *
- *	gc 3 @0.120s 4%: 0.01+1.2+0.03 ms, 8->4 MB, 10 MB goal, 1234 spans freed, device
+ *	gc 3 @0.120s 4%: 0.01+1.2+0.03 ms, 8->4 MiB, 10 MiB goal, 1234 spans freed, device
  *
  *	gc 3			number of the cycle
  *	@0.120s			since the heap was opened
  *	4%			of that time spent in cycles so far, this one included
  *	0.01+1.2+0.03 ms	flushing the thread's caches and MARK_START; marking;
  *				SWEEP_START. The mutator is stopped for all three
- *	8->4 MB			bytes of slots in use at the start (found live by the
+ *	8->4 MiB		bytes of slots in use at the start (found live by the
  *				last cycle, and taken since); found live by this one
- *	10 MB goal		at which the next cycle starts; - if none will
+ *	10 MiB goal		at which the next cycle starts; - if none will
  *	1234 spans freed	because no object in them was marked; "swept in the
  *				background" when nobody knows yet how many these are
  *	device			the backend
@@ -35,11 +35,11 @@ static void print_ms(char *buffer, size_t bytes, uint64_t ns)
 	snprintf(buffer, bytes, "%.*f", ms < 0.1 ? 3 : ms < 1 ? 2 : ms < 10 ? 1 : 0, ms);
 }
 
-static void print_mb(char *buffer, size_t bytes, uint64_t n)
+static void print_mib(char *buffer, size_t bytes, uint64_t n)
 {
-	double mb = (double)n / (1 << 20);
+	double mib = (double)n / (1 << 20);
 
-	snprintf(buffer, bytes, "%.*f", mb < 10 ? 1 : 0, mb);
+	snprintf(buffer, bytes, "%.*f", mib < 10 ? 1 : 0, mib);
 }
 
 void cycle_log(const struct gcheap *heap, const struct cycle *cycle)
@@ -52,15 +52,15 @@ void cycle_log(const struct gcheap *heap, const struct cycle *cycle)
 	print_ms(flush, sizeof(flush), cycle->flush_ns);
 	print_ms(mark, sizeof(mark), cycle->mark_ns);
 	print_ms(sweep, sizeof(sweep), cycle->sweep_ns);
-	print_mb(before, sizeof(before), cycle->before_bytes);
-	print_mb(after, sizeof(after), cycle->after_bytes);
+	print_mib(before, sizeof(before), cycle->before_bytes);
+	print_mib(after, sizeof(after), cycle->after_bytes);
 	if (heap->pacer.trigger_bytes != UINT64_MAX)
-		print_mb(goal, sizeof(goal), heap->pacer.live_bytes + heap->pacer.trigger_bytes);
+		print_mib(goal, sizeof(goal), heap->pacer.live_bytes + heap->pacer.trigger_bytes);
 	if (!cycle->is_sweep_background)
 		snprintf(freed, sizeof(freed), "%llu spans freed",
 			 (unsigned long long)cycle->freed_spans);
 	snprintf(line, sizeof(line),
-		 "gc %llu @%.3fs %.0f%%: %s+%s+%s ms, %s->%s MB, %s MB goal, %s, %s\n",
+		 "gc %llu @%.3fs %.0f%%: %s+%s+%s ms, %s->%s MiB, %s MiB goal, %s, %s\n",
 		 (unsigned long long)heap->stats.cycles, (double)open_ns / 1e9,
 		 open_ns ? 100.0 * (double)heap->stats.pause_ns_total / (double)open_ns : 0.0,
 		 flush, mark, sweep, before, after, goal, freed,

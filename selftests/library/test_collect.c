@@ -437,8 +437,8 @@ static void test_the_trace_is_a_line_a_cycle(void **state)
 		unsigned long long spans;
 		char backend[16];
 
-		assert_int_equal(sscanf(line, "gc %u @%lfs %u%%: %lf+%lf+%lf ms, %lf->%lf MB, "
-					"%lf MB goal, %llu spans freed, %15s\n", &number, &at,
+		assert_int_equal(sscanf(line, "gc %u @%lfs %u%%: %lf+%lf+%lf ms, %lf->%lf MiB, "
+					"%lf MiB goal, %llu spans freed, %15s\n", &number, &at,
 					&percent, &flush, &mark, &sweep, &before, &after, &goal,
 					&spans, backend), 11);
 		assert_int_equal(number, cycle);
