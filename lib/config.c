@@ -265,6 +265,8 @@ static int environment_read(struct settings *settings)
 	if (!error)
 		error = read_flag(config, "GCHEAP_VERIFY", GCHEAP_VERIFY);
 	if (!error)
+		error = read_flag(config, "GCHEAP_FAULT_FREED", GCHEAP_FAULT_FREED);
+	if (!error)
 		error = read_flag(config, "GCHEAP_HUGE_PAGES", GCHEAP_HUGE_PAGES);
 	if (!error)
 		error = read_switch("GCHEAP_URING", &settings->uring);

@@ -19,7 +19,10 @@
 
 /* What the library reads. */
 #define NAMES_LIBRARY	"BACKEND", "LAYOUT", "RESERVE", "GC", "MEMLIMIT", "MARKERS", "TRACE", \
-			"VERIFY", "HUGE_PAGES", "URING", "GUARDS"
+			"VERIFY", "FAULT_FREED", "HUGE_PAGES", "URING", "GUARDS"
+/* Flags that a program alone can set, because they change what it may do with its heap. */
+#define NAMES_FLAGS	"CONSERVATIVE_STACKS", "RECORD_TYPES", "CONCURRENT", "WRITE_TRACKING", \
+			"GENERATIONAL"
 /* What scripts, tests and benchmarks read. */
 #define NAMES_TOOLS	"CACHE", "SEED", "OPS", "DOOR", "RANGES", "ROUNDS", "SELFTEST_SECONDS"
 
@@ -30,13 +33,18 @@ const char *environment_value(const char *name)
 	return value && value[0] ? value : NULL;
 }
 
-static bool name_is_known(const char *name, size_t length)
+static const char *const known_names[] = { NAMES_LIBRARY, NAMES_TOOLS };
+static const char *const setting_names[] = { NAMES_LIBRARY };
+static const char *const flag_names[] = { NAMES_FLAGS };
+
+#define COUNT(names)	(sizeof(names) / sizeof((names)[0]))
+
+static bool name_is_in(const char *const *names, size_t count, const char *name, size_t length)
 {
-	static const char *const known[] = { NAMES_LIBRARY, NAMES_TOOLS };
 	size_t i;
 
-	for (i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-		if (strlen(known[i]) == length && !memcmp(known[i], name, length))
+	for (i = 0; i < count; i++) {
+		if (strlen(names[i]) == length && !memcmp(names[i], name, length))
 			return true;
 	}
 	return false;
@@ -45,17 +53,18 @@ static bool name_is_known(const char *name, size_t length)
 /* Whoever made the name may have put anything into it. */
 static void report(const char *name, size_t length)
 {
-	static const char *const settings[] = { NAMES_LIBRARY };
-	char line[512];
+	bool is_flag = name_is_in(flag_names, COUNT(flag_names), name, length);
+	char line[640];
 	size_t i, at;
 
 	at = (size_t)snprintf(line, sizeof(line), "gcheap: no setting is called " PREFIX);
 	for (i = 0; i < length && i < NAME_LENGTH_MAX; i++)
 		line[at++] = name[i] > ' ' && name[i] < 0x7f ? name[i] : '?';
-	at += (size_t)snprintf(line + at, sizeof(line) - at, ": there are " PREFIX "%s",
-			       settings[0]);
-	for (i = 1; i < sizeof(settings) / sizeof(settings[0]); i++)
-		at += (size_t)snprintf(line + at, sizeof(line) - at, ", %s", settings[i]);
+	at += (size_t)snprintf(line + at, sizeof(line) - at, "%s: there are ", is_flag ?
+			       ", which is a flag of struct gcheap_config" : "");
+	for (i = 0; i < COUNT(setting_names); i++)
+		at += (size_t)snprintf(line + at, sizeof(line) - at, "%s" PREFIX "%s",
+				       i ? ", " : "", setting_names[i]);
 	fprintf(stderr, "%s\n", line);
 }
 
@@ -73,7 +82,8 @@ static void report_all(void)
 		if (strncmp(*variable, PREFIX, PREFIX_LENGTH))
 			continue;
 		end = strchr(name, '=');
-		if (end && end[1] && !name_is_known(name, (size_t)(end - name)))
+		if (end && end[1] && !name_is_in(known_names, COUNT(known_names), name,
+						 (size_t)(end - name)))
 			report(name, (size_t)(end - name));
 	}
 }

@@ -147,7 +147,7 @@ enum gcheap_layout {
  * The environment overrides it: GCHEAP_BACKEND=auto|device|local,
  * GCHEAP_LAYOUT=span|header|footer|bitmap, GCHEAP_RESERVE=<n>[KMG], GCHEAP_GC=<percent>|off,
  * GCHEAP_MEMLIMIT=<n>[KMG], GCHEAP_MARKERS=<n>, GCHEAP_TRACE=gc, GCHEAP_VERIFY=1|0,
- * GCHEAP_HUGE_PAGES=1|0, GCHEAP_URING=1|0, GCHEAP_GUARDS=1|0.
+ * GCHEAP_FAULT_FREED=1|0, GCHEAP_HUGE_PAGES=1|0, GCHEAP_URING=1|0, GCHEAP_GUARDS=1|0.
  */
 struct gcheap_config {
 	size_t size;

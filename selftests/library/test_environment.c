@@ -36,6 +36,7 @@ static void test_err_environment_is_named_with_its_value(void **state)
 		{ "GCHEAP_MARKERS", "two" }, { "GCHEAP_MARKERS", "5000" },
 		{ "GCHEAP_TRACE", "gc," }, { "GCHEAP_TRACE", "all" }, { "GCHEAP_TRACE", "g" },
 		{ "GCHEAP_VERIFY", "yes" },
+		{ "GCHEAP_FAULT_FREED", "yes" },
 		{ "GCHEAP_HUGE_PAGES", "2" },
 		{ "GCHEAP_URING", "yes" }, { "GCHEAP_URING", "2" }, { "GCHEAP_URING", "11" },
 		{ "GCHEAP_GUARDS", "on" }, { "GCHEAP_GUARDS", "2" },
@@ -62,6 +63,7 @@ static void test_environment_values_that_are_taken(void **state)
 		{ "GCHEAP_MARKERS", "0" }, { "GCHEAP_MARKERS", "4" },
 		{ "GCHEAP_TRACE", "gc" }, { "GCHEAP_TRACE", "gc,gc" },
 		{ "GCHEAP_VERIFY", "0" }, { "GCHEAP_VERIFY", "1" },
+		{ "GCHEAP_FAULT_FREED", "0" }, { "GCHEAP_FAULT_FREED", "1" },
 		{ "GCHEAP_HUGE_PAGES", "0" }, { "GCHEAP_HUGE_PAGES", "1" },
 		{ "GCHEAP_URING", "0" }, { "GCHEAP_URING", "1" },
 		{ "GCHEAP_GUARDS", "0" }, { "GCHEAP_GUARDS", "1" },
@@ -176,12 +178,24 @@ static void test_unknown_settings_are_named_once(void **state)
 	first = strstr(text, "GCHEAP_MEMLIMT");
 	assert_non_null(first);
 	assert_null(strstr(first + 1, "GCHEAP_MEMLIMT"));
-	/* With those that there are. */
-	assert_non_null(strstr(text, "MEMLIMIT"));
+	/* With those that there are, each as one writes it. */
+	assert_non_null(strstr(text, ", GCHEAP_MEMLIMIT, "));
+	assert_non_null(strstr(text, ", GCHEAP_GUARDS\n"));
+	assert_null(strstr(text, "is a flag"));
 	assert_non_null(strstr(text, "GCHEAP_ODD?NAME"));
 	assert_null(strstr(text, "EMPTY"));
 	assert_null(strstr(text, "GCHEAP_CACHE"));
 	assert_null(strstr(text, "called GCHEAP_RESERVE"));
+}
+
+static void test_a_flag_of_the_configuration_is_told_to_be_one(void **state)
+{
+	char text[4096];
+
+	(void)state;
+	variable_set("GCHEAP_RECORD_TYPES", "1");
+	stderr_of_a_child(text, sizeof(text));
+	assert_non_null(strstr(text, "GCHEAP_RECORD_TYPES, which is a flag of "));
 }
 
 static void test_known_settings_alone_print_nothing(void **state)
@@ -219,6 +233,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test_teardown(test_an_error_is_one_line_whatever_the_environment_holds,
 					  variables_restore),
 		cmocka_unit_test_teardown(test_unknown_settings_are_named_once, variables_restore),
+		cmocka_unit_test_teardown(test_a_flag_of_the_configuration_is_told_to_be_one,
+					  variables_restore),
 		cmocka_unit_test_teardown(test_known_settings_alone_print_nothing,
 					  variables_restore),
 	};

@@ -136,6 +136,35 @@ static void test_find_says_that_the_memory_was_freed(void **state)
 	fixture_close(&f);
 }
 
+static void assert_quarantine_follows(const struct gcheap_config *config, bool expected)
+{
+	struct gcheap_object found;
+	struct fixture f;
+	char *p;
+
+	fixture_open_with(&f, config);
+	p = gcheap_new_leaf(f.thread, 100000);
+	assert_int_equal(gcheap_collect(f.thread), 0);
+	assert_int_equal(gcheap_find(f.heap, p, &found), -ENOENT);
+	assert_int_equal(!!strstr(gcheap_error(), "quarantine"), expected);
+	if (expected)
+		assert_faults(&f, p);
+	fixture_close(&f);
+}
+
+static void test_the_environment_decides(void **state)
+{
+	struct gcheap_config config = fixture_config();
+
+	(void)state;
+	config.gc_percent = -1;
+	variable_set("GCHEAP_FAULT_FREED", "1");
+	assert_quarantine_follows(&config, true);
+	config.flags |= GCHEAP_FAULT_FREED;
+	variable_set("GCHEAP_FAULT_FREED", "0");
+	assert_quarantine_follows(&config, false);
+}
+
 /* The library makes no chunks yet: the device's interface does. */
 static void test_find_knows_chunks(void **state)
 {
@@ -315,6 +344,7 @@ int main(void)
 		cmocka_unit_test(test_a_dangling_pointer_faults_at_its_address),
 		cmocka_unit_test(test_live_objects_do_not_fault),
 		cmocka_unit_test(test_find_says_that_the_memory_was_freed),
+		cmocka_unit_test_teardown(test_the_environment_decides, variables_restore),
 		cmocka_unit_test(test_find_knows_chunks),
 		cmocka_unit_test(test_addresses_come_back_after_a_cycle_that_finds_no_pointer),
 		cmocka_unit_test(test_a_program_of_much_garbage_goes_on),
