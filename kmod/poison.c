@@ -56,7 +56,7 @@ static unsigned int extent_look(struct gcheap_heap *heap, struct extent *extent)
 	return bad;
 }
 
-static void poison_look(struct gcheap_heap *heap)
+static void poison_look_at_all(struct gcheap_heap *heap)
 {
 	struct extent *extent;
 	unsigned long number;
@@ -104,7 +104,7 @@ void poison_look(struct gcheap_heap *heap)
 	if (likely(failures == heap->failures_seen))
 		return;
 	heap->failures_seen = failures;
-	poison_look(heap);
+	poison_look_at_all(heap);
 }
 
 /**
