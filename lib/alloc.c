@@ -14,7 +14,6 @@
 
 #include "address.h"
 #include "backend/backend.h"
-#include "barrier.h"
 #include "collect.h"
 #include "error.h"
 #include "guard.h"
@@ -400,26 +399,16 @@ static size_t elements_bytes(const struct gcheap_thread *fast, gcheap_type type,
 void gcheap_copy(struct gcheap_thread *thread, gcheap_type type, void *dst, const void *src,
 		 size_t n)
 {
-	const struct thread *self = (const struct thread *)thread;
 	size_t bytes = elements_bytes(thread, type, n);
 
-	if (!bytes)
-		return;
-	if (__builtin_expect(!!self->barrier, 0))
-		barrier_bulk(&self->heap->view, self->barrier, heap_type(self->heap, type), dst,
-			     src, bytes);
-	memmove(dst, src, bytes);
+	if (bytes)
+		memmove(dst, src, bytes);
 }
 
 void gcheap_clear(struct gcheap_thread *thread, gcheap_type type, void *dst, size_t n)
 {
-	const struct thread *self = (const struct thread *)thread;
 	size_t bytes = elements_bytes(thread, type, n);
 
-	if (!bytes)
-		return;
-	if (__builtin_expect(!!self->barrier, 0))
-		barrier_bulk(&self->heap->view, self->barrier, heap_type(self->heap, type), dst,
-			     NULL, bytes);
-	memset(dst, 0, bytes);
+	if (bytes)
+		memset(dst, 0, bytes);
 }

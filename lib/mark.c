@@ -101,7 +101,7 @@ void mark_typed(struct marker *marker, const struct root *root)
 	const uint64_t *mask = root->mask ? root->mask : view_type_mask(marker->view, type);
 	uint64_t start = (uint64_t)(uintptr_t)root->start;
 
-	mark_scan_typed(marker, typed_pointers_of_mask(marker->view, type, mask, start, start,
+	mark_scan_typed(marker, typed_pointers_of_mask(type, mask, start, start,
 						       start + type->bytes * root->count));
 	roots_flush(marker);
 }

@@ -43,8 +43,6 @@
  * @flushes: how many there were
  * @memos: see struct alloc_class_memo
  * @blocks: memory of the caches
- * @barrier: where copies and clears tell of pointers while a cycle marks beside
- *	the mutators; NULL: nobody needs to know
  */
 struct thread {
 	struct gcheap_thread fast;
@@ -68,7 +66,6 @@ struct thread {
 	uint32_t flushes;
 	struct alloc_class_memo memos[THREAD_MEMOS];
 	struct cache_block *blocks;
-	struct barrier_buffer *barrier;
 };
 
 /* End a thread, its spans returned or lost with the heap already. */

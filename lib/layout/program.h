@@ -8,8 +8,6 @@
  *	an object		TYPES; BITMAP: the object's bits, unrolled by
  *				program_unroll() when it was allocated
  *	a typed root		a mask of the root's own, program_mask()
- *	a range to copy		TYPES, if there is an object somewhere; else
- *				program_word(), which is slow and needs no memory
  */
 #ifndef GCHEAP_LIB_LAYOUT_PROGRAM_H
 #define GCHEAP_LIB_LAYOUT_PROGRAM_H
@@ -22,16 +20,6 @@ static inline const uint8_t *program_code(const struct view *view,
 {
 	return (const uint8_t *)view->types + type->program_offset;
 }
-
-/**
- * program_word() - 64 bits of a type's mask
- * @code: the type's program
- * @type: its record
- * @word: which
- *
- * Looks for where the bits come from, from the beginning of the program each time.
- */
-uint64_t program_word(const uint8_t *code, const struct gcheap_type_record *type, uint64_t word);
 
 /**
  * program_unroll() - write a type's mask

@@ -6,7 +6,6 @@
 
 #include "bitmap.h"
 #include "heap_bits.h"
-#include "program.h"
 #include "type_word.h"
 
 #define MASK_BYTES	512u	/* memory that a 64-bit mask speaks of */
@@ -23,14 +22,6 @@ static void clip(struct typed_pointers *tp)
 	uint64_t words = tp->end > tp->addr ? (tp->end - tp->addr) / 8 : 0;
 
 	tp->mask = low_bits(tp->mask, words);
-}
-
-/* A word of the mask of a type with more than 64 pointer words. */
-static uint64_t type_mask_word(const struct typed_pointers *tp, uint64_t word)
-{
-	if (__builtin_expect(!tp->words, 0))
-		return program_word(tp->program, tp->type, word);
-	return tp->words[word];
 }
 
 /* ---- the BITMAP layout ------------------------------------------------------- */
@@ -123,7 +114,7 @@ bool typed_pointers_refill(struct typed_pointers *tp)
 
 		if (word < tp->nwords) {
 			tp->addr += MASK_BYTES;
-			tp->mask = type_mask_word(tp, word);
+			tp->mask = tp->words[word];
 		} else {
 			tp->elem += tp->step;
 			tp->addr = tp->elem;
@@ -152,7 +143,7 @@ static void seek(struct typed_pointers *tp, uint64_t start)
 	word = in / MASK_BYTES;
 	if (word < tp->nwords) {
 		tp->addr = tp->elem + word * MASK_BYTES;
-		tp->mask = mask_from(type_mask_word(tp, word), in % MASK_BYTES);
+		tp->mask = mask_from(tp->words[word], in % MASK_BYTES);
 	} else if (tp->nwords) {
 		/* The element's scalar tail: a refill goes to the next one. */
 		tp->addr = tp->elem + (tp->nwords - 1) * MASK_BYTES;
@@ -164,8 +155,7 @@ static void seek(struct typed_pointers *tp, uint64_t start)
 	clip(tp);
 }
 
-struct typed_pointers typed_pointers_of_mask(const struct view *view,
-					     const struct gcheap_type_record *type,
+struct typed_pointers typed_pointers_of_mask(const struct gcheap_type_record *type,
 					     const uint64_t *mask, uint64_t origin, uint64_t start,
 					     uint64_t end)
 {
@@ -184,8 +174,6 @@ struct typed_pointers typed_pointers_of_mask(const struct view *view,
 		tp.words = mask;
 		tp.nwords = (type->ptr_bytes / 8 + 63) / 64;
 		tp.tile = type->mask_word;
-		if (!mask)
-			tp.program = program_code(view, type);
 	} else if (element <= 32) {
 		uint32_t fit = 64u / (uint32_t)element * (uint32_t)element;
 
@@ -202,7 +190,7 @@ struct typed_pointers typed_pointers_of_type(const struct view *view,
 					     const struct gcheap_type_record *type,
 					     uint64_t origin, uint64_t start, uint64_t end)
 {
-	return typed_pointers_of_mask(view, type, view_type_mask(view, type), origin, start, end);
+	return typed_pointers_of_mask(type, view_type_mask(view, type), origin, start, end);
 }
 
 /* The pointers of a slot of which nothing but a mask is known. */

@@ -20,7 +20,6 @@
  *	layout, while the object goes on, the group that @addr begins; else NULL
  * @nwords: length of a type's @words
  * @type: of the elements; NULL where the heap knows a mask alone
- * @program: where a type's @words should be, but there are none: its GC program
  *
  * All positions are addresses, because typed roots lie outside the heap. As in
  * Go's iterator of the same name, arrays are tiled by their element and nothing
@@ -37,7 +36,6 @@ struct typed_pointers {
 	const uint64_t *words;
 	uint64_t nwords;
 	const struct gcheap_type_record *type;
-	const uint8_t *program;
 };
 
 /**
@@ -55,7 +53,7 @@ struct typed_pointers typed_pointers_of(const struct view *view, const struct sl
 /**
  * typed_pointers_of_type() - iterate over elements of a type, anywhere in memory
  * @view: the heap that has the type
- * @type: the type
+ * @type: the type; with a mask in TYPES (program.h)
  * @origin: address of an element
  * @start: where to begin; not below @origin
  * @end: where to stop
@@ -64,9 +62,8 @@ struct typed_pointers typed_pointers_of_type(const struct view *view,
 					     const struct gcheap_type_record *type,
 					     uint64_t origin, uint64_t start, uint64_t end);
 
-/* The same with a mask of the caller's; NULL: the type's program is asked. */
-struct typed_pointers typed_pointers_of_mask(const struct view *view,
-					     const struct gcheap_type_record *type,
+/* The same with a mask of the caller's. */
+struct typed_pointers typed_pointers_of_mask(const struct gcheap_type_record *type,
 					     const uint64_t *mask, uint64_t origin, uint64_t start,
 					     uint64_t end);
 

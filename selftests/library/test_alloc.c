@@ -432,6 +432,31 @@ static void test_copy_and_clear_elements(void **state)
 	assert_ptr_equal((void *)array[0], array);
 }
 
+/* Against memmove() and memset() of the same words elsewhere. */
+static void test_copies_that_overlap_and_clears(void **state)
+{
+	enum { WORDS = 9, ELEMENTS = 400 };
+	static uint64_t model[WORDS * ELEMENTS];
+	struct fixture *f = *state;
+	gcheap_type type = type_with_mask(f->heap, WORDS * 8, 8, 0x99);
+	uint64_t *array = gcheap_new_array(f->thread, type, ELEMENTS);
+	size_t i, n;
+
+	for (i = 0; i < WORDS * ELEMENTS; i++)
+		array[i] = i % 5 ? (uintptr_t)gcheap_new_leaf(f->thread, 16) : i;
+	memcpy(model, array, sizeof(model));
+	for (n = 1; n < 60; n++) {
+		size_t from = n * 3 % 50 * WORDS, to = n * 7 % 50 * WORDS;
+
+		gcheap_copy(f->thread, type, array + to, array + from, n);
+		memmove(model + to, model + from, n * WORDS * 8);
+		assert_memory_equal(array, model, sizeof(model));
+		gcheap_clear(f->thread, type, array + (200 + n) * WORDS, n);
+		memset(model + (200 + n) * WORDS, 0, n * WORDS * 8);
+		assert_memory_equal(array, model, sizeof(model));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -452,6 +477,7 @@ int main(void)
 		fixture_test(test_types_of_little_volume_do_not_hoard),
 		fixture_test(test_allocated_is_counted_to_the_object),
 		fixture_test(test_copy_and_clear_elements),
+		fixture_test(test_copies_that_overlap_and_clears),
 	};
 
 	return run_in_all_layouts("alloc", tests);

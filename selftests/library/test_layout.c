@@ -14,6 +14,7 @@
 /* Only there are the library's own functions to be had. */
 #include "inspect.h"
 #include "layout/layout.h"
+#include "layout/program.h"
 #include "layout/size_class.h"
 #include "layout/typed_pointers.h"
 #include "slots.h"
@@ -221,8 +222,11 @@ static void iterate_elements(struct gcheap *heap, const struct shape *shape, uin
 	size_t words = shape->words * n;
 	size_t next = random_next(random) % words;
 	size_t end = next + random_next(random) % (words - next + 1);
-	struct typed_pointers tp = typed_pointers_of_type(&heap->view, record, base,
-							  base + next * 8 - random_next(random) % 8,
+	/* Of a type by program without an object there is none in TYPES. */
+	const uint64_t *kept = view_type_mask(&heap->view, record);
+	const uint64_t *mask = kept ? kept : program_mask(&heap->view, record);
+	uint64_t start = base + next * 8 - random_next(random) % 8;
+	struct typed_pointers tp = typed_pointers_of_mask(record, mask, base, start,
 							  base + end * 8 + random_next(random) % 8);
 
 	for (;;) {
@@ -246,6 +250,8 @@ static void iterate_elements(struct gcheap *heap, const struct shape *shape, uin
 		if (next == end) {
 			assert_int_equal(found, 0);
 			assert_int_equal(typed_pointers_next(&tp), 0);
+			if (!kept)
+				program_mask_free(mask, program_mask_bytes(record));
 			return;
 		}
 		if (found != base + next * 8)

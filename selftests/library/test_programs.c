@@ -3,19 +3,8 @@
  * Types by GC program whose pointers are over 32 KiB long: the heap has their mask
  * only while they have objects. A type of the same mask behaves the same, in each
  * layout: marking, typed roots, copies, looking in.
- *
- * Environment: GCHEAP_SEED repeats a run.
  */
-#include <time.h>
-
 #include "library_test.h"
-#if UNDER_ASAN
-#include "barrier.h"
-#include "gc_program.h"
-#include "layout/layout.h"
-#include "layout/program.h"
-#include "thread.h"
-#endif
 
 #define PERIOD		7u	/* words p s s p s s s */
 #define PERIOD_MASK	0x09u
@@ -273,109 +262,6 @@ static void test_copies_and_clears_are_whole(void **state)
 	}
 }
 
-#if UNDER_ASAN
-static uint64_t values_seen;
-
-static void flush(struct barrier_buffer *buffer)
-{
-	values_seen += buffer->count;
-	buffer->count = 0;
-}
-
-/* Between places outside of the heap, with no object of the type anywhere. */
-static void test_a_barrier_sees_all_pointers_of_a_copy(void **state)
-{
-	static uint64_t src[2 * (WORDS + TAIL)];
-	struct fixture f;
-	size_t i, t;
-
-	(void)state;
-	in_each_layout(i) {
-		gcheap_type types[2];
-
-		fixture_open_layout(&f, test_layouts[i].layout);
-		types[0] = type_by_program(f.heap);
-		types[1] = type_by_mask(f.heap);
-		for (t = 0; t < 2; t++) {
-			struct barrier_buffer buffer = { .flush = flush };
-			size_t leaves;
-
-			memset(src, 0, sizeof(src));
-			leaves = plant(&f, src, 2 * (WORDS + TAIL), 2, 11);
-			values_seen = 0;
-			barrier_bulk(&f.heap->view, &buffer, heap_type(f.heap, types[t]), NULL, src,
-				     2 * ELEMENT_BYTES);
-			barrier_flush(&buffer);
-			assert_int_equal(values_seen, leaves);
-		}
-		fixture_close(&f);
-	}
-}
-
-/* Programs of literals and repeats of repeats, in order, for just over @least bits. */
-static uint32_t random_program(uint64_t *random, uint8_t *code, uint64_t least, uint64_t *words)
-{
-	uint64_t emitted = 0;
-	uint32_t at = 0;
-
-	while (emitted < least) {
-		if (!emitted || random_next(random) % 3 == 0) {
-			uint32_t n = 1 + (uint32_t)(random_next(random) % 127), i;
-
-			code[at++] = (uint8_t)n;
-			for (i = 0; i < (n + 7) / 8; i++)
-				code[at++] = (uint8_t)random_next(random);
-			if (n % 8)
-				code[at - 1] &= (uint8_t)((1u << n % 8) - 1);
-			emitted += n;
-		} else {
-			uint64_t most = random_next(random) % 2 ? 8 : emitted;
-			uint64_t n = 1 + random_next(random) % (most < emitted ? most : emitted);
-			uint64_t c = random_next(random) % 100;
-			uint64_t left;
-
-			code[at++] = 0x80;
-			for (left = n; left >= 0x80; left >>= 7)
-				code[at++] = (uint8_t)left | 0x80;
-			code[at++] = (uint8_t)left;
-			if (n * c > 8000)
-				c = 1;
-			code[at++] = (uint8_t)c;
-			emitted += n * c;
-		}
-	}
-	code[at++] = 0;
-	*words = emitted;
-	return at;
-}
-
-static void test_any_word_of_a_program_is_that_of_its_mask(void **state)
-{
-	static uint8_t code[1 << 20];
-	const char *seed = getenv("GCHEAP_SEED");
-	uint64_t random = seed ? strtoull(seed, NULL, 0) : (uint64_t)time(NULL);
-	unsigned int i;
-
-	(void)state;
-	print_message("# GCHEAP_SEED=%llu\n", (unsigned long long)random);
-	for (i = 0; i < 1000; i++) {
-		uint64_t words;
-		uint32_t bytes = random_program(&random, code, 200 + random % 20000, &words);
-		struct gcheap_type_record record = {
-			.ptr_bytes = words * 8, .program_bytes = bytes,
-		};
-		struct gc_program start = { .code = code, .bytes = bytes, .words = words };
-		uint64_t *mask = malloc((words / 64 + 1) * 8);
-		uint64_t w;
-
-		assert_int_equal(gc_program_unroll(&start, (u64 *)mask, 1, NULL), 0);
-		for (w = 0; w * 64 < words; w++)
-			assert_int_equal(program_word(code, &record, w), mask[w]);
-		free(mask);
-	}
-}
-#endif
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -385,10 +271,6 @@ int main(void)
 		cmocka_unit_test(test_the_mask_goes_with_the_last_object),
 		cmocka_unit_test(test_many_types_live_one_after_the_other),
 		cmocka_unit_test(test_copies_and_clears_are_whole),
-#if UNDER_ASAN
-		cmocka_unit_test(test_a_barrier_sees_all_pointers_of_a_copy),
-		cmocka_unit_test(test_any_word_of_a_program_is_that_of_its_mask),
-#endif
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
