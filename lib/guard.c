@@ -101,7 +101,7 @@ void guard_open(const void *start, uint64_t bytes)
 		valgrind_open(start, bytes);
 }
 
-void guard_close(const void *start, uint64_t bytes)
+static void guard_close(const void *start, uint64_t bytes)
 {
 	if (has_asan())
 		__asan_poison_memory_region(start, bytes);

@@ -41,9 +41,8 @@ bool guard_is_wanted(void);
 /* The same, and it is valgrind, which sees what the library itself does. */
 bool guard_is_valgrind(void);
 
-/* The program may, or may not, access @bytes from @start on. */
+/* The program may access @bytes from @start on. */
 void guard_open(const void *start, uint64_t bytes);
-void guard_close(const void *start, uint64_t bytes);
 
 /**
  * guard_object() - a slot has become an object

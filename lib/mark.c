@@ -177,8 +177,3 @@ void mark_finish(struct marker *marker, struct mark_result *result)
 	keep = result->bytes >> KEEP_SHIFT;
 	mark_stack_trim(&marker->stack, keep > KEEP_MIN_BYTES ? keep : KEEP_MIN_BYTES);
 }
-
-void mark_stack_limit(struct marker *marker, uint64_t bytes)
-{
-	marker->stack.max_bytes = bytes;
-}

@@ -37,7 +37,4 @@ void mark_finish(struct marker *marker, struct mark_result *result);
 /* Bytes of memory that the marker keeps. */
 uint64_t marker_memory(const struct marker *marker);
 
-/* For tests: the stack shall not grow beyond @bytes. */
-void mark_stack_limit(struct marker *marker, uint64_t bytes);
-
 #endif /* GCHEAP_LIB_MARK_H */

@@ -450,7 +450,7 @@ static void overflow(struct fixture *f)
 	assert_true(marker->stack.bytes >= 3 * MARK_SEGMENT_BYTES);
 
 	mark_stack_trim(&marker->stack, 0);
-	mark_stack_limit(marker, MARK_SEGMENT_BYTES);
+	marker->stack.max_bytes = MARK_SEGMENT_BYTES;
 	assert_int_equal(live_after_collect(f), expected);
 	assert_true(marker->stack.bytes == MARK_SEGMENT_BYTES);
 	assert_int_equal(gcheap_verify(f->heap), 0);
