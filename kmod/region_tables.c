@@ -6,7 +6,7 @@
  * region_pages_remove() has unmapped them, and nobody needs a reference to one. ->fault()
  * maps them as they are touched.
  *
- * BITMAP is as MARKS the owner's to write; lookers see it where they see HEAP, whose
+ * BITMAP is as MARKS the owner's to write; other processes see it where they see HEAP, whose
  * objects it tells apart as heap bits and type words inside HEAP do in other layouts.
  *
  * MARKS can be read in its whole length, since a marker looks at the bits of any
