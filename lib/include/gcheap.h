@@ -18,23 +18,29 @@
  *
  *	stack and registers of the attached	SCANNED with GCHEAP_CONSERVATIVE_STACKS,
  *	thread					which is the default; without it only the
- *						variables that GCHEAP_FRAME names
- *	stack of its signal handlers		SCANNED as its own
+ *						variables that GCHEAP_FRAME or
+ *						GCHEAP_FRAME_AUTO names
+ *	the stack of its signal handlers	SCANNED in the same way, as a stack of
+ *						its own
  *	other stacks: coroutines, fibers	NOT SCANNED until gcheap_stack_add()
- *	THE REGISTERS OF A SUSPENDED CONTEXT	NOT SCANNED where swapcontext() and the like
- *						keep them in memory that is on none of
- *						these stacks: ucontext_t, jmp_buf. Add it
- *						with gcheap_root_add_ambiguous()
- *	static variables, of libraries too	NOT SCANNED until gcheap_root_add_program(),
- *						or gcheap_root_add() for one of them
- *	thread-local variables			NOT SCANNED until gcheap_root_add_tls()
+ *	REGISTERS OF A SUSPENDED CONTEXT	NOT SCANNED where swapcontext() and the like
+ *	(ucontext_t, jmp_buf)			keep them in memory that is on none of
+ *						these stacks, until
+ *						gcheap_root_add_ambiguous()
+ *	static variables of the program and	NOT SCANNED until gcheap_root_add_program()
+ *	its libraries				adds all, or gcheap_root_add() one
+ *	thread-local variables of the		NOT SCANNED until gcheap_root_add_tls()
+ *	attached thread
+ *	values of pthread_setspecific()		NEVER SCANNED: keep the pointer in a root, too
  *	what malloc() and mmap() return		NOT SCANNED until gcheap_root_add(),
  *						_typed() or _ambiguous()
- *	stacks and variables of other threads	NOT SCANNED
+ *	stacks and variables of other threads	NEVER SCANNED: keep the pointer in a root, too
  *	objects of a type			SCANNED where the type says pointer, and
  *						nowhere else: a pointer in a member that
  *						GCHEAP_TYPE does not name is not seen
- *	leaves, and types without pointers	NOT SCANNED
+ *	leaves, and types without pointers	NEVER SCANNED
+ *
+ * Documentation/stacks.md has this table with the reasons.
  *
  * A pointer is the address of an object, or of any byte of it; on stacks and in ambiguous
  * roots any word that looks like one counts, and so does that of its end. XORed, tagged in
