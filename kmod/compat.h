@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * Differences between kernels, all but those of io_uring (compat_uring.h): the other
- * files of this folder are written against the functions below and Linux 6.12. No kernel
- * is asked for its version, as distributions take over what is newer: what it has is tried
- * when the module is built (probe/features.c), and GCHEAP_HAVE_X says that it has it.
+ * This file hides the differences between kernels, all but those of io_uring
+ * (compat_uring.h): the other files of this folder call the functions below, and are
+ * written for Linux 6.12. The code never asks for a kernel's version, because
+ * distributions take newer features into older kernels. The build tries what a kernel has
+ * (probe/features.c), and GCHEAP_HAVE_X says that it has X.
  */
 #ifndef GCHEAP_COMPAT_H
 #define GCHEAP_COMPAT_H

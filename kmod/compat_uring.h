@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * Differences between kernels in what uring.c uses: see compat.h. By itself, as no other
- * file needs the kernel's headers for it.
+ * This file hides the differences between kernels in what uring.c uses: see compat.h. It
+ * stands alone because no other file needs the kernel's headers of io_uring.
  */
 #ifndef GCHEAP_COMPAT_URING_H
 #define GCHEAP_COMPAT_URING_H

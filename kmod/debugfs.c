@@ -9,17 +9,16 @@
  *
  * Pages are heap pages, of 8 KiB.
  *
- * A heap may be large, and its lock is what its requests wait for: all that is
- * shown is gathered an arena at a time, with the lock dropped in between. The
- * figures of an arena are thus of one moment, those of different arenas maybe not.
+ * A heap may be large, and its requests wait for its lock. So a reader gathers the
+ * figures an arena at a time, and drops the lock in between. The figures of one arena are
+ * of one moment; those of two arenas may be of two.
  *
- * A file's functions run between debugfs_file_get() and debugfs_file_put(), which
- * debugfs does around them; debugfs_remove() waits for those that run and lets no
- * other begin. So the heap is there as long as they look at it: release removes
- * the folder first. Once the heap's owner has ended they find it empty.
+ * debugfs calls a file's functions between debugfs_file_get() and debugfs_file_put();
+ * debugfs_remove() waits for those that run and lets no other begin. The release of a
+ * heap removes its folder first, so that the heap is there as long as they look at it.
+ * Once the heap's owner has ended they find it empty.
  *
- * Nothing here is missed where a kernel has no debugfs: each call then does
- * nothing.
+ * A kernel without debugfs needs no other code: each of its functions does nothing there.
  */
 #include <linux/debugfs.h>
 #include <linux/sched.h>

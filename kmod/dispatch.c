@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Requests: from a user's struct to kmod/core and back, whatever door they came
- * by.
+ * Every request passes here, by whichever door it came: from the user's struct to
+ * kmod/core and back.
  *
- * A table (ops.c) says of each operation which struct it has and who handles
- * it. What all have in common is done here, in this order, so that a request that
- * fails has changed nothing:
+ * A table (ops.c) says of each operation which struct it has and which function handles
+ * it. This file does what all requests have in common, in this order, so that a request
+ * that fails has changed nothing:
  *
- *	1. the caller must be the heap's owner
- *	2. the struct is copied in; its size decides what it holds
- *	3. its ends are written back unchanged: the answer will find room
- *	4. the heap is locked, and kmod/core validates and does the work
- *	5. the figures in CTRL are brought up to date, the answer copied out
+ *	1. it checks that the caller is the heap's owner
+ *	2. it copies the struct in; the struct's size decides what it holds
+ *	3. it writes the struct's first and last bytes back unchanged, which proves
+ *	   that the answer can be written
+ *	4. it locks the heap, and kmod/core validates the request and carries it out
+ *	5. it brings the figures in CTRL up to date, and copies the answer out
  *
  * A request that may take long does its work in pieces, and others get the lock in
  * between. It ends early when its caller dies, or, in a worker of io_uring, when its

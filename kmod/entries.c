@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Finding page table entries in an address space, and locking their page table.
+ * This file finds page table entries in an address space, and locks their page table.
  *
  * The kernel has a walk of its own over the entries that are there, but not all kernels
- * export it. This one is for one page table at a time, and its caller goes over as many
+ * export it. This one walks one page table at a time, and its caller looks at as many
  * entries of it as it wants.
  *
- * The page tables above live as long as the mapping whose addresses they are about,
- * which mmap_lock keeps. A page table of entries may go under a reader of mmap_lock: on
- * kernels with CONFIG_PT_RECLAIM, MADV_DONTNEED frees one that it has emptied. So its
- * place is looked at again when the lock of the page table is held; until then
- * RCU keeps its memory.
+ * The page tables above live as long as the mapping whose addresses they are about, which
+ * mmap_lock keeps. A page table of entries may go under a reader of mmap_lock: on kernels
+ * with CONFIG_PT_RECLAIM, MADV_DONTNEED frees one that it has emptied. So the walk looks
+ * at its place again when it holds the page table's lock; until then RCU keeps the page
+ * table's memory.
  */
 #include <linux/mm.h>
 #include <linux/rcupdate.h>

@@ -2,10 +2,10 @@
 /*
  * Which page of object memory is where.
  *
- * Pages are found in extents: arrays of 512 pages, which is what one page table
- * maps, in an xarray by extent number. A page is there when kmod/core has asked for
- * it or, in a lazy object, when it was touched; no other page is, and an access to
- * it fails.
+ * Pages are found in extents: arrays of 512 pages, which is what one page table maps, in
+ * an xarray by extent number. A page is there when kmod/core has asked for it or, in a
+ * lazy object, when the program has touched it. No other page is, and an access to one
+ * gets SIGBUS.
  *
  * In a heap of GCHEAP_SETUP_HUGE_PAGES the pages of an extent may be the parts of one
  * 2 MiB page: see huge.c.

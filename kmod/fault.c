@@ -2,13 +2,12 @@
 /*
  * Page faults in HEAP.
  *
- * They are for pages that exist but are not mapped: after munmap() and mmap(), or
- * MADV_DONTNEED, which loses no data; for lazy objects, whose pages are made here; and in
- * a heap of GCHEAP_SETUP_SNAPSHOTS, for the first write to a page. Where no memory is, an
- * access gets SIGBUS.
+ * A page fault happens where a page exists and is not mapped: after munmap() and mmap(),
+ * or after MADV_DONTNEED, which loses no data. It happens at the first touch of a page of
+ * a lazy object, which is made here; and, in a heap of GCHEAP_SETUP_SNAPSHOTS, at the
+ * first write to a page. An access where there is no memory gets SIGBUS.
  *
- * Those in heaps with 2 MiB pages find their page here, too, and map it by
- * fault_huge.c.
+ * In heaps with 2 MiB pages, too, this file finds the page; fault_huge.c maps it.
  */
 #include <linux/mm.h>
 #include <linux/pagemap.h>

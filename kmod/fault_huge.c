@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * HEAP in address spaces, in heaps of GCHEAP_SETUP_HUGE_PAGES.
+ * How HEAP is mapped in heaps of GCHEAP_SETUP_HUGE_PAGES.
  *
  * There are two ways to map a 2 MiB page by one entry. vmf_insert_pfn_pmd() makes an
- * entry that the memory manager does not know the page of: Linux 6.12 shows it neither
- * in RSS nor in smaps, both kernels lose its dirty bit, and nothing holds the page
- * until the TLBs are flushed. So the other way is taken, that of files with large
- * pages: ->fault() returns a part of a compound page, where no page table is, and the
- * memory manager maps the whole, by an entry that counts and holds a reference. The
- * mapping may not be VM_MIXEDMAP for that. So no pages can be inserted in batches:
- * those of 4 KiB are mapped by a page fault each.
+ * entry that the memory manager does not know the page of: Linux 6.12 shows it neither in
+ * RSS nor in smaps, 6.1 and 6.12 lose its dirty bit, and nothing holds the page until the
+ * TLBs are flushed. So this file goes the other way, that of files with large pages:
+ * where no page table is, ->fault() returns a part of a compound page, and the memory
+ * manager maps the whole, by an entry that counts and holds a reference. It does so only
+ * in a mapping that is not VM_MIXEDMAP, and only VM_MIXEDMAP takes pages in batches:
+ * therefore each page of 4 KiB in such a heap is mapped by a page fault of its own.
  *
- * The memory manager maps the page when ->fault() has returned, and gcheap_heap.fault_lock
- * is not held any more. Thus the page is returned locked. Whoever takes a page away does
- * so under fault_lock, then waits for the page's lock, then unmaps (huge_settle()):
- * what a page fault has found before is mapped by then, and what comes later does not
- * find the page.
+ * The memory manager maps the page when ->fault() has returned, and
+ * gcheap_heap.fault_lock is not held any more. So ->fault() returns the page locked.
+ * Whoever takes a page away does so under fault_lock, then waits for the page's lock,
+ * then unmaps the page (huge_settle()): a page fault that has found the page before has
+ * mapped it by then, and a later one does not find it.
  */
 #include <linux/pagemap.h>
 

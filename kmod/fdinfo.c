@@ -4,9 +4,9 @@
  * each, "gcheap-name:<tab>value", memory in KiB as DRM's fdinfo has it. The names
  * of counters are those of struct gcheap_counters, without _bytes.
  *
- * They are those published in CTRL: exact between requests. No lock is waited for
- * but a spinlock, so that a heap which is busy, or whose owner is stopped in a
- * request, can be looked at too.
+ * The figures are those of CTRL: exact between requests. A reader waits for no lock but a
+ * spinlock, so that it can look at a heap which is busy, or whose owner is stopped in a
+ * request.
  */
 #include <linux/seq_file.h>
 

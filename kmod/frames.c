@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Page frames: pages from the system and to it, and how many of them heaps may have.
+ * This file takes pages from the system, gives them back, and limits how many heaps may
+ * have.
  *
- * Pages come in blocks of 2 MiB or 64 KiB that are split at once, so that each page
- * lives on its own, or singly; for huge.c, as one page of 2 MiB. Who asks says which.
+ * Pages come in blocks of 2 MiB or 64 KiB that are split at once, so that each page lives
+ * on its own, or singly; huge.c gets a page of 2 MiB as one. The caller says which.
  *
- * They are charged to the memory cgroup of whoever asks. At its limit a request
- * must fail with -ENOMEM; but a cgroup that is full of heap pages to the last
- * byte would have its next ordinary page fault end in the OOM killer. Thus pages
- * of objects and tables are made only if the cgroup would have some slack left
- * after them, by its counters. Near the limit these cannot tell how much of the rest
- * could be reclaimed: there the slack is allocated, in one piece, and freed again at
- * once, and what that has reclaimed is seen in the counters. All of a cgroup's heaps
- * draw on the same slack; so near the limit one task at a time looks at the counters
- * and allocates by what it has seen.
+ * They are charged to the memory cgroup of the caller. At its limit a request must fail
+ * with -ENOMEM; but a cgroup that is full of heap pages to the last byte would have its
+ * next ordinary page fault end in the OOM killer. So this file makes pages of objects and
+ * tables only if the cgroup's counters say that it would have some slack left after them.
+ * Near the limit the counters do not tell how much of the rest could be reclaimed: there
+ * the file allocates the slack in one piece and frees it at once, and the counters then
+ * show what that has reclaimed. All of a cgroup's heaps draw on the same slack; so near
+ * the limit one task at a time looks at the counters and allocates by what it has seen.
  *
  * Beside that, two parameters of the module limit what one heap and all heaps
  * together hold: objects, the pool and mapped tables.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * What the files share that look for written pages in page tables: track_harvest.c, and
- * track_plain.c for it.
+ * What track_harvest.c and track_plain.c share: the two look for written pages in page
+ * tables.
  */
 #ifndef GCHEAP_HARVEST_H
 #define GCHEAP_HARVEST_H

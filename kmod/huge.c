@@ -2,10 +2,11 @@
 /*
  * 2 MiB pages of object memory, in heaps of GCHEAP_SETUP_HUGE_PAGES.
  *
- * An extent (pages.c) that is asked for its first page gets one 2 MiB page for all of it:
- * a block. Where none is to be had, memory being fragmented or a limit near, it gets
- * pages of 4 KiB as in any other heap, until it is empty again. So does the first
- * extent, whose first page is never there, and an extent with a part of a lazy object.
+ * An extent (extents.c) that is asked for its first page gets one 2 MiB page for all of
+ * it: a block. If memory is fragmented or a limit is near, and there is no such page, the
+ * extent gets pages of 4 KiB as in any other heap, until it is empty again. So does the
+ * first extent, whose first page is never there, and an extent with a part of a lazy
+ * object.
  *
  * Each page of an extent with a block is one of these:
  *
@@ -14,21 +15,21 @@
  *		stale: it was used before and has old data
  *	gone	taken away: each access fails. It is stale or zero, too
  *
- * pages_release() makes used pages free and stale: that gives nothing back, but keeps
- * the mapping. pages_depopulate() makes them gone. A block of which a page is gone is
- * mapped by entries of 4 KiB, and so it remains until all of it is unmapped: no function
- * that is exported to modules takes an empty page table away. When no page is used any
- * more the block ends: it goes to the system or, as a whole, into the heap's pool.
+ * pages_release() makes used pages free and stale: that gives nothing back, but keeps the
+ * mapping. pages_depopulate() makes them gone. A block of which a page is gone is mapped
+ * by entries of 4 KiB, and stays so until all of it is unmapped, because no function that
+ * is exported to modules takes an empty page table away. When no page is used any more
+ * the block ends: it goes to the system or, as a whole, into the heap's pool.
  *
- * A compound page is what it must be, never one that was split: a reference to a part
- * is one to the whole, whoever takes it by whichever entry. So a block that others hold
- * goes to the system, and stays theirs until they let go.
+ * The block is a compound page that is never split: a reference to a part of it is a
+ * reference to the whole. So a block to which others hold a reference goes to the system,
+ * and stays theirs until they let go.
  *
- * When memory of a part has failed (poison.c), the block is mapped by the part as if one
- * were gone, and at its end it is lost.
+ * When memory of a part has failed (poison.c), the block is mapped as if that part were
+ * gone, and is lost when it ends.
  *
- * Locking is that of pages.c. A page fault that has found a page holds the page's lock
- * until it is mapped, see fault_huge.c; huge_settle() waits for it.
+ * Locking is that of extents.c. A page fault that has found a page holds the page's lock
+ * until the page is mapped, see fault_huge.c; huge_settle() waits for it.
  */
 #include <linux/highmem.h>
 #include <linux/huge_mm.h>

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * What a heap has in memory while its owner has HEAP not mapped.
+ * This file counts what a heap has in memory while its owner has HEAP not mapped.
  *
  * Mapped pages count in RSS, which is how people and the OOM killer see who has the
- * memory. A heap's memory is never swapped, so what is not mapped would be memory that
- * nobody sees and nobody can take. It counts as pinned (VmPin) instead, against
- * RLIMIT_MEMLOCK, unless the process has CAP_IPC_LOCK: as buffers do that are
- * registered with io_uring or a network card.
+ * memory. A heap's memory is never swapped, so that nobody could see or take what is not
+ * mapped. The module therefore counts it as pinned (VmPin), against RLIMIT_MEMLOCK unless
+ * the process has CAP_IPC_LOCK, as the kernel counts buffers that are registered with
+ * io_uring or a network card.
  *
- *	a request	that wants more than the limit allows has no memory: -ENOMEM
- *	munmap()	cannot be refused. What is over the limit then, with all of the
- *			heap, is given back to the system: its requests, and mmap(), get
- *			-ENXIO from then on
+ *	a request	gets -ENOMEM if it wants more than the limit allows
+ *	munmap()	cannot be refused. If the heap is over the limit after it, the
+ *			module gives all memory of the heap back to the system:
+ *			requests and mmap() get -ENXIO from then on
  *
  * madvise(MADV_DONTNEED) of HEAP is not seen here.
  */

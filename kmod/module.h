@@ -2,8 +2,8 @@
 /*
  * The state that the module's files share: one open heap, and the order of its locks.
  *
- * Each file has a header of its own beside this one. Which file may call which says
- * Documentation/layers: a file calls those below it.
+ * Each file has a header of its own beside this one. A file calls only those below it;
+ * Documentation/layers has the order.
  *
  * Lock order:
  *

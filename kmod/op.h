@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * One operation: what lies between the place that all requests come by (dispatch.c), and
- * those who do what they ask (ops.c, track.c).
+ * One operation, as dispatch.c, by which all requests come, hands it to the functions of
+ * ops.c and track.c that carry it out.
  */
 #ifndef GCHEAP_OP_H
 #define GCHEAP_OP_H

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Operations: what each request does, between its struct and kmod/core, and the table
- * of them all. What they have in common, dispatch.c does: here the caller is the heap's
- * owner, the heap is locked, and the answer will find room. The same must be found out
- * of the arrays that a request points to, by its handler.
+ * What each request does, between its struct and kmod/core, and the table of all
+ * requests. When a handler runs, dispatch.c has made sure that the caller is the heap's
+ * owner, that the heap is locked, and that the answer can be written. If a request points
+ * to arrays, its handler makes sure that it can read and write these.
  */
 #include <linux/sched/mm.h>
 #include <linux/slab.h>

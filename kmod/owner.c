@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * The owner's end, and with it that of the heap's memory.
+ * What happens when a heap's owner ends: the heap's memory goes with it.
  *
- * What a heap has belongs to the address space that made it one. When that ends, all of it
- * goes, though others may still have the file open or mapped; when the owner has unmapped
- * more than it may keep so, the memory goes and the heap is of no use any more
- * (memlock.c).
+ * A heap's memory belongs to the address space that made the heap. It all goes when that
+ * address space ends, although others may still have the file open or mapped. It also
+ * goes, and the heap is of no use any more, when the owner unmaps a heap that has more
+ * than the owner may keep unmapped (memlock.c).
  */
 #include <linux/jiffies.h>
 #include <linux/sched/mm.h>

@@ -2,13 +2,13 @@
 /*
  * Pages for one request.
  *
- * What the heap has in the pool (page_pool.c) comes first. The rest comes from the system
- * (frames.c), in the largest blocks that the request can use, or that are a sixteenth of
- * the heap at most. So a small heap takes no more than it needs, and a large one is
- * spared most of the work of the page allocator. Where memory is fragmented, smaller
- * blocks do. What a block has too much goes into the pool.
+ * A request gets pages of the heap's pool (page_pool.c) first. It gets the rest from the
+ * system (frames.c), in the largest blocks that it can use, or that are a sixteenth of
+ * the heap at most: a small heap takes no more than it needs, and a large one is spared
+ * most of the work of the page allocator. Where memory is fragmented it gets smaller
+ * blocks. Pages of a block that it does not need go into the pool.
  *
- * A request that fails gives all back: as many pages as came from the pool go there
+ * A request that fails gives all pages back: as many as came from the pool go there
  * again, and the others to the system.
  */
 #include <linux/list.h>

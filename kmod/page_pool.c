@@ -3,17 +3,16 @@
  * A heap's pool: pages that belong to it and are mapped nowhere. Figures for people and
  * programs call it the stock.
  *
- * Pages of 4 KiB are in two lists. Those of one are zero: what a block had too much
- * (page_batch.c), and what was zeroed ahead of demand (zero_ahead.c). Those of the other have
- * old data: they were taken out of use by this heap, and go back to it without being
- * zeroed. A page leaves the heap only for the system, which zeroes it for whoever gets
- * it next. A page that others hold a reference to (direct I/O that is under way) never
- * enters the pool.
+ * Pages of 4 KiB are in two lists. Those in the first are zero: the rest of a block
+ * (page_batch.c), or zeroed ahead of demand (zero_ahead.c). Those in the second have old
+ * data: this heap has stopped using them, and gets them again without zeroing. A page
+ * leaves the heap only for the system, which zeroes it for its next user. A page to which
+ * others hold a reference, as for direct I/O that is under way, never enters the pool.
  *
  * 2 MiB pages (huge.c) are in a third list, with old data.
  *
- * What is taken out of use is kept up to POOL_PAGES and a share of the heap, and not
- * at all near the limit of a memory cgroup.
+ * The pool keeps up to POOL_PAGES and a share of the heap, and takes none near the limit
+ * of a memory cgroup.
  */
 #include <linux/highmem.h>
 #include <linux/list.h>

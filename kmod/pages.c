@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Giving parts of the heap memory, and taking it from them.
+ * This file gives parts of the heap memory, and takes it from them.
  *
- * kmod/core says which parts. Pages for one of its requests come from page_batch.c; what
- * is given up goes into the pool (page_pool.c), or to the system (frames.c). Where the pages
- * are is kept in extents: extents.c, which also has the rules of locking.
+ * kmod/core says which parts. Pages for one of its requests come from page_batch.c; pages
+ * that it gives up go into the pool (page_pool.c), or to the system (frames.c). extents.c
+ * knows where the pages are, and has the rules of locking.
  *
- * A request that fails gives back all pages that it made. These are told by a bit;
- * no page has that bit set between requests.
+ * A request that fails gives back all pages that it made. A bit in the page's extent
+ * marks these; it is clear for all pages between requests.
  */
 #include <linux/slab.h>
 

@@ -6,21 +6,20 @@
  * page that is in none of its lists it does no more: it stays mapped, and nobody tells
  * its owner. So whoever is about to use a page looks at the mark:
  *
- *	page faults	answer VM_FAULT_HWPOISON: SIGBUS with BUS_MCEERR_AR, of a system
- *			call EFAULT. The page stays where it is until its span has ended
+ *	page faults	answer VM_FAULT_HWPOISON: the program gets SIGBUS with
+ *			BUS_MCEERR_AR, a system call EFAULT. The page stays where it is
+ *			until its span has ended
  *	requests	look, before all else, whether the machine has had a failure since
- *			the last one. Then all pages of the heap are looked at, once:
- *			those that have failed are unmapped, those in the pool leave it.
- *			kmod/core is told to look at what it hands out from then on
- *	giving back	of pages of 4 KiB to the system is left to the page allocator, which
- *			keeps those that have failed. Of a 2 MiB page it keeps none: that is
- *			never given back, all of it
+ *			the last one. If so, they look at all pages of the heap, once, unmap
+ *			those that have failed, and take them out of the pool. They tell
+ *			kmod/core to look at what it hands out from then on
+ *	giving back	leaves pages of 4 KiB to the page allocator, which keeps those that
+ *			have failed. It would not keep a part of a 2 MiB page, so that such
+ *			a page is never given back
  *
- * A part of a 2 MiB page that has failed is not mapped, and the others by entries of
- * 4 KiB.
+ * A failed part of a 2 MiB page is not mapped; entries of 4 KiB map the other parts.
  *
- * Page faults and this run beside the failure itself: what was looked at may fail right
- * after, as it may at any time.
+ * Memory may fail right after one of these has looked at it, as it may at any time.
  */
 #include <linux/mm.h>
 #include <linux/page-flags.h>

@@ -16,24 +16,25 @@
  *	HIGH	the shrinker has been asked for more than all heaps have free
  *	LIMIT	a request of the heap has failed for want of memory
  *
- * It stays until the owner has done something about it: SWEEP_START or SCAVENGE
- * make it none. Meanwhile the file polls as EPOLLPRI, and each event wakes who
- * polls, also one that did not raise the level: with EPOLLET an event is seen each
- * time. Others who hold the file may poll it too. When the heap has ended, for its
- * owner has, the file polls as EPOLLHUP.
+ * It stays until the owner has done something about it: SWEEP_START or SCAVENGE make it
+ * none. Meanwhile the file polls as EPOLLPRI. Each event wakes whoever polls, also one
+ * that does not raise the level, so that a poller with EPOLLET sees every event. Others
+ * who hold the file may poll it too. When the heap has ended with its owner, the file
+ * polls as EPOLLHUP.
  *
  * The figures have a spinlock of their own, so that events can come whatever the
  * heap is doing.
  *
- * Locking: heaps_lock guards the list of all heaps. The shrinker may be called
- * wherever memory is allocated, thus with any lock held but fault_lock: it never just
- * waits for heaps_lock or for a heap. Where the allocation may fail, as those of the
- * module, it passes by heaps that are busy; where the OOM killer of a memory cgroup would
- * come instead, it tries again and again, for a short while.
+ * Locking: heaps_lock guards the list of all heaps. The shrinker may be called wherever
+ * memory is allocated, thus with any lock held but fault_lock: it never just waits for
+ * heaps_lock or for a heap. Where the allocation may fail, as the module's own may, it
+ * passes by heaps that are busy; where the OOM killer of a memory cgroup would come
+ * instead, it tries again and again, for a short while.
  *
- * That a memory cgroup which reclaims asks this shrinker takes an object of its own on
- * a list of type list_lru: the kernel knows no other way. So each heap has a small one,
- * charged to the memory cgroup of who opened it, which says no more than which heap.
+ * A memory cgroup that reclaims asks this shrinker only if it has an object on a list of
+ * type list_lru; the kernel knows no other way. So each heap has a small object there,
+ * charged to the memory cgroup of whoever opened it, which says no more than which heap
+ * it is.
  */
 #include <linux/ktime.h>
 #include <linux/sizes.h>

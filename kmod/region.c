@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Mappings of regions: the owner's, and those of processes that look. What holds for all
- * of them; which mappings there may be, region_mmap.c says.
+ * What holds for all mappings of regions, the owner's and those of other processes.
+ * region_mmap.c says which mappings there may be.
  *
- * What the process could do to a mapping that the module does not expect is
- * refused: splitting and moving here, growing and fork by VM_DONTEXPAND and
- * VM_DONTCOPY.
+ * The module refuses what it does not expect a process to do to a mapping: this file
+ * refuses to split and to move it, VM_DONTEXPAND and VM_DONTCOPY keep it from growing and
+ * from a child.
  *
  * A process that holds the file and is not the owner may look: its mappings are
  * read-only for ever, it may have several of each region, and no request looks at

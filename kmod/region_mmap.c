@@ -3,9 +3,9 @@
  * mmap(): which regions a process may map, how, and where.
  *
  * HEAP is a VM_MIXEDMAP mapping of ordinary, reference-counted pages: direct I/O,
- * debuggers and core dumps find them there, and they count in the process's RSS. How they
- * get there, vma.c and fault.c tell; in heaps with 2 MiB pages it is another kind of
- * mapping, see fault_huge.c. The tables are region_tables.c's.
+ * debuggers and core dumps find them there, and they count in the process's RSS. vma.c
+ * and fault.c map them. In heaps with 2 MiB pages it is another kind of mapping: see
+ * fault_huge.c. region_tables.c maps the tables.
  */
 #include <linux/fs.h>
 #include <linux/mm.h>

@@ -8,10 +8,10 @@
  * That is why page faults find it without a lock, and why the tables may be
  * mapped without reference counts (region_tables.c).
  *
- * Of TYPES, MARKS and BITMAP, pages may go before: faults there hold
- * gcheap_heap.fault_lock from looking for the page until they have mapped it, so that
- * none maps it once it has been taken out of the xarray, and it is freed when it is
- * mapped nowhere.
+ * Pages of TYPES, MARKS and BITMAP may go earlier. A page fault there holds
+ * gcheap_heap.fault_lock from its look for the page until it has mapped it, so that none
+ * maps a page that was taken out of the xarray before; such a page is freed when nothing
+ * maps it any more.
  */
 #include "frames.h"
 #include "module.h"

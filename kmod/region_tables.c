@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * The tables in address spaces.
+ * How the tables are mapped.
  *
  * They are VM_PFNMAP mappings: their pages live as long as the heap, or until
  * region_pages_remove() has unmapped them, and nobody needs a reference to one. ->fault()
@@ -9,11 +9,11 @@
  * BITMAP is as MARKS the owner's to write; other processes see it where they see HEAP, whose
  * objects it tells apart as heap bits and type words inside HEAP do in other layouts.
  *
- * MARKS can be read in its whole length, since a marker looks at the bits of any
- * address in the heap's range. A hole, where no table page is, reads as the zero
- * page and cannot be written. That the zero page does not stay when a table page
- * comes is what gcheap_heap.fault_lock is for; see region_pages_make(). Pages of MARKS and
- * BITMAP may go again when nothing is left in what they speak of.
+ * MARKS can be read in its whole length, since a marker looks at the bits of any address
+ * in the heap's range. A hole, where no table page is, reads as the zero page and cannot
+ * be written. gcheap_heap.fault_lock sees to it that the zero page does not stay mapped
+ * when a table page comes: see region_pages_make(). Pages of MARKS and BITMAP may go
+ * again when nothing is left in what they speak of.
  */
 #include "compat.h"
 #include "region.h"

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Flushing the TLBs of an address space after its page table entries were changed one
- * by one: made clean (track_harvest.c), or moved (unmap.c).
+ * This file flushes the TLBs of an address space after its page table entries were
+ * changed one by one: made clean (track_harvest.c), or moved (unmap.c).
  *
  * No function that flushes is exported to modules. But when two threads change the page
- * tables of an address space together, the memory manager flushes all of it where one
- * of them is done, whatever that one changed; mm_struct.tlb_flush_pending counts them.
- * Thus: count as one of them, change page table entries, and have a page unmapped that
- * was never mapped. That it works is no promise of the memory manager: track_selftest.c
- * tries it when the module loads.
+ * tables of an address space together, the memory manager flushes all of it where one of
+ * them is done, whatever that one changed; mm_struct.tlb_flush_pending counts them. So
+ * this file counts as one of them while its caller changes entries, and then has the
+ * memory manager unmap a page that was never mapped. The memory manager does not promise
+ * that it flushes then: track_selftest.c tries it when the module loads.
  */
 #include <linux/mm.h>
 #include <linux/mm_inline.h>

@@ -3,10 +3,10 @@
  * Tracepoints: one event for each thing that a heap does which a person may have
  * to explain: gcheap:* in tracefs.
  *
- * Each names its heap by the number that fdinfo and debugfs show too. Requests are
- * reported when they have ended, failed ones too, by trace_op_end(); what
- * goes on beside requests, where it happens. @duration_ns is
- * what the request took, waiting for the heap's lock included.
+ * Each names its heap by the number that fdinfo and debugfs show too. trace_op_end()
+ * reports requests when they have ended, failed ones too; what goes on beside requests is
+ * reported where it happens. @duration_ns is how long the request took, waiting for the
+ * heap's lock included.
  *
  * None of them is on a path that is taken for each object.
  */

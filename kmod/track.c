@@ -4,13 +4,14 @@
  *
  * A TRACK request looks at the pages of spans with pointers, in the order of their
  * addresses, reports those that were written and makes them clean; an arena at a time,
- * after each of which the TLBs are flushed once (tlb.c). What the answer needs is
- * had before: a request that fails has made no page clean. One that runs out of
- * room for its answer stops before the first page that it cannot report.
+ * after each of which the TLBs are flushed once (tlb.c). It takes the memory for its
+ * answer before it makes a page clean, and if it cannot write the answer, it has these
+ * pages count as written again (track_take_back()). When it runs out of room for its
+ * answer it stops before the first page that it cannot report.
  *
- * That the program's threads go on writing meanwhile loses nothing. A page is made
- * clean, then the TLBs are flushed, then the owner reads the page. A write before
- * the flush is there to be read; one after it makes the page dirty again.
+ * The program's threads may go on writing meanwhile, and no write is lost. A page is made
+ * clean, then the TLBs are flushed, then the owner reads the page. A write before the
+ * flush is there to be read; one after it makes the page dirty again.
  *
  * In a heap of GCHEAP_SETUP_SNAPSHOTS, pages can be write-protected, too. The first
  * write to such a page is a page fault, and DIRTY has its bit before the write is

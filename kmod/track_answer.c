@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Write tracking: where the pages go that were found written. In the order of their
- * addresses they are put together to ranges, set in the bitmap DIRTY, or both.
+ * Write tracking: the answer. Pages that were found written come here in the order of
+ * their addresses. They are joined to ranges, set as bits in DIRTY, or both.
  *
  * In a heap of GCHEAP_SETUP_SNAPSHOTS, page faults set bits in DIRTY, too, each for the
  * first write to a page that was write-protected.

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Write tracking: the pages of which there is nothing special to say.
+ * Write tracking: most pages, of which there is nothing special to say.
  *
- * Nearly all pages are mapped for writing, and nobody but the heap and that mapping has
- * a reference to them: then the dirty bit of the page table entry is all that is to
- * know. This file looks at such pages some at a time, and stops at the first that is
- * another, which is track_harvest.c's.
+ * Nearly all pages are mapped for writing, and nobody but the heap and that mapping has a
+ * reference to them: then the dirty bit of the page table entry is all there is to know.
+ * This file looks at several such pages at a time, and leaves the first that is different
+ * to track_harvest.c.
  *
- * What it asks of them is put together with one test for all: to look at the next page
- * costs a few instructions, and the page tables' lock is held meanwhile.
+ * It tests all that it asks of these pages at once. A further page costs a few
+ * instructions, which matters because it holds the page tables' lock meanwhile.
  */
 #include <linux/bitops.h>
 #include <linux/mm.h>

@@ -2,11 +2,10 @@
 /*
  * Whether this machine does what write tracking relies on.
  *
- * That unmapping a page flushes the TLBs for another page, too, is how the memory
- * manager works and no promise (tlb.c). A kernel on which it does not
- * would lose writes without a sign. So it is tried when the module loads, with a
- * page in the address space of the process that loads it, which maps for this time
- * a file of its own:
+ * The memory manager happens to flush the TLBs for one page when another is unmapped, and
+ * does not promise it (tlb.c). A kernel that does not would lose writes without a sign.
+ * So the module tries it when it loads, with a page in the address space of the process
+ * that loads it, which maps a file of the module's for this time:
  *
  *	1. the page is written: its page table entry is dirty, also in the TLB
  *	2. the entry is made clean, the TLB is not flushed, the page is written
@@ -15,10 +14,10 @@
  *	3. the entry is made clean, the TLB is flushed as a TRACK request does, the page
  *	   is written again: the entry must be dirty
  *
- * Many times over; then with a kernel thread that uses the same address space on
- * another processor as the one that writes. Where step 3 fails once, or step 2 never
- * leaves an entry clean, writes are not tracked: SETUP does not offer the feature,
- * and the kernel log says why.
+ * It does so many times, then again with a kernel thread that writes, in the same address
+ * space, on another processor. If step 3 fails once, or step 2 never leaves an entry
+ * clean, the module does not track writes: SETUP does not offer the feature, and the
+ * kernel log says why.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 

@@ -2,10 +2,10 @@
 /*
  * The door by io_uring: each request is also a command of IORING_OP_URING_CMD.
  *
- * No command is ever held open: it is done when the function below returns, and
- * the result is never positive. Linux 6.1 cannot do without either: it never
- * cancels a held command, so that the process that has one cannot end, and loses
- * the completion of one that ends with a positive result in a worker.
+ * No command is ever held open: it is done when the function below returns, and its
+ * result is never positive. Linux 6.1 needs both: it never cancels a held command, so
+ * that a process that has one cannot end, and it loses the completion of a command that
+ * ends with a positive result in a worker.
  *
  * io_uring first asks to have a command done at once, in the task that submits it
  * or in the thread that polls the ring (IO_URING_F_NONBLOCK). ops.c knows which

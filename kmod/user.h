@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * Words of the process that sends a request, while the door to its memory is open once.
+ * Reads and writes single words of the process that sends a request, several of them for
+ * one user_access_begin().
  */
 #ifndef GCHEAP_USER_H
 #define GCHEAP_USER_H

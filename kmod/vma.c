@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Pages of HEAP in mappings, and out of them.
+ * This file maps pages of HEAP, and unmaps them.
  *
- * Pages are mapped in batches by the request that makes them, in the mapping of the owner,
- * who sends it; what is not mapped so, page faults map (fault.c). They are unmapped from
- * all mappings of HEAP together, those of processes that look, too: the inode of the heap
- * knows all of them.
+ * A request maps the pages that it makes in batches, in the mapping of the owner, who
+ * sends it; page faults map all others (fault.c). Pages are unmapped from all mappings of
+ * HEAP together, those of other processes too: the inode of the heap knows all of them.
  *
- * What mappings are allowed, and what becomes of a heap with them, is not decided here.
+ * region_mmap.c decides which mappings there may be, memlock.c what becomes of a heap
+ * that is not mapped.
  */
 #include <linux/mm.h>
 

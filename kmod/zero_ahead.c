@@ -2,13 +2,13 @@
 /*
  * Zeroing pages ahead of demand.
  *
- * For each page that requests have needed, one at most is made ready, so that it stops
- * when they do: old pages of the heap's pool are zeroed, and others allocated and
- * zeroed; up to the parameter zero_ahead_bytes, and a share of the heap; on behalf of
- * the memory cgroup that made the last request, and never near its limit; and without
- * reclaiming memory from anybody.
+ * A worker zeroes old pages of a heap's pool, and allocates others and zeroes them. For
+ * each page that requests have needed it makes one ready at most, so that it stops when
+ * they do. It makes no more ready than the parameter zero_ahead_bytes and a share of the
+ * heap. It allocates on behalf of the memory cgroup that made the last request, never
+ * near the cgroup's limit, and reclaims memory from nobody.
  *
- * A worker does it: one thread of lowest priority, so that it runs when a CPU is idle.
+ * The worker is one thread of lowest priority, so that it runs when a CPU is idle.
  *
  * Heaps that ask are in a list, and served in turns, a batch each. The worker has no
  * reference to a heap: the one that it is serving stands in zero_serving, and whoever
