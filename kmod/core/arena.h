@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * Making and giving back the tables that speak of heap pages, arena by arena, and
- * noting where spans in use begin. heap.h says which tables there are.
+ * The tables that speak of heap pages: this file makes them and gives them back, arena by
+ * arena, and notes where spans in use begin. heap.h says which tables there are.
  *
  * Table pages are made when the heap grows over what they cover. Those of PAGES and
- * SPANS, and page marks, then exist for every page number below struct
- * heap.heap_pages. Bit tables and BITMAP, which are most of it, exist wherever a page
- * of 64 is taken or has memory; where all 64 are free and without, they may be given
- * back, and are made again, zeroed, before one of the 64 gets memory or a span.
+ * SPANS, and page marks, then exist for every page number below struct heap.heap_pages.
+ * Bit tables and BITMAP, which are most of it, exist wherever a page of an aligned 64 is
+ * taken or has memory. Where all 64 are free and without memory, those may be given back;
+ * they are made again, zeroed, before one of the 64 gets memory or a span.
  */
 #ifndef GCHEAP_CORE_ARENA_H
 #define GCHEAP_CORE_ARENA_H

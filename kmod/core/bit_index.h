@@ -2,10 +2,10 @@
 /*
  * A set of small numbers in which the next member up or down is found at once.
  *
- * One bit a number, and above that bitmap others, of which a bit tells whether a
- * word of the one below has a bit set. With 64 bits a word, three bitmaps are
- * enough for 262,144 numbers: an operation looks at five words at most, however
- * few members there are and however far apart.
+ * A bitmap has one bit for each number. Above it stand others, in which a bit tells
+ * whether a word of the bitmap below has a bit set. With 64 bits a word, three bitmaps
+ * are enough for 262,144 numbers: an operation looks at five words at most, however few
+ * members there are and however far apart.
  */
 #ifndef GCHEAP_CORE_BIT_INDEX_H
 #define GCHEAP_CORE_BIT_INDEX_H

@@ -3,14 +3,16 @@
  * Central lists: the small-object spans that no thread has in its cache, sorted
  * by what can be allocated from them.
  *
- * A central owns the spans of one key: their class, and in the SPAN layout also
- * the pointer mask (objects up to 512 bytes) or the type (larger ones) that all
- * their slots share; its mixed spans are shared by all types, as those of the
- * HEADER layout. Under GCHEAP_SETUP_RECORD_TYPES no span of the SPAN layout is shared
- * by types with the same mask. A central has four lists, as in Go: partial (a slot is free) and
- * full, swept and not yet swept. The lists of swept and of unswept spans swap
- * names when the sweep generation steps, so that a new cycle moves no span:
- * list number = (span generation / 2) & 1.
+ * A central owns the spans of one key: their class, and in the SPAN layout also the
+ * pointer mask (objects up to 512 bytes) or the type (larger ones) that all their slots
+ * share. All types share the mixed spans of that layout, as they share those of the
+ * HEADER layout. Under GCHEAP_SETUP_RECORD_TYPES types with the same mask share no span
+ * of the SPAN layout.
+ *
+ * A central has four lists, as in Go: partial (a slot is free) and full, each of swept
+ * and of unswept spans. The lists of swept and of unswept spans swap names when the sweep
+ * generation steps, so that a new cycle moves no span: list number = (span generation /
+ * 2) & 1.
  */
 #ifndef GCHEAP_CORE_CENTRAL_H
 #define GCHEAP_CORE_CENTRAL_H

@@ -13,10 +13,10 @@
  *	                            |                       v
  *	                            +------------------- READY
  *
- * In QUARANTINE and READY it has no memory. Ready chunks are a stack, because the
- * one used last has its tables in the cache. They keep their addresses from being
- * broken up by small spans, until the heap needs these: sweep_make_room() turns
- * them into free pages.
+ * In QUARANTINE and READY it has no memory. Ready chunks are a stack, because the one
+ * used last has its tables in the cache. As long as a chunk is ready, no small span
+ * breaks its addresses up; when the heap needs these, sweep_make_room() turns the chunk
+ * into free pages.
  */
 #ifndef GCHEAP_CORE_CHUNK_H
 #define GCHEAP_CORE_CHUNK_H

@@ -2,9 +2,9 @@
 /*
  * The heap's logic, for those who run it: kmod/ and lib/backend/.
  *
- * Requests come in by the functions of setup.h, type.h, refill.h, large.h and
- * requests.h. What the logic needs of the world around it, it asks by port.h, which
- * each of the two implements. The rest is for who looks into a heap.
+ * They call the functions of setup.h, type.h, refill.h, large.h and requests.h for
+ * requests. What the logic needs of the world around it, it asks by port.h, which each of
+ * the two implements. The other headers are for code that looks into a heap.
  */
 #ifndef GCHEAP_CORE_CORE_H
 #define GCHEAP_CORE_CORE_H

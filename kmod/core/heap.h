@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * The state of one heap, and how to get from a page number to the tables that speak
- * of it. Each part of the state is changed by the file that it is named for;
- * Documentation/layers tells the order of these files.
+ * The state of one heap, and how to get from a page number to the tables that speak of
+ * it. Each part of the state is changed by the file that it is named for;
+ * Documentation/layers has the order of these files.
  *
  * Locking: each heap has one lock, which sleeps. The callers of kmod/core
  * (kmod/, lib/backend/local.c) hold it; nothing in kmod/core takes or drops it.

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * ALLOC_LARGE, in pieces: an object may be as large as the reserve, and other requests
- * shall not wait until all of its memory is there.
+ * ALLOC_LARGE works in pieces: an object may be as large as the reserve, and other
+ * requests shall not wait until all of its memory is there.
  *
- * The pages of an object that is being made belong to nobody: they are not free, no
- * span has them, and their PAGES entries are 0, so that no request and no marker finds
- * them. They become a span in one step at the end. Until then all can be undone.
+ * While an object is being made its pages belong to nobody: they are not free, no span
+ * has them, and their PAGES entries are 0, so that no request and no marker finds them.
+ * They become a span in one step at the end. Until then the request can undo all it has
+ * done.
  */
 #ifndef GCHEAP_CORE_LARGE_H
 #define GCHEAP_CORE_LARGE_H

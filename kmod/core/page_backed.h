@@ -2,14 +2,14 @@
 /*
  * Which heap pages have memory.
  *
- * A page has none when the heap has just grown over it, and when its memory was
- * released. The bits are those of free pages and of others alike, so that they
- * stay right when pages are taken before they have memory, or given back without.
+ * A page has none when the heap has just grown over it, and when its memory was released.
+ * Each page has a bit, whether it is free or not, so that the bits stay right when pages
+ * are taken before they have memory, or given back without.
  *
- * To find the highest free page with memory, words and arenas that may have one
- * are in an index, as in Go: giving pages back puts them there, and a search that
- * finds none in a word takes it out. Thus each word is looked at in vain at most
- * once after a page of it was freed, and the search never walks over the heap.
+ * To find the highest free page with memory, an index has the words and arenas that may
+ * have one, as in Go: giving pages back enters their word, and a search that finds none
+ * in a word takes it out. So a search looks at each word in vain at most once after a
+ * page of it was freed, and never walks over the heap.
  */
 #ifndef GCHEAP_CORE_PAGE_BACKED_H
 #define GCHEAP_CORE_PAGE_BACKED_H

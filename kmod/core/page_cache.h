@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * The page cache: free pages that a CPU has taken out of the tree, for its next
- * short runs. Go's, but for the lock.
+ * The page cache: free pages that a CPU has taken out of the tree, for its next short
+ * runs. The design is Go's, but for the lock.
  *
  * A cache holds the free pages among 64 that are aligned, as one word of bits.
  * Short runs are cut from it by bit operations; the tree and its summaries see
@@ -9,19 +9,18 @@
  * the objects that its threads make: on the same page of each mapped table, and
  * released together when they die together.
  *
- * A short run that is freed where its CPU's cache has the other pages from goes
- * back to the cache, so that the same memory is used again and not fresh one.
+ * A short run goes back to a cache when it is freed, if its CPU's cache has the other
+ * pages of the same 64: so the same memory is used again and not fresh one.
  *
- * Go's caches spare its Ps the heap's lock. Here each request takes that anyhow:
- * it protects the caches too, so that any CPU may empty any cache, and a cache
- * whose CPU has gone offline is none that is lost.
+ * In Go the caches spare each P (a scheduler's processor) the heap's lock. Here each
+ * request takes that lock anyhow, and it protects the caches too: any CPU may empty any
+ * cache, and the cache of a CPU that has gone offline is not lost.
  *
- * Pages in a cache are free in every sense (struct page_heap.free_pages and
- * backed_pages count them), but the tree does not know them. So all caches are
- * emptied where the tree is asked for something that must be true of all free
- * pages: when a search finds nothing, when memory is to be released, and at each
- * MARK_START and SWEEP_START, that no page stays in the cache of a CPU which the
- * program has left.
+ * Pages in a cache are free in every sense (struct page_heap.free_pages and backed_pages
+ * count them), but the tree does not know them. So all caches are emptied before the tree
+ * is asked for what must be true of all free pages: when a search finds nothing, and when
+ * memory is to be released. They are also emptied at each MARK_START and SWEEP_START, so
+ * that no page stays in the cache of a CPU which the program has left.
  */
 #ifndef GCHEAP_CORE_PAGE_CACHE_H
 #define GCHEAP_CORE_PAGE_CACHE_H

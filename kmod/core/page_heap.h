@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
  * The page-run allocator: which heap pages are free and which have memory, and
- * address-ordered first fit among the free ones. It knows page numbers only: that
- * pages have memory is what it is told.
+ * address-ordered first fit among the free ones. It knows page numbers only: its callers
+ * tell it that pages have memory.
  *
  * Its state is in page_bits.h. page_tree finds free runs by the bitmap of free pages;
  * beside that bitmap stands the one of pages without memory (page_backed), and before

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * Runs of heap pages as spans and chunks want them: taken from the page heap, for
- * which the heap grows where it may; backed by memory, for which other free pages give
- * up theirs where there is no more; with the tables that speak of them; and none of it
- * memory that has failed.
+ * Runs of heap pages as spans and chunks want them. page_runs.c takes a run from the page
+ * heap, and lets the heap grow where it may. It gives the run memory, and takes that of
+ * other free pages where there is no more. It makes the tables that speak of the run, and
+ * hands out no memory that has failed.
  *
  * A run goes back by page_heap_free(): its pages keep their memory.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * The only door of the heap's logic to the world around it.
+ * The only way from the heap's logic to the world around it.
  *
  * kmod/core is compiled twice: into the kernel module, and into the library as
  * the local backend. It includes common/, its own headers, and nothing else. The

@@ -9,9 +9,9 @@
  * marker that does find one sets the page mark of the span's first page, and the
  * span stays.
  *
- * The spans are a list by their descriptors' @next, in the order in which they
- * were freed. Freed chunks are not on it: these leave by CHUNK_READY, which is the
- * owner's to send. Their page marks tell it when: they, too, are those of one cycle.
+ * The spans are a list by their descriptors' @next, in the order in which they were
+ * freed. Freed chunks are not in it: they leave quarantine by CHUNK_READY, which the
+ * owner sends when their page marks, too, have stayed clear for a whole cycle.
  */
 #ifndef GCHEAP_CORE_QUARANTINE_H
 #define GCHEAP_CORE_QUARANTINE_H

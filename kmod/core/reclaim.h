@@ -3,22 +3,22 @@
  * The page reclaimer: finds dead spans by the page marks alone, 64 heap pages a
  * word, without reading a mark bit, and frees them.
  *
- * SWEEP_START sets it to the heap's start. An eager one walks the whole heap at
- * once; a lazy one leaves that to those who need pages. As in Go, an allocation of
- * n pages does not make the heap larger before n pages of dead spans have been
- * freed for it, or the walk has come to its end: so the heap grows by what is
- * allocated less what has died, and no allocation pays for more than it takes.
- * What a word had more than was needed, and what the sweep of single spans has
- * freed meanwhile, is credit for the allocations after it.
+ * SWEEP_START sets it to the heap's start. An eager one walks the whole heap at once; a
+ * lazy one leaves the walk to those who need pages. As in Go, an allocation of n pages
+ * does not make the heap larger before n pages of dead spans have been freed for it, or
+ * the walk has come to its end: so the heap grows by what is allocated less what has
+ * died, and no allocation pays for more than it takes. If a word frees more pages than
+ * were needed, or the sweep of single spans frees some meanwhile, the rest is credit for
+ * later allocations.
  *
- * A span that was made since SWEEP_START has no page mark, nor has one that was
- * made where a marked one has been. Both have the current sweep generation in
- * their descriptors, and so has every span that was swept since: whoever has it
- * is not dead. As descriptors have only 16 bits of the generation, reclaim_begin()
- * keeps large spans, which are not swept, from growing as old as that.
+ * A span that was made since SWEEP_START has no page mark, also where a marked one has
+ * been. Its descriptor has the current sweep generation, and so has that of every span
+ * that was swept since: the reclaimer takes none of these for dead. As descriptors have
+ * only 16 bits of the generation, reclaim_begin() keeps large spans, which are not swept,
+ * from growing as old as that.
  *
- * The page marks are the process's to write, also between two steps of the walk.
- * What it can reach by that is the end of spans of its own that are not cached.
+ * The process can write the page marks, also between two steps of the walk. All it can
+ * reach by that is the end of spans of its own that are not cached.
  */
 #ifndef GCHEAP_CORE_RECLAIM_H
 #define GCHEAP_CORE_RECLAIM_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * Spans: runs of heap pages that hold objects of one size class, or one large
- * object. A span is made of free pages and goes back to them (span_free.h).
+ * Spans: runs of heap pages that hold objects of one size class, or one large object. A
+ * span is made of free pages, which span_free.h makes free again.
  */
 #ifndef GCHEAP_CORE_SPAN_H
 #define GCHEAP_CORE_SPAN_H

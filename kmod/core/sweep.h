@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * The sweep: after marking, spans without a marked object go back to free pages,
- * the others learn how many of their slots are free.
+ * The sweep: after marking, spans without a marked object become free pages, and of the
+ * others it is counted how many of their slots are free.
  *
- * SWEEP_START swaps the roles of the two bit tables, so that the mark bits are
- * the alloc bits from then on: nothing is copied. The page reclaimer (reclaim.h)
- * frees wholly dead spans without reading a mark bit, at once or, after a lazy
- * SWEEP_START, as pages are needed. What is left is counted span by span when
- * REFILL needs it, in proportion to what is allocated, by SWEEP, or at last by the
- * next MARK_START. A span without a page mark is dead to all of these.
+ * SWEEP_START swaps the roles of the two bit tables, so that the mark bits are the alloc
+ * bits from then on: nothing is copied. The page reclaimer (reclaim.h) frees wholly dead
+ * spans without reading a mark bit, at once or, after a lazy SWEEP_START, as pages are
+ * needed. The slots of the other spans are counted span by span: when REFILL needs a
+ * span, in proportion to what is allocated, by SWEEP, or at last by the next MARK_START.
+ * All of these take a span without a page mark for dead.
  */
 #ifndef GCHEAP_CORE_SWEEP_H
 #define GCHEAP_CORE_SWEEP_H

@@ -2,11 +2,11 @@
 /*
  * Masks that are made with the objects of a type, and go with them.
  *
- * The mask of a type has a bit a word, up to 1 MiB for 64 MiB of pointers. Where a
- * GC program tells it, and it is long enough that the type's objects are all large,
- * the type table has the program and no mask: that is unrolled for the type's first
- * object, into the last part of TYPES, where the process can read it and not write;
- * and when the last object has been freed, its memory goes back to the system:
+ * The mask of a type has a bit for each word, up to 1 MiB for 64 MiB of pointers. Where a
+ * type comes with a GC program, and is so long that its objects are all large, the type
+ * table has the program and no mask. The first object of the type has the program
+ * unrolled into a mask in the last part of TYPES, where the process can read it and not
+ * write. When the last object has been freed, the mask's memory goes back to the system:
  *
  *	TYPES, byte offsets:
  *	0          GCHEAP_TYPES_DATA         GCHEAP_TYPES_MASKS   GCHEAP_TYPES_BYTES
