@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * From an address to its slot: the careful form, for whoever is not the marker,
- * which has its own (mark_edge.h) and saves the descriptor.
+ * Finds an address's slot, in the careful way. The marker has a way of its own
+ * (mark_edge.h), which does without the descriptor.
  */
 #include "address.h"
 

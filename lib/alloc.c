@@ -2,9 +2,9 @@
 /*
  * Allocation: what the inline functions of <gcheap.h> leave to do.
  *
- * gcheap_new_slow_() is the slow path of types with spans of their own, and the only
- * path of those that share spans and whose objects need metadata for that: their
- * entries in the thread's table never have a free slot.
+ * gcheap_new_slow_() is the slow path of types with spans of their own. It is the only
+ * path of types that share spans and whose objects need metadata for that: their entries
+ * in the thread's table never have a free slot.
  */
 #include "thread.h"
 

@@ -2,18 +2,18 @@
 /*
  * Allocation classes: from a type to the cache that its objects come from.
  *
- * In the SPAN layout a span of one mask or type saves an object's metadata, and
- * marking goes through it faster; but a type of which there are few objects would
- * leave its span next to empty, and the more types, the more such spans. Hence an
- * allocation class begins with mixed spans, which all types of a size class share, and
- * gets spans of its own when it has allocated ALLOC_CLASS_OWN_SPANS of them between two
- * flushes (a cycle flushes): what its last span then wastes is no more than it has. When
- * it has allocated less than half a span between two flushes, it goes back to mixed
- * spans, and its cache, which is much larger than it is itself, is another's. No more
- * than ALLOC_CLASSES_OWN_MAX have own spans at a time: who is first has them.
+ * In the SPAN layout a span of one mask or type saves an object's metadata, and marking
+ * goes through it faster; but a type of which there are few objects would leave its span
+ * next to empty, and the more types, the more such spans. So an allocation class begins
+ * with mixed spans, which all types of a size class share. It gets spans of its own when
+ * it has allocated ALLOC_CLASS_OWN_SPANS of them between two flushes (a cycle flushes):
+ * its last span then wastes no more than the class has. When it has allocated less than
+ * half a span between two flushes, it goes back to mixed spans, and another class gets
+ * its cache, which is much larger than the class itself. No more than
+ * ALLOC_CLASSES_OWN_MAX have own spans at a time; the first to come have them.
  *
- * Where a span has one slot it cannot be shared, and an allocation class has own spans
- * at once: it is the cache alone that comes and goes.
+ * A span of one slot cannot be shared. Where spans are so, an allocation class has own
+ * spans at once, and only its cache comes and goes.
  *
  * The inline functions know nothing of this: a type in mixed mode has an entry
  * without free slots, so that each of its objects passes the slow path, which counts.

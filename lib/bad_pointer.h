@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What to tell a person of a pointer that leads to no object: where it leads
- * instead, with the span, its state and its class.
+ * The words for a pointer that leads to no object: where it leads instead, with the span,
+ * its state and its class.
  */
 #ifndef GCHEAP_LIB_BAD_POINTER_H
 #define GCHEAP_LIB_BAD_POINTER_H

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Caches: from granted spans to windows of free slots, and back to spans to be returned. Nothing
- * here sends a request: REFILLs are sent by refill.c, which asks for spans, and by flush.c, which
- * only returns them.
+ * A cache turns granted spans into windows of free slots, and used-up spans into spans to
+ * return. This file sends no request: refill.c asks for spans, and flush.c returns them.
  */
 #include "cache.h"
 

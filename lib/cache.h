@@ -2,11 +2,11 @@
 /*
  * Caches of slots (cache.c).
  *
- * A cache holds spans of one key (a size class, and in the SPAN layout a pointer
- * mask or a type, or that they are mixed) that REFILL granted: the current one,
- * whose free slots are presented to the inline functions 64 at a time as the
- * window, a stock of granted spans not yet begun, and those exhausted, which the
- * next REFILL returns.
+ * A cache holds spans of one key that REFILL granted. The key is a size class, and in the
+ * SPAN layout a pointer mask or a type, or that the spans are mixed. One span is the
+ * current one: its free slots are presented to the inline functions 64 at a time, as the
+ * window. The cache's other spans are a stock of granted ones that it has not begun, and
+ * the exhausted ones, which the next REFILL returns.
  *
  *	current span, slots:
  *	0                window_slot        next_slot             slots
@@ -16,10 +16,10 @@
  *	|                | for @fast.free   |                     |
  *	+----------------+------------------+---------------------+
  *
- * Tiny objects, of up to 8 bytes without pointers, share slots: their caches hand
- * out cells of 1, 2, 4 or 8 bytes, of which a slot of 16 has several. All that is said
- * here of slots goes for cells then; only the alloc bit is the slot's, set when a
- * cell of it is used, and the mark bit.
+ * Tiny objects, of up to 8 bytes without pointers, share slots: their caches hand out
+ * cells of 1, 2, 4 or 8 bytes, of which a slot of 16 has several. What is said here of
+ * slots holds for cells then. Only the alloc bit, which is set when a cell of the slot is
+ * used, and the mark bit are the slot's.
  *
  * The alloc bits of a span are brought up to date when it is exhausted or
  * flushed, not with every object.

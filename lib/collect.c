@@ -3,12 +3,12 @@
  * A collection: flush, mark, sweep, with the mutator stopped, because it is the
  * caller.
  *
- *	flush		the thread's spans go back, and all alloc bits are exact:
+ *	flush		the thread's spans go back, so that all alloc bits are exact:
  *			conservative marking tells objects from free slots by them
- *	MARK_START	clean mark bits
- *	mark		registered roots, frames, then the stacks, the running one from
- *			the registers that this call saved upwards
- *	SWEEP_START	the mark bits become the alloc bits; dead spans are freed, or
+ *	MARK_START	clears the mark bits
+ *	mark		begins at registered roots, frames, and the stacks: the running
+ *			one from the registers that this call has saved upwards
+ *	SWEEP_START	makes the mark bits the alloc bits; dead spans are freed, or
  *			left to a sweep in the background
  *
  * No error can lose an object: nothing is freed before SWEEP_START, and when a

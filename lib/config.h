@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Configuration: what gcheap_open() was given, overridden by the environment, and
+ * The configuration that gcheap_open() was given: the environment overrides it, and it is
  * checked.
  */
 #ifndef GCHEAP_LIB_CONFIG_H

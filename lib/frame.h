@@ -11,10 +11,11 @@
  *		+-------+---------------+---------------+---------------+-------+
  *
  * @place is the address of the block's own struct gcheap_frame_: it tells the block, the
- * stack that it is on, and how deep. @number is of all that the thread has begun, and
- * the struct has it too. An entry whose block was left without its end is told by the
- * stack pointer, without a look at what lies there now, or, above that, by a struct that
- * has another number: another block's is there now, or the same block's next time.
+ * stack that it is on, and how deep. @number counts all frames that the thread has begun;
+ * the struct has it too. If a block was left without its end, its entry is found by the
+ * stack pointer when the block lies below it, without a look at what lies there now.
+ * Above the stack pointer it is found by a struct with another number: another block's is
+ * there now, or the same block's next time.
  *
  * Of the entries of one stack, those that were added later are inner ones. Stacks of
  * coroutines have their entries anywhere in the table.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Guards, by AddressSanitizer's functions, which a program that was compiled for it
- * has, and by valgrind's client requests, where its headers were there at build time.
+ * Guards by AddressSanitizer's functions, which a program has that was compiled for it,
+ * and by valgrind's client requests, which the library has if valgrind's headers were
+ * there when it was built.
  */
 #include "guard.h"
 

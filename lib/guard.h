@@ -3,14 +3,14 @@
  * Guards: AddressSanitizer and valgrind are told which memory of the heap the program
  * may access, in a process that has one of them.
  *
- * A slot is closed until it is allocated, and again from the sweep on that frees it; so
- * is what lies in it behind the bytes that were asked for, of which there are
- * GUARD_BYTES at least. So a use of freed memory and a step over an object's end are
- * reported where they happen. What is closed the library itself still reads: the marker
- * takes a slot for as many elements as fit, and what is behind the last is zero.
+ * A slot is closed until it is allocated, and again from the sweep on that frees it. So
+ * is the rest of it behind the bytes that were asked for, GUARD_BYTES at least. A use of
+ * freed memory and a step over an object's end are therefore reported where they happen.
+ * The library itself still reads what is closed: the marker takes a slot for as many
+ * elements as fit, and what is behind the last is zero.
  *
- * The inline functions know nothing of this: in such a heap no cache of theirs ever has a
- * free slot, and each allocation goes the slow way.
+ * The inline functions know nothing of this: where there are guards no cache ever has a
+ * free slot for them, and each allocation takes the slow path.
  */
 #ifndef GCHEAP_LIB_GUARD_H
 #define GCHEAP_LIB_GUARD_H

@@ -8,10 +8,10 @@
  * memory beyond it is given back: at the end of a cycle, and after each request that got
  * memory, since a sweep frees some in between.
  *
- * That cannot go round in circles for nothing: what is given back is never more than the
- * heap has grown beyond its limit since the last time, or than a cycle has freed. A
- * program of which more is alive than its limit allows has all its free memory given
- * back, a MiB or so for each cycle, which is little beside the marking.
+ * This cannot go on in circles for nothing: what is given back is never more than the
+ * heap has grown beyond its limit since the last time, or than a cycle has freed. If more
+ * of a program is alive than its limit allows, all free memory is given back, a MiB or so
+ * for each cycle, which is little beside the marking.
  */
 #include "limit.h"
 

@@ -2,14 +2,14 @@
 /*
  * Static and thread-local variables as roots.
  *
- * Each cycle asks the loader anew what there is, and marks while the loader tells it: for
- * that time no library is unloaded, and none is added. A cycle holds no lock of the heap
- * meanwhile, so that a thread may use the heap while it holds the loader's.
+ * Each cycle asks the loader anew what is loaded, and marks while the loader enumerates
+ * it: for that time no library is unloaded, and none is added. A cycle holds no lock of
+ * the heap meanwhile, so that a thread may use the heap while it holds the loader's lock.
  *
- * Of an object its segments that can be read and written are scanned, but what the loader
- * has made read-only after relocation, which the program cannot have changed. Nothing
- * else is left out: neither this library nor malloc() keeps the address of a heap's object
- * in a static variable.
+ * Of a loaded file all segments that can be read and written are scanned, except what the
+ * loader has made read-only after relocation, which the program cannot have changed.
+ * Nothing else is left out: neither this library nor malloc() keeps the address of a
+ * heap's object in a static variable.
  */
 #define _GNU_SOURCE
 #include "loaded.h"

@@ -2,11 +2,11 @@
 /*
  * The marker: from roots to mark bits and page marks. One thread for now.
  *
- * Batches of 32 objects: while one batch is scanned, the objects of the next are
- * on their way to the cache. The pointers of a batch go to an edge buffer, where
- * those to objects that are marked already fall out by a test of the raw granule
- * bit; only the rest are looked up, tested and set. A frontier of a single
- * object (a list) is followed in registers.
+ * It works in batches of 32 objects: while it scans one batch, the objects of the next
+ * are on their way to the cache. The pointers of a batch go to an edge buffer. A test of
+ * the raw granule bit drops those to objects that are marked already; only the rest are
+ * looked up, tested and set. A frontier of a single object (a list) is followed in
+ * registers.
  */
 #ifndef GCHEAP_LIB_MARK_H
 #define GCHEAP_LIB_MARK_H

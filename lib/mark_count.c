@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: MIT
 /*
- * What walks the spans beside the marking itself: free slots before it, the cycle's
- * figures after it, and, after the stack has overflowed, the objects that were marked
- * and not scanned.
+ * Walks over all spans beside the marking itself. Before marking, one sets the bits of
+ * free slots; after it, one makes the cycle's figures; and after the stack has
+ * overflowed, one finds the objects that were marked and not scanned.
  *
  * A free slot is neither scanned nor kept, whatever leads there: an old pointer, a
- * number, the end of the object before it. To look at the alloc bit of every object
- * would cost a fifth of the time to mark a large heap, for a second table that does not
- * fit the cache. Instead the bits of free slots are set before anything is marked, and
- * cleared after: the marker takes a free slot for an object that it has been to. That
- * is two walks through the bits of all spans, in order, which cost a few nanoseconds a
- * span.
+ * number, the end of the object before it. To look at the alloc bit of every object would
+ * cost a fifth of the time to mark a large heap, for a second table that does not fit the
+ * cache. So the bits of free slots are set before anything is marked, and cleared after:
+ * the marker takes a free slot for an object that it has been to. That is two walks
+ * through the bits of all spans, in order, which cost a few nanoseconds a span.
  */
 #include "mark_count.h"
 

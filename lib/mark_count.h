@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Walks through the mark bits of all spans: before marking, after it, and where it has to be
- * taken up again.
+ * Walks through the mark bits of all spans: before marking, after it, and to take it up
+ * again after the stack has overflowed.
  */
 #ifndef GCHEAP_LIB_MARK_COUNT_H
 #define GCHEAP_LIB_MARK_COUNT_H

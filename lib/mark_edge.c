@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Edges that are rare: to large objects, and to pages that have no objects.
+ * Rare edges: those to large objects, and those to pages without objects.
  */
 #include "mark_edge.h"
 

@@ -12,9 +12,9 @@
  *	|        | page     |   | class   |        | slot's first byte |
  *	+--------+----------+---+---------+--------+-------------------+
  *
- * It is put together like a PAGES entry, so that the same macros read it; "start's
- * page" counts from the span's first, whose descriptor has the pointer map. An
- * entry of a large object has the offset of the oblet that is to be scanned next.
+ * It has the fields of a PAGES entry, so that the same macros read it; "start's page"
+ * counts from the span's first page, whose descriptor has the pointer map. A large object
+ * is scanned piece by piece (oblets): its entry has the offset of the next one.
  */
 #ifndef GCHEAP_LIB_MARK_EDGE_H
 #define GCHEAP_LIB_MARK_EDGE_H

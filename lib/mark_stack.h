@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The marker's stack: objects that are marked and still to be scanned. It grows
- * by segments of its own mappings; when there is no memory for one, what does not
- * fit is dropped and @overflow tells the marker to find it again by its mark bit.
+ * The marker's stack: objects that are marked and still to be scanned. It grows by
+ * segments, each a mapping of its own. When there is no memory for a segment, the stack
+ * drops what does not fit, and @overflow tells the marker to find it again by its mark
+ * bit.
  */
 #ifndef GCHEAP_LIB_MARK_STACK_H
 #define GCHEAP_LIB_MARK_STACK_H

@@ -2,14 +2,14 @@
 /*
  * When to collect.
  *
- * A cycle starts when the program has taken gc_percent of what the last cycle
- * found live: marking costs in proportion to what is live, so that the cost an
- * allocated byte is bounded. A heap with little live is not collected before it
- * has taken PACER_PER_WORK times what the last cycle had to look at, and
- * PACER_MIN at least, for the same reason; nor much later, because a program that
- * drops what it allocates then goes round in memory that is still in its core's
- * cache. Measured on a core with 2 MiB of second-level cache, ns an object of 64
- * and 1024 bytes allocated and dropped, cycles included, by trigger:
+ * A cycle starts when the program has taken gc_percent of what the last cycle found live:
+ * marking costs in proportion to what is live, so that the cost an allocated byte is
+ * bounded. For the same reason a heap with little live is not collected before it has
+ * taken PACER_PER_WORK times what the last cycle had to look at, and PACER_MIN at least.
+ * It is not collected much later either, because a program that drops what it allocates
+ * then reuses memory that is still in its core's cache. Measured on a core with 2 MiB of
+ * second-level cache, ns an object of 64 and 1024 bytes allocated and dropped, cycles
+ * included, by trigger:
  *
  *	1 MiB	3.9	45
  *	2 MiB	4.4	54

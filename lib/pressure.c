@@ -2,14 +2,15 @@
 /*
  * What the library does when the system is short of memory.
  *
- * The kernel counts in CTRL how often it wanted memory of the heap. One look at that
- * number before each refill is all it costs. When the kernel wanted more than the heap
- * had free (GCHEAP_PRESSURE_HIGH), a cycle is run, and all memory that is free after
- * it is given back.
+ * The kernel counts in CTRL how often it wanted memory of the heap. The library looks at
+ * that number before each refill, and does nothing else as long as it stays the same.
+ * When the kernel wanted more than the heap had free (GCHEAP_PRESSURE_HIGH), the library
+ * runs a cycle and gives all memory back that is free after it.
  *
- * A cycle that finds nothing helps nobody: it waits until the program has taken an
- * eighth of what the last one found live, and PRESSURE_LEAST. Nothing of this happens
- * with the local backend, which no kernel knows of: its number never changes.
+ * A cycle that finds nothing helps nobody: the library waits with it until the program
+ * has taken an eighth of what the last one found live, and PRESSURE_LEAST. Nothing of
+ * this happens with the local backend, which no kernel knows of: its number never
+ * changes.
  */
 #include "pressure.h"
 

@@ -2,10 +2,10 @@
 /*
  * Refilling a cache, with spans that the backend grants for those that it takes back.
  *
- * How much a REFILL asks for: one span at first, then twice as much each time up
- * to CACHE_WANT_MAX, so that a busy cache sends one request for 256 KiB of
- * objects and a type with few objects holds one span. A flush, which each cycle
- * does, sets it to a quarter of what the cache took since the last.
+ * A REFILL asks for one span at first, then for twice as much each time up to
+ * CACHE_WANT_MAX, so that a busy cache sends one request for 256 KiB of objects and a
+ * type with few objects holds one span. A flush, which each cycle does, sets it to a
+ * quarter of what the cache took since the last.
  */
 #include "refill.h"
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * Between granule bits and slot bits.
+ * From granule bits to slot bits and back.
  *
- * A slot of 2^k granules, k up to 3, has every 2^k-th bit: a word of the table is
- * compressed with a few shifts. Other sizes (48, 80 ... bytes) test slot by slot,
- * at most 64 tests for a window of at least 3 KiB of objects.
+ * A slot of 2^k granules, k up to 3, has every 2^k-th bit: a few shifts compress a word
+ * of the table. Slots of other sizes (48, 80 ... bytes) are tested one by one, at most 64
+ * tests for a window of at least 3 KiB of objects.
  */
 #include "slot_bits.h"
 

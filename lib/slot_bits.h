@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Slot bits: one bit a slot, of 64 consecutive slots of a span, which are a window,
- * from and to a bit table, which has one bit a 16-byte granule.
+ * Slot bits, one bit for each slot, of 64 consecutive slots of a span, which are a
+ * window. They are read from a bit table, which has one bit for a 16-byte granule, and
+ * written to one.
  */
 #ifndef GCHEAP_LIB_SLOT_BITS_H
 #define GCHEAP_LIB_SLOT_BITS_H

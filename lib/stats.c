@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * A heap's figures: what the library counts, what the backend does, and what memory the parts of
- * the library take.
+ * A heap's figures: what the library counts, what the backend counts, and how much memory
+ * the parts of the library take.
  */
 #include <errno.h>
 #include <string.h>

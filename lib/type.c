@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Type registration. The backend checks the same rules again and trusts nobody;
- * the checks here are for the message.
+ * Type registration. The backend checks the same rules again, because it trusts no
+ * caller; the checks here are for the message.
  */
 #include "library.h"
 

@@ -2,9 +2,9 @@
 /*
  * Does the heap know of a new object what its type says?
  *
- * The type is read here in the plainest way, one bit a word; the heap's side is the
- * iterator that marking uses. Of a long range the first words are compared: random
- * starts find the others.
+ * The type is read here in the plainest way, one bit a word, and compared with the
+ * iterator that marking uses. Only the first words of a long range are compared: over
+ * many objects, random starts reach the others.
  */
 #include "verify_write.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A heap's mapped regions, as the library reads them. The tables are the kernel's and read-only,
- * so that what is read here can be relied on; the bit tables are this process's to write.
+ * A heap's mapped regions, as the library reads them. The kernel alone writes the tables,
+ * so that the library can rely on what it reads there; this process may write the bit
+ * tables.
  */
 #ifndef GCHEAP_LIB_VIEW_H
 #define GCHEAP_LIB_VIEW_H

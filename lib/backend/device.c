@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * The device backend: /dev/gcheap, which is one heap an open file.
+ * The device backend: /dev/gcheap, of which each open file is one heap.
  */
 #define _GNU_SOURCE
 #include "backend.h"

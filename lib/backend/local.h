@@ -2,11 +2,11 @@
 /*
  * The local backend: the module's logic (kmod/core) over this process's memory.
  *
- * Each region is one private anonymous mapping of its full length, of which the
- * system backs what is touched. What the device gives and this cannot: the tables
- * are as writable as any memory of the process; memory that was freed is kept for
- * the next spans; no memory is charged before it is touched, so that running out
- * of it is a kill and no -ENOMEM, but for the reserve; and freed memory is without
+ * Each region is one private anonymous mapping of its full length; the system gives
+ * memory to what is touched. Four things differ from the device. The tables are as
+ * writable as any memory of the process. Freed memory is kept for the next spans. No
+ * memory is charged before it is touched, so that a process that runs out of it is killed
+ * and gets no -ENOMEM, except at the end of the reserve. And freed memory is without
  * access only as far as the system's limit of mappings allows (port_local.c).
  */
 #ifndef GCHEAP_LIB_BACKEND_LOCAL_H

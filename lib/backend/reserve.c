@@ -2,10 +2,10 @@
 /*
  * Address space for regions.
  *
- * A process of mlockall(MCL_FUTURE) has all that it maps populated and locked at once,
- * which of a reserve would be more than the machine has. Regions are locked as they are
- * touched there, so that a heap takes what it uses; and not at all where the whole of
- * them is more than RLIMIT_MEMLOCK allows.
+ * If a process has called mlockall(MCL_FUTURE), the kernel populates and locks all that
+ * it maps at once, and a reserve may be larger than the machine's memory. So this file
+ * has regions locked as they are touched, and a heap takes what it uses; it has them not
+ * locked at all where they are together more than RLIMIT_MEMLOCK allows.
  */
 #define _GNU_SOURCE
 #include "backend.h"

@@ -3,16 +3,16 @@
  * The sweep in the background: one SWEEP as a command of io_uring, which a worker of
  * the kernel does on another CPU.
  *
- * liburing is looked for when the program runs, so that a library that was built with it
- * needs it nowhere. Where it was not there at build time, or is not now, or the kernel
- * has no ring for this process, there is no sweep in the background: nothing fails. Nor
- * is there in a static program, into which dlopen() would load another C library.
+ * The library looks for liburing when the program runs, so that it can be installed
+ * without it. If liburing was not there at build time, or is not now, or the kernel gives
+ * this process no ring, no sweep runs in the background, and nothing fails. None runs in
+ * a static program either, into which dlopen() would load another C library.
  *
- * One command at a time, in a ring that is made with the first. The command writes its
- * outputs into struct ring, which therefore is not freed before its completion is here.
- * A child of fork() has the ring's file but not its queues, and only closes it.
- * The command ends with its cycle, or the next one's if it begins so late: it never
- * sweeps what the program has in its caches, and MARK_START leaves it nothing.
+ * One command runs at a time, in a ring that is made with the first. The command writes
+ * its outputs into struct ring, which therefore is not freed before the command's
+ * completion has come. A child of fork() has the ring's file but not its queues, and only
+ * closes it. A command that is late ends with its cycle or in the next one: it never
+ * sweeps what the program has in its caches, and MARK_START leaves it nothing to do.
  *
  * Threads: the attached mutator alone starts a sweep, whoever closes the heap ends the
  * ring, and backend_sweep_finish() does not look at the ring.

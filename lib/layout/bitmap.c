@@ -7,11 +7,11 @@
  * words after that cost nothing, however many they are. Objects without pointers
  * have no bits.
  *
- * Slots of one span share words of the region, those of different spans do not.
- * A span's free slots belong to one thread's cache, so that the plain loads and
- * stores here never meet those of another thread.
+ * Slots of one span share words of the region, slots of different spans do not. A span's
+ * free slots belong to one thread's cache, so that the plain loads and stores here never
+ * meet those of another thread.
  *
- * Four ways, by the element:
+ * There are four ways to write the bits, by the size of the element:
  *
  *	slot of up to 64 words		one mask, one or two groups
  *	element of up to 64 words	the mask again and again, a group at a time

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The way of the HEADER layout, which mixed spans of the SPAN layout have too.
+ * What the HEADER layout does for objects. Mixed spans of the SPAN layout do the same.
  */
 #ifndef GCHEAP_LIB_LAYOUT_HEADER_H
 #define GCHEAP_LIB_LAYOUT_HEADER_H

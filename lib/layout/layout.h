@@ -24,11 +24,12 @@
  *	+---------------------------------------+---------+
  *	                                            8 B
  *
- * In the BITMAP layout all is beside the objects (bitmap.h), which are their slots.
+ * In the BITMAP layout all metadata lies beside the heap (bitmap.h), and objects are
+ * their slots.
  *
- * Under GCHEAP_RECORD_TYPES every object of a type has a type word, whatever its size
- * and with or without pointers: as above, and in the BITMAP layout as in FOOTER. In
- * spans of one type only the descriptor has it.
+ * Under GCHEAP_RECORD_TYPES every object of a type has a type word, whatever its size and
+ * with or without pointers: it lies as drawn above, and in the BITMAP layout as in
+ * FOOTER. In spans of one type no object has one, because the descriptor tells the type.
  */
 #ifndef GCHEAP_LIB_LAYOUT_H
 #define GCHEAP_LIB_LAYOUT_H

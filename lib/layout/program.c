@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * GC programs where there is no mask. The interpreter is the module's, whose table
- * has only programs that it has found to be in order.
+ * GC programs of types without a mask in TYPES. The interpreter (common/gc_program.c) is
+ * the module's too; TYPES has only programs that the module has checked.
  */
 #include "program.h"
 
