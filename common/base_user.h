@@ -54,9 +54,25 @@ typedef __u64 u64;
 #define check_add_overflow(a, b, out)	__builtin_add_overflow(a, b, out)
 #define check_mul_overflow(a, b, out)	__builtin_mul_overflow(a, b, out)
 
-#define hweight64(x)	((unsigned int)__builtin_popcountll(x))
 #define __ffs64(x)	((unsigned int)__builtin_ctzll(x))
 #define fls64(x)	((x) ? 64u - (unsigned int)__builtin_clzll(x) : 0u)
+
+/*
+ * Bits that are set. Where the processor may lack an instruction for it, compilers call a
+ * function with a table: slower than these steps, which they can also take for several
+ * words at once.
+ */
+static inline unsigned int hweight64(uint64_t bits)
+{
+#ifdef __POPCNT__
+	return (unsigned int)__builtin_popcountll(bits);
+#else
+	bits -= bits >> 1 & 0x5555555555555555;
+	bits = (bits & 0x3333333333333333) + (bits >> 2 & 0x3333333333333333);
+	bits = (bits + (bits >> 4)) & 0x0f0f0f0f0f0f0f0f;
+	return (unsigned int)(bits * 0x0101010101010101 >> 56);
+#endif
+}
 
 static inline bool is_power_of_2(unsigned long n)
 {

@@ -183,7 +183,7 @@ static void cache_close_window(struct cache *cache)
 {
 	cache->taken += cache->window_free;
 	if (cache->fast.free)
-		cache->taken -= (uint32_t)__builtin_popcountll(cache->fast.free);
+		cache->taken -= hweight64(cache->fast.free);
 	cache->window_free = 0;
 	cache->fast.free = 0;
 }
@@ -207,7 +207,7 @@ static void cache_next_window(struct thread *thread, struct cache *cache)
 	else if (!cache->span_is_empty)
 		free &= ~slot_bits_load(span_alloc_bits(heap, cache->span), cache->fast.slot_bytes,
 					first, count);
-	cache->window_free = (uint32_t)__builtin_popcountll(free);
+	cache->window_free = hweight64(free);
 	cache->window_slot = first;
 	cache->next_slot = first + count;
 	cache->fast.free = free;
@@ -333,7 +333,7 @@ void cache_allocated(const struct thread *thread, uint64_t *objects, uint64_t *b
 
 	for (cache = thread->caches; cache; cache = cache->next) {
 		uint64_t taken = cache->taken + cache->window_free -
-				 (uint32_t)__builtin_popcountll(cache->fast.free);
+				 hweight64(cache->fast.free);
 
 		*objects += taken;
 		*bytes += taken * cache->fast.slot_bytes;

@@ -217,8 +217,9 @@ static void cycle_verify(struct gcheap *heap)
  * A function of its own, so that all of the caller's frame, where the registers
  * are saved, lies above its frame.
  */
-static __attribute__((noinline)) int collect_below(struct thread *thread, const char *entry,
-						   bool background)
+static __attribute__((noinline))
+int collect_below(struct thread *thread, const char *entry, const struct stack *known,
+		  bool background)
 {
 	const char *sp = __builtin_frame_address(0);
 	struct gcheap *heap = thread->heap;
@@ -229,7 +230,9 @@ static __attribute__((noinline)) int collect_below(struct thread *thread, const 
 	uint32_t pressure;
 	int error;
 
-	if (stack_running(thread, sp, &running))
+	if (known)
+		running = *known;
+	if (known || stack_running(thread, sp, &running))
 		frames_drop_ended(thread, entry, &running);
 	else if (heap->flags & GCHEAP_CONSERVATIVE_STACKS)
 		return stack_unknown(sp);
@@ -273,16 +276,18 @@ static __attribute__((noinline)) int collect_below(struct thread *thread, const 
 
 /*
  * With @background, the sweep need not have ended when it returns. @entry: what is below
- * it on the stack is the library's.
+ * it on the stack is the library's. @known: the stack that the thread is on, where the
+ * caller has found it; else NULL.
  */
-static __attribute__((noinline)) int collect_all(struct thread *thread, const char *entry,
-						 bool background)
+static __attribute__((noinline))
+int collect_all(struct thread *thread, const char *entry, const struct stack *known,
+		bool background)
 {
 	int error;
 
 	/* Callee-saved registers may hold the only pointer: push them all. */
 	__builtin_unwind_init();
-	error = collect_below(thread, entry, background);
+	error = collect_below(thread, entry, known, background);
 	/* No tail call: the frame must stand while the stack is scanned. */
 	__asm__ volatile("" : : : "memory");
 	return error;
@@ -291,14 +296,14 @@ static __attribute__((noinline)) int collect_all(struct thread *thread, const ch
 __attribute__((noinline))
 int collect_now(struct thread *thread)
 {
-	return collect_all(thread, __builtin_frame_address(0), false);
+	return collect_all(thread, __builtin_frame_address(0), NULL, false);
 }
 
 __attribute__((noinline))
 int collect_before_alloc(struct thread *thread, uint64_t bytes)
 {
 	const char *sp = __builtin_frame_address(0);
-	struct stack running;
+	struct stack running = { NULL, NULL };
 	int error;
 
 	if (!pacer_is_due(&thread->heap->pacer, bytes) && !pressure_is_due(thread->heap))
@@ -307,7 +312,7 @@ int collect_before_alloc(struct thread *thread, uint64_t bytes)
 	    !stack_running(thread, sp, &running))
 		return stack_unknown(sp);
 	error_save();
-	error = collect_all(thread, sp, true);
+	error = collect_all(thread, sp, running.top ? &running : NULL, true);
 	/* That lasts, and the heap would grow to the end of its reserve. */
 	if (error && thread->frames_lost.count)
 		return error;
@@ -326,5 +331,5 @@ int gcheap_collect(struct gcheap_thread *fast)
 		return error_set(-EINVAL, "the thread is NULL: attach one with "
 				 "gcheap_thread_attach()");
 	error = heap_check(thread->heap);
-	return error ? error : collect_all(thread, __builtin_frame_address(0), false);
+	return error ? error : collect_all(thread, __builtin_frame_address(0), NULL, false);
 }

@@ -120,17 +120,15 @@ static void mark_before(struct marker *marker, uint64_t edge)
 }
 
 /*
- * A word that may be a pointer: only the slot that it points into tells, and the
- * slot's alloc bit. No span is cached during a cycle, so that alloc bits are true.
- * The end of the heap's last page, too, may be an object's.
+ * A word that may be a pointer, as an offset that is in the heap: only the slot that it
+ * points into tells, and the slot's alloc bit. No span is cached during a cycle, so that
+ * alloc bits are true. The end of the heap's last page, too, may be an object's.
  */
-static void mark_ambiguous_word(struct marker *marker, uint64_t word)
+static __attribute__((noinline))
+void mark_ambiguous_edge(struct marker *marker, uint64_t edge)
 {
-	uint64_t edge = word - marker->base;
 	struct slot slot;
 
-	if (!edge || edge > marker->end)
-		return;
 	if (edge == marker->end) {
 		mark_before(marker, edge);
 	} else if (!address_slot(marker->view, edge, &slot)) {
@@ -138,10 +136,12 @@ static void mark_ambiguous_word(struct marker *marker, uint64_t word)
 		mark_before(marker, edge);
 	} else {
 		if (view_bit(view_alloc_bits(marker->view), granule_of(slot.offset)))
-			mark_word(marker, word);
+			mark_word(marker, marker->base + edge);
 		if (edge == slot.offset)
 			mark_before(marker, edge);
 	}
+	if (marker->edge_count > MARK_EDGES - 64)
+		roots_flush(marker);
 }
 
 /* Stacks are read whole, red zones between variables too. */
@@ -152,13 +152,18 @@ void mark_ambiguous(struct marker *marker, const void *start, size_t bytes)
 	uintptr_t end = (uintptr_t)start + bytes;
 	/* Much of a stack was never written. */
 	bool is_valgrind = guard_is_valgrind();
+	/* Offset 0 is nothing's, and that of the end may be the last object's. */
+	uint64_t first = marker->base + 1;
+	uint64_t bytes_in = marker->end;
 
 	for (; at + 8 <= end; at += 8) {
 		uint64_t word = *(const uint64_t *)at;
 
-		mark_ambiguous_word(marker, is_valgrind ? guard_word(word) : word);
-		if (marker->edge_count > MARK_EDGES - 64)
-			roots_flush(marker);
+		if (is_valgrind)
+			word = guard_word(word);
+		/* Most words of a stack lead elsewhere. */
+		if (__builtin_expect(word - first < bytes_in, 0))
+			mark_ambiguous_edge(marker, word - marker->base);
 	}
 	roots_flush(marker);
 }

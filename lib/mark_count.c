@@ -119,7 +119,7 @@ static void count_span(struct marker *marker, uint64_t page, uint64_t info, void
 	}
 	for (i = 0; i < words; i++) {
 		marks[i] &= allocs[i];
-		marked += (uint64_t)__builtin_popcountll(marks[i]);
+		marked += hweight64(marks[i]);
 	}
 	result->objects += marked;
 	result->bytes += marked * GCHEAP_PAGE_SLOT_BYTES(info);

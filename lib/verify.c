@@ -152,7 +152,7 @@ static uint32_t check_alloc_bits(struct verify *verify, uint64_t page, const uin
 			complain(verify, page, NO_SLOT, "alloc bit %llu is set where no slot is",
 				 (unsigned long long)(i * 64 +
 						      (unsigned int)__builtin_ctzll(wrong)));
-		count += (uint32_t)__builtin_popcountll(bits[i] & pattern[i]);
+		count += hweight64(bits[i] & pattern[i]);
 	}
 	return count;
 }

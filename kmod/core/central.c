@@ -168,11 +168,19 @@ struct central *central_get(struct heap *heap, const struct span_key *key)
 struct central *central_of_span(struct heap *heap, u32 page)
 {
 	const struct gcheap_span *span = heap_span(heap, page);
-	struct span_key key = {
+	u8 kind = (u8)GCHEAP_PAGE_KIND(*heap_info(heap, page));
+	struct central *found = heap->centrals.found;
+	struct span_key key;
+
+	/* Spans of one central come one after the other. */
+	if (found && found->key.mask == span->ptr_mask && found->key.type == span->type &&
+	    found->key.span_class == span->span_class && found->key.kind == kind)
+		return found;
+	key = (struct span_key) {
 		.mask = span->ptr_mask,
 		.type = span->type,
 		.span_class = span->span_class,
-		.kind = (u8)GCHEAP_PAGE_KIND(*heap_info(heap, page)),
+		.kind = kind,
 	};
 
 	return central_find(heap, &key);
