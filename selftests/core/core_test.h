@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the core's unit tests share: cmocka, and random numbers from a seed that
- * is printed, so that a failed run can be had again with GCHEAP_SEED=n.
+ * What the core's unit tests share: cmocka, and random numbers from a seed that is
+ * printed, so that GCHEAP_SEED=n repeats a run that failed.
  */
 #ifndef SELFTESTS_CORE_CORE_TEST_H
 #define SELFTESTS_CORE_CORE_TEST_H

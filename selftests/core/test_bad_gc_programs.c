@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * GC programs that are refused: those with an error, and sound ones for which there is
- * no room, no memory or no time. Nothing has changed then.
+ * no room, no memory or no time. A refused program has changed nothing.
  */
 #include "core_check.h"
 #include "core_test.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Sets of small numbers, beside one byte a number.
+ * Sets of small numbers, compared with an array of one byte a number.
  */
 #include "bit_index.h"
 #include "core_test.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * A heap from SETUP to its end: every error of every request, and memory that runs
- * out at any point. Whole lives of heaps, beside a model: test_heap_model.c.
+ * A heap from SETUP to its end: every error of every request, and memory that runs out
+ * at any point. test_heap_model.c compares whole lives of heaps with a model.
  */
 #include "core_check.h"
 #include "core_test.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Whole lives of heaps, beside a model: any sequence of requests and allocations
- * leaves the objects, and no others, that the model knows.
+ * Whole lives of heaps, compared with a model: any sequence of requests and
+ * allocations leaves the objects that the model knows, and no others.
  */
 #include "core_check.h"
 #include "core_test.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * ALLOC_LARGE in pieces, MARK_START too: what others do between the pieces, and the way
- * back.
+ * ALLOC_LARGE and MARK_START work in pieces: what other requests do between the
+ * pieces, and how a request undoes its work.
  */
 #include "core_check.h"
 #include "core_test.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Unit tests: mixed spans of the SPAN layout, and heaps that record every object's
- * type: which spans REFILL hands out for what.
+ * Mixed spans of the SPAN layout, and heaps that record every object's type: which
+ * spans REFILL hands out for what.
  */
 #include "core_check.h"
 #include "core_test.h"

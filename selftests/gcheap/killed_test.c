@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * A fatal signal in the middle of a long request: who sent it dies soon, what was done
- * is done, what was not is not, and the heap goes on.
+ * A fatal signal in the middle of a long request: its sender dies soon, what the
+ * request has done stays done, and the heap goes on.
  *
- * The heap goes on because it is another process that is killed: one made by clone()
- * with the same address space, which is the heap's owner too. So how soon it dies is
- * not a matter of how much memory it has, and what it left can be seen.
+ * The heap goes on because the signal kills another process: one made by clone() with
+ * the same address space, which is the heap's owner too. So it does not depend on the
+ * heap's memory how soon that process dies, and the test can look at what it has left.
  *
- * Soon is before the request would have been done: some of its work is left. No time is
- * measured against another, which a busy machine would stretch.
+ * "Soon" is before the request would have been complete: some of its work is left. The
+ * test measures no time against another, which a busy machine would stretch.
  */
 #include <pthread.h>
 #include <sched.h>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Memory that fails: what an access to it gets, and that it is not used again. With
- * MADV_HWPOISON, which has the memory manager do what it does after a machine check.
- * Each test costs the machine what it has poisoned: some pages of 4 KiB, and some of
- * 2 MiB.
+ * Memory that fails: what an access to it gets, and that it is not used again. The
+ * tests use MADV_HWPOISON, by which the memory manager does what it does after a
+ * machine check. Each test costs the machine what it has poisoned: some pages of 4
+ * KiB, and some of 2 MiB.
  */
 #include "../kselftest_harness.h"
 #include "gcheap_selftest.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Where object memory comes from and goes to: that memory which is said to be zero
- * is, that no heap sees another's data, what the stock keeps, and the limits.
+ * Where object memory comes from and goes to: that it is zero where the answer says
+ * so, that no heap sees another's data, what the stock keeps, and the limits.
  */
 #include "../kselftest_harness.h"
 #include "gcheap_selftest.h"

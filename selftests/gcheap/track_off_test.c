@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * What the module offers when it does not track writes: because its parameter
- * `track` says so (0), or because the proof that it makes when it is loaded fails,
- * which the parameter can bring about (2 and 3). With another value (1) that writes
- * are tracked is proven on all machines that the tests run on.
+ * What the module offers when it does not track writes: because its parameter `track`
+ * is 0, or because the proof that it makes when it is loaded fails, which the values 2
+ * and 3 bring about. With the value 1 the test says that writes are tracked, which is
+ * so on all machines that the tests run on.
  */
 #include "../kselftest_harness.h"
 #include "gcheap_selftest.h"

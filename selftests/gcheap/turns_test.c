@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Long requests let others have their turn: what another thread sees of them while they
- * run. Turns are counted, and no clock is read.
+ * Long requests let others have their turn: what another thread sees of them while
+ * they run. The tests count turns, and read no clock.
  */
 #include <pthread.h>
 #include <sched.h>

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
  * What happens around requests that a ring's worker does: others use the heap
- * meanwhile, the request is cancelled, its ring or file is closed. That its task
- * ends is uring_end_test's.
+ * meanwhile, the request is cancelled, its ring or file is closed. uring_end_test has
+ * the end of its task.
  *
- * The long requests are a sweep of many spans and an allocation of much memory.
- * Nothing is measured by a clock, which a busy machine would stretch.
+ * The long requests are a sweep of many spans and an allocation of much memory. The
+ * tests measure nothing by a clock, which a busy machine would stretch.
  */
 #include <pthread.h>
 #include <sched.h>

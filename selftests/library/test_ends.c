@@ -2,9 +2,10 @@
 /*
  * Pointers to the end of an object, and to slots that are free: what they keep alive.
  *
- * To an ambiguous word that is the first byte of a slot, or of a page, the object before
- * it is alive too, for compilers keep a pointer one past the end alone. A precise word
- * means the object that it leads to. No word keeps anything by way of a free slot.
+ * An ambiguous word that leads to the first byte of a slot, or of a page, keeps the
+ * object before it alive too, because compilers keep a pointer one past the end alone.
+ * A precise word means the object that it leads to. No word keeps anything by way of a
+ * free slot.
  */
 #include "library_test.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * A process that locks all its memory, and one that has not much to map: a heap takes
- * what it uses, and works as any other.
+ * A process that locks all its memory, and one that has few addresses to map: a heap
+ * takes only the memory that it uses, and works as any other.
  */
 #include <sys/mman.h>
 #include <sys/resource.h>

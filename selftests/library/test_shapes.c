@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * The shapes that Go's tests of its heap bitmap name, and those at the borders of
- * this heap's ways to keep metadata, in all layouts, with and without
- * GCHEAP_RECORD_TYPES: told by mask and by GC program, single and in arrays. Of each
- * it is checked
+ * The shapes that Go's tests of its heap bitmap name, and those at the borders of this
+ * heap's ways to keep metadata, in all layouts, with and without GCHEAP_RECORD_TYPES:
+ * told by mask and by GC program, single and in arrays. The tests check of each
  *
  *	that the whole object and ranges inside it have the pointers of the model,
  *	that a collection keeps what the pointers lead to, and nothing else,

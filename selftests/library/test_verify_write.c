@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * GCHEAP_VERIFY looks at each new object: a heap that has written its type wrongly,
- * or has not zeroed it, is found out at once, and the report names the place. Leaves
- * have no type, and cells of slots none that is written; but both are zero.
+ * GCHEAP_VERIFY looks at each new object: a heap that has written its type wrongly, or
+ * has not zeroed it, is found out at once, and the report names the place. A leaf has
+ * no type, and the cell of a slot has none that is written; but both are zero.
  *
  * It reaches behind the public interface, but calls nothing there: a layer over the
  * layout's or the backend's functions does the damage. As the library aborts, each

@@ -2,10 +2,10 @@
 /*
  * The mutator and its model.
  *
- * Each object begins with two pointers to others, and says which entry of the model
- * it is; the rest is filled with words that its seed makes. An entry has the object's
- * address, seed, and the entries that it points to. Roots are an array of pointers. What
- * no root leads to is dead: the comparison finds out, and its entries are used again.
+ * Each object begins with two pointers to others, and says which entry of the model it
+ * is; words that its seed makes fill the rest. An entry has the object's address,
+ * seed, and the entries that it points to. Roots are an array of pointers. What no
+ * root leads to is dead: the comparison finds out, and reuses its entries.
  */
 #include "model.h"
 

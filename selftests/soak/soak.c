@@ -5,10 +5,11 @@
  *	soak [SECONDS [SEED [LIMIT_MIB]]]
  *
  * Four processes, with a heap of each layout, build and drop objects and compare all
- * that is alive with a model; a fifth takes and gives anonymous memory and files of a
- * tmpfs in the same cgroup, as long as there is some room, and the heaps fill it to its
- * limit again and again. At the end nobody was killed, and the module holds as much memory as
- * before. Without the device, or without cgroups, it does what it can.
+ * that is alive with a model. A fifth takes and gives anonymous memory and files of a
+ * tmpfs in the same cgroup, as long as there is some room, and the heaps fill the
+ * cgroup to its limit again and again. At the end nobody was killed, and the module
+ * holds as much memory as before. Without the device, or without cgroups, the program
+ * does what it can.
  *
  * Output is TAP. What the processes do follows from SEED; what the memory cgroup does
  * to them, from time too.
