@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 /*
- * What the page caches of the core gain: short runs from an allocator with a cache
- * for each of four CPUs, beside one without. The time of taking a run, when the CPUs
- * take them in turns from free pages; of freeing and taking one, when runs end at
- * random; and how many CPUs have pages in the same 64 (512 KiB) after each.
+ * What the page caches of the core gain: short runs from an allocator with a cache for
+ * each of four CPUs, beside one without. It measures how long it takes to take a run,
+ * when the CPUs take runs in turns from free pages; how long to free one and take one,
+ * when runs end at random; and, after each, how many CPUs have pages in the same 64
+ * (512 KiB).
  *
- * Runs on any machine: the core alone, with the port of its tests.
+ * It runs on any machine: the core alone, with the port of its tests.
  */
 #include <stdio.h>
 #include <stdlib.h>

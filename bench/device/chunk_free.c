@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * The end of 8 MiB of populated memory, after which each access shall fault:
- * CHUNK_FREE beside mprotect(PROT_NONE) and madvise(MADV_DONTNEED) of anonymous
- * memory; and the whole circle of a chunk beside that of a mapping.
+ * What it costs to end 8 MiB of populated memory so that each access faults after
+ * that: CHUNK_FREE beside mprotect(PROT_NONE) and madvise(MADV_DONTNEED) of anonymous
+ * memory; and what the whole life of a chunk costs beside that of a mapping.
  */
 #define _GNU_SOURCE
 #include <stdio.h>

@@ -3,9 +3,10 @@
  * What 2 MiB pages are worth: a heap of GCHEAP_SETUP_HUGE_PAGES beside anonymous memory
  * with huge pages (MADV_HUGEPAGE), and beside a heap without them.
  *
- * Fresh memory, where zeroing is most of it on both sides; memory that is touched at
- * random, as marking does, where what is saved is the walk of the page tables; a chunk
- * of a user arena that is freed and taken again; and a request for what was written.
+ * It measures fresh memory, where zeroing takes most of the time on both sides; memory
+ * that is touched at random, as marking does, where the walk of the page tables is
+ * what can be saved; a chunk of a user arena that is freed and taken again; and a
+ * request for what was written.
  */
 #define _GNU_SOURCE
 #include "device_bench.h"

@@ -3,9 +3,9 @@
  * The sweep of a heap whose spans are far apart: MARK_START and SWEEP_START of a heap
  * that reaches over 32 GiB of addresses, beside one with the same spans in 64 MiB.
  *
- * What is between the spans are chunks in quarantine: addresses without memory. One
- * leaf of 8 MiB in 32 has spans: dead ones and living ones in turns, one page each,
- * and a large living one that fills it.
+ * Between the spans are chunks in quarantine: addresses without memory. One run of 8
+ * MiB in 32 has spans: dead ones and living ones in turns, one page each, and a large
+ * living one that fills it.
  */
 #define _GNU_SOURCE
 #include <sched.h>
