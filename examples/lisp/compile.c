@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * The basic forms to a tree of nodes.
+ * Compiles the basic forms to a tree of nodes.
  *
- * A variable of a lambda or let becomes a position: so many frames out, that slot.
- * The names are needed here only, and in messages.
+ * A variable of a lambda or let becomes a position: a number of frames outwards, and a
+ * slot there. Only this file and messages need the names.
  */
 #include "lisp.h"
 

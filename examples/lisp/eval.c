@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Running the tree.
+ * Runs the tree.
  *
  * eval() is one loop: what is in tail position (the branch of an if, the last form
  * of a body, the body of what is called last) becomes the next node of the loop, so

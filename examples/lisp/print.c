@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Data to text.
+ * Prints data as text.
  */
 #include "lisp.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Text to data.
+ * Reads data from text.
  */
 #include "lisp.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The derived forms to simpler ones, one step at a time: compile.c asks again until
- * nothing but basic forms is left.
+ * Turns the derived forms into simpler ones, one step at a time: compile.c asks again
+ * until nothing but basic forms is left.
  *
  * The new forms name syntax and procedures not by symbols, which a program could
  * have given another meaning, but by the things themselves.
