@@ -6,15 +6,15 @@
  *
  * Functions that can fail return 0 or a negative errno; allocation returns NULL
  * and sets errno. gcheap_error() tells a person what was wrong and what to do.
- * To all of them, NULL for a heap or thread is EINVAL, and in a child of fork() the
- * parent's heap EPERM. Nothing exits or aborts, except on a corrupted heap, where the
- * library says what it found, where, and aborts. Nothing prints but that, what was asked
- * for (gcheap_verify(), GCHEAP_VERIFY, GCHEAP_FAULT_FREED, GCHEAP_TRACE), and, once a
- * process, the name of a setting in the environment that does not exist.
+ * All of them answer NULL for a heap or thread with EINVAL, and in a child of fork() the
+ * parent's heap with EPERM. The library never exits, and aborts only on a corrupted heap,
+ * after it has said what it found, and where. It prints nothing but that, what was asked for
+ * (gcheap_verify(), GCHEAP_VERIFY, GCHEAP_FAULT_FREED, GCHEAP_TRACE), and, once a process,
+ * the name of a setting in the environment that does not exist.
  *
  * WHAT IS SCANNED. An object is alive if a pointer to it is in memory that the collector
- * scans, or in an object that is alive. What only memory leads to that is NOT SCANNED is
- * FREED, even if the program still uses it:
+ * scans, or in an object that is alive. When only memory that is
+ * NOT SCANNED leads to an object, the object is FREED, even if the program still uses it:
  *
  *	stack and registers of the attached	SCANNED with GCHEAP_CONSERVATIVE_STACKS,
  *	thread					which is the default; without it only the
@@ -43,8 +43,8 @@
  * Documentation/stacks.md has this table with the reasons.
  *
  * A pointer is the address of an object, or of any byte of it; on stacks and in ambiguous
- * roots any word that looks like one counts, and so does that of its end. XORed, tagged in
- * the upper bits, or written to a file it is none.
+ * roots any word that looks like one counts, and so does that of its end. An address that was
+ * XORed, tagged in its upper bits, or written to a file is no pointer.
  *
  * Threads: what takes a struct gcheap_thread is called by the thread that attached. Types
  * and roots may be added, roots removed, and memory trimmed by any thread at any time.

@@ -10,11 +10,11 @@
  * Every request struct begins with its own size. The kernel accepts a shorter
  * struct that holds all required fields (missing fields read as zero) and a
  * longer one whose unknown tail is zero, so that old and new binaries work with
- * old and new modules. Required are all fields below but reserved ones at the end,
- * @out_abi of SETUP and the outputs of STATS. What a release has, later ones keep:
- * structs grow at their ends, enums and flags get further values, and the tables, which
- * have no size of their own, change in no way that a program could see which asks for
- * no new flag. Common errors of all requests:
+ * old and new modules. All fields below are required, except reserved ones at the
+ * end, @out_abi of SETUP and the outputs of STATS. Later releases keep what a release
+ * has: structs grow at their ends, enums and flags get further values, and the tables,
+ * which have no size of their own, change only for programs that ask for a new flag. Common errors
+ * of all requests:
  *
  *	ENOTTY		no such request
  *	EINVAL		size too small, a reserved field not zero, a value out
@@ -32,14 +32,14 @@
  *			mapped, also RLIMIT_MEMLOCK
  *	EINTR		a fatal signal arrived; the heap is consistent
  *
- * A request that fails changes nothing but, with ENOMEM, the pressure in CTRL and
- * what was left to sweep, and but for those documented as doing part of their work:
- * these say how much, and are sent again to go on. Whether the struct, and arrays it
- * points to, can be written is found out before the work. An owner that unmaps them
- * in another thread while the request runs gets EFAULT after it: what the request did
- * is then to be seen in SPANS and CTRL.
+ * A request that fails changes nothing, with two exceptions. With ENOMEM, the pressure in
+ * CTRL and what was left to sweep may have changed. And some requests are documented as
+ * doing part of their work: these say how much, and the owner sends them again to go on.
+ * The kernel finds out before the work whether it can write the struct, and arrays that
+ * the struct points to. If the owner unmaps them in another thread while the request
+ * runs, the request gets EFAULT after its work: SPANS and CTRL show what it did.
  *
- * open() itself fails with EINVAL for what is not O_RDWR, and with ENOMEM.
+ * open() itself fails with EINVAL if it is not O_RDWR, and with ENOMEM.
  */
 #ifndef _UAPI_LINUX_GCHEAP_H
 #define _UAPI_LINUX_GCHEAP_H
