@@ -32,9 +32,9 @@
  * The list of all heaps has a mutex of its own, see pressure.c; nothing else is
  * locked when it is taken.
  *
- * So ->mmap(), ->close() and ->fault() must never wait for gcheap_heap.lock.
- * What they look up is found without it: the two kinds of pages in xarrays, the
- * rest in fields that do not change once @owner is set.
+ * So ->mmap(), ->close() and ->fault() must never wait for gcheap_heap.lock. They look
+ * things up without it: the two kinds of pages in xarrays, the rest in fields that do not
+ * change once @owner is set.
  */
 #ifndef GCHEAP_MODULE_H
 #define GCHEAP_MODULE_H

@@ -2,10 +2,10 @@
 /*
  * Unmapping parts of object memory that lie scattered, with one flush of the TLBs.
  *
- * What is exported to modules unmaps one range, and flushes the TLBs for it, on each
- * processor where the program runs. For many small ranges that is most of the work. So
- * their page table entries are first moved, one by one, to where nothing else is, next
- * to each other: the parking. Then that is unmapped in one piece.
+ * The functions that are exported to modules unmap one range, and flush the TLBs for it,
+ * on each processor where the program runs. For many small ranges that is most of the
+ * work. So this file first moves their page table entries, one by one, to where nothing
+ * else is, next to each other: the parking. Then it unmaps that in one piece.
  *
  * To move an entry is what mremap() does: the page stays mapped once, by the same
  * address space, and neither its reference, nor its map count, nor the process's RSS
@@ -22,7 +22,7 @@
  * no object is in it, and no page fault finds a page for it. Who reads or writes there
  * by a wild pointer in that short time reaches what is being freed, of the same heap.
  *
- * Ranges are unmapped one by one where entries cannot be moved:
+ * It unmaps ranges one by one where entries cannot be moved:
  *
  *	- for a thread of another process, or a thread that reclaims memory and may hold
  *	  mmap_lock for writing: it is only tried
