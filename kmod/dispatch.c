@@ -64,7 +64,7 @@ locked:
 }
 
 /*
- * Between pieces, once @turn has ended: who waits for the lock gets it first. A mutex
+ * Between pieces, once @turn has ended: whoever waits for the lock gets it first. A mutex
  * alone does not see to that: its last holder, who asks again at once, is faster than
  * any other.
  *
@@ -77,7 +77,7 @@ static int dispatch_give_way(struct gcheap_heap *heap, unsigned int turn)
 	do {
 		if (interrupted())
 			return -EINTR;
-		/* Who waits may have no other CPU, and a lower priority. */
+		/* Whoever waits may have no other CPU, and a lower priority. */
 		if (++looks % 65536 == 0)
 			schedule_timeout_killable(1);
 		cpu_relax();
@@ -250,7 +250,7 @@ int dispatch_request(struct gcheap_heap *heap, u32 number, void __user *user, bo
 
 	begin = trace_op_begin(number);
 	error = dispatch_run(heap, number, &args, &progress, nowait);
-	/* It is longer than it looked: for somebody who may wait, from the beginning. */
+	/* It is longer than it looked: somebody who may wait does it, from the beginning. */
 	if (error == OP_MORE && nowait && op->undo)
 		error = -EAGAIN;
 	while (error == OP_MORE) {

@@ -19,7 +19,7 @@
 #include "track_selftest.h"
 #include "user.h"
 
-/* What this module has beside what every port of kmod/core has. */
+/* What this module offers in addition to what every port of kmod/core offers. */
 #define SETUP_FLAGS	(GCHEAP_SETUP_FAULT_FREED | GCHEAP_SETUP_SHARE_READ)
 #define SETUP_FEATURES							\
 	((IS_ENABLED(CONFIG_IO_URING) ? GCHEAP_FEATURE_URING : 0ull) |		\

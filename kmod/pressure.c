@@ -98,7 +98,7 @@ static void pressure_publish(struct pressure *pressure)
 	if (!pressure->ctrl)
 		return;
 	WRITE_ONCE(pressure->ctrl->pressure, pressure->level);
-	/* Who sees the new number sees the level, or one that came after it. */
+	/* Whoever sees the new number sees the level, or one that came after it. */
 	smp_store_release(&pressure->ctrl->pressure_sequence, pressure->sequence);
 }
 
@@ -317,7 +317,7 @@ static unsigned long shrink_scan(struct shrinker *shrinker, struct shrink_contro
 		return SHRINK_STOP;
 	if (!list_empty(&heaps))
 		walk_members(control, choose_member, NULL);
-	/* Who has given goes to the end of the list: the next time others come first. */
+	/* A heap that has given goes to the end of the list: the next time others come first. */
 	list_for_each_entry_safe(heap, next, &heaps, all) {
 		if (!heap->pressure.chosen || given >= wanted)
 			continue;

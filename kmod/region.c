@@ -25,7 +25,7 @@
 
 /* ---- all regions ------------------------------------------------------------ */
 
-/* What a copy of a mapping is that fork() has made. */
+/* Every access to a copy of a mapping that fork() has made fails. */
 static vm_fault_t dead_fault(struct vm_fault *vmf)
 {
 	return VM_FAULT_SIGSEGV;
@@ -79,7 +79,7 @@ void region_open(struct vm_area_struct *vma)
  * With no user left the address space itself ends: the owner has exited or
  * executed another program. It has no page tables any more, and cannot fault or
  * send a request. That is also why the lock, which comes before mmap_lock, is free
- * as a rule. Who else may hold it, as one that reads statistics, does not wait for
+ * as a rule. Whoever else may hold it, as one that reads statistics, does not wait for
  * this address space.
  *
  * Context: mmap_lock is held, perhaps for reading only.
@@ -113,7 +113,7 @@ void region_close(struct vm_area_struct *vma)
 
 /*
  * What takes memory away from a heap has to visit each mapping of it, while the heap's
- * lock is held. So who may only look could make the owner's requests as slow as he
+ * lock is held. So a process that may only look could make the owner's requests as slow as it
  * likes, were there no bound.
  */
 static unsigned int look_maps = 128;

@@ -39,7 +39,7 @@
 
 #define TRACK_FLAGS	(GCHEAP_TRACK_BITMAP | GCHEAP_TRACK_PEEK | GCHEAP_TRACK_PROTECT)
 
-/* What could not be told has been written still. */
+/* Pages that the request could not report count as written again. */
 static void track_take_back(struct gcheap_heap *heap, const struct track_answer *answer)
 {
 	const unsigned int shift = GCHEAP_PAGE_SHIFT - PAGE_SHIFT;
@@ -235,7 +235,7 @@ static int track_harvest(struct harvest *harvest, struct gcheap_track *track)
 	return 0;
 }
 
-/* What the answer needs is had before any page is made clean. */
+/* Takes all that the answer needs, before any page is made clean. */
 static int track_begin(struct gcheap_heap *heap, struct gcheap_track *track,
 		       struct track_work *work)
 {

@@ -33,7 +33,7 @@ static_assert(GROUP == 2 << HEAP_PAGE_SHIFT);
 
 /*
  * Whether the four are such pages. @any receives the bits that some of the entries
- * have. References are looked at before the page's flags: who drops one has set
+ * have. References are looked at before the page's flags: whoever drops one has set
  * PG_dirty before.
  */
 static bool group_is_plain(const pte_t *ptep, struct page *const *pages, pteval_t *any)

@@ -131,7 +131,7 @@ static bool proof_is_dirty(struct proof *proof)
 	return dirty;
 }
 
-/* ---- who writes ------------------------------------------------------------- */
+/* ---- the writer ------------------------------------------------------------- */
 
 static bool proof_write_here(struct proof *proof)
 {

@@ -19,7 +19,7 @@
  * are flushed so (track_selftest.c), nothing is moved.
  *
  * The parking is the last 4 MiB of the reserve, while the heap has not grown to there:
- * no object is in it, and no page fault finds a page for it. Who reads or writes there
+ * no object is in it, and no page fault finds a page for it. Whoever reads or writes there
  * by a wild pointer in that short time reaches what is being freed, of the same heap.
  *
  * It unmaps ranges one by one where entries cannot be moved:
@@ -85,7 +85,7 @@ static bool parking_open(struct unmapping *work, u32 parts)
 	if (xa_find(&heap->extents, &number, ULONG_MAX, XA_PRESENT))
 		goto unlock;
 	vma = vma_of_owner(heap);
-	/* Who wants to hear of it first needs mmap_lock for writing. */
+	/* Whoever wants to hear of it first needs mmap_lock for writing. */
 	if (!vma || mm_has_notifiers(mm))
 		goto unlock;
 	work->base = vma->vm_start;

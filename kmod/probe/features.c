@@ -110,7 +110,7 @@ static inline bool probe(struct list_lru *lru, struct list_head *item)
 #endif
 
 #ifdef PROBE_LIST_LRU_WALK_LOCK
-/* Who is called for each object is given the lock. */
+/* The function that is called for each object gets the lock. */
 typedef enum lru_status (*walk_with_lock)(struct list_head *item, struct list_lru_one *list,
 					 spinlock_t *lock, void *arg);
 
