@@ -138,7 +138,10 @@ static bool alloc_class_own(struct thread *thread, struct alloc_class *class, gc
 
 /* ---- the thread's tables ------------------------------------------------------ */
 
-/* What the inline functions allocate, nothing is written for, and nobody verifies. */
+/*
+ * The slots that the inline functions see. They write no metadata and verify nothing, so
+ * that they see none where one of these is needed.
+ */
 static struct gcheap_cache_ *fast_cache(const struct thread *thread,
 					const struct alloc_class *class)
 {
@@ -252,7 +255,7 @@ void alloc_classes_flushed(struct thread *thread)
 		/* Of what was allocated since the last flush, some was in mixed spans. */
 		if (cache->alloc_class->flush + 1 == thread->flushes)
 			continue;
-		/* Who waits for this flush to fill a cache goes on with it after. */
+		/* Whoever waits for this flush to fill a cache goes on with it after. */
 		if (cache == thread->filling)
 			continue;
 		alloc_class_disown(thread, cache->alloc_class);

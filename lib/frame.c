@@ -166,7 +166,7 @@ static bool place_is_known(struct thread *thread, const char *place, struct stac
 {
 	if (place >= known->low && place < known->top)
 		return true;
-	/* Who had the heap's lock at the fork has it for good. */
+	/* Whoever had the heap's lock at the fork has it for good. */
 	if (heap_is_here(thread->heap))
 		return stack_running(thread, place, known);
 	return place >= thread->native.low && place < thread->native.top;
@@ -297,7 +297,7 @@ void gcheap_frame_begin_slow_(struct gcheap_frame_ *frame, struct gcheap_thread 
 	frame->thread = fast;
 	frame->number = 0;
 	frame->is_lost = false;
-	/* Who had the heap's lock at the fork has it for good. No cycle runs here. */
+	/* Whoever had the heap's lock at the fork has it for good. No cycle runs here. */
 	if (!heap_is_here(thread->heap))
 		return;
 	at = frames_find(thread, frame, true);

@@ -88,9 +88,9 @@ size_t frames_drop(struct thread *thread, size_t at, const struct stack *part);
  * @sp: its stack pointer, as far up as it is known to be the library's own part
  * @running: the stack that it is on
  *
- * Those are told by two signs: that they are below @sp, and that something else lies now
- * where their struct was. Under GCHEAP_VERIFY, says so once a thread. Frames that were
- * lost are found to have ended if all of them are below @sp.
+ * It knows them by two signs: they are below @sp, or something else lies now where their
+ * struct was. Under GCHEAP_VERIFY it says so once a thread. Frames that were lost have
+ * ended if all of them are below @sp.
  */
 void frames_drop_ended(struct thread *thread, const char *sp, const struct stack *running);
 

@@ -30,7 +30,7 @@ static bool device_is_absent(int error)
 	       error == -ENXIO;
 }
 
-/* What the kernel, or the local backend, is asked for. */
+/* What SETUP asks the kernel, or the local backend, for. */
 static uint32_t setup_flags(uint32_t flags)
 {
 	uint32_t setup = 0;

@@ -137,7 +137,7 @@ int native_stack_find(struct native_stack *native)
 		};
 	else
 		*native = (struct native_stack) { low, (const char *)low + bytes, false };
-	/* Who gives a thread a stack may have put a guard page into it. */
+	/* Whoever gives a thread a stack may have put a guard page into it. */
 	while (!native->grows && native->low < sp && !stack_byte_is_readable(native->low))
 		native->low += sysconf(_SC_PAGESIZE);
 	return 0;
@@ -353,7 +353,7 @@ static void context_nothing(void)
 
 static void context_mark_find(void)
 {
-	/* Large ones: who calls may have little room. */
+	/* Large ones: the caller may have little room. */
 	static char stack[4096] __attribute__((aligned(16)));
 	static ucontext_t context;
 

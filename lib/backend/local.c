@@ -10,7 +10,7 @@
 
 #include "../error.h"
 
-/* What this backend has beside what every port of kmod/core has. */
+/* What this backend offers in addition to what every port of kmod/core offers. */
 #define LOCAL_FLAGS	(GCHEAP_SETUP_FAULT_FREED | GCHEAP_SETUP_HUGE_PAGES)
 #define LOCAL_FEATURES \
 	(GCHEAP_FEATURE_FAULT_FREED | GCHEAP_FEATURE_CHUNKS | GCHEAP_FEATURE_HUGE_PAGES)

@@ -217,7 +217,7 @@ void port_depopulate(struct heap *heap, u32 page, u32 npages)
 	memory_close(local, page, npages);
 }
 
-/* What is touched is not counted: nobody is told. */
+/* Nobody is told of the pages that are touched: this backend does not count them. */
 int port_lazy(struct heap *heap, u32 page, u32 npages, bool lazy)
 {
 	return lazy ? memory_open(local_of_heap(heap), page, npages) : 0;
