@@ -171,7 +171,6 @@ static int op_refill(struct gcheap_heap *heap, union op_args *args, struct progr
 	void __user *user_grants = u64_to_user_ptr(refill->grants);
 	size_t returns_bytes, grants_bytes;
 	struct gcheap_grant *grants;
-	struct span_key key = {};
 	u64 small[REFILL_SMALL_BYTES / sizeof(u64)];
 	void *arrays = small;
 	u32 *returns;
@@ -181,7 +180,7 @@ static int op_refill(struct gcheap_heap *heap, union op_args *args, struct progr
 	if (tables_for_another(heap, progress))
 		return OP_MORE;
 	/* Bounds both counts. */
-	error = heap_refill_check(&heap->core, refill, NULL, NULL);
+	error = heap_refill_check(&heap->core, refill);
 	if (error)
 		return error;
 	returns_bytes = refill->return_count * sizeof(*returns);
@@ -197,10 +196,7 @@ static int op_refill(struct gcheap_heap *heap, union op_args *args, struct progr
 	error = -EFAULT;
 	if (!user_read_beside(returns, user_returns, returns_bytes, user_grants, grants_bytes))
 		goto free_arrays;
-	error = heap_refill_check(&heap->core, refill, returns, &key);
-	if (error)
-		goto free_arrays;
-	error = heap_refill(&heap->core, refill, returns, grants, &key);
+	error = heap_refill(&heap->core, refill, returns, grants);
 	if (error)
 		goto free_arrays;
 	if (!user_write(user_grants, grants, refill->out_granted * sizeof(*grants)))

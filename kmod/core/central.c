@@ -5,6 +5,7 @@
 #include "central.h"
 
 #include "port.h"
+#include "span_free.h"
 #include "type.h"
 
 int central_table_init(struct central_table *table)
@@ -61,8 +62,7 @@ static enum gcheap_kind central_kind(const struct heap *heap,
 		return GCHEAP_KIND_BITMAP;
 	if (small && !record_types)
 		return GCHEAP_KIND_HEAP_BITS;
-	return heap->layout == GCHEAP_LAYOUT_FOOTER ? GCHEAP_KIND_FOOTER :
-							   GCHEAP_KIND_HEADER;
+	return heap->layout == GCHEAP_LAYOUT_FOOTER ? GCHEAP_KIND_FOOTER : GCHEAP_KIND_HEADER;
 }
 
 /* Bytes of a slot that are not the object's: before it, or behind. */
@@ -214,10 +214,9 @@ void central_insert(struct heap *heap, struct central *central, u32 page)
 	span_set_state(span, GCHEAP_SPAN_CENTRAL);
 }
 
-void central_remove(struct heap *heap, u32 page)
+void central_remove(struct heap *heap, struct central *central, u32 page)
 {
 	struct gcheap_span *span = heap_span(heap, page);
-	struct central *central = central_of_span(heap, page);
 
 	if (span->prev)
 		heap_span(heap, span->prev)->next = span->next;
@@ -236,4 +235,35 @@ u32 central_first_unswept(const struct heap *heap, const struct central *central
 	u32 unswept = central_swept_lists(heap) ^ 1;
 
 	return central->partial[unswept] ? central->partial[unswept] : central->full[unswept];
+}
+
+u32 central_take(struct heap *heap, struct central *central)
+{
+	u32 page = central->partial[central_swept_lists(heap)];
+
+	/* What has objects left, but its free slots may be in memory that has failed. */
+	while (unlikely(heap->has_broken) && page &&
+	       port_broken(heap, page, heap_span(heap, page)->npages))
+		page = heap_span(heap, page)->next;
+	if (!page)
+		return 0;
+	central_remove(heap, central, page);
+	span_set_state(heap_span(heap, page), GCHEAP_SPAN_CACHED);
+	heap->counters.cached_spans++;
+	return page;
+}
+
+void central_give(struct heap *heap, u32 page)
+{
+	struct gcheap_span *span = heap_span(heap, page);
+
+	heap->counters.cached_spans--;
+	span->allocated = (u16)span_count(heap, page, heap_alloc_table(heap));
+	if (!span->allocated) {
+		span_free(heap, page);
+		return;
+	}
+	/* Its free slots have been used by now, or will be: they hold old data. */
+	span->state |= GCHEAP_SPAN_NEEDZERO;
+	central_insert(heap, central_of_span(heap, page), page);
 }

@@ -72,8 +72,8 @@ struct central *central_of_span(struct heap *heap, u32 page);
 /* Put a span on the list that its generation and count of slots name. */
 void central_insert(struct heap *heap, struct central *central, u32 page);
 
-/* Take a span off its list. */
-void central_remove(struct heap *heap, u32 page);
+/* Take a span of this central off its list. */
+void central_remove(struct heap *heap, struct central *central, u32 page);
 
 /* Which of the two pairs of lists has the spans that the current cycle has swept. */
 static inline u32 central_swept_lists(const struct heap *heap)
@@ -83,5 +83,23 @@ static inline u32 central_swept_lists(const struct heap *heap)
 
 /* A span of a central that the current cycle has not swept yet; 0: there is none. */
 u32 central_first_unswept(const struct heap *heap, const struct central *central);
+
+/**
+ * central_take() - hand a span with free slots out
+ * @heap: the heap
+ * @central: one that has it among the spans that the current cycle has swept
+ *
+ * Return: its first page, in GCHEAP_SPAN_CACHED; 0: there is none.
+ */
+u32 central_take(struct heap *heap, struct central *central);
+
+/**
+ * central_give() - take a cached span back
+ * @heap: the heap
+ * @page: its first page
+ *
+ * Counts its objects by the alloc bits; a span without any becomes free pages.
+ */
+void central_give(struct heap *heap, u32 page);
 
 #endif /* GCHEAP_CORE_CENTRAL_H */

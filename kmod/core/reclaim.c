@@ -86,7 +86,7 @@ static u64 dead_spans(struct heap *heap, u32 page)
 static u32 reclaim_span(struct heap *heap, struct span_run *run, u32 page)
 {
 	if (span_state(heap_span(heap, page)) == GCHEAP_SPAN_CENTRAL) {
-		central_remove(heap, page);
+		central_remove(heap, central_of_span(heap, page), page);
 		heap->counters.unswept_spans--;
 	}
 	return span_run_add(heap, run, page);

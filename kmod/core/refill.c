@@ -8,7 +8,6 @@
 #include "page_runs.h"
 #include "port.h"
 #include "reclaim.h"
-#include "span_free.h"
 #include "sweep.h"
 
 /* REFILL sweeps at most so many full spans in search of a free slot. */
@@ -53,8 +52,7 @@ static int returns_check(struct heap *heap, const u32 *returns, u32 count)
 	return error;
 }
 
-int heap_refill_check(struct heap *heap, const struct gcheap_refill *refill,
-		      const u32 *returns, struct span_key *key)
+int heap_refill_check(const struct heap *heap, const struct gcheap_refill *refill)
 {
 	if (refill->flags & ~GCHEAP_REFILL_MIXED)
 		return -EOPNOTSUPP;
@@ -62,18 +60,7 @@ int heap_refill_check(struct heap *heap, const struct gcheap_refill *refill,
 		return -EINVAL;
 	if (refill->return_count > GCHEAP_REFILL_MAX || refill->grant_count > GCHEAP_REFILL_MAX)
 		return -EOVERFLOW;
-	if (refill->want_bytes && !refill->grant_count)
-		return -EINVAL;
-	if (!returns)
-		return 0;
-	if (refill->want_bytes) {
-		int error = central_key_make(heap, refill->type, refill->size_class,
-					     refill->flags, key);
-
-		if (error)
-			return error;
-	}
-	return returns_check(heap, returns, refill->return_count);
+	return refill->want_bytes && !refill->grant_count ? -EINVAL : 0;
 }
 
 /* ---- spans out ---------------------------------------------------------------- */
@@ -99,31 +86,6 @@ static u32 take_from_pages(struct heap *heap, struct central *central,
 	return count;
 }
 
-static u32 take_from_list(struct heap *heap, u32 page, struct gcheap_grant *grant)
-{
-	central_remove(heap, page);
-	span_set_state(heap_span(heap, page), GCHEAP_SPAN_CACHED);
-	heap->counters.cached_spans++;
-	grant->page = page;
-	return 1;
-}
-
-/*
- * Sweeps an unswept span: it moves to a swept list, or becomes free pages.
- * Return: false: there is none.
- */
-static bool take_sweep_one(struct heap *heap, struct central *central)
-{
-	u32 page = central_first_unswept(heap, central);
-
-	if (!page)
-		return false;
-	central_remove(heap, page);
-	if (sweep_span(heap, page))
-		central_insert(heap, central, page);
-	return true;
-}
-
 static bool take_is_sparse(const struct heap *heap, const struct central *central)
 {
 	u32 slot_bytes = size_class_bytes[SPAN_CLASS_SIZE(central->key.span_class)];
@@ -137,13 +99,12 @@ static bool take_is_sparse(const struct heap *heap, const struct central *centra
 static u32 take_from_swept(struct heap *heap, struct central *central,
 			   struct gcheap_grant *grant)
 {
-	u32 page = central->partial[central_swept_lists(heap)];
+	u32 page = central_take(heap, central);
 
-	/* What has objects left, but its free slots may be in memory that has failed. */
-	while (unlikely(heap->has_broken) && page &&
-	       port_broken(heap, page, heap_span(heap, page)->npages))
-		page = heap_span(heap, page)->next;
-	return page ? take_from_list(heap, page, grant) : 0;
+	if (!page)
+		return 0;
+	grant->page = page;
+	return 1;
 }
 
 /*
@@ -171,7 +132,7 @@ static u32 take_some(struct heap *heap, struct central *central, struct gcheap_g
 	u32 count = 0;
 	u32 i;
 
-	for (i = 0; i < REFILL_SWEEP_AHEAD && take_sweep_one(heap, central); i++)
+	for (i = 0; i < REFILL_SWEEP_AHEAD && sweep_one(heap, central); i++)
 		;
 	if (take_is_sparse(heap, central))
 		count = take_from_swept(heap, central, grants);
@@ -180,7 +141,7 @@ static u32 take_some(struct heap *heap, struct central *central, struct gcheap_g
 	if (!count)
 		count = take_from_swept(heap, central, grants);
 	for (i = 0; !count && i < REFILL_SWEEP_TRIES; i++) {
-		if (!take_sweep_one(heap, central))
+		if (!sweep_one(heap, central))
 			break;
 		count = take_from_swept(heap, central, grants);
 		/* The span may have been without an object after all. */
@@ -232,36 +193,27 @@ static u32 take_wanted(struct heap *heap, struct central *central, u64 want, u32
 	return granted;
 }
 
-/* ---- spans in ----------------------------------------------------------------- */
-
-/* Takes a cached span back, counting its objects by the alloc bits. */
-static void give_back(struct heap *heap, u32 page)
-{
-	struct gcheap_span *span = heap_span(heap, page);
-
-	heap->counters.cached_spans--;
-	span->allocated = (u16)span_count(heap, page, heap_alloc_table(heap));
-	if (!span->allocated) {
-		span_free(heap, page);
-		return;
-	}
-	/* Its free slots have been used by now, or will be: they hold old data. */
-	span->state |= GCHEAP_SPAN_NEEDZERO;
-	central_insert(heap, central_of_span(heap, page), page);
-}
-
 /* ---- the request -------------------------------------------------------------- */
 
 int heap_refill(struct heap *heap, struct gcheap_refill *refill,
-		const u32 *returns, struct gcheap_grant *grants,
-		const struct span_key *key)
+		const u32 *returns, struct gcheap_grant *grants)
 {
 	u32 granted = 0;
 	u32 i;
+	int error;
 
+	error = returns_check(heap, returns, refill->return_count);
+	if (error)
+		return error;
 	if (refill->want_bytes) {
-		struct central *central = central_get(heap, key);
+		struct central *central;
+		struct span_key key;
 
+		error = central_key_make(heap, refill->type, refill->size_class,
+					 refill->flags, &key);
+		if (error)
+			return error;
+		central = central_get(heap, &key);
 		if (central)
 			granted = take_wanted(heap, central, refill->want_bytes,
 					      refill->grant_count, grants);
@@ -269,7 +221,7 @@ int heap_refill(struct heap *heap, struct gcheap_refill *refill,
 			return -ENOMEM;
 	}
 	for (i = 0; i < refill->return_count; i++)
-		give_back(heap, returns[i]);
+		central_give(heap, returns[i]);
 	refill->out_granted = granted;
 	heap->counters.refills++;
 	heap->counters.refilled_spans += granted;

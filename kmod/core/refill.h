@@ -8,17 +8,13 @@
 #define GCHEAP_CORE_REFILL_H
 
 #include "heap.h"
-#include "span.h"
 
 /**
- * heap_refill_check() - validate a REFILL and the pages that it returns
+ * heap_refill_check() - validate the numbers of a REFILL, by which its arrays are bounded
  * @heap: the heap
  * @refill: the request
- * @returns: copy of its list of pages, or NULL to look at the numbers only
- * @key: the key of the spans wanted, when @returns is not NULL
  */
-int heap_refill_check(struct heap *heap, const struct gcheap_refill *refill,
-		      const u32 *returns, struct span_key *key);
+int heap_refill_check(const struct heap *heap, const struct gcheap_refill *refill);
 
 /**
  * heap_refill() - take spans, then take back those returned
@@ -26,12 +22,10 @@ int heap_refill_check(struct heap *heap, const struct gcheap_refill *refill,
  * @refill: a request that heap_refill_check() has passed; receives @out_granted
  * @returns: copy of its list of pages
  * @grants: room for @refill->grant_count
- * @key: from heap_refill_check()
  *
- * Return: 0; -ENOMEM and nothing has changed.
+ * Return: 0; -EINVAL or -ENOMEM, and nothing has changed.
  */
 int heap_refill(struct heap *heap, struct gcheap_refill *refill,
-		const u32 *returns, struct gcheap_grant *grants,
-		const struct span_key *key);
+		const u32 *returns, struct gcheap_grant *grants);
 
 #endif /* GCHEAP_CORE_REFILL_H */

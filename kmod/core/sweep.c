@@ -15,10 +15,12 @@
 /* So many spans in 64 pages, and their marks are better cleared all at once. */
 #define SWEEP_DENSE_SPANS	8u
 
-bool sweep_span(struct heap *heap, u32 page)
+/* An unswept span moves to a swept list, or becomes free pages. Return: whether it has objects. */
+static bool sweep_span(struct heap *heap, struct central *central, u32 page)
 {
 	struct gcheap_span *span = heap_span(heap, page);
 
+	central_remove(heap, central, page);
 	heap->counters.swept_spans++;
 	heap->counters.unswept_spans--;
 	if (!page_is_marked(heap, page)) {
@@ -31,12 +33,22 @@ bool sweep_span(struct heap *heap, u32 page)
 		goto free_span;
 	span->generation = heap_generation16(heap);
 	span->state |= GCHEAP_SPAN_NEEDZERO;
+	central_insert(heap, central, page);
 	return true;
 
 free_span:
 	reclaim_add_credit(heap, span->npages);
 	span_free(heap, page);
 	return false;
+}
+
+bool sweep_one(struct heap *heap, struct central *central)
+{
+	u32 page = central_first_unswept(heap, central);
+
+	if (page)
+		sweep_span(heap, central, page);
+	return page;
 }
 
 int sweep_some(struct heap *heap, u64 max_spans, u64 *swept, u64 *freed)
@@ -61,11 +73,7 @@ int sweep_some(struct heap *heap, u64 max_spans, u64 *swept, u64 *freed)
 		/* Asked here, so that what is done is not called interrupted. */
 		if (*swept && *swept % 64 == 0 && port_interrupted())
 			return -EINTR;
-		central_remove(heap, page);
-		if (sweep_span(heap, page))
-			central_insert(heap, central, page);
-		else
-			(*freed)++;
+		*freed += !sweep_span(heap, central, page);
 		(*swept)++;
 	}
 	return 0;

@@ -16,14 +16,13 @@
 #include "heap.h"
 
 /**
- * sweep_span() - sweep one span
+ * sweep_one() - sweep an unswept span of a central
  * @heap: the heap
- * @page: the span's first page; taken off its list already
+ * @central: the central
  *
- * Return: true when a marked object was found: the span is swept, and on no
- * list. False: the span was freed.
+ * The span moves to a swept list, or becomes free pages. Return: false: there is none.
  */
-bool sweep_span(struct heap *heap, u32 page);
+bool sweep_one(struct heap *heap, struct central *central);
 
 /**
  * sweep_some() - sweep spans in the order of the centrals

@@ -25,13 +25,9 @@ static int local_refill(struct heap *heap, struct gcheap_refill *refill)
 {
 	const u32 *returns = (const u32 *)(uintptr_t)refill->returns;
 	struct gcheap_grant *grants = (struct gcheap_grant *)(uintptr_t)refill->grants;
-	struct span_key key;
-	int error = heap_refill_check(heap, refill, NULL, NULL);
+	int error = heap_refill_check(heap, refill);
 
-	if (!error)
-		error = heap_refill_check(heap, refill, returns ? returns : (const u32[]) { 0 },
-					  &key);
-	return error ? error : heap_refill(heap, refill, returns, grants, &key);
+	return error ? error : heap_refill(heap, refill, returns, grants);
 }
 
 static int local_type_add(struct heap *heap, struct gcheap_type_add *add)

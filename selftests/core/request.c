@@ -80,15 +80,9 @@ u32 request_type(struct test_heap *th, u64 bytes, u64 ptr_words)
 static int send_refill(struct test_heap *th, struct gcheap_refill *refill, const u32 *returns,
 		       struct gcheap_grant *grants)
 {
-	static const u32 none[1];
-	struct span_key key;
-	int error = heap_refill_check(&th->heap, refill, NULL, NULL);
+	int error = heap_refill_check(&th->heap, refill);
 
-	if (!error)
-		error = heap_refill_check(&th->heap, refill, returns ? returns : none, &key);
-	if (!error)
-		error = heap_refill(&th->heap, refill, returns, grants, &key);
-	return error;
+	return error ? error : heap_refill(&th->heap, refill, returns, grants);
 }
 
 int request_refill(struct test_heap *th, u32 type, u32 size_class, u32 want_bytes,

@@ -421,7 +421,7 @@ static void test_any_order_of_removal_keeps_the_lists_whole(void **state)
 			u32 page = pages[at];
 
 			pages[at] = pages[i];
-			central_remove(&th->heap, page);
+			central_remove(&th->heap, central_of_span(&th->heap, page), page);
 			/* In no list, and yet there: as it is in the middle of a sweep. */
 			span_set_state(span_at(page), GCHEAP_SPAN_CACHED);
 			th->heap.counters.cached_spans++;

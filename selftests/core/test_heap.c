@@ -146,7 +146,7 @@ static int refill_flags(u32 flags)
 {
 	struct gcheap_refill refill = { .size = sizeof(refill), .flags = flags };
 
-	return heap_refill_check(&th->heap, &refill, NULL, NULL);
+	return heap_refill_check(&th->heap, &refill);
 }
 
 static void test_err_refill_with_an_unknown_flag(void **state)
@@ -168,10 +168,10 @@ static void test_err_refill_with_too_long_lists(void **state)
 	for (u32 i = 0; i < ARRAY_SIZE(counts); i++) {
 		struct gcheap_refill refill = { .return_count = counts[i] };
 
-		assert_int_equal(heap_refill_check(&th->heap, &refill, NULL, NULL), -EOVERFLOW);
+		assert_int_equal(heap_refill_check(&th->heap, &refill), -EOVERFLOW);
 		refill.return_count = 0;
 		refill.grant_count = counts[i];
-		assert_int_equal(heap_refill_check(&th->heap, &refill, NULL, NULL), -EOVERFLOW);
+		assert_int_equal(heap_refill_check(&th->heap, &refill), -EOVERFLOW);
 	}
 }
 
