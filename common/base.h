@@ -27,6 +27,7 @@
 #include <linux/minmax.h>
 #include <linux/nospec.h>
 #include <linux/overflow.h>
+#include <linux/stdarg.h>
 #include <linux/string.h>
 #include <linux/types.h>
 #else

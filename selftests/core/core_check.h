@@ -11,8 +11,12 @@
 /* Fails the test when the heap is not consistent. */
 void core_check(struct test_heap *th);
 
-/* Also: no bits outside of spans in either bit table, where the process has set none itself. */
+/* Also the bits of both tables, where the process has set none but those of slots. */
 void core_check_bits(struct test_heap *th);
+
+/* Only the rules of common/verify_tables.h: calls @complain with what is wrong. */
+void core_check_rules(struct test_heap *th, bool bits,
+		      void (*complain)(void *owner, u32 page, const char *format, va_list args));
 
 /* After MARK_START: no mark bit anywhere, and no page mark of a span. */
 void core_check_marks_are_clear(struct test_heap *th);
