@@ -160,6 +160,7 @@ void fuzz_heap_open(struct fuzz_heap *fh, struct rng *rng)
 		fuzz_fail("SETUP: errno %d", -ret);
 	memcpy(fh->heap.region_bytes, setup.out_region_bytes, sizeof(fh->heap.region_bytes));
 	fh->heap.layout = setup.layout;
+	fh->heap.flags = setup.flags;
 	fh->heap.reserve = setup.out_region_bytes[GCHEAP_REGION_HEAP];
 	fh->flags = setup.flags;
 	fh->set_up = true;

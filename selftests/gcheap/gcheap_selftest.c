@@ -92,6 +92,7 @@ int heap_setup_flags(struct test_heap *heap, __u32 layout, __u64 reserve, __u32 
 		return ret;
 	memcpy(heap->region_bytes, setup.out_region_bytes, sizeof(heap->region_bytes));
 	heap->layout = layout;
+	heap->flags = flags;
 	heap->reserve = heap->region_bytes[GCHEAP_REGION_HEAP];
 	return 0;
 }

@@ -73,6 +73,7 @@ extern const struct size_class size_classes[SIZE_CLASSES];
  * struct test_heap - one open of the device, with all of its regions mapped
  * @fd: the file
  * @layout: enum gcheap_layout
+ * @flags: GCHEAP_SETUP_*
  * @reserve: length of the heap's range
  * @region_bytes: length of each region
  * @region: where it is mapped; NULL: it is not
@@ -80,6 +81,7 @@ extern const struct size_class size_classes[SIZE_CLASSES];
 struct test_heap {
 	int fd;
 	__u32 layout;
+	__u32 flags;
 	__u64 reserve;
 	__u64 region_bytes[GCHEAP_REGIONS];
 	void *region[GCHEAP_REGIONS];

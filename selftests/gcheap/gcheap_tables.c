@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * What the tables of a heap must say, worked out anew from <linux/gcheap.h>
- * alone, and compared with what the kernel wrote.
+ * What the tables of a heap must say after a request, worked out anew from
+ * <linux/gcheap.h> alone, and compared with what the kernel wrote. What they must say
+ * whatever was requested, common/verify_tables.h knows.
  */
-#include <stdarg.h>
-
 #include "gcheap_selftest.h"
+#include "verify_tables.h"
 
 const struct size_class size_classes[SIZE_CLASSES] = {
 	{ 0, 0 }, { 8, 1 }, { 16, 1 }, { 24, 1 }, { 32, 1 }, { 48, 1 }, { 64, 1 },
@@ -196,31 +196,85 @@ __u64 tiled_mask(__u64 mask, __u32 elem_words, __u32 slot_bytes)
 	return tiled;
 }
 
-static const char *inner_wrong(const struct test_heap *heap, __u32 page, __u32 npages)
+/* ---- the rules of common/verify_tables.h --------------------------------------------- */
+
+/**
+ * struct rules - the rules go over the tables of a heap
+ * @heap: which
+ * @broken: the first one that is broken; NULL: none so far
+ */
+struct rules {
+	const struct test_heap *heap;
+	const char *broken;
+};
+
+static u64 read_info(void *owner, u32 page)
 {
-	for (__u32 i = 1; i < npages; i++) {
-		if (span_state(heap, page + i) != GCHEAP_SPAN_INNER)
-			return wrong("page %u of the span at %u has state %u", i, page,
-				     span_state(heap, page + i));
-		if (heap_span(heap, page + i)->first_page != page)
-			return wrong("page %u of the span at %u points to %u", i, page,
-				     heap_span(heap, page + i)->first_page);
-	}
-	return NULL;
+	struct rules *rules = owner;
+
+	return heap_info(rules->heap, page);
 }
 
-static const char *reciprocal_wrong(__u32 reciprocal, __u32 slot_bytes, __u32 slots)
+static const struct gcheap_span *read_span(void *owner, u32 page)
 {
-	for (__u32 slot = 0; slot < slots; slot++) {
-		__u64 first = (__u64)slot * slot_bytes;
+	struct rules *rules = owner;
 
-		if ((first * reciprocal) >> 32 != slot ||
-		    ((first + slot_bytes - 1) * reciprocal) >> 32 != slot)
-			return wrong("%#x is no reciprocal of %u: slot %u", reciprocal,
-				     slot_bytes, slot);
-	}
-	return NULL;
+	return heap_span(rules->heap, page);
 }
+
+static const struct gcheap_type_record *read_type(void *owner, u32 type)
+{
+	const struct test_heap *heap = ((struct rules *)owner)->heap;
+
+	return type && type <= heap_ctrl(heap)->counters.types ? heap_type(heap, type) : NULL;
+}
+
+static void hear(void *owner, u32 page, const char *format, va_list args)
+{
+	struct rules *rules = owner;
+	char text[200];
+
+	if (rules->broken)
+		return;
+	vsnprintf(text, sizeof(text), format, args);
+	rules->broken = page == VERIFY_NO_PAGE ? wrong("%s", text) :
+						 wrong("page %u: %s", page, text);
+}
+
+/* Bits are the tests' own to set. */
+static const struct table_reader reader = {
+	.info = read_info,
+	.span = read_span,
+	.type = read_type,
+	.complain = hear,
+};
+
+static struct heap_tables tables_of(struct rules *rules)
+{
+	const struct gcheap_ctrl *ctrl = heap_ctrl(rules->heap);
+
+	return (struct heap_tables){
+		.reader = &reader,
+		.owner = rules,
+		.reserve_bytes = rules->heap->reserve,
+		.heap_pages = ctrl->heap_pages,
+		.layout = rules->heap->layout,
+		.record_types = rules->heap->flags & GCHEAP_SETUP_RECORD_TYPES,
+		.generation = (u16)ctrl->generation,
+		.counters = &ctrl->counters,
+	};
+}
+
+static const char *page_wrong(const struct test_heap *heap, __u32 page)
+{
+	struct rules rules = { .heap = heap };
+	struct heap_tables tables = tables_of(&rules);
+
+	verify_page(&tables, page);
+	return rules.broken;
+}
+
+/* ---- what a request must have done ---------------------------------------------------- */
 
 const char *span_wrong(const struct test_heap *heap, const struct gcheap_grant *grant,
 		       __u32 size_class, bool noscan)
@@ -235,7 +289,7 @@ const char *span_of_kind_wrong(const struct test_heap *heap, const struct gcheap
 	const struct size_class *class = &size_classes[size_class];
 	__u32 page = grant->page;
 	const struct gcheap_span *span = heap_span(heap, page);
-	const char *error;
+	__u64 info = heap_info(heap, page);
 
 	if (!page || page + class->npages > heap_ctrl(heap)->heap_pages)
 		return wrong("page %u is out of range", page);
@@ -252,25 +306,12 @@ const char *span_of_kind_wrong(const struct test_heap *heap, const struct gcheap
 	if (grant->free_slots != span->slots - slots_allocated(heap, page))
 		return wrong("%u of %u slots granted as free, but alloc bits for %u",
 			     grant->free_slots, span->slots, slots_allocated(heap, page));
-	if (span->generation != (__u16)heap_ctrl(heap)->generation)
-		return wrong("generation %u of a granted span", span->generation);
 	if (!(grant->flags & GCHEAP_GRANT_NEEDZERO) !=
 	    !(span->state & GCHEAP_SPAN_NEEDZERO))
 		return wrong("grant and descriptor disagree about zeroing");
-	for (__u32 i = 0; i < class->npages; i++) {
-		__u64 info = heap_info(heap, page + i);
-
-		if (GCHEAP_PAGE_SLOT_BYTES(info) != class->bytes ||
-		    GCHEAP_PAGE_CLASS(info) != size_class ||
-		    GCHEAP_PAGE_INDEX(info) != i || GCHEAP_PAGE_KIND(info) != kind ||
-		    !!(info & GCHEAP_PAGE_NOSCAN) != noscan)
-			return wrong("PAGES says %#llx of page %u", info, i);
-		error = reciprocal_wrong(GCHEAP_PAGE_MAGIC(info), class->bytes,
-					 span->slots);
-		if (error)
-			return error;
-	}
-	return inner_wrong(heap, page, class->npages);
+	if (GCHEAP_PAGE_SLOT_BYTES(info) != class->bytes || GCHEAP_PAGE_KIND(info) != kind)
+		return wrong("PAGES says %#llx", info);
+	return page_wrong(heap, page);
 }
 
 const char *large_wrong(const struct test_heap *heap,
@@ -293,53 +334,22 @@ const char *large_wrong(const struct test_heap *heap,
 		return wrong("object of %llu bytes, not %llu", span->object_bytes, bytes);
 	if (span->type != large->type)
 		return wrong("type %u, not %u", span->type, large->type);
-	if (span->slots != 1)
-		return wrong("%u slots", span->slots);
-	for (__u32 i = 0; i < npages; i++) {
-		__u64 info = heap_info(heap, page + i);
-		__u64 expected = (__u64)GCHEAP_KIND_LARGE << 60 |
-				 (noscan ? GCHEAP_PAGE_NOSCAN : 0);
-
-		if (info != expected)
-			return wrong("PAGES says %#llx of page %u", info, i);
-	}
 	if (!bit_test(alloc_bits(heap), slot_bit(page, 0, 0)))
 		return wrong("the object's alloc bit is clear");
-	return inner_wrong(heap, page, (__u32)npages);
+	return page_wrong(heap, page);
 }
 
 const char *free_wrong(const struct test_heap *heap, __u32 page, __u32 npages)
 {
 	for (__u32 i = 0; i < npages; i++) {
+		const char *error = page_wrong(heap, page + i);
+
+		if (error)
+			return error;
 		if (span_state(heap, page + i) != GCHEAP_SPAN_FREE)
-			return wrong("page %u: state %u", page + i,
-				     span_state(heap, page + i));
-		if (heap_info(heap, page + i))
-			return wrong("page %u: PAGES says %#llx", page + i,
-				     heap_info(heap, page + i));
+			return wrong("page %u: state %u", page + i, span_state(heap, page + i));
 	}
 	return NULL;
-}
-
-/* A chunk, or a span in quarantine: PAGES knows nothing of it. */
-static const char *set_aside_wrong(const struct test_heap *heap, __u32 page)
-{
-	const struct gcheap_span *span = heap_span(heap, page);
-	__u32 npages = span->npages;
-
-	if (!npages || (__u64)page + npages > heap_ctrl(heap)->heap_pages)
-		return wrong("page %u: state %u, %u pages", page, span_state(heap, page), npages);
-	for (__u32 i = 0; i < npages; i++) {
-		if (heap_info(heap, page + i))
-			return wrong("page %u, state %u: PAGES says %#llx of page %u", page,
-				     span_state(heap, page), heap_info(heap, page + i), i);
-	}
-	if (span->allocated)
-		return wrong("page %u: %u slots allocated", page, span->allocated);
-	if ((!span->slots || span_state(heap, page) != GCHEAP_SPAN_QUARANTINE) &&
-	    (page % CHUNK_PAGES || npages != CHUNK_PAGES || span->slots))
-		return wrong("page %u: a chunk of %u pages, %u slots", page, npages, span->slots);
-	return inner_wrong(heap, page, npages);
 }
 
 /*
@@ -367,79 +377,14 @@ static const char *counters_wrong(const struct test_heap *heap, struct gcheap_co
 
 const char *heap_wrong(const struct test_heap *heap)
 {
-	const struct gcheap_ctrl *ctrl = heap_ctrl(heap);
 	struct gcheap_counters counters;
-	__u64 in_use = 0, spans = 0, cached = 0, chunks = 0, quarantined = 0, unswept = 0;
 	const char *different = counters_wrong(heap, &counters);
-	__u32 page, npages;
+	struct rules rules = { .heap = heap };
+	struct heap_tables tables = tables_of(&rules);
 
 	if (different)
 		return different;
-	if (ctrl->heap_pages != counters.heap_pages)
-		return wrong("heap_pages: %u in CTRL, %llu counted", ctrl->heap_pages,
-			     counters.heap_pages);
-	if ((__u64)ctrl->heap_pages << GCHEAP_PAGE_SHIFT > heap->reserve)
-		return wrong("%u heap pages", ctrl->heap_pages);
-	if (counters.heap_pages && heap_info(heap, 0))
-		return wrong("page 0: PAGES says %#llx", heap_info(heap, 0));
-
-	for (page = 1; page < ctrl->heap_pages; page += npages) {
-		const char *error = NULL;
-
-		npages = 1;
-		switch (span_state(heap, page)) {
-		case GCHEAP_SPAN_FREE:
-			error = free_wrong(heap, page, 1);
-			break;
-		case GCHEAP_SPAN_CACHED:
-			cached++;
-			/* fallthrough */
-		case GCHEAP_SPAN_CENTRAL:
-			unswept += heap_span(heap, page)->generation != (__u16)ctrl->generation;
-			/* fallthrough */
-		case GCHEAP_SPAN_LARGE:
-			spans++;
-			npages = heap_span(heap, page)->npages;
-			if (!npages || (__u64)page + npages > ctrl->heap_pages)
-				return wrong("page %u: a span of %u pages", page, npages);
-			if (!heap_info(heap, page))
-				return wrong("page %u: nothing in PAGES", page);
-			if (heap_span(heap, page)->allocated > heap_span(heap, page)->slots)
-				return wrong("page %u: %u of %u slots allocated", page,
-					     heap_span(heap, page)->allocated,
-					     heap_span(heap, page)->slots);
-			in_use += npages;
-			error = inner_wrong(heap, page, npages);
-			break;
-		case GCHEAP_SPAN_CHUNK:
-			chunks++;
-			in_use += CHUNK_PAGES;
-			npages = heap_span(heap, page)->npages;
-			error = set_aside_wrong(heap, page);
-			break;
-		case GCHEAP_SPAN_QUARANTINE:
-			quarantined += heap_span(heap, page)->npages;
-			/* fallthrough */
-		case GCHEAP_SPAN_READY:
-			npages = heap_span(heap, page)->npages;
-			error = set_aside_wrong(heap, page);
-			break;
-		default:
-			return wrong("page %u: state %u", page, span_state(heap, page));
-		}
-		if (error)
-			return error;
-	}
-	if (counters.spans != spans || counters.in_use_pages != in_use ||
-	    counters.cached_spans != cached)
-		return wrong("spans, pages, cached: %llu, %llu, %llu, but %llu, %llu, %llu counted",
-			     spans, in_use, cached, counters.spans, counters.in_use_pages,
-			     counters.cached_spans);
-	if (counters.unswept_spans != unswept)
-		return wrong("%llu unswept spans, but %llu counted", unswept,
-			     counters.unswept_spans);
-	if (counters.chunks != chunks || counters.quarantined_pages != quarantined)
-		return wrong("chunks, quarantine: %llu, %llu, but %llu, %llu counted", chunks,
-			     quarantined, counters.chunks, counters.quarantined_pages);
-	return NULL;
+	tables.counters = &counters;
+	verify_tables(&tables);
+	return rules.broken;
 }

@@ -23,6 +23,7 @@ static int setup_flags(struct test_heap *heap, __u32 flags, __u64 *features)
 		return ret;
 	memcpy(heap->region_bytes, setup.out_region_bytes, sizeof(heap->region_bytes));
 	heap->layout = GCHEAP_LAYOUT_SPAN;
+	heap->flags = flags;
 	heap->reserve = SMALL_RESERVE;
 	*features = setup.out_features;
 	return 0;

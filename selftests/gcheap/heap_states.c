@@ -25,6 +25,7 @@ static int state_open(struct heap_state *state, __u32 flags, __u64 reserve)
 		memcpy(state->heap.region_bytes, setup.out_region_bytes,
 		       sizeof(state->heap.region_bytes));
 		state->heap.layout = setup.layout;
+		state->heap.flags = setup.flags;
 		state->heap.reserve = setup.out_region_bytes[GCHEAP_REGION_HEAP];
 		ret = heap_map(&state->heap);
 	}
