@@ -549,7 +549,7 @@ static bool always_is_long(struct gcheap_heap *heap, const union op_args *args)
 		__VA_ARGS__						\
 	}
 
-/* user_read() knows whole words only. */
+/* dispatch_read_usual() copies whole words. */
 static_assert(sizeof(union op_args) % sizeof(u64) == 0);
 
 const struct op ops[GCHEAP_OPS] = {

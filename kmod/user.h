@@ -24,25 +24,8 @@ static inline bool user_is_writable(void __user *user, u32 first, size_t bytes, 
  * To open the door to user memory and close it costs more than they do, so what stands
  * together is done while it is open once.
  */
-static inline bool user_read(void *to, const void __user *user, size_t bytes)
-{
-	size_t at;
 
-	if (!user_read_access_begin(user, bytes))
-		return false;
-	for (at = 0; bytes - at >= sizeof(u64); at += sizeof(u64))
-		unsafe_get_user(*(u64 *)(to + at), (const u64 __user *)(user + at), fault);
-	for (; at < bytes; at += sizeof(u32))
-		unsafe_get_user(*(u32 *)(to + at), (const u32 __user *)(user + at), fault);
-	user_read_access_end();
-	return true;
-
-fault:
-	user_read_access_end();
-	return false;
-}
-
-/* user_read() of some words of 32 bits, and user_is_writable() of other memory; 0 bytes: none. */
+/* Reads words of 32 bits, and proves that other memory can be written; 0 bytes: none. */
 static inline bool user_read_beside(void *to, const void __user *user, size_t bytes,
 				    void __user *answer, size_t answer_bytes)
 {
