@@ -48,12 +48,12 @@ class Machine:
     def source(self, address):
         (self.folder / "sources.list").write_text(f"deb {address} bookworm main\n" if address else "")
 
-    def start(self, **options):
-        return subprocess.Popen([SETUP, "build"], env=self.environment, text=True, stdin=subprocess.DEVNULL,
+    def start(self, *words, **options):
+        return subprocess.Popen([SETUP, *(words or ["build"])], env=self.environment, text=True, stdin=subprocess.DEVNULL,
                                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True, **options)
 
-    def setup(self, status=0):
-        process = self.start()
+    def setup(self, *words, status=0):
+        process = self.start(*words)
         try:
             self.log = process.communicate(timeout=300)[1]
         finally:
