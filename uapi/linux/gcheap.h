@@ -85,15 +85,17 @@
  *
  * Read-only regions refuse PROT_WRITE and can never be made writable later.
  * All regions are MAP_SHARED, are not inherited by fork, and cannot be split,
- * grown or moved. What is not there, an access to it gets SIGBUS with code
- * BUS_ADRERR, a system call EFAULT: in HEAP, pages without memory, which were never
- * handed out, or whose memory was taken away since; in the tables, what speaks only of
- * addresses that the heap has not grown over; in the bit tables of MARKS and in BITMAP
- * also what speaks only of an aligned 512 KiB without a page in use, whose memory was
- * given back: that is zero when a page of it is in use again. None of this goes while a
- * cycle marks. A page of HEAP whose memory has failed
- * gets SIGBUS with code BUS_MCEERR_AR. MARKS, however, can be read in its whole
- * length: what is not there reads as zeros, and cannot be written.
+ * grown or moved.
+ *
+ * An access to what is not there gets SIGBUS with code BUS_ADRERR, a system call EFAULT.
+ * In HEAP, pages without memory are not there: those that were never handed out, and those
+ * whose memory was taken away since. Of the tables, those parts are not there that speak
+ * only of addresses which the heap has not grown over; of the bit tables of MARKS and of
+ * BITMAP also those that speak only of an aligned 512 KiB without a page in use, whose
+ * memory was given back. They are zero when a page of it is in use again, and none of
+ * them goes while a cycle marks. MARKS, however, can be read in its whole length: what
+ * is not there reads as zeros, and cannot be written. An access to a page of HEAP whose
+ * memory has failed gets SIGBUS with code BUS_MCEERR_AR.
  *
  * Another process that holds the file may look: it may map PAGES, SPANS, TYPES,
  * CTRL and DIRTY read-only, and HEAP and BITMAP read-only in a heap of
