@@ -259,6 +259,12 @@ $(foreach test,$(library_tests),$(eval $(call program,$(B)/selftests/library-sha
 	$(call objects,normal,internal,$(call test_sources,library,$(test))),\
 	$(shared_lib) -lcmocka $(call extra_libraries,selftests/library/$(test).c) $$(shared_rpath))))
 
+# What runs in several threads, for the sanitizer of races between them.
+tsan_tests := test_threads
+$(foreach test,$(tsan_tests),$(eval $(call program,$(B)/tsan/selftests/library/$(test),tsan,\
+	$(call objects,tsan,internal,$(call test_sources,library,$(test))),$(tsan_lib) -lcmocka \
+	$(call extra_libraries,selftests/library/$(test).c))))
+
 fuzz_targets := $(basename $(notdir $(wildcard selftests/fuzz/fuzz_*.c)))
 fuzz_sources_fuzz_gc_program := common/gc_program.c
 fuzz_sources_fuzz_type_add := selftests/core/port_test.c $(core_sources)
@@ -277,6 +283,7 @@ $(eval $(call program,$(B)/selftests/soak/soak,normal,\
 
 tests: $(B)/selftests/soak/soak $(core_tests:%=$(B)/asan/selftests/core/%) $(library_tests:%=$(B)/asan/selftests/library/%) \
 	$(library_tests:%=$(B)/selftests/library/%) $(library_tests:%=$(B)/selftests/library-shared/%) kselftests \
+	$(tsan_tests:%=$(B)/tsan/selftests/library/%) \
 	$(fuzz_targets:%=$(B)/fuzz/%)
 
 shared_rpath = '-Wl,-rpath,$$ORIGIN/../../lib'

@@ -47,8 +47,8 @@ typedef __u64 u64;
 #define __cold		__attribute__((__cold__))
 #define likely(x)	__builtin_expect(!!(x), 1)
 #define unlikely(x)	__builtin_expect(!!(x), 0)
-#define READ_ONCE(x)	(*(const volatile __typeof__(x) *)&(x))
-#define WRITE_ONCE(x, v) (*(volatile __typeof__(x) *)&(x) = (v))
+#define READ_ONCE(x)	__atomic_load_n(&(x), __ATOMIC_RELAXED)
+#define WRITE_ONCE(x, v) __atomic_store_n(&(x), v, __ATOMIC_RELAXED)
 #define WARN_ON_ONCE(x)	({ bool warn_ = !!(x); assert(!warn_); warn_; })
 
 /* What it guards against is a process that reads another's memory. */

@@ -28,7 +28,7 @@ struct slot {
 /* Bytes from the base below which all tables exist. */
 static inline uint64_t address_end(const struct view *view)
 {
-	return (uint64_t)view->ctrl->heap_pages << GCHEAP_PAGE_SHIFT;
+	return (uint64_t)ctrl_load(&view->ctrl->heap_pages) << GCHEAP_PAGE_SHIFT;
 }
 
 /* An offset from the base as a pointer, and the other way round: wraps below the base. */

@@ -168,10 +168,10 @@ static NOINLINE void *object_large(struct thread *thread, gcheap_type type, uint
 	if (heap->layout->finish_large && type && view_type(&heap->view, type)->ptr_bytes)
 		heap->layout->finish_large(&heap->view, object, view_type(&heap->view, type),
 					   bytes);
-	heap->pacer.taken_bytes += span_bytes;
+	pacer_take(&heap->pacer, span_bytes);
 	limit_keep(heap);
-	heap->stats.allocated_objects++;
-	heap->stats.allocated_bytes += span_bytes;
+	__atomic_fetch_add(&heap->allocated_objects, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&heap->allocated_bytes, span_bytes, __ATOMIC_RELAXED);
 	object_publish(heap, object, type, bytes);
 	if (heap->guard_bytes)
 		guard_object(object, span_bytes, object, bytes, 0);
@@ -207,7 +207,7 @@ static COLD void *tables_failed(void)
 /* Makes the thread's tables long enough for all types that exist. */
 static int types_grow(struct thread *thread)
 {
-	uint32_t count = (uint32_t)thread->heap->view.ctrl->counters.types + 1;
+	uint32_t count = (uint32_t)ctrl_load(&thread->heap->view.ctrl->counters.types) + 1;
 	struct gcheap_cache_ **types;
 	struct alloc_class **classes;
 	gcheap_type *next;
@@ -225,6 +225,8 @@ static int types_grow(struct thread *thread)
 	if (!next)
 		return -ENOMEM;
 	thread->type_next = next;
+	thread_count_memory(thread, (count - thread->fast.type_count) *
+			    (sizeof(*types) + sizeof(*classes) + sizeof(*next)));
 	for (i = thread->fast.type_count; i < count; i++) {
 		types[i] = &cache_no_slots;
 		classes[i] = NULL;

@@ -78,6 +78,7 @@ static struct alloc_class *alloc_class_make(struct thread *thread)
 		block = calloc(1, sizeof(*block));
 		if (!block)
 			return NULL;
+		thread_count_memory(thread, sizeof(*block));
 		block->next = thread->alloc_class_blocks;
 		thread->alloc_class_blocks = block;
 		thread->alloc_class_used = 0;
@@ -273,14 +274,4 @@ void alloc_classes_free(struct thread *thread)
 		thread->alloc_class_blocks = block->next;
 		free(block);
 	}
-}
-
-uint64_t alloc_classes_memory(const struct thread *thread)
-{
-	const struct alloc_class_block *block;
-	uint64_t bytes = 0;
-
-	for (block = thread->alloc_class_blocks; block; block = block->next)
-		bytes += sizeof(*block);
-	return bytes;
 }

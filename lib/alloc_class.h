@@ -88,7 +88,4 @@ void alloc_classes_flushed(struct thread *thread);
 /* Frees all of a thread. */
 void alloc_classes_free(struct thread *thread);
 
-/* Bytes that they take. */
-uint64_t alloc_classes_memory(const struct thread *thread);
-
 #endif /* GCHEAP_LIB_ALLOC_CLASS_H */

@@ -45,6 +45,7 @@ static struct cache *cache_alloc(struct thread *thread)
 			free(block);
 			return NULL;
 		}
+		thread_count_memory(thread, BLOCK_BYTES);
 		thread->blocks = block;
 	}
 	return &block->caches[block->used++];
@@ -54,16 +55,6 @@ void cache_block_free(struct cache_block *block)
 {
 	wipe_on_fork_free(block->caches, BLOCK_BYTES);
 	free(block);
-}
-
-uint64_t cache_blocks_memory(const struct thread *thread)
-{
-	const struct cache_block *block;
-	uint64_t bytes = 0;
-
-	for (block = thread->blocks; block; block = block->next)
-		bytes += BLOCK_BYTES;
-	return bytes;
 }
 
 static struct cache **key_bucket(struct thread *thread, const struct cache_key *key)
@@ -99,7 +90,7 @@ struct cache *cache_get(struct thread *thread, const struct cache_key *key, gche
 	cache->slot_bits = pattern;
 	cache->want_bytes = (uint32_t)size_class_pages[key->size_class] << GCHEAP_PAGE_SHIFT;
 	cache->next = thread->caches;
-	thread->caches = cache;
+	__atomic_store_n(&thread->caches, cache, __ATOMIC_RELEASE);
 	cache->hash_next = *bucket;
 	*bucket = cache;
 	return cache;
@@ -181,11 +172,14 @@ static uint64_t cells_to_slots(uint64_t cells, uint32_t cell_shift)
 
 static void cache_close_window(struct cache *cache)
 {
-	cache->taken += cache->window_free;
+	uint64_t taken = cache->taken + cache->window_free;
+
 	if (cache->fast.free)
-		cache->taken -= hweight64(cache->fast.free);
-	cache->window_free = 0;
-	cache->fast.free = 0;
+		taken -= hweight64(cache->fast.free);
+	/* Others may ask for figures at any time. */
+	__atomic_store_n(&cache->taken, taken, __ATOMIC_RELAXED);
+	__atomic_store_n(&cache->window_free, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&cache->fast.free, 0, __ATOMIC_RELAXED);
 }
 
 static void cache_next_window(struct thread *thread, struct cache *cache)
@@ -207,10 +201,10 @@ static void cache_next_window(struct thread *thread, struct cache *cache)
 	else if (!cache->span_is_empty)
 		free &= ~slot_bits_load(span_alloc_bits(heap, cache->span), cache->fast.slot_bytes,
 					first, count);
-	cache->window_free = hweight64(free);
+	__atomic_store_n(&cache->window_free, hweight64(free), __ATOMIC_RELAXED);
 	cache->window_slot = first;
 	cache->next_slot = first + count;
-	cache->fast.free = free;
+	__atomic_store_n(&cache->fast.free, free, __ATOMIC_RELAXED);
 }
 
 static void cache_begin_span(const struct gcheap *heap, struct cache *cache)
@@ -280,14 +274,14 @@ static void cache_account(struct gcheap *heap, struct cache *cache)
 	uint64_t bytes = cache->taken * cache->fast.slot_bytes;
 	uint64_t want = bytes / 4;
 
-	heap->stats.allocated_objects += cache->taken;
-	heap->stats.allocated_bytes += bytes;
-	heap->pacer.taken_bytes += bytes - cache->paced_bytes;
+	__atomic_fetch_add(&heap->allocated_objects, cache->taken, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&heap->allocated_bytes, bytes, __ATOMIC_RELAXED);
+	pacer_take(&heap->pacer, bytes - cache->paced_bytes);
 	if (want > CACHE_WANT_MAX)
 		want = CACHE_WANT_MAX;
 	cache->want_bytes = want > span_bytes ? (uint32_t)want : span_bytes;
 	cache->is_idle = bytes < span_bytes / 2;
-	cache->taken = 0;
+	__atomic_store_n(&cache->taken, 0, __ATOMIC_RELAXED);
 	cache->granted_bytes = 0;
 	cache->paced_bytes = 0;
 }
@@ -303,37 +297,38 @@ void cache_retire(struct thread *thread, struct cache *cache)
 
 /* ---- what caches know of slots ---------------------------------------------- */
 
-bool cache_slot_is_free(struct thread *thread, uint32_t page, uint32_t index)
+const struct cache *cache_of_span(const struct thread *thread, uint32_t page)
 {
-	const struct gcheap *heap = thread->heap;
-	const struct gcheap_span *span = &heap->view.spans[page];
-	const struct cache *cache;
+	const struct cache *cache = thread->caches;
+
+	while (cache && cache->span != page)
+		cache = cache->next;
+	return cache;
+}
+
+bool cache_slot_is_free(const struct thread *thread, const struct cache *cache, uint32_t index)
+{
+	uint32_t first = index << cache->key.cell_shift;
+	uint64_t cells = low_ones(1u << cache->key.cell_shift);
 	uint32_t bit;
 
-	for (cache = thread->caches; cache; cache = cache->next) {
-		uint32_t first = index << cache->key.cell_shift;
-		uint64_t cells = low_ones(1u << cache->key.cell_shift);
-
-		if (cache->span != page)
-			continue;
-		if (first < cache->window_slot)
-			return false;
-		if (first < cache->next_slot)
-			return (cache->fast.free >> (first - cache->window_slot) & cells) == cells;
-		break;
-	}
-	/* Not begun, or returned in all but name: the alloc bits are exact. */
-	bit = slot_granule(size_class_bytes[SPAN_CLASS_SIZE(span->span_class)], index);
-	return !(span_alloc_bits(heap, page)[bit / 64] >> bit % 64 & 1);
+	if (first < cache->window_slot)
+		return false;
+	if (first < cache->next_slot)
+		return (cache->fast.free >> (first - cache->window_slot) & cells) == cells;
+	/* Not begun. */
+	bit = slot_granule(size_class_bytes[cache->key.size_class], index);
+	return !(span_alloc_bits(thread->heap, cache->span)[bit / 64] >> bit % 64 & 1);
 }
 
 void cache_allocated(const struct thread *thread, uint64_t *objects, uint64_t *bytes)
 {
-	const struct cache *cache;
+	const struct cache *cache = __atomic_load_n(&thread->caches, __ATOMIC_ACQUIRE);
 
-	for (cache = thread->caches; cache; cache = cache->next) {
-		uint64_t taken = cache->taken + cache->window_free -
-				 hweight64(cache->fast.free);
+	for (; cache; cache = __atomic_load_n(&cache->next, __ATOMIC_ACQUIRE)) {
+		uint64_t taken = __atomic_load_n(&cache->taken, __ATOMIC_RELAXED) +
+				 __atomic_load_n(&cache->window_free, __ATOMIC_RELAXED) -
+				 hweight64(__atomic_load_n(&cache->fast.free, __ATOMIC_RELAXED));
 
 		*objects += taken;
 		*bytes += taken * cache->fast.slot_bytes;

@@ -182,14 +182,21 @@ bool cache_open_window(struct thread *thread, struct cache *cache);
 void cache_retire(struct thread *thread, struct cache *cache);
 
 /**
- * cache_slot_is_free() - whether a slot of a cached span is still to be handed out
- * @thread: whose caches to search
+ * cache_of_span() - the cache that hands out a span's slots now
+ * @thread: whose caches to search: the calling one, or one that rests
  * @page: the span's first page, in GCHEAP_SPAN_CACHED
- * @index: the slot's number
+ *
+ * Return: NULL: none of these does. If it is the thread's at all, its alloc bits tell.
  */
-bool cache_slot_is_free(struct thread *thread, uint32_t page, uint32_t index);
+const struct cache *cache_of_span(const struct thread *thread, uint32_t page);
 
-/* Adds what the caches have handed out since their last flush. */
+/* Whether a slot of the span that a cache hands out is still free. */
+bool cache_slot_is_free(const struct thread *thread, const struct cache *cache, uint32_t index);
+
+/*
+ * Adds what the caches have handed out since their last flush. Any thread may ask; while
+ * the owner allocates, what it does meanwhile may be counted or not.
+ */
 void cache_allocated(const struct thread *thread, uint64_t *objects, uint64_t *bytes);
 
 /* Takes an empty cache off the thread's lists: its memory may be another's now. */
@@ -197,8 +204,5 @@ void cache_release(struct thread *thread, struct cache *cache);
 
 /* Frees a block that no cache is used of any more. */
 void cache_block_free(struct cache_block *block);
-
-/* Bytes of memory of a thread's caches. */
-uint64_t cache_blocks_memory(const struct thread *thread);
 
 #endif /* GCHEAP_LIB_CACHE_H */

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * A collection: flush, mark, sweep, with the mutator stopped, because it is the
- * caller.
+ * A collection: stop, flush, mark, sweep, start. The caller is one of the heap's threads.
  *
- *	flush		the thread's spans go back, so that all alloc bits are exact:
+ *	stop		all other threads rest (world.h)
+ *	flush		the threads' spans go back, so that all alloc bits are exact:
  *			conservative marking tells objects from free slots by them
  *	MARK_START	clears the mark bits
  *	mark		begins at registered roots, frames, and the stacks: the running
@@ -35,6 +35,8 @@
 #include "pressure.h"
 #include "stack_mark.h"
 #include "thread.h"
+#include "verify.h"
+#include "world.h"
 
 /*
  * Spans in use from which on a sweep runs in the background, 128 MiB of 8 KiB spans. To
@@ -76,7 +78,7 @@ static uint64_t mark_registered(struct gcheap *heap)
 	return bytes;
 }
 
-static uint64_t mark_frames(struct thread *thread)
+static uint64_t mark_frames(const struct thread *thread)
 {
 	const uintptr_t *words = thread->fast.frames;
 	uint64_t bytes = 0;
@@ -90,19 +92,19 @@ static uint64_t mark_frames(struct thread *thread)
 	return bytes;
 }
 
-static uint64_t mark_all(struct thread *thread, const char *sp, const struct stack *running,
-			 struct mark_result *result)
+static uint64_t mark_all(struct gcheap *heap, struct mark_result *result)
 {
-	struct marker *marker = thread->heap->marker;
+	const struct thread *thread;
 	uint64_t bytes;
 
-	mark_begin(marker);
-	bytes = mark_registered(thread->heap);
-	bytes += mark_frames(thread);
-	bytes += loaded_mark(thread);
-	if (thread->heap->flags & GCHEAP_CONSERVATIVE_STACKS)
-		bytes += stack_mark(thread, sp, running);
-	mark_finish(marker, result);
+	mark_begin(heap->marker);
+	bytes = mark_registered(heap);
+	for (thread = heap->world.threads; thread; thread = thread->next)
+		bytes += mark_frames(thread);
+	bytes += loaded_mark(heap);
+	if (heap->flags & GCHEAP_CONSERVATIVE_STACKS)
+		bytes += stack_mark(heap);
+	mark_finish(heap->marker, result);
 	return bytes;
 }
 
@@ -115,7 +117,7 @@ static uint64_t mark_all(struct thread *thread, const char *sp, const struct sta
 static void marks_clear(struct gcheap *heap)
 {
 	uint64_t *marks = view_mark_bits(&heap->view);
-	uint64_t pages = heap->view.ctrl->heap_pages;
+	uint64_t pages = ctrl_load(&heap->view.ctrl->heap_pages);
 	uint64_t page;
 
 	/* Tables of free pages may have gone with their memory: nobody may write there. */
@@ -189,7 +191,7 @@ static void cycle_count(struct gcheap *heap, struct cycle *cycle,
 			const struct mark_result *result)
 {
 	struct gcheap_stats *stats = &heap->stats;
-	uint64_t pause = cycle->flush_ns + cycle->mark_ns + cycle->sweep_ns;
+	uint64_t pause = cycle->stop_ns + cycle->flush_ns + cycle->mark_ns + cycle->sweep_ns;
 
 	stats->cycles++;
 	stats->live_bytes = result->bytes;
@@ -206,88 +208,121 @@ static void cycle_count(struct gcheap *heap, struct cycle *cycle,
 
 static void cycle_verify(struct gcheap *heap)
 {
-	if (!gcheap_verify(heap))
+	if (!verify_stopped(heap))
 		return;
 	fprintf(stderr, "gcheap: corrupted heap: found after cycle %llu\n",
 		(unsigned long long)heap->stats.cycles);
 	abort();
 }
 
-/*
- * A function of its own, so that all of the caller's frame, where the registers
- * are saved, lies above its frame.
- */
-static __attribute__((noinline))
-int collect_below(struct thread *thread, const char *entry, const struct stack *known,
-		  bool background)
+/* What would make a cycle miss something: it is not begun then. */
+static int roots_are_known(struct gcheap *heap, const struct thread *self)
 {
-	const char *sp = __builtin_frame_address(0);
-	struct gcheap *heap = thread->heap;
-	struct mark_result result = { 0 };
-	struct cycle cycle = { 0 };
-	uint64_t flushed, marked;
-	struct stack running;
-	uint32_t pressure;
-	int error;
+	const struct thread *thread;
 
-	if (known)
-		running = *known;
-	if (known || stack_running(thread, sp, &running))
-		frames_drop_ended(thread, entry, &running);
-	else if (heap->flags & GCHEAP_CONSERVATIVE_STACKS)
-		return stack_unknown(sp);
-	if (thread->frames_lost.count)
-		return error_set(-ENOMEM, "there was no memory for the table of frames: no cycle "
-				 "can run before the block of GCHEAP_FRAME has ended");
-	cycle.start_ns = clock_ns();
-	pressure = pressure_cycle_begins(heap);
-	error = flush_caches(thread);
-	cycle.before_bytes = heap->pacer.live_bytes + heap->pacer.taken_bytes;
+	for (thread = heap->world.threads; thread; thread = thread->next) {
+		if (thread->frames_lost.count)
+			return error_set(-ENOMEM, "there was no memory for the table of frames: no "
+					 "cycle can run before the block of GCHEAP_FRAME has ended");
+	}
+	if (!loaded_is_known(heap, self))
+		return error_set(-EOPNOTSUPP, "with this C library only the thread that added its "
+				 "thread-local storage finds it: let it run the cycle, or attach no "
+				 "other");
+	if (heap->flags & GCHEAP_CONSERVATIVE_STACKS)
+		return world_stacks_are_known(heap, self);
+	return 0;
+}
+
+static int flush_all(struct gcheap *heap)
+{
+	struct thread *thread;
+
+	for (thread = heap->world.threads; thread; thread = thread->next) {
+		int error = flush_caches(thread);
+
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+/* All other threads rest, and the caller's own is noted. */
+static int cycle_run(struct gcheap *heap, struct cycle *cycle, bool background)
+{
+	struct mark_result result = { 0 };
+	uint32_t pressure = pressure_cycle_begins(heap);
+	uint64_t stopped = clock_ns();
+	uint64_t flushed, marked;
+	int error = flush_all(heap);
+
+	cycle->stop_ns = stopped - cycle->start_ns;
+	cycle->before_bytes = heap->pacer.live_bytes + pacer_taken(&heap->pacer);
 	if (!error)
 		error = mark_start(heap);
 	if (error)
 		return error;
 	flushed = clock_ns();
-	cycle.flush_ns = flushed - cycle.start_ns;
+	cycle->flush_ns = flushed - stopped;
 
 	guard_reports(false);
-	cycle.root_bytes = mark_all(thread, sp, &running, &result);
+	cycle->root_bytes = mark_all(heap, &result);
 	guard_reports(true);
 	marked = clock_ns();
-	cycle.mark_ns = marked - flushed;
+	cycle->mark_ns = marked - flushed;
 
 	background = background && sweep_may_be_background(heap, pressure);
-	error = sweep_start(heap, &cycle, &result, background);
+	error = sweep_start(heap, cycle, &result, background);
 	if (error)
 		return error;
 	if (heap->guard_bytes)
 		guard_sweep(heap);
 	pressure_cycle_ended(heap, pressure);
 	limit_keep(heap);
-	cycle.sweep_ns = clock_ns() - marked;
+	cycle->sweep_ns = clock_ns() - marked;
 
-	cycle_count(heap, &cycle, &result);
-	if (heap->trace_gc)
-		cycle_log(heap, &cycle);
+	cycle_count(heap, cycle, &result);
 	if (heap->flags & GCHEAP_VERIFY)
 		cycle_verify(heap);
 	return 0;
 }
 
 /*
- * With @background, the sweep need not have ended when it returns. @entry: what is below
- * it on the stack is the library's. @known: the stack that the thread is on, where the
- * caller has found it; else NULL.
+ * A function of its own, so that all of the caller's frame, where the registers are saved,
+ * lies above its frame. @entry: what is below it on the stack is the library's. The world's
+ * lock is held.
  */
 static __attribute__((noinline))
-int collect_all(struct thread *thread, const char *entry, const struct stack *known,
-		bool background)
+int collect_below(struct thread *thread, const char *entry, bool background)
+{
+	const char *sp = __builtin_frame_address(0);
+	struct gcheap *heap = thread->heap;
+	struct cycle cycle = { .start_ns = clock_ns() };
+	int error;
+
+	if (!world_note(thread, entry) && heap->flags & GCHEAP_CONSERVATIVE_STACKS)
+		return stack_unknown(sp);
+	thread->rest.sp = sp;
+	world_stop(heap, thread);
+	error = roots_are_known(heap, thread);
+	if (!error)
+		error = cycle_run(heap, &cycle, background);
+	world_start(heap, thread);
+	/* What prints takes locks, which threads may have that were stopped. */
+	if (!error && heap->trace_gc)
+		cycle_log(heap, &cycle);
+	return error;
+}
+
+/* With @background, the sweep need not have ended when it returns. */
+static __attribute__((noinline))
+int collect_all(struct thread *thread, const char *entry, bool background)
 {
 	int error;
 
 	/* Callee-saved registers may hold the only pointer: push them all. */
 	__builtin_unwind_init();
-	error = collect_below(thread, entry, known, background);
+	error = collect_below(thread, entry, background);
 	/* No tail call: the frame must stand while the stack is scanned. */
 	__asm__ volatile("" : : : "memory");
 	return error;
@@ -296,25 +331,38 @@ int collect_all(struct thread *thread, const char *entry, const struct stack *kn
 __attribute__((noinline))
 int collect_now(struct thread *thread)
 {
-	return collect_all(thread, __builtin_frame_address(0), NULL, false);
+	const char *entry = __builtin_frame_address(0);
+	int error;
+
+	world_lock(thread->heap);
+	error = collect_all(thread, entry, false);
+	world_unlock(thread->heap);
+	return error;
+}
+
+static bool cycle_is_due(struct gcheap *heap, uint64_t bytes)
+{
+	return pacer_is_due(&heap->pacer, bytes) || pressure_is_due(heap);
 }
 
 __attribute__((noinline))
 int collect_before_alloc(struct thread *thread, uint64_t bytes)
 {
-	const char *sp = __builtin_frame_address(0);
-	struct stack running = { NULL, NULL };
-	int error;
+	const char *entry = __builtin_frame_address(0);
+	struct gcheap *heap = thread->heap;
+	int error = 0;
 
-	if (!pacer_is_due(&thread->heap->pacer, bytes) && !pressure_is_due(thread->heap))
+	world_poll(thread);
+	if (!cycle_is_due(heap, bytes))
 		return 0;
-	if (thread->heap->flags & GCHEAP_CONSERVATIVE_STACKS &&
-	    !stack_running(thread, sp, &running))
-		return stack_unknown(sp);
 	error_save();
-	error = collect_all(thread, sp, running.top ? &running : NULL, true);
-	/* That lasts, and the heap would grow to the end of its reserve. */
-	if (error && thread->frames_lost.count)
+	world_lock(heap);
+	/* While this thread waited, another one may have run the cycle. */
+	if (cycle_is_due(heap, bytes))
+		error = collect_all(thread, entry, true);
+	world_unlock(heap);
+	/* These last, and the heap would grow to the end of its reserve. */
+	if (error == -EINVAL || (error && thread->frames_lost.count))
 		return error;
 	if (error)
 		error_restore();
@@ -325,11 +373,17 @@ __attribute__((noinline))
 int gcheap_collect(struct gcheap_thread *fast)
 {
 	struct thread *thread = (struct thread *)fast;
+	const char *entry = __builtin_frame_address(0);
 	int error;
 
 	if (!thread)
 		return error_set(-EINVAL, "the thread is NULL: attach one with "
 				 "gcheap_thread_attach()");
 	error = heap_check(thread->heap);
-	return error ? error : collect_all(thread, __builtin_frame_address(0), NULL, false);
+	if (error)
+		return error;
+	world_lock(thread->heap);
+	error = collect_all(thread, entry, false);
+	world_unlock(thread->heap);
+	return error;
 }

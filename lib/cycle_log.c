@@ -7,8 +7,9 @@
  *	gc 3			number of the cycle
  *	@0.120s			since the heap was opened
  *	4%			of that time spent in cycles so far, this one included
- *	0.01+1.2+0.03 ms	flushing the thread's caches and MARK_START; marking;
- *				SWEEP_START. The mutator is stopped for all three
+ *	0.01+1.2+0.03 ms	until the other threads had stopped, flushing caches and
+ *				MARK_START; marking; SWEEP_START. The heap's threads are
+ *				stopped for all three
  *	8->4 MiB		bytes of slots in use at the start (found live by the
  *				last cycle, and taken since); found live by this one
  *	10 MiB goal		at which the next cycle starts; - if none will
@@ -49,7 +50,7 @@ void cycle_log(const struct gcheap *heap, const struct cycle *cycle)
 	char freed[40] = "swept in the background";
 	char line[LINE_BYTES];
 
-	print_ms(flush, sizeof(flush), cycle->flush_ns);
+	print_ms(flush, sizeof(flush), cycle->stop_ns + cycle->flush_ns);
 	print_ms(mark, sizeof(mark), cycle->mark_ns);
 	print_ms(sweep, sizeof(sweep), cycle->sweep_ns);
 	print_mib(before, sizeof(before), cycle->before_bytes);

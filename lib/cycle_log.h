@@ -13,6 +13,7 @@ struct gcheap;
 /**
  * struct cycle - what is known of one collection
  * @start_ns: when it started, CLOCK_MONOTONIC
+ * @stop_ns: time until all threads rested
  * @flush_ns: time to flush the caches and in MARK_START
  * @mark_ns: time to mark
  * @sweep_ns: time in SWEEP_START
@@ -24,6 +25,7 @@ struct gcheap;
  */
 struct cycle {
 	uint64_t start_ns;
+	uint64_t stop_ns;
 	uint64_t flush_ns;
 	uint64_t mark_ns;
 	uint64_t sweep_ns;

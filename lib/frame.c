@@ -274,6 +274,7 @@ static bool frames_grow(struct thread *thread, size_t count)
 	words = realloc(thread->fast.frames, room * sizeof(*words));
 	if (!words)
 		return false;
+	thread_count_memory(thread, (room - thread->fast.frames_room) * sizeof(*words));
 	thread->fast.frames = words;
 	thread->fast.frames_room = room;
 	return true;

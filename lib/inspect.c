@@ -15,15 +15,32 @@
 #include "layout/layout.h"
 #include "layout/typed_pointers.h"
 #include "thread.h"
+#include "world.h"
+
+/* What a cache hands out has its alloc bit only later. */
+static bool cached_slot_is_free(const struct gcheap *heap, const struct slot *slot)
+{
+	const struct thread *thread = world_self(heap);
+	const struct cache *cache = thread ? cache_of_span(thread, slot->page) : NULL;
+
+	if (cache)
+		return cache_slot_is_free(thread, cache, slot->index);
+	for (thread = heap->world.threads; thread; thread = thread->next) {
+		cache = cache_of_span(thread, slot->page);
+		if (cache)
+			return cache_slot_is_free(thread, cache, slot->index);
+	}
+	/* Not begun, or returned in all but name: the alloc bits are exact. */
+	return !view_bit(view_alloc_bits(&heap->view), granule_of(slot->offset));
+}
 
 bool inspect_slot_is_allocated(const struct gcheap *heap, const struct slot *slot)
 {
 	const struct view *view = &heap->view;
 	uint8_t state = view->spans[slot->page].state & GCHEAP_SPAN_STATE_MASK;
 
-	/* What a thread's cache hands out has its alloc bit only later. */
-	if (state == GCHEAP_SPAN_CACHED && heap->thread)
-		return !cache_slot_is_free(heap->thread, slot->page, slot->index);
+	if (state == GCHEAP_SPAN_CACHED)
+		return !cached_slot_is_free(heap, slot);
 	return view_bit(view_alloc_bits(view), granule_of(slot->offset));
 }
 
@@ -57,6 +74,19 @@ static int object_find(const struct gcheap *heap, const void *p, struct slot *sl
 	return 0;
 }
 
+/* While caches are looked at, their threads do not allocate from them. */
+static void inspect_begin(struct gcheap *heap)
+{
+	world_lock(heap);
+	world_stop(heap, world_self(heap));
+}
+
+static void inspect_end(struct gcheap *heap)
+{
+	world_start(heap, world_self(heap));
+	world_unlock(heap);
+}
+
 int gcheap_find(struct gcheap *heap, const void *p, struct gcheap_object *out)
 {
 	struct object_view object;
@@ -67,7 +97,9 @@ int gcheap_find(struct gcheap *heap, const void *p, struct gcheap_object *out)
 		return error;
 	if (!out)
 		return error_set(-EINVAL, "the object to fill in is NULL");
+	inspect_begin(heap);
 	error = object_find(heap, p, &slot, &object);
+	inspect_end(heap);
 	if (error)
 		return error;
 	*out = (struct gcheap_object) {
@@ -117,7 +149,9 @@ int gcheap_pointer_mask(struct gcheap *heap, const void *obj, uint8_t *mask, siz
 		return error;
 	if (!mask && words)
 		return error_set(-EINVAL, "the mask to fill in is NULL");
+	inspect_begin(heap);
 	error = object_find(heap, obj, &slot, &object);
+	inspect_end(heap);
 	if (error)
 		return error;
 	if (start % 8 || address_offset(&heap->view, obj) < object.start)

@@ -11,7 +11,10 @@
 struct gcheap;
 struct slot;
 
-/* Whether a slot has an object: by its alloc bit, or by the cache that has its span. */
+/*
+ * Whether a slot has an object: by its alloc bit, or by the cache that has its span. The
+ * world is stopped, or the span is in a cache of the calling thread.
+ */
 bool inspect_slot_is_allocated(const struct gcheap *heap, const struct slot *slot);
 
 /* Find the allocated slot that an offset from the base, any number, points into. */

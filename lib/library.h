@@ -4,9 +4,11 @@
  *
  * Which file is above which: Documentation/layers.
  *
- * Threads: one mutator is attached at a time, and all that allocates or collects
- * is called by it. Roots and types may be added by any thread: struct gcheap.lock
- * guards the roots and the declared stacks, and a backend serialises its requests.
+ * Threads: each that allocates is attached, and has caches of its own; what they share is
+ * counted by atomics, or guarded by a lock. The world's lock (world.h) is held by who runs
+ * a cycle, looks at other threads' caches, attaches or detaches; struct gcheap.lock guards
+ * the roots and the declared stacks, which any thread may add; a backend serialises its
+ * requests.
  *
  * After fork() the child has no heap: its regions are not there. Every function
  * that touches them, or sends a request, asks heap_check() first; the inline
@@ -35,6 +37,16 @@ struct marker;
 struct thread;
 
 /**
+ * struct world - a heap's threads (world.h)
+ * @lock: of @threads; who runs a cycle holds it
+ * @threads: those that are attached, linked by struct thread.next
+ */
+struct world {
+	pthread_mutex_t lock;
+	struct thread *threads;
+};
+
+/**
  * struct gcheap - one heap
  * @view: the mapped regions
  * @backend: who answers requests
@@ -48,14 +60,16 @@ struct thread;
  * @program_is_root: what the loader has mapped for writing is scanned
  * @pacer: when to collect
  * @pressure_seen: the number of events in CTRL that was acted on
- * @thread: the attached mutator, or NULL
+ * @world: the attached mutators
  * @marker: kept between cycles
  * @owner_mark: memory that fork() wipes: not 0 in the process that opened the
  *	heap, 0 in a child of fork()
  * @slot_bits: where the slots of spans have their bits
- * @stats: figures that the library itself counts. @allocated_objects and
- *	@allocated_bytes lack what the caches have handed out since their last
- *	flush: cache_allocated() adds it
+ * @stats: figures that the library itself counts, but for what was allocated; cycles write
+ *	them
+ * @allocated_objects: handed out in all, without what caches have since their last flush,
+ *	which cache_allocated() adds. All threads add to it
+ * @allocated_bytes: of these
  * @verify_random: GCHEAP_VERIFY: where the next object is looked into
  * @opened_ns: when it was opened, CLOCK_MONOTONIC
  */
@@ -72,11 +86,13 @@ struct gcheap {
 	bool program_is_root;
 	struct pacer pacer;
 	uint32_t pressure_seen;
-	struct thread *thread;
+	struct world world;
 	struct marker *marker;
 	const uint32_t *owner_mark;
 	struct slot_bits slot_bits;
 	struct gcheap_stats stats;
+	uint64_t allocated_objects;
+	uint64_t allocated_bytes;
 	uint64_t verify_random;
 	uint64_t opened_ns;
 };

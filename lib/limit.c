@@ -18,11 +18,6 @@
 #include "backend/backend.h"
 #include "library.h"
 
-static uint64_t counter(const __u64 *counter)
-{
-	return __atomic_load_n(counter, __ATOMIC_RELAXED);
-}
-
 /* Bytes of object memory above the limit; 0: none, or there is no limit. */
 static uint64_t limit_excess(const struct gcheap *heap)
 {
@@ -32,7 +27,7 @@ static uint64_t limit_excess(const struct gcheap *heap)
 
 	if (!limit)
 		return 0;
-	bytes = counter(&counters->resident_bytes) + counter(&counters->stock_bytes);
+	bytes = ctrl_load(&counters->resident_bytes) + ctrl_load(&counters->stock_bytes);
 	return bytes > limit ? bytes - limit : 0;
 }
 
@@ -48,7 +43,7 @@ void limit_keep(struct gcheap *heap)
 
 	scavenge.max_bytes = limit_excess(heap);
 	if (!scavenge.max_bytes ||
-	    !(counter(&counters->free_bytes) + counter(&counters->stock_bytes)))
+	    !(ctrl_load(&counters->free_bytes) + ctrl_load(&counters->stock_bytes)))
 		return;
 	/* What cannot go now goes after the next request. */
 	backend_request(heap->backend, GCHEAP_OP_SCAVENGE, &scavenge);

@@ -24,11 +24,11 @@
 
 /**
  * struct loaded - what the loader's callback needs
- * @thread: the calling mutator
+ * @heap: whose cycle it is
  * @bytes: how many were gone through
  */
 struct loaded {
-	struct thread *thread;
+	struct gcheap *heap;
 	uint64_t bytes;
 };
 
@@ -36,7 +36,7 @@ static void loaded_scan(struct loaded *loaded, uintptr_t start, uintptr_t end)
 {
 	if (start >= end)
 		return;
-	mark_ambiguous(loaded->thread->heap->marker, (const void *)start, end - start);
+	mark_ambiguous(loaded->heap->marker, (const void *)start, end - start);
 	loaded->bytes += end - start;
 }
 
@@ -165,10 +165,9 @@ static bool distance_of(const struct dl_phdr_info *info, const struct relocation
 	return *distance < 0;
 }
 
-static uintptr_t tls_beside(const struct dl_phdr_info *info)
+static uintptr_t tls_beside(const struct dl_phdr_info *info, uintptr_t pointer)
 {
 	struct relocations relocations = { .symbols = NULL };
-	uintptr_t pointer;
 	intptr_t distance;
 	size_t i, t;
 
@@ -177,8 +176,6 @@ static uintptr_t tls_beside(const struct dl_phdr_info *info)
 			relocations_find(info, (const ElfW(Dyn) *)(info->dlpi_addr +
 					 info->dlpi_phdr[i].p_vaddr), &relocations);
 	}
-	/* The thread pointer leads to itself. */
-	__asm__ ("movq %%fs:0, %0" : "=r"(pointer));
 	for (t = 0; relocations.symbols && t < 2; t++) {
 		const ElfW(Rela) *table = relocations.tables[t];
 
@@ -192,49 +189,182 @@ static uintptr_t tls_beside(const struct dl_phdr_info *info)
 
 #else
 
-static uintptr_t tls_beside(const struct dl_phdr_info *info)
+static uintptr_t tls_beside(const struct dl_phdr_info *info, uintptr_t pointer)
 {
 	(void)info;
+	(void)pointer;
 	return 0;
 }
 
 #endif
 
-/* The calling thread's part; a library that it has not used yet may have none. */
-static void scan_tls(struct loaded *loaded, const struct dl_phdr_info *info)
+/* ---- other threads ------------------------------------------------------------------------ */
+
+/*
+ * The loader tells where the calling thread's part of a library is. Another thread's is in
+ * the table that its thread pointer leads to: C libraries for x86-64 and aarch64 have the
+ * table's address in one of the first two words there, and its entries, by the number of
+ * the library, have one word (musl) or two (glibc). Which of these it is, is found out by
+ * what the loader says of the calling thread. A table may have old entries, of libraries
+ * that are gone: what cannot be read is left out, and what can keeps a little too much.
+ */
+
+/* What glibc has in an entry whose memory there is not yet. */
+#define TLS_NONE	UINTPTR_MAX
+
+/* Most libraries that a table is looked through for. */
+#define TLS_NUMBERS_MAX	4096u
+
+static uintptr_t thread_pointer(void)
 {
-	uintptr_t start = (uintptr_t)info->dlpi_tls_data;
+#if defined(__x86_64__)
+	uintptr_t pointer;
+
+	/* It leads to itself. */
+	__asm__ ("movq %%fs:0, %0" : "=r"(pointer));
+	return pointer;
+#elif defined(__aarch64__)
+	uintptr_t pointer;
+
+	__asm__ ("mrs %0, tpidr_el0" : "=r"(pointer));
+	return pointer;
+#else
+	return 0;
+#endif
+}
+
+static uintptr_t tls_entry(const struct tls_table *table, uintptr_t pointer, size_t number)
+{
+	const uintptr_t *words = ((uintptr_t *const *)pointer)[table->at];
+
+	/* glibc has the table's length before it. */
+	if (table->words == 2 && number > words[-2])
+		return 0;
+	if (table->words == 1 && number > words[0])
+		return 0;
+	return words[number * table->words] == TLS_NONE ? 0 : words[number * table->words];
+}
+
+/* Where the table is, and of what form, while the loader enumerates what it has. */
+struct tls_search {
+	struct tls_table *table;
+	uintptr_t pointer;
+	size_t right, wrong;
+};
+
+static int tls_compare(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	struct tls_search *search = arg;
+
+	if (size < offsetof(struct dl_phdr_info, dlpi_tls_data) + sizeof(info->dlpi_tls_data) ||
+	    !info->dlpi_tls_data || info->dlpi_tls_modid > TLS_NUMBERS_MAX)
+		return 0;
+	if (tls_entry(search->table, search->pointer, info->dlpi_tls_modid) ==
+	    (uintptr_t)info->dlpi_tls_data)
+		search->right++;
+	else
+		search->wrong++;
+	return 0;
+}
+
+static void tls_table_find(struct thread *thread)
+{
+	static const struct tls_table tables[] = {
+#if defined(__x86_64__)
+		{ .at = 1, .words = 2 },
+#ifndef __GLIBC__
+		{ .at = 1, .words = 1 },
+#endif
+#elif defined(__aarch64__) && defined(__GLIBC__)
+		{ .at = 0, .words = 2 },
+#endif
+		{ 0 },
+	};
+	size_t i;
+
+	thread->pointer = thread_pointer();
+	for (i = 0; tables[i].words; i++) {
+		struct tls_search search = { &thread->tls_table, thread->pointer, 0, 0 };
+
+		thread->tls_table = tables[i];
+		dl_iterate_phdr(tls_compare, &search);
+		if (search.right && !search.wrong)
+			return;
+	}
+	thread->tls_table = tables[i];
+}
+
+/* A part of thread-local storage; that of a library which is gone may be gone. */
+static void scan_block(struct loaded *loaded, uintptr_t start, size_t bytes)
+{
+	if (stack_readable_end((const char *)start, (const char *)start + bytes) ==
+	    (const char *)start + bytes)
+		loaded_scan(loaded, start, start + bytes);
+}
+
+/* A thread's part; of a library that it has not used yet there may be none. */
+static void scan_tls(struct loaded *loaded, const struct dl_phdr_info *info,
+		     const struct thread *thread)
+{
+	bool is_self = pthread_equal(thread->self, pthread_self());
+	uintptr_t start = is_self ? (uintptr_t)info->dlpi_tls_data : 0;
 	size_t i;
 
 	for (i = 0; i < info->dlpi_phnum; i++) {
 		if (info->dlpi_phdr[i].p_type != PT_TLS)
 			continue;
+		if (!start && !is_self)
+			start = tls_entry(&thread->tls_table, thread->pointer,
+					  info->dlpi_tls_modid);
 		if (!start)
-			start = tls_beside(info);
-		if (start)
+			start = tls_beside(info, thread->pointer);
+		if (!start)
+			continue;
+		if (is_self)
 			loaded_scan(loaded, start, start + info->dlpi_phdr[i].p_memsz);
+		else
+			scan_block(loaded, start, info->dlpi_phdr[i].p_memsz);
 	}
 }
 
 static int loaded_object(struct dl_phdr_info *info, size_t size, void *arg)
 {
 	struct loaded *loaded = arg;
+	const struct thread *thread;
 
-	if (loaded->thread->heap->program_is_root)
+	if (loaded->heap->program_is_root)
 		scan_segments(loaded, info);
-	if (loaded->thread->tls_is_root &&
-	    size >= offsetof(struct dl_phdr_info, dlpi_tls_data) + sizeof(info->dlpi_tls_data))
-		scan_tls(loaded, info);
+	if (size < offsetof(struct dl_phdr_info, dlpi_tls_data) + sizeof(info->dlpi_tls_data))
+		return 0;
+	for (thread = loaded->heap->world.threads; thread; thread = thread->next) {
+		if (thread->tls_is_root)
+			scan_tls(loaded, info, thread);
+	}
 	return 0;
 }
 
-uint64_t loaded_mark(struct thread *thread)
+uint64_t loaded_mark(struct gcheap *heap)
 {
-	struct loaded loaded = { .thread = thread };
+	struct loaded loaded = { .heap = heap };
+	bool any = heap->program_is_root;
+	const struct thread *thread;
 
-	if (thread->heap->program_is_root || thread->tls_is_root)
+	for (thread = heap->world.threads; thread && !any; thread = thread->next)
+		any = thread->tls_is_root;
+	if (any)
 		dl_iterate_phdr(loaded_object, &loaded);
 	return loaded.bytes;
+}
+
+bool loaded_is_known(const struct gcheap *heap, const struct thread *self)
+{
+	const struct thread *thread;
+
+	for (thread = heap->world.threads; thread; thread = thread->next) {
+		if (thread != self && thread->tls_is_root && !thread->tls_table.words)
+			return false;
+	}
+	return true;
 }
 
 int gcheap_root_add_program(struct gcheap *heap)
@@ -260,6 +390,7 @@ int gcheap_root_add_tls(struct gcheap_thread *fast)
 		return error;
 	if (!pthread_equal(thread->self, pthread_self()))
 		return error_set(-EPERM, "thread-local storage is added by the thread whose it is");
+	tls_table_find(thread);
 	thread->tls_is_root = true;
 	return 0;
 }

@@ -1,21 +1,37 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Memory that the program loader knows: static variables of the program and its
- * libraries, and the calling thread's thread-local storage (loaded.c).
+ * libraries, and threads' thread-local storage (loaded.c).
  */
 #ifndef GCHEAP_LIB_LOADED_H
 #define GCHEAP_LIB_LOADED_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
+struct gcheap;
 struct thread;
 
 /**
+ * struct tls_table - where a thread has the addresses of its thread-local storage
+ * @at: the word at its thread pointer that leads to the table
+ * @words: of an entry; 0: it is not known
+ */
+struct tls_table {
+	size_t at;
+	size_t words;
+};
+
+/**
  * loaded_mark() - mark what that memory leads to, as far as it was added
- * @thread: the calling mutator
+ * @heap: whose threads all rest, but for the calling one
  *
  * Return: how many bytes it went through.
  */
-uint64_t loaded_mark(struct thread *thread);
+uint64_t loaded_mark(struct gcheap *heap);
+
+/* Whether all of it can be found that is not of the calling thread, @self. */
+bool loaded_is_known(const struct gcheap *heap, const struct thread *self);
 
 #endif /* GCHEAP_LIB_LOADED_H */

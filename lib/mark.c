@@ -144,8 +144,11 @@ void mark_ambiguous_edge(struct marker *marker, uint64_t edge)
 		roots_flush(marker);
 }
 
-/* Stacks are read whole, red zones between variables too. */
-__attribute__((no_sanitize("address")))
+/*
+ * Stacks are read whole, red zones between variables too, and while a thread that is parked
+ * writes to the part that it calls other functions in.
+ */
+__attribute__((no_sanitize("address"), no_sanitize("thread")))
 void mark_ambiguous(struct marker *marker, const void *start, size_t bytes)
 {
 	uintptr_t at = ((uintptr_t)start + 7) & ~(uintptr_t)7;

@@ -16,6 +16,7 @@
 #include "layout/layout.h"
 #include "mark.h"
 #include "thread.h"
+#include "world.h"
 #include "wipe_on_fork.h"
 
 #define OWNER_MARK_BYTES	4096u
@@ -117,6 +118,7 @@ static struct gcheap *heap_alloc(void)
 	*mark = 1;
 	heap->owner_mark = mark;
 	pthread_mutex_init(&heap->lock, NULL);
+	pthread_mutex_init(&heap->world.lock, NULL);
 	return heap;
 }
 
@@ -125,6 +127,7 @@ static void heap_free(struct gcheap *heap)
 	slot_bits_free(&heap->slot_bits);
 	roots_destroy(&heap->roots);
 	stacks_destroy(&heap->stacks);
+	pthread_mutex_destroy(&heap->world.lock);
 	pthread_mutex_destroy(&heap->lock);
 	wipe_on_fork_free((void *)heap->owner_mark, OWNER_MARK_BYTES);
 	free(heap);
@@ -186,8 +189,12 @@ void gcheap_close(struct gcheap *heap)
 {
 	if (!heap)
 		return;
-	if (heap->thread)
-		thread_free(heap->thread);
+	while (heap->world.threads) {
+		struct thread *thread = heap->world.threads;
+
+		world_detach(thread);
+		thread_free(thread);
+	}
 	marker_destroy(heap->marker);
 	/* A child of fork() has nothing at these addresses, and nobody knows how many. */
 	if (heap->guard_bytes && heap_is_here(heap))

@@ -67,7 +67,7 @@ void pacer_init(struct pacer *pacer, int32_t gc_percent, uint64_t memory_limit)
 
 bool pacer_is_due(const struct pacer *pacer, uint64_t bytes)
 {
-	uint64_t taken = pacer->taken_bytes;
+	uint64_t taken = pacer_taken(pacer);
 
 	/* One object larger than the trigger: what was just collected is not again. */
 	return taken && (taken >= pacer->trigger_bytes || bytes > pacer->trigger_bytes - taken);

@@ -16,7 +16,8 @@
  * @taken_bytes: allocated since the last cycle, as far as caches have told: each
  *	tells when it asks for more. What they were granted and hold back does not
  *	count, so that a program of many types with few objects each, which holds
- *	a span for each, is not collected for that
+ *	a span for each, is not collected for that. All threads add to it; the others are
+ *	set by cycles, while no other thread runs
  * @trigger_bytes: a cycle starts before more than this is taken
  * @live_bytes: found by the last cycle
  */
@@ -27,6 +28,17 @@ struct pacer {
 	uint64_t trigger_bytes;
 	uint64_t live_bytes;
 };
+
+/* Counts what a thread has taken. Any thread may call it at any time. */
+static inline void pacer_take(struct pacer *pacer, uint64_t bytes)
+{
+	__atomic_fetch_add(&pacer->taken_bytes, bytes, __ATOMIC_RELAXED);
+}
+
+static inline uint64_t pacer_taken(const struct pacer *pacer)
+{
+	return __atomic_load_n(&pacer->taken_bytes, __ATOMIC_RELAXED);
+}
 
 /* Sets the first trigger. */
 void pacer_init(struct pacer *pacer, int32_t gc_percent, uint64_t memory_limit);

@@ -33,12 +33,12 @@ static uint32_t pressure_level(const struct gcheap *heap)
 bool pressure_is_due(struct gcheap *heap)
 {
 	uint32_t sequence = pressure_sequence(heap);
-	uint64_t taken = heap->pacer.taken_bytes;
+	uint64_t taken = pacer_taken(&heap->pacer);
 
-	if (sequence == heap->pressure_seen)
+	if (sequence == __atomic_load_n(&heap->pressure_seen, __ATOMIC_RELAXED))
 		return false;
 	if (pressure_level(heap) < GCHEAP_PRESSURE_HIGH) {
-		heap->pressure_seen = sequence;
+		__atomic_store_n(&heap->pressure_seen, sequence, __ATOMIC_RELAXED);
 		return false;
 	}
 	return taken >= PRESSURE_LEAST && taken >= heap->pacer.live_bytes / 8;
@@ -47,7 +47,7 @@ bool pressure_is_due(struct gcheap *heap)
 uint32_t pressure_cycle_begins(struct gcheap *heap)
 {
 	/* What comes after this is about what the cycle leaves. */
-	heap->pressure_seen = pressure_sequence(heap);
+	__atomic_store_n(&heap->pressure_seen, pressure_sequence(heap), __ATOMIC_RELAXED);
 	return pressure_level(heap);
 }
 

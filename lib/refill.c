@@ -59,7 +59,7 @@ static int refill_spans(struct thread *thread, struct cache *cache)
 	int error;
 
 	/* All that was granted has been taken, or this cache would have a span. */
-	thread->heap->pacer.taken_bytes += cache->granted_bytes - cache->paced_bytes;
+	pacer_take(&thread->heap->pacer, cache->granted_bytes - cache->paced_bytes);
 	cache->paced_bytes = cache->granted_bytes;
 	/* A cycle may flush this cache: what it has to return is looked at after. */
 	error = collect_before_alloc(thread, cache->want_bytes);

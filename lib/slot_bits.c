@@ -99,7 +99,9 @@ const uint64_t *slot_bits_pattern(struct slot_bits *slot_bits, uint32_t size_cla
 				  bool heap_bits)
 {
 	enum gcheap_kind kind = heap_bits ? GCHEAP_KIND_HEAP_BITS : GCHEAP_KIND_NOSCAN;
-	uint64_t *bits = slot_bits->patterns[heap_bits][size_class];
+	uint64_t **entry = &slot_bits->patterns[heap_bits][size_class];
+	uint64_t *bits = __atomic_load_n(entry, __ATOMIC_ACQUIRE);
+	uint64_t *others = NULL;
 
 	if (bits)
 		return bits;
@@ -107,7 +109,12 @@ const uint64_t *slot_bits_pattern(struct slot_bits *slot_bits, uint32_t size_cla
 	if (!bits)
 		return NULL;
 	span_slot_bits(size_class, span_slots(size_class, kind), (u64 *)bits);
-	slot_bits->patterns[heap_bits][size_class] = bits;
+	/* Another thread may have made the same meanwhile. */
+	if (!__atomic_compare_exchange_n(entry, &others, bits, false, __ATOMIC_ACQ_REL,
+					 __ATOMIC_ACQUIRE)) {
+		free(bits);
+		return others;
+	}
 	return bits;
 }
 

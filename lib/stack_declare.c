@@ -9,6 +9,7 @@
 #include "frame.h"
 #include "stack.h"
 #include "thread.h"
+#include "world.h"
 
 static int stack_check(const struct gcheap *heap, const char *low, size_t bytes)
 {
@@ -61,8 +62,8 @@ int gcheap_stack_remove(struct gcheap *heap, void *low)
 		return error_set(error, "this thread runs on the stack at %p: switch to another "
 				 "one first", low);
 	/* Nobody returns to the frames on it. */
-	thread = __atomic_load_n(&heap->thread, __ATOMIC_ACQUIRE);
-	if (thread && pthread_equal(thread->self, pthread_self()))
+	thread = world_self(heap);
+	if (thread)
 		frames_drop(thread, 0, &stack);
 	return 0;
 }

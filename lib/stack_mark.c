@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * What a cycle reads of stacks: the running one from the stack pointer up, suspended ones whole
- * (stack.h), and the fake frames that they lead to.
+ * What a cycle reads of stacks: those that threads run on from the stack pointer up, suspended ones
+ * whole (stack.h), and the fake frames that they lead to.
  */
 #include "stack_mark.h"
 
@@ -59,7 +59,19 @@ static uint64_t mark_whole(struct marker *marker, const char *low, const char *t
 	return bytes;
 }
 
-static uint64_t mark_declared(struct gcheap *heap, const struct stack *running)
+/* Whether a thread runs on a stack, or would if it did not rest. */
+static bool stack_is_used(const struct gcheap *heap, const struct stack *stack)
+{
+	const struct thread *thread;
+
+	for (thread = heap->world.threads; thread; thread = thread->next) {
+		if (stack->low == thread->rest.stack.low && stack->top == thread->rest.stack.top)
+			return true;
+	}
+	return false;
+}
+
+static uint64_t mark_declared(struct gcheap *heap)
 {
 	uint64_t bytes = 0;
 	size_t i;
@@ -68,25 +80,35 @@ static uint64_t mark_declared(struct gcheap *heap, const struct stack *running)
 	for (i = 0; i < heap->stacks.count; i++) {
 		const struct stack *stack = &heap->stacks.all[i];
 
-		if (stack->low != running->low || stack->top != running->top)
+		if (!stack_is_used(heap, stack))
 			bytes += mark_whole(heap->marker, stack->low, stack->top);
 	}
 	pthread_mutex_unlock(&heap->lock);
 	return bytes;
 }
 
-uint64_t stack_mark(struct thread *thread, const char *sp, const struct stack *running)
+static uint64_t mark_thread(struct thread *thread)
 {
 	struct marker *marker = thread->heap->marker;
-	bool is_native = running->top == thread->native.top;
-	uint64_t bytes = 0;
+	const struct rest *rest = &thread->rest;
+	uint64_t bytes = sizeof(rest->registers);
 
-	if (!is_native)
+	mark_ambiguous(marker, rest->registers, sizeof(rest->registers));
+	if (rest->stack.top != thread->native.top)
 		bytes += mark_whole(marker, native_stack_low(&thread->native),
 				    thread->native.top);
 	/* On a stack that nobody has declared, what is below is suspended. */
-	if (stack_has_context(sp, running->top))
-		bytes += mark_whole(marker, running->low, sp);
-	bytes += mark_range(marker, sp, running->top);
-	return bytes + mark_declared(thread->heap, running);
+	if (stack_has_context(rest->sp, rest->stack.top))
+		bytes += mark_whole(marker, rest->stack.low, rest->sp);
+	return bytes + mark_range(marker, rest->sp, rest->stack.top);
+}
+
+uint64_t stack_mark(struct gcheap *heap)
+{
+	struct thread *thread;
+	uint64_t bytes = 0;
+
+	for (thread = heap->world.threads; thread; thread = thread->next)
+		bytes += mark_thread(thread);
+	return bytes + mark_declared(heap);
 }

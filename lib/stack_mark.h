@@ -7,17 +7,14 @@
 
 #include <stdint.h>
 
-struct stack;
-struct thread;
+struct gcheap;
 
 /**
  * stack_mark() - mark what all stacks lead to
- * @thread: the calling thread
- * @sp: its stack pointer
- * @running: of stack_running()
+ * @heap: whose threads all rest, but for the calling one, which world_note() knows
  *
  * Return: how many bytes it went through.
  */
-uint64_t stack_mark(struct thread *thread, const char *sp, const struct stack *running);
+uint64_t stack_mark(struct gcheap *heap);
 
 #endif /* GCHEAP_LIB_STACK_MARK_H */

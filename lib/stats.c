@@ -11,30 +11,45 @@
 #include "library.h"
 #include "mark.h"
 #include "thread.h"
+#include "world.h"
 
-static void stats_collect(const struct gcheap *heap, struct gcheap_stats *stats)
+/* What the tables of roots and stacks take. */
+static uint64_t tables_memory(struct gcheap *heap)
+{
+	uint64_t bytes;
+
+	pthread_mutex_lock(&heap->lock);
+	bytes = heap->roots.capacity * (sizeof(struct root) + sizeof(size_t)) +
+		heap->roots.mask_bytes + heap->stacks.capacity * sizeof(struct stack);
+	pthread_mutex_unlock(&heap->lock);
+	return bytes;
+}
+
+/* The world's lock is held. */
+static void stats_collect(struct gcheap *heap, struct gcheap_stats *stats)
 {
 	const struct gcheap_counters *counters = &heap->view.ctrl->counters;
-	uint64_t pages = counters->heap_pages;
+	uint64_t pages = ctrl_load(&counters->heap_pages);
+	const struct thread *thread;
 
 	*stats = heap->stats;
 	stats->mapped_bytes = pages << GCHEAP_PAGE_SHIFT;
-	stats->resident_bytes = counters->resident_bytes;
+	stats->resident_bytes = ctrl_load(&counters->resident_bytes);
 	/* Page 0 exists and is nobody's. */
 	if (pages)
-		pages -= 1 + counters->in_use_pages + counters->quarantined_pages;
+		pages -= 1 + ctrl_load(&counters->in_use_pages) +
+			 ctrl_load(&counters->quarantined_pages);
 	stats->free_bytes = pages << GCHEAP_PAGE_SHIFT;
-	stats->metadata_bytes = counters->table_bytes + marker_memory(heap->marker) +
-				heap->roots.capacity *
-				(sizeof(struct root) + sizeof(size_t)) +
-				heap->roots.mask_bytes +
-				heap->stacks.capacity * sizeof(struct stack) + sizeof(*heap);
-	stats->swept_spans = counters->swept_spans;
-	stats->freed_spans = counters->freed_spans;
-	stats->requests = heap->backend->requests;
-	if (heap->thread) {
-		cache_allocated(heap->thread, &stats->allocated_objects, &stats->allocated_bytes);
-		stats->metadata_bytes += thread_memory(heap->thread);
+	stats->metadata_bytes = ctrl_load(&counters->table_bytes) + marker_memory(heap->marker) +
+				tables_memory(heap) + sizeof(*heap);
+	stats->swept_spans = ctrl_load(&counters->swept_spans);
+	stats->freed_spans = ctrl_load(&counters->freed_spans);
+	stats->requests = __atomic_load_n(&heap->backend->requests, __ATOMIC_RELAXED);
+	stats->allocated_objects = __atomic_load_n(&heap->allocated_objects, __ATOMIC_RELAXED);
+	stats->allocated_bytes = __atomic_load_n(&heap->allocated_bytes, __ATOMIC_RELAXED);
+	for (thread = heap->world.threads; thread; thread = thread->next) {
+		cache_allocated(thread, &stats->allocated_objects, &stats->allocated_bytes);
+		stats->metadata_bytes += __atomic_load_n(&thread->memory_bytes, __ATOMIC_RELAXED);
 	}
 }
 
@@ -57,7 +72,9 @@ int gcheap_stats_get(struct gcheap *heap, struct gcheap_stats *out)
 		memset((char *)out + sizeof(stats), 0, size - sizeof(stats));
 		size = sizeof(stats);
 	}
+	world_lock(heap);
 	stats_collect(heap, &stats);
+	world_unlock(heap);
 	stats.size = out->size;
 	memcpy(out, &stats, size);
 	return 0;

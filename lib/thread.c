@@ -8,14 +8,58 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "error.h"
 #include "flush.h"
 #include "frame.h"
+#include "world.h"
+
+/* ---- a system thread ends ----------------------------------------------------- */
+
+static pthread_once_t end_once = PTHREAD_ONCE_INIT;
+static pthread_key_t end_key;
+static int end_error;
+
+/* Detaches the calling system thread from all heaps. */
+static void end_detach(void *unused)
+{
+	struct thread *thread;
+
+	(void)unused;
+	while ((thread = world_own_first())) {
+		if (thread->heap) {
+			gcheap_thread_detach(&thread->fast);
+		} else {
+			/* Its heap was closed. */
+			world_own_remove(thread);
+			free(thread);
+		}
+	}
+}
+
+static void end_init(void)
+{
+	end_error = -pthread_key_create(&end_key, end_detach);
+}
+
+/* From here on the end of the calling thread detaches it, if it has not done so. */
+static int end_is_noticed(void)
+{
+	int error;
+
+	pthread_once(&end_once, end_init);
+	error = end_error ? end_error : -pthread_setspecific(end_key, &end_key);
+	if (error)
+		return error_set(error, "no key of the C library is left to notice a thread's end "
+				 "with: %s", strerror(-error));
+	return 0;
+}
+
+/* ---- attach and detach ----------------------------------------------------------- */
 
 int gcheap_thread_attach(struct gcheap *heap, struct gcheap_thread **out)
 {
-	struct thread *nobody = NULL;
 	struct thread *thread;
 	unsigned int i;
 	int error = heap_check(heap);
@@ -24,33 +68,36 @@ int gcheap_thread_attach(struct gcheap *heap, struct gcheap_thread **out)
 		return error;
 	if (!out)
 		return error_set(-EINVAL, "gcheap_thread_attach: thread is NULL");
+	if (world_self(heap))
+		return error_set(-EBUSY, "this thread is attached to the heap already");
 	thread = calloc(1, sizeof(*thread));
 	if (!thread)
 		return error_set(-ENOMEM, "out of memory for a thread's tables");
 	thread->heap = heap;
 	thread->self = pthread_self();
+	thread->tid = gettid();
+	thread->memory_bytes = sizeof(*thread);
 	for (i = 0; i < GCHEAP_LEAVES_; i++)
 		thread->fast.leaves[i] = &cache_no_slots;
 	error = native_stack_find(&thread->native);
 	/* Without conservative stacks, it only tells which frames have ended. */
-	if (error && heap->flags & GCHEAP_CONSERVATIVE_STACKS) {
-		free(thread);
-		return error;
-	}
+	if (error && heap->flags & GCHEAP_CONSERVATIVE_STACKS)
+		goto free_thread;
 	error = frames_init(thread);
-	if (error) {
-		free(thread);
-		return error;
-	}
-	if (!__atomic_compare_exchange_n(&heap->thread, &nobody, thread, false,
-					 __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
-		free(thread->fast.frames);
-		free(thread);
-		return error_set(-EBUSY, "another thread is attached to this heap: detach it first "
-				 "(one mutator at a time for now)");
-	}
+	if (error)
+		goto free_thread;
+	error = end_is_noticed();
+	if (error)
+		goto free_frames;
+	world_attach(thread);
 	*out = &thread->fast;
 	return 0;
+
+free_frames:
+	free(thread->fast.frames);
+free_thread:
+	free(thread);
+	return error;
 }
 
 __attribute__((noinline))
@@ -68,16 +115,13 @@ void thread_free(struct thread *thread)
 	free(thread->type_alloc_classes);
 	free(thread->type_next);
 	alloc_classes_free(thread);
+	/* Another system thread has it on its list, and finds there what has become of it. */
+	if (!pthread_equal(thread->self, pthread_self())) {
+		__atomic_store_n(&thread->heap, NULL, __ATOMIC_RELEASE);
+		return;
+	}
+	world_own_remove(thread);
 	free(thread);
-}
-
-uint64_t thread_memory(const struct thread *thread)
-{
-	return sizeof(*thread) + cache_blocks_memory(thread) + alloc_classes_memory(thread) +
-	       thread->fast.type_count * (sizeof(*thread->fast.types) +
-					  sizeof(*thread->type_alloc_classes) +
-					  sizeof(*thread->type_next)) +
-	       thread->fast.frames_room * sizeof(*thread->fast.frames);
 }
 
 void gcheap_thread_detach(struct gcheap_thread *fast)
@@ -88,17 +132,20 @@ void gcheap_thread_detach(struct gcheap_thread *fast)
 	if (!thread)
 		return;
 	heap = thread->heap;
+	if (!heap_is_here(heap)) {
+		/* Nobody else is in the child of a fork(), and the lock may be held for good. */
+		world_detach(thread);
+		thread_free(thread);
+		return;
+	}
+	gcheap_unpark(fast);
+	world_lock(heap);
 	/*
 	 * Spans that the backend did not take back would stay cached, and no sweep could
 	 * begin. It takes them, but from a process that is being killed.
 	 */
 	flush_caches(thread);
-	__atomic_store_n(&heap->thread, NULL, __ATOMIC_RELEASE);
+	world_detach(thread);
+	world_unlock(heap);
 	thread_free(thread);
-}
-
-void gcheap_safepoint_slow_(struct gcheap_thread *thread)
-{
-	/* Nobody but the mutator collects yet: there is nothing to stop for. */
-	__atomic_store_n(&thread->stop, 0, __ATOMIC_RELAXED);
 }

@@ -10,6 +10,7 @@
 #include "cache.h"
 #include "frame.h"
 #include "library.h"
+#include "loaded.h"
 #include "stack.h"
 
 #define THREAD_BUCKETS_SHIFT		8
@@ -19,13 +20,40 @@
 #define THREAD_MEMOS			128u
 #define THREAD_SIZE_CLASSES		128u
 
+/* Whether a thread's stack, frames and caches may be looked at (world.h). */
+enum thread_state { THREAD_RUNS, THREAD_RESTS };
+
+/* Words of the frame of a function that saves all registers of its caller's. */
+#define REST_REGISTERS	64u
+
+/**
+ * struct rest - where a thread can be read while it rests
+ * @state: an enum thread_state; who waits for the thread waits for this word to change
+ * @sp: its stack is read from here up
+ * @stack: the stack that it is on; @top is NULL: on none that is known
+ * @registers: what it had in registers when it parked; else zeros, and they lie above @sp
+ */
+struct rest {
+	uint32_t state;
+	const char *sp;
+	struct stack stack;
+	uintptr_t registers[REST_REGISTERS];
+};
+
 /**
  * struct thread - one attached mutator
  * @fast: what the inline functions use; must be first
- * @heap: its heap
+ * @heap: its heap; NULL: it was closed, and the memory is the system thread's to free
+ * @next: of the heap's threads
+ * @own_next: of the same system thread's
  * @self: who it is
+ * @tid: the same for people and the kernel
+ * @pointer: the thread pointer, where thread-local storage is found from
+ * @rest: where it can be read
+ * @is_parked: gcheap_park() was called, and gcheap_unpark() not yet
  * @native: the stack that it was born with, if it was found
  * @tls_is_root: its thread-local storage is scanned
+ * @tls_table: where other threads find that
  * @frames_lost: frames for which there was no memory
  * @frames_reported: it was said that a frame's end was skipped
  * @type_alloc_classes: by type: of single objects; NULL: not made yet, or the type's
@@ -43,13 +71,21 @@
  * @flushes: how many there were
  * @memos: see struct alloc_class_memo
  * @blocks: memory of the caches
+ * @memory_bytes: what all its tables take, for who asks for figures
  */
 struct thread {
 	struct gcheap_thread fast;
 	struct gcheap *heap;
+	struct thread *next;
+	struct thread *own_next;
 	pthread_t self;
+	pid_t tid;
+	uintptr_t pointer;
+	struct rest rest;
+	bool is_parked;
 	struct native_stack native;
 	bool tls_is_root;
+	struct tls_table tls_table;
 	bool frames_reported;
 	struct frames_lost frames_lost;
 	struct alloc_class **type_alloc_classes;
@@ -66,12 +102,16 @@ struct thread {
 	uint32_t flushes;
 	struct alloc_class_memo memos[THREAD_MEMOS];
 	struct cache_block *blocks;
+	uint64_t memory_bytes;
 };
 
 /* End a thread, its spans returned or lost with the heap already. */
 void thread_free(struct thread *thread);
 
-/* Bytes of library memory that a thread takes. */
-uint64_t thread_memory(const struct thread *thread);
+/* The calling thread's tables take so many bytes more. */
+static inline void thread_count_memory(struct thread *thread, size_t bytes)
+{
+	__atomic_fetch_add(&thread->memory_bytes, bytes, __ATOMIC_RELAXED);
+}
 
 #endif /* GCHEAP_LIB_THREAD_H */

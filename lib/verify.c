@@ -23,8 +23,10 @@
 #include "layout/typed_pointers.h"
 #include "library.h"
 #include "slots.h"
+#include "verify.h"
 #include "verify_roots.h"
 #include "verify_tables.h"
+#include "world.h"
 
 /**
  * struct verify - one verification
@@ -251,10 +253,8 @@ static void check_objects(struct verify *verify)
 static int verify_all(struct gcheap *heap)
 {
 	struct verify verify = { .heap = heap };
-	int error = heap_check(heap);
+	int error;
 
-	if (error)
-		return error;
 	/* While somebody sweeps, tables and counters are not of the same moment. */
 	error = backend_sweep_finish(heap->backend);
 	if (error)
@@ -274,7 +274,7 @@ static int verify_all(struct gcheap *heap)
 			 "on stderr", (unsigned long long)verify.faults);
 }
 
-int gcheap_verify(struct gcheap *heap)
+int verify_stopped(struct gcheap *heap)
 {
 	int error;
 
@@ -282,5 +282,26 @@ int gcheap_verify(struct gcheap *heap)
 	guard_reports(false);
 	error = verify_all(heap);
 	guard_reports(true);
+	return error;
+}
+
+__attribute__((noinline))
+int gcheap_verify(struct gcheap *heap)
+{
+	const char *sp = __builtin_frame_address(0);
+	struct thread *self;
+	int error = heap_check(heap);
+
+	if (error)
+		return error;
+	world_lock(heap);
+	self = world_self(heap);
+	/* What lies where a frame was is no variable: it is dropped. */
+	if (self)
+		world_note(self, sp);
+	world_stop(heap, self);
+	error = verify_stopped(heap);
+	world_start(heap, self);
+	world_unlock(heap);
 	return error;
 }

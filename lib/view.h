@@ -45,6 +45,9 @@ struct view {
 /* Sets all but @record_types, from the regions of a backend. */
 void view_init(struct view *view, const struct backend *backend);
 
+/* A field of CTRL, which requests of other threads change. */
+#define ctrl_load(field)	__atomic_load_n(field, __ATOMIC_RELAXED)
+
 static inline bool view_bit(const uint64_t *table, uint64_t bit)
 {
 	return table[bit >> 6] >> (bit & 63) & 1;
@@ -52,12 +55,12 @@ static inline bool view_bit(const uint64_t *table, uint64_t bit)
 
 static inline uint64_t *view_mark_bits(const struct view *view)
 {
-	return view->marks[view->ctrl->mark_table];
+	return view->marks[ctrl_load(&view->ctrl->mark_table)];
 }
 
 static inline uint64_t *view_alloc_bits(const struct view *view)
 {
-	return view->marks[view->ctrl->mark_table ^ 1];
+	return view->marks[ctrl_load(&view->ctrl->mark_table) ^ 1];
 }
 
 static inline const struct gcheap_type_record *view_type(const struct view *view, gcheap_type type)
@@ -81,7 +84,7 @@ static inline const uint64_t *view_type_mask(const struct view *view,
 /* Whether there is a type of this number; what a header says need not be one. */
 static inline bool view_type_exists(const struct view *view, uint64_t type)
 {
-	return type && type <= view->ctrl->counters.types;
+	return type && type <= ctrl_load(&view->ctrl->counters.types);
 }
 
 #endif /* GCHEAP_LIB_VIEW_H */

@@ -226,9 +226,14 @@ struct gcheap_thread {
  * @heap: the heap
  * @thread: receives the handle, to be used by this thread only
  *
- * Return: 0; -EBUSY a thread is attached (this version has one mutator at a time);
- * -ENOMEM; with conservative stacks, the error of the C library when it does not know the
- * calling thread's stack.
+ * Any number of threads may be attached to a heap, and a thread to any number of heaps. A
+ * cycle stops all threads of its heap, in gcheap_safepoint() or where they allocate: one
+ * that computes for long without either calls the first, and one that blocks is parked
+ * meanwhile (gcheap_park()), or all others wait for it. A thread that ends is detached.
+ *
+ * Return: 0; -EBUSY this thread is attached to the heap already; -ENOMEM; -EAGAIN no key
+ * for thread-specific data is left; with conservative stacks, the error of the C library
+ * when it does not know the calling thread's stack.
  */
 GCHEAP_API int gcheap_thread_attach(struct gcheap *heap, struct gcheap_thread **thread);
 /*
@@ -236,6 +241,15 @@ GCHEAP_API int gcheap_thread_attach(struct gcheap *heap, struct gcheap_thread **
  * any more. Their blocks may end later, where the stack is known. NULL is allowed.
  */
 GCHEAP_API void gcheap_thread_detach(struct gcheap_thread *thread);
+
+/*
+ * Between these two calls a cycle does not wait for the thread: it blocks, or works outside
+ * of the heap. It must not read or write objects, roots or frames meanwhile, nor allocate,
+ * nor return from the function that parked it. What it keeps on its stack is scanned.
+ */
+GCHEAP_API void gcheap_park(struct gcheap_thread *thread);
+/* Waits until a cycle that runs has ended. */
+GCHEAP_API void gcheap_unpark(struct gcheap_thread *thread);
 
 /* For loops that neither allocate nor collect for long: where others may stop the thread. */
 GCHEAP_API void gcheap_safepoint_slow_(struct gcheap_thread *thread);
@@ -318,7 +332,8 @@ static inline void *gcheap_cache_next_(struct gcheap_cache_ *cache, uint64_t fre
 	size_t bytes = cache->zero_bytes;
 	char *at = slot;
 
-	cache->free = free & (free - 1);
+	/* Atomic for who asks for figures. */
+	__atomic_store_n(&cache->free, free & (free - 1), __ATOMIC_RELAXED);
 	for (; bytes >= 32; bytes -= 32) {
 		__builtin_memset(at, 0, 32);
 		at += 32;

@@ -34,7 +34,7 @@ static void test_err_attach(void **state)
 	struct fixture *f = *state;
 	struct gcheap_thread *second = NULL;
 
-	assert_refused(gcheap_thread_attach(f->heap, &second), EBUSY, "another thread");
+	assert_refused(gcheap_thread_attach(f->heap, &second), EBUSY, "attached to the heap already");
 	gcheap_thread_detach(f->thread);
 	assert_refused(gcheap_thread_attach(f->heap, NULL), EINVAL, "thread is NULL");
 	assert_int_equal(gcheap_thread_attach(f->heap, &f->thread), 0);

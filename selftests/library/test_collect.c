@@ -256,16 +256,6 @@ static void test_a_cycle_makes_room_when_memory_runs_out(void **state)
 	fixture_close(&f);
 }
 
-static void test_safepoints_pass(void **state)
-{
-	struct fixture *f = *state;
-
-	gcheap_safepoint(f->thread);
-	f->thread->stop = 1;
-	gcheap_safepoint(f->thread);
-	assert_int_equal(f->thread->stop, 0);
-}
-
 /* ---- stacks ------------------------------------------------------------------- */
 
 static struct {
@@ -492,7 +482,6 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(test_a_cycle_makes_room_when_memory_runs_out,
 						setup, teardown),
-		cmocka_unit_test_setup_teardown(test_safepoints_pass, setup, teardown),
 		cmocka_unit_test(test_err_conservative_collect_on_another_stack),
 		cmocka_unit_test(test_err_conservative_collect_on_another_thread),
 		cmocka_unit_test(test_a_thread_attaches_without_a_file_descriptor),

@@ -151,7 +151,7 @@ static void test_spans_of_one_slot_come_again_after_a_time_without(void **state)
 /* Memory of the thread's caches and allocation classes. */
 static uint64_t library_memory(const struct fixture *f)
 {
-	const struct thread *thread = f->heap->thread;
+	const struct thread *thread = (const struct thread *)f->thread;
 	const struct cache_block *caches;
 	const struct alloc_class_block *classes;
 	uint64_t bytes = 0;

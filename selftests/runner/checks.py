@@ -11,6 +11,9 @@ from runner.jobs import BUILD, CACHE, ROOT, Logs, check_job, fuzz_job, program_j
 
 CHECKPATCH = f"{CACHE}/linux-source/scripts/checkpatch.pl"
 
+# The library's tests that run in several threads: tsan_tests of the Makefile.
+TSAN_TESTS = ("test_threads",)
+
 
 def sources(*folders, suffixes=(".c", ".h")):
     found = []
@@ -153,6 +156,9 @@ def host_jobs(fuzz_seconds):
         jobs.append(program_job(f"asan/library/{test}", f"{BUILD}/asan/selftests/library/{test}",
                                 GCHEAP_BACKEND="local"))
         jobs.append(program_job(f"native/library/{test}", f"{BUILD}/selftests/library-shared/{test}",
+                                GCHEAP_BACKEND="local"))
+    for test in TSAN_TESTS:
+        jobs.append(program_job(f"tsan/library/{test}", f"{BUILD}/tsan/selftests/library/{test}",
                                 GCHEAP_BACKEND="local"))
     jobs += [fuzz_job(target, fuzz_seconds) for target in tests_of("selftests/fuzz", "fuzz_*.c")]
     return jobs

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The world: a heap's attached threads, and how they are stopped for a cycle (world.c).
+ *
+ *	runs	the thread is in the program, or in a function of the library that it called
+ *	rests	it waits in the library, or has promised by gcheap_park() not to touch the
+ *		heap. Its stack, registers and frames are noted, and its caches are nobody's:
+ *		who holds the world's lock may read and flush them
+ *
+ * Who runs a cycle takes the world's lock, asks all others to rest, waits until they do,
+ * and wakes them when it is done. A thread looks whether it is asked to in
+ * gcheap_safepoint(), before each REFILL and each large object, and before it runs on after
+ * a rest. It rests as well while it waits for the lock, so that of two that want a cycle
+ * one gets it, and the other finds it done.
+ *
+ * One thread of the system may be attached to several heaps. While it works for one, it
+ * rests for the others: two that collect two heaps never wait for each other.
+ *
+ *	collector			another thread
+ *	stop = 1			state = rests
+ *	(all see it)			(all see it)
+ *	look at state			look at stop
+ *
+ * Of the two looks one at least sees the other's store: either the collector finds the
+ * thread at rest, or the thread finds that it is waited for.
+ *
+ * Lock order: world, then the heap's lock, then the backend's own.
+ */
+#ifndef GCHEAP_LIB_WORLD_H
+#define GCHEAP_LIB_WORLD_H
+
+#include <stdbool.h>
+
+#include "library.h"
+
+struct thread;
+
+/* Puts a thread on its heap's list, and on the calling system thread's. */
+void world_attach(struct thread *thread);
+
+/* Takes it off its heap's. The world's lock is held, and its caches are flushed. */
+void world_detach(struct thread *thread);
+
+/* The calling system thread's handles: the first of them, and one less. */
+struct thread *world_own_first(void);
+void world_own_remove(const struct thread *thread);
+
+/* The calling thread's handle of a heap; NULL: it is not attached. */
+struct thread *world_self(const struct gcheap *heap);
+
+/*
+ * Takes a heap's world lock: nobody else runs a cycle, attaches, or detaches. Whoever is
+ * attached to the heap rests while it waits.
+ */
+void world_lock(struct gcheap *heap);
+void world_unlock(struct gcheap *heap);
+
+/**
+ * world_note() - note where the calling thread can be read from
+ * @thread: its handle
+ * @sp: its stack pointer; what it has in registers is above
+ *
+ * Frames that have ended below @sp are dropped. Return: false: it is on no known stack.
+ */
+bool world_note(struct thread *thread, const char *sp);
+
+/**
+ * world_stop() - have all other threads of a heap rest
+ * @heap: whose world's lock is held
+ * @self: the calling thread's handle, which goes on; or NULL
+ */
+void world_stop(struct gcheap *heap, const struct thread *self);
+
+/*
+ * Whether the stacks of all threads at rest but @self are known: 0 or -EINVAL, with
+ * gcheap_error() set.
+ */
+int world_stacks_are_known(const struct gcheap *heap, const struct thread *self);
+
+/* Has them run again. */
+void world_start(struct gcheap *heap, const struct thread *self);
+
+/*
+ * Rests if it is asked to. @thread is the calling thread's, and in no state that a flush of
+ * its caches would break.
+ */
+void world_poll(struct thread *thread);
+
+#endif /* GCHEAP_LIB_WORLD_H */
