@@ -35,6 +35,15 @@
 
 struct thread;
 
+/**
+ * world_choose_signal() - have a signal for threads that do not stop by themselves
+ * @wanted: its number; 0: any that is free; negative: none
+ *
+ * There is one for the process, which stays. Return: 0; -EBUSY @wanted is somebody else's, or
+ * another one was chosen before, with gcheap_error() set.
+ */
+int world_choose_signal(int wanted);
+
 /* Puts a thread on its heap's list, and on the calling system thread's. */
 void world_attach(struct thread *thread);
 
