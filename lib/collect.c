@@ -169,10 +169,8 @@ static int mark_start(struct gcheap *heap)
  */
 static bool sweep_may_be_background(const struct gcheap *heap, uint32_t pressure)
 {
-	return heap->view.ctrl->counters.spans >= BACKGROUND_SPANS &&
-	       pressure == GCHEAP_PRESSURE_NONE && !limit_is_exceeded(heap) &&
-	       !heap_is_checked(heap) && !(heap->flags & GCHEAP_FAULT_FREED) &&
-	       backend_can_sweep_in_background(heap->backend);
+	return pressure == GCHEAP_PRESSURE_NONE && !limit_is_exceeded(heap) &&
+	       !heap_is_checked(heap) && !(heap->flags & GCHEAP_FAULT_FREED);
 }
 
 /* No worker took it: do what SWEEP_START would have done. What fails is done later. */
@@ -323,6 +321,10 @@ int collect_below(struct thread *thread, const char *entry, bool background)
 	if (!world_note(thread, entry) && heap->flags & GCHEAP_CONSERVATIVE_STACKS)
 		return stack_unknown(sp);
 	thread->rest.sp = sp;
+	/* A ring takes locks of the C library, which threads that are stopped may have. */
+	background = background &&
+		     ctrl_load(&heap->view.ctrl->counters.spans) >= BACKGROUND_SPANS &&
+		     backend_can_sweep_in_background(heap->backend);
 	loaded_stop(heap, thread);
 	error = roots_are_known(heap, thread);
 	if (!error)

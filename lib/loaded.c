@@ -376,7 +376,9 @@ void loaded_stop(struct gcheap *heap, const struct thread *self)
 {
 	struct loaded_stop stop = { heap, self };
 
-	if (!any_is_root(heap) || !dl_iterate_phdr(stop_all, &stop))
+	/* Without a signal, one that waits for that lock would never come to rest. */
+	if (!world_stops_by_signal(heap) || !any_is_root(heap) ||
+	    !dl_iterate_phdr(stop_all, &stop))
 		world_stop(heap, self);
 }
 
@@ -425,7 +427,10 @@ int gcheap_root_add_tls(struct gcheap_thread *fast)
 		return error;
 	if (!pthread_equal(thread->self, pthread_self()))
 		return error_set(-EPERM, "thread-local storage is added by the thread whose it is");
+	/* A cycle that holds the loader's lock waits for this thread to leave the library. */
+	world_lock(thread->heap);
 	tls_table_find(thread);
 	thread->tls_is_root = true;
+	world_unlock(thread->heap);
 	return 0;
 }

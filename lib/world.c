@@ -28,8 +28,11 @@
 /* Looks before a thread that waits for another goes to sleep. */
 #define SPINS	200u
 
-/* The calling system thread's handles, of all heaps, linked by struct thread.own_next. */
-static __thread struct thread *own_threads;
+/*
+ * The calling system thread's handles, of all heaps, linked by struct thread.own_next. The
+ * signal's handler reads them, where the loader must not be called to find them.
+ */
+static __thread struct thread *own_threads __attribute__((tls_model("initial-exec")));
 
 /* ---- waiting for a word ------------------------------------------------------- */
 
@@ -190,10 +193,9 @@ static int stop_signal;
 /* From SIGRTMIN: debuggers, profilers and other libraries take the first ones. */
 #define SIGNAL_FIRST	5
 
-static bool signals_may_stop(const struct thread *thread)
+bool world_stops_by_signal(const struct gcheap *heap)
 {
-	return stop_signal && thread->heap->stop_by_signal &&
-	       thread->heap->flags & GCHEAP_CONSERVATIVE_STACKS;
+	return stop_signal && heap->stop_by_signal && heap->flags & GCHEAP_CONSERVATIVE_STACKS;
 }
 
 /* Bytes below the stack pointer that a function may use. */
@@ -263,7 +265,7 @@ static void stop_handler(int number, siginfo_t *info, void *context)
 	}
 	for (thread = own_threads; thread; thread = thread->own_next) {
 		if (thread->heap && heap_is_here(thread->heap) && !thread->is_parked &&
-		    signals_may_stop(thread) &&
+		    world_stops_by_signal(thread->heap) &&
 		    __atomic_load_n(&thread->fast.stop, __ATOMIC_SEQ_CST))
 			stop_here(thread, context);
 	}
@@ -280,7 +282,7 @@ static NOINLINE void leave(void)
 	entry_state.asked = 0;
 	for (thread = own_threads; thread; thread = thread->own_next) {
 		if (thread->heap && heap_is_here(thread->heap) && !thread->is_parked &&
-		    signals_may_stop(thread))
+		    world_stops_by_signal(thread->heap))
 			world_poll(thread);
 	}
 	entry_state.depth--;
@@ -356,7 +358,7 @@ static void wait_for(struct thread *thread)
 			cpu_relax();
 			continue;
 		}
-		if (signals_may_stop(thread))
+		if (world_stops_by_signal(thread->heap))
 			syscall(SYS_tgkill, getpid(), thread->tid, stop_signal);
 		if (waited > WAIT_COMPLAIN_NS && !has_complained) {
 			has_complained = true;

@@ -44,6 +44,9 @@ struct thread;
  */
 int world_choose_signal(int wanted);
 
+/* Whether a signal stops the threads of a heap that do not stop by themselves. */
+bool world_stops_by_signal(const struct gcheap *heap);
+
 /* Puts a thread on its heap's list, and on the calling system thread's. */
 void world_attach(struct thread *thread);
 
