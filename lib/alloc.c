@@ -15,6 +15,7 @@
 #include "address.h"
 #include "backend/backend.h"
 #include "collect.h"
+#include "entry.h"
 #include "error.h"
 #include "guard.h"
 #include "layout/layout.h"
@@ -56,7 +57,7 @@ static inline void *object_take(struct thread *thread, struct cache *cache, gche
 	const struct gcheap_type_record *record;
 	char *slot;
 
-	slot = gcheap_cache_next_(&cache->fast, cache->fast.free);
+	slot = gcheap_cache_next_(cache_fast(cache), cache_fast(cache)->free);
 	if (!cache->key.shared && LIKELY(!(heap->flags & GCHEAP_VERIFY)))
 		return slot;
 	if (!type)
@@ -75,9 +76,9 @@ static COLD void *object_take_guarded(struct thread *thread, struct cache *cache
 {
 	const struct gcheap *heap = thread->heap;
 	const struct gcheap_type_record *record = type ? view_type(&heap->view, type) : NULL;
-	uint64_t slot_bytes = cache->fast.slot_bytes;
-	const char *slot = cache->fast.window +
-			   (unsigned int)__builtin_ctzll(cache->fast.free) * slot_bytes;
+	uint64_t slot_bytes = cache_fast(cache)->slot_bytes;
+	const char *slot = cache_fast(cache)->window +
+			   (unsigned int)__builtin_ctzll(cache_fast(cache)->free) * slot_bytes;
 	uint64_t word_bytes = 0;
 	void *object;
 
@@ -94,7 +95,7 @@ static COLD void *object_take_guarded(struct thread *thread, struct cache *cache
 static inline void *object_from_cache(struct thread *thread, struct cache *cache,
 				      gcheap_type type, uint64_t bytes)
 {
-	if (!cache->fast.free) {
+	if (!cache_fast(cache)->free) {
 		int error = refill_cache(thread, cache);
 
 		if (error) {
@@ -114,7 +115,7 @@ static inline void *object_from_class(struct thread *thread, struct alloc_class 
 	void *object = object_from_cache(thread, cache, type, bytes);
 
 	if (class->is_mixed && object)
-		alloc_class_count(thread, class, type, cache->fast.slot_bytes);
+		alloc_class_count(thread, class, type, cache_fast(cache)->slot_bytes);
 	return object;
 }
 
@@ -239,7 +240,7 @@ static int types_grow(struct thread *thread)
 /* The inline functions' way to memory of which nothing is known: verified, none. */
 static struct gcheap_cache_ *leaf_entry(const struct thread *thread, struct cache *cache)
 {
-	return heap_is_checked(thread->heap) ? &cache_no_slots : &cache->fast;
+	return heap_is_checked(thread->heap) ? &cache_no_slots : cache_fast(cache);
 }
 
 /* A tiny object; @entry: the inline functions' way to its cache. */
@@ -280,6 +281,7 @@ static NOINLINE void *new_first(struct thread *thread, gcheap_type type)
 
 void *gcheap_new_slow_(struct gcheap_thread *fast, gcheap_type type)
 {
+	LIBRARY_ENTRY;
 	struct thread *thread = (struct thread *)fast;
 
 	if (LIKELY(thread && type < fast->type_count)) {
@@ -295,6 +297,7 @@ void *gcheap_new_slow_(struct gcheap_thread *fast, gcheap_type type)
 
 void *gcheap_new_array_slow_(struct gcheap_thread *fast, gcheap_type type, size_t n)
 {
+	LIBRARY_ENTRY;
 	struct thread *thread = (struct thread *)fast;
 	const struct gcheap_type_record *record;
 	struct alloc_class *class;
@@ -360,14 +363,16 @@ static NOINLINE void *leaf_first(struct thread *thread, size_t bytes)
 
 void *gcheap_new_leaf_slow_(struct gcheap_thread *fast, size_t bytes)
 {
+	LIBRARY_ENTRY;
 	struct thread *thread = (struct thread *)fast;
 	size_t entry = gcheap_leaf_entry_(bytes);
 
 	if (LIKELY(thread && entry < GCHEAP_LEAVES_)) {
 		struct gcheap_cache_ *cache = fast->leaves[entry];
 
-		if (LIKELY(cache != &cache_no_slots))
-			return object_from_cache(thread, (struct cache *)cache, 0, bytes);
+		/* A child of fork() finds zeros. */
+		if (LIKELY(cache->owner))
+			return object_from_cache(thread, cache->owner, 0, bytes);
 	}
 	return leaf_first(thread, bytes);
 }

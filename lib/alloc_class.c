@@ -148,7 +148,7 @@ static struct gcheap_cache_ *fast_cache(const struct thread *thread,
 {
 	if (class->is_mixed || class->key.shared || heap_is_checked(thread->heap))
 		return &cache_no_slots;
-	return &class->cache->fast;
+	return cache_fast(class->cache);
 }
 
 struct cache *alloc_class_mixed_cache(struct thread *thread, gcheap_type type,

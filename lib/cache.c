@@ -74,6 +74,7 @@ struct cache *cache_get(struct thread *thread, const struct cache_key *key, gche
 	struct cache **bucket = key_bucket(thread, key);
 	const uint64_t *pattern;
 	struct cache *cache;
+	unsigned int i;
 
 	for (cache = *bucket; cache; cache = cache->hash_next) {
 		if (cache_key_equal(&cache->key, key))
@@ -84,7 +85,10 @@ struct cache *cache_get(struct thread *thread, const struct cache_key *key, gche
 	cache = pattern ? cache_alloc(thread) : NULL;
 	if (!cache)
 		return NULL;
-	cache->fast.slot_bytes = size_class_bytes[key->size_class] >> key->cell_shift;
+	for (i = 0; i < 2; i++) {
+		cache->parts[i].slot_bytes = size_class_bytes[key->size_class] >> key->cell_shift;
+		cache->parts[i].owner = cache;
+	}
 	cache->type = type;
 	cache->key = *key;
 	cache->slot_bits = pattern;
@@ -174,12 +178,12 @@ static void cache_close_window(struct cache *cache)
 {
 	uint64_t taken = cache->taken + cache->window_free;
 
-	if (cache->fast.free)
-		taken -= hweight64(cache->fast.free);
+	if (cache_fast(cache)->free)
+		taken -= hweight64(cache_fast(cache)->free);
 	/* Others may ask for figures at any time. */
 	__atomic_store_n(&cache->taken, taken, __ATOMIC_RELAXED);
 	__atomic_store_n(&cache->window_free, 0, __ATOMIC_RELAXED);
-	__atomic_store_n(&cache->fast.free, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&cache_fast(cache)->free, 0, __ATOMIC_RELAXED);
 }
 
 static void cache_next_window(struct thread *thread, struct cache *cache)
@@ -192,24 +196,25 @@ static void cache_next_window(struct thread *thread, struct cache *cache)
 	cache_close_window(cache);
 	if (count > WINDOW_SLOTS)
 		count = WINDOW_SLOTS;
-	cache->fast.window = heap->view.base + ((size_t)cache->span << GCHEAP_PAGE_SHIFT) +
-			     (size_t)first * cache->fast.slot_bytes;
+	cache_fast(cache)->window = heap->view.base + ((size_t)cache->span << GCHEAP_PAGE_SHIFT) +
+			     (size_t)first * cache_fast(cache)->slot_bytes;
 	free = low_ones(count);
 	if (cache->key.cell_shift)
 		free = load_cells(cache, span_alloc_bits(heap, cache->span),
-				  first >> cache->key.cell_shift, cache->fast.window);
+				  first >> cache->key.cell_shift, cache_fast(cache)->window);
 	else if (!cache->span_is_empty)
-		free &= ~slot_bits_load(span_alloc_bits(heap, cache->span), cache->fast.slot_bytes,
-					first, count);
+		free &= ~slot_bits_load(span_alloc_bits(heap, cache->span),
+					cache_fast(cache)->slot_bytes, first, count);
 	__atomic_store_n(&cache->window_free, hweight64(free), __ATOMIC_RELAXED);
 	cache->window_slot = first;
 	cache->next_slot = first + count;
-	__atomic_store_n(&cache->fast.free, free, __ATOMIC_RELAXED);
+	__atomic_store_n(&cache_fast(cache)->free, free, __ATOMIC_RELAXED);
 }
 
 static void cache_begin_span(const struct gcheap *heap, struct cache *cache)
 {
 	const struct gcheap_grant *grant = &cache->stock[cache->stock_next++];
+	struct gcheap_cache_ *fast = cache_fast(cache);
 
 	cache->span = grant->page;
 	cache->slots = grant->slots << cache->key.cell_shift;
@@ -217,19 +222,19 @@ static void cache_begin_span(const struct gcheap *heap, struct cache *cache)
 	cache->next_slot = 0;
 	cache->span_is_empty = grant->free_slots == grant->slots;
 	cache->zero_windows = cache->key.cell_shift && grant->flags & GCHEAP_GRANT_NEEDZERO;
-	cache->fast.zero_bytes = grant->flags & GCHEAP_GRANT_NEEDZERO && !cache->zero_windows ?
-				 cache->fast.slot_bytes : 0;
+	fast->zero_bytes = grant->flags & GCHEAP_GRANT_NEEDZERO && !cache->zero_windows ?
+			   fast->slot_bytes : 0;
 	if (heap->guard_bytes && cache->span_is_empty)
 		guard_span(heap->view.base + ((size_t)cache->span << GCHEAP_PAGE_SHIFT),
 			   (uint64_t)size_class_pages[cache->key.size_class] << GCHEAP_PAGE_SHIFT,
-			   (uint64_t)cache->slots * cache->fast.slot_bytes);
+			   (uint64_t)cache->slots * fast->slot_bytes);
 }
 
 /* The current span is to be returned; its alloc bits become exact. */
 static void cache_end_span(struct thread *thread, struct cache *cache)
 {
 	uint64_t *bits = span_alloc_bits(thread->heap, cache->span);
-	uint64_t unused = cache->fast.free;
+	uint64_t unused = cache_fast(cache)->free;
 	uint32_t shift = cache->key.cell_shift;
 	uint64_t used = low_ones(cache->next_slot - cache->window_slot) & ~unused;
 
@@ -250,7 +255,7 @@ static void cache_end_span(struct thread *thread, struct cache *cache)
 
 bool cache_open_window(struct thread *thread, struct cache *cache)
 {
-	while (!cache->fast.free) {
+	while (!cache_fast(cache)->free) {
 		if (cache->next_slot < cache->slots) {
 			cache_next_window(thread, cache);
 			continue;
@@ -271,7 +276,7 @@ static void cache_account(struct gcheap *heap, struct cache *cache)
 {
 	uint32_t span_bytes = (uint32_t)size_class_pages[cache->key.size_class] <<
 			      GCHEAP_PAGE_SHIFT;
-	uint64_t bytes = cache->taken * cache->fast.slot_bytes;
+	uint64_t bytes = cache->taken * cache_fast(cache)->slot_bytes;
 	uint64_t want = bytes / 4;
 
 	__atomic_fetch_add(&heap->allocated_objects, cache->taken, __ATOMIC_RELAXED);
@@ -284,6 +289,43 @@ static void cache_account(struct gcheap *heap, struct cache *cache)
 	__atomic_store_n(&cache->taken, 0, __ATOMIC_RELAXED);
 	cache->granted_bytes = 0;
 	cache->paced_bytes = 0;
+}
+
+/* The offset of the slot that has a cell of the window. */
+static uint64_t window_offset(const struct cache *cache, uint32_t cell)
+{
+	uint64_t slot = (cache->window_slot + cell) >> cache->key.cell_shift;
+
+	return ((uint64_t)cache->span << GCHEAP_PAGE_SHIFT) +
+	       slot * size_class_bytes[cache->key.size_class];
+}
+
+void cache_abandon(struct thread *thread, struct cache *cache)
+{
+	struct gcheap_cache_ *old = cache_fast(cache);
+	struct gcheap_cache_ *new = &cache->parts[cache->which ^ 1];
+	uint32_t cells = cache->next_slot - cache->window_slot;
+	uint32_t next = old->free ? (uint32_t)__builtin_ctzll(old->free) : cells;
+	uint32_t i;
+
+	/* Without a window it had no slot for anybody. */
+	if (!cells)
+		return;
+	cache->held[0] = old->free ? window_offset(cache, next) : 0;
+	/* Taken already, and perhaps in no register yet. */
+	cache->held[1] = next ? window_offset(cache, next - 1) : 0;
+	*new = *old;
+	new->free &= new->free - 1;
+	__atomic_store_n(&cache->which, cache->which ^ 1, __ATOMIC_RELAXED);
+	old->free = 0;
+	for (i = 0; i < thread->fast.type_count; i++) {
+		if (thread->fast.types[i] == old)
+			thread->fast.types[i] = new;
+	}
+	for (i = 0; i < GCHEAP_LEAVES_; i++) {
+		if (thread->fast.leaves[i] == old)
+			thread->fast.leaves[i] = new;
+	}
 }
 
 void cache_retire(struct thread *thread, struct cache *cache)
@@ -314,8 +356,10 @@ bool cache_slot_is_free(const struct thread *thread, const struct cache *cache, 
 
 	if (first < cache->window_slot)
 		return false;
-	if (first < cache->next_slot)
-		return (cache->fast.free >> (first - cache->window_slot) & cells) == cells;
+	if (first < cache->next_slot) {
+		first -= cache->window_slot;
+		return (cache->parts[cache->which].free >> first & cells) == cells;
+	}
 	/* Not begun. */
 	bit = slot_granule(size_class_bytes[cache->key.size_class], index);
 	return !(span_alloc_bits(thread->heap, cache->span)[bit / 64] >> bit % 64 & 1);
@@ -326,11 +370,13 @@ void cache_allocated(const struct thread *thread, uint64_t *objects, uint64_t *b
 	const struct cache *cache = __atomic_load_n(&thread->caches, __ATOMIC_ACQUIRE);
 
 	for (; cache; cache = __atomic_load_n(&cache->next, __ATOMIC_ACQUIRE)) {
+		uint32_t which = __atomic_load_n(&cache->which, __ATOMIC_RELAXED);
+		const struct gcheap_cache_ *part = &cache->parts[which];
 		uint64_t taken = __atomic_load_n(&cache->taken, __ATOMIC_RELAXED) +
 				 __atomic_load_n(&cache->window_free, __ATOMIC_RELAXED) -
-				 hweight64(__atomic_load_n(&cache->fast.free, __ATOMIC_RELAXED));
+				 hweight64(__atomic_load_n(&part->free, __ATOMIC_RELAXED));
 
 		*objects += taken;
-		*bytes += taken * cache->fast.slot_bytes;
+		*bytes += taken * part->slot_bytes;
 	}
 }

@@ -13,13 +13,21 @@
  *	+----------------+------------------+---------------------+
  *	| all allocated  | window:          | allocated by the    |
  *	|                | allocated, but   | alloc bits alone    |
- *	|                | for @fast.free   |                     |
+ *	|                | for @free        |                     |
  *	+----------------+------------------+---------------------+
  *
  * Tiny objects, of up to 8 bytes without pointers, share slots: their caches hand out
  * cells of 1, 2, 4 or 8 bytes, of which a slot of 16 has several. What is said here of
  * slots holds for cells then. Only the alloc bit, which is set when a cell of the slot is
  * used, and the mark bit are the slot's.
+ *
+ * A thread may be stopped in the middle of an inline function (world.h), which goes on
+ * afterwards with what it has read: it stores a @free that is old, and uses a slot that the
+ * flush took for free. So a cache that is flushed then is abandoned first: the thread's
+ * tables lead to the other one of its two @parts from there on, and the slots that the
+ * function may have in hand are held: they count as allocated, and the cycle marks them.
+ * The old part is not used again before the thread has been in the library, where no inline
+ * function is in the middle of anything.
  *
  * The alloc bits of a span are brought up to date when it is exhausted or
  * flushed, not with every object.
@@ -69,7 +77,10 @@ struct cache_key {
 
 /**
  * struct cache - one cache
- * @fast: what the inline functions use; must be first
+ * @parts: what the inline functions use, one of them at a time
+ * @which: the one
+ * @held: slots that an inline function which was stopped may be handing out: offsets from
+ *	the heap's base; 0: none
  * @span: page of the current span; 0: none
  * @slots: slots of the current span
  * @window_slot: first slot of the window
@@ -95,7 +106,9 @@ struct cache_key {
  * @exhausted: to be returned: page numbers
  */
 struct cache {
-	struct gcheap_cache_ fast;
+	struct gcheap_cache_ parts[2];
+	uint64_t held[2];
+	uint32_t which;
 	uint32_t span;
 	uint32_t slots;
 	uint32_t window_slot;
@@ -120,6 +133,12 @@ struct cache {
 	struct gcheap_grant stock[CACHE_SPANS_MAX];
 	uint32_t exhausted[CACHE_SPANS_MAX];
 };
+
+/* What the inline functions use of a cache. */
+static inline struct gcheap_cache_ *cache_fast(struct cache *cache)
+{
+	return &cache->parts[cache->which];
+}
 
 /* Memory for caches, wiped by fork(), in blocks that are never moved. */
 struct cache_block {
@@ -177,6 +196,13 @@ struct cache *cache_get_tiny(struct thread *thread, uint64_t bytes);
  * Return: false: nothing is left of all that the cache was granted, and it has no span.
  */
 bool cache_open_window(struct thread *thread, struct cache *cache);
+
+/**
+ * cache_abandon() - prepare a cache to be flushed whose thread was stopped anywhere
+ * @thread: whose; it is stopped, and has not been in the library since it was before
+ * @cache: the cache
+ */
+void cache_abandon(struct thread *thread, struct cache *cache);
 
 /* All spans of a cache are to be returned; it has no window afterwards. */
 void cache_retire(struct thread *thread, struct cache *cache);

@@ -25,6 +25,7 @@
 #include "backend/backend.h"
 #include "clock.h"
 #include "cycle_log.h"
+#include "entry.h"
 #include "error.h"
 #include "flush.h"
 #include "frame.h"
@@ -92,6 +93,23 @@ static uint64_t mark_frames(const struct thread *thread)
 	return bytes;
 }
 
+/* Slots that a thread may be about to use, which was stopped in the middle of that. */
+static void mark_held(const struct thread *thread)
+{
+	const struct view *view = &thread->heap->view;
+	const struct cache *cache;
+	unsigned int i;
+
+	for (cache = thread->caches; thread->is_holding && cache; cache = cache->next) {
+		for (i = 0; i < 2; i++) {
+			void *slot = view->base + cache->held[i];
+
+			if (cache->held[i])
+				mark_slots(thread->heap->marker, &slot, 1);
+		}
+	}
+}
+
 static uint64_t mark_all(struct gcheap *heap, struct mark_result *result)
 {
 	const struct thread *thread;
@@ -99,8 +117,10 @@ static uint64_t mark_all(struct gcheap *heap, struct mark_result *result)
 
 	mark_begin(heap->marker);
 	bytes = mark_registered(heap);
-	for (thread = heap->world.threads; thread; thread = thread->next)
+	for (thread = heap->world.threads; thread; thread = thread->next) {
 		bytes += mark_frames(thread);
+		mark_held(thread);
+	}
 	bytes += loaded_mark(heap);
 	if (heap->flags & GCHEAP_CONSERVATIVE_STACKS)
 		bytes += stack_mark(heap);
@@ -149,10 +169,8 @@ static int mark_start(struct gcheap *heap)
  */
 static bool sweep_may_be_background(const struct gcheap *heap, uint32_t pressure)
 {
-	return heap->view.ctrl->counters.spans >= BACKGROUND_SPANS &&
-	       pressure == GCHEAP_PRESSURE_NONE && !limit_is_exceeded(heap) &&
-	       !heap_is_checked(heap) && !(heap->flags & GCHEAP_FAULT_FREED) &&
-	       backend_can_sweep_in_background(heap->backend);
+	return pressure == GCHEAP_PRESSURE_NONE && !limit_is_exceeded(heap) &&
+	       !heap_is_checked(heap) && !(heap->flags & GCHEAP_FAULT_FREED);
 }
 
 /* No worker took it: do what SWEEP_START would have done. What fails is done later. */
@@ -303,7 +321,11 @@ int collect_below(struct thread *thread, const char *entry, bool background)
 	if (!world_note(thread, entry) && heap->flags & GCHEAP_CONSERVATIVE_STACKS)
 		return stack_unknown(sp);
 	thread->rest.sp = sp;
-	world_stop(heap, thread);
+	/* A ring takes locks of the C library, which threads that are stopped may have. */
+	background = background &&
+		     ctrl_load(&heap->view.ctrl->counters.spans) >= BACKGROUND_SPANS &&
+		     backend_can_sweep_in_background(heap->backend);
+	loaded_stop(heap, thread);
 	error = roots_are_known(heap, thread);
 	if (!error)
 		error = cycle_run(heap, &cycle, background);
@@ -372,6 +394,7 @@ int collect_before_alloc(struct thread *thread, uint64_t bytes)
 __attribute__((noinline))
 int gcheap_collect(struct gcheap_thread *fast)
 {
+	LIBRARY_ENTRY;
 	struct thread *thread = (struct thread *)fast;
 	const char *entry = __builtin_frame_address(0);
 	int error;

@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 
 #include <linux/gcheap.h>
@@ -198,6 +199,31 @@ static int read_markers(struct gcheap_config *config)
 	return 0;
 }
 
+static bool stop_signal_is_valid(int64_t number)
+{
+	return number == 0 || number == -1 || (number >= SIGRTMIN && number <= SIGRTMAX);
+}
+
+static int read_stop_signal(struct gcheap_config *config)
+{
+	const char *value = environment_value("GCHEAP_STOP_SIGNAL");
+	const char *end;
+	uint64_t number;
+
+	if (!value)
+		return 0;
+	if (!strcmp(value, "off")) {
+		config->stop_signal = -1;
+		return 0;
+	}
+	if (!number_parse(value, SIGRTMAX, "", &number, &end) ||
+	    !stop_signal_is_valid((int64_t)number))
+		return variable_failed("GCHEAP_STOP_SIGNAL", value, "the number of a real-time "
+				       "signal, 0 for one that is free, or off");
+	config->stop_signal = (int32_t)number;
+	return 0;
+}
+
 /* A list of words with commas between them. */
 static int read_trace(struct settings *settings)
 {
@@ -261,6 +287,8 @@ static int environment_read(struct settings *settings)
 	if (!error)
 		error = read_markers(config);
 	if (!error)
+		error = read_stop_signal(config);
+	if (!error)
 		error = read_trace(settings);
 	if (!error)
 		error = read_flag(config, "GCHEAP_VERIFY", GCHEAP_VERIFY);
@@ -323,6 +351,12 @@ static int config_check(struct gcheap_config *config)
 	if (config->gc_percent < -1)
 		return error_set(-EINVAL, "gc_percent is %d: a percentage, or -1 for no cycles by "
 				 "growth", config->gc_percent);
+	if (!stop_signal_is_valid(config->stop_signal))
+		return error_set(-EINVAL, "stop_signal is %d: the number of a real-time signal (%d "
+				 "to %d), 0 for one that is free, or -1 for none",
+				 config->stop_signal, SIGRTMIN, SIGRTMAX);
+	if (config->reserved)
+		return error_set(-EINVAL, "reserved is %d: must be 0", config->reserved);
 	return flags_check(config->flags);
 }
 

@@ -33,6 +33,18 @@ static int send_returns(struct thread *thread, uint32_t *pages, uint32_t count)
 	return 0;
 }
 
+static void abandon_caches(struct thread *thread)
+{
+	struct cache *cache;
+
+	for (cache = thread->caches; cache; cache = cache->next) {
+		if (!thread->is_holding)
+			memset(cache->held, 0, sizeof(cache->held));
+		cache_abandon(thread, cache);
+	}
+	thread->is_holding = true;
+}
+
 int flush_caches(struct thread *thread)
 {
 	uint32_t pages[RETURNS_MAX];
@@ -43,6 +55,8 @@ int flush_caches(struct thread *thread)
 	if (!heap_is_here(thread->heap))
 		return heap_check(thread->heap);
 	thread->flushes++;
+	if (thread->rest.is_anywhere)
+		abandon_caches(thread);
 	for (cache = thread->caches; cache; cache = cache->next)
 		cache_retire(thread, cache);
 
@@ -63,6 +77,8 @@ int flush_caches(struct thread *thread)
 		       cache->exhausted_count * sizeof(*pages));
 		count += cache->exhausted_count;
 	}
-	alloc_classes_flushed(thread);
+	/* What an inline function may be in the middle of is not another class's. */
+	if (!thread->rest.is_anywhere)
+		alloc_classes_flushed(thread);
 	return 0;
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "entry.h"
 #include "error.h"
 #include "stack.h"
 #include "thread.h"
@@ -288,6 +289,7 @@ __attribute__((noinline))
 void gcheap_frame_begin_slow_(struct gcheap_frame_ *frame, struct gcheap_thread *fast,
 			      void *const *slots, size_t count)
 {
+	LIBRARY_ENTRY;
 	const char *sp = __builtin_frame_address(0);
 	struct thread *thread = (struct thread *)fast;
 	size_t total = count + GCHEAP_FRAME_WORDS_;
@@ -362,6 +364,7 @@ static bool is_newest_here(struct thread *thread, const char *sp, size_t at)
 __attribute__((noinline))
 void gcheap_frame_end_slow_(struct gcheap_frame_ *frame)
 {
+	LIBRARY_ENTRY;
 	const char *sp = __builtin_frame_address(0);
 	struct thread *thread = (struct thread *)frame->thread;
 	struct stack part;
@@ -402,6 +405,7 @@ static bool thread_is_usable(const struct thread *thread)
 __attribute__((noinline))
 struct gcheap_frame_ *gcheap_frame_save(struct gcheap_thread *fast)
 {
+	LIBRARY_ENTRY;
 	const char *sp = __builtin_frame_address(0);
 	struct thread *thread = (struct thread *)fast;
 	const uintptr_t *words;
@@ -427,6 +431,7 @@ struct gcheap_frame_ *gcheap_frame_save(struct gcheap_thread *fast)
 __attribute__((noinline))
 void gcheap_frame_restore(struct gcheap_thread *fast, struct gcheap_frame_ *saved)
 {
+	LIBRARY_ENTRY;
 	const char *sp = __builtin_frame_address(0);
 	struct thread *thread = (struct thread *)fast;
 	struct stack stack, left;

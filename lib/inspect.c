@@ -11,6 +11,7 @@
 
 #include "address.h"
 #include "bad_pointer.h"
+#include "entry.h"
 #include "error.h"
 #include "layout/layout.h"
 #include "layout/typed_pointers.h"
@@ -89,6 +90,7 @@ static void inspect_end(struct gcheap *heap)
 
 int gcheap_find(struct gcheap *heap, const void *p, struct gcheap_object *out)
 {
+	LIBRARY_ENTRY;
 	struct object_view object;
 	struct slot slot;
 	int error = heap_check(heap);
@@ -137,6 +139,7 @@ size_t gcheap_roundup(struct gcheap *heap, size_t size, bool noscan)
 
 int gcheap_pointer_mask(struct gcheap *heap, const void *obj, uint8_t *mask, size_t words)
 {
+	LIBRARY_ENTRY;
 	uint64_t start = (uint64_t)(uintptr_t)obj;
 	struct typed_pointers tp;
 	struct object_view object;

@@ -52,6 +52,7 @@ struct world {
  * @backend: who answers requests
  * @layout: where pointer metadata lives
  * @flags: GCHEAP_* of the configuration
+ * @stop_by_signal: threads that do not come to rest by themselves are stopped by a signal
  * @trace_gc: print a line a cycle on stderr
  * @guard_bytes: guards (guard.h): what each object has behind it; 0: there are none
  * @lock: guards @roots and @stacks
@@ -78,6 +79,7 @@ struct gcheap {
 	struct backend *backend;
 	const struct layout *layout;
 	uint32_t flags;
+	bool stop_by_signal;
 	bool trace_gc;
 	uint32_t guard_bytes;
 	pthread_mutex_t lock;

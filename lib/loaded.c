@@ -18,9 +18,11 @@
 #include <link.h>
 #include <unistd.h>
 
+#include "entry.h"
 #include "error.h"
 #include "mark.h"
 #include "thread.h"
+#include "world.h"
 
 /**
  * struct loaded - what the loader's callback needs
@@ -343,15 +345,48 @@ static int loaded_object(struct dl_phdr_info *info, size_t size, void *arg)
 	return 0;
 }
 
+static bool any_is_root(const struct gcheap *heap)
+{
+	const struct thread *thread;
+
+	for (thread = heap->world.threads; thread; thread = thread->next) {
+		if (thread->tls_is_root)
+			return true;
+	}
+	return heap->program_is_root;
+}
+
+struct loaded_stop {
+	struct gcheap *heap;
+	const struct thread *self;
+};
+
+static int stop_all(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	struct loaded_stop *stop = arg;
+
+	(void)info;
+	(void)size;
+	world_stop(stop->heap, stop->self);
+	/* That is all. */
+	return 1;
+}
+
+void loaded_stop(struct gcheap *heap, const struct thread *self)
+{
+	struct loaded_stop stop = { heap, self };
+
+	/* Without a signal, one that waits for that lock would never come to rest. */
+	if (!world_stops_by_signal(heap) || !any_is_root(heap) ||
+	    !dl_iterate_phdr(stop_all, &stop))
+		world_stop(heap, self);
+}
+
 uint64_t loaded_mark(struct gcheap *heap)
 {
 	struct loaded loaded = { .heap = heap };
-	bool any = heap->program_is_root;
-	const struct thread *thread;
 
-	for (thread = heap->world.threads; thread && !any; thread = thread->next)
-		any = thread->tls_is_root;
-	if (any)
+	if (any_is_root(heap))
 		dl_iterate_phdr(loaded_object, &loaded);
 	return loaded.bytes;
 }
@@ -369,6 +404,7 @@ bool loaded_is_known(const struct gcheap *heap, const struct thread *self)
 
 int gcheap_root_add_program(struct gcheap *heap)
 {
+	LIBRARY_ENTRY;
 	int error = heap_check(heap);
 
 	if (error)
@@ -379,6 +415,7 @@ int gcheap_root_add_program(struct gcheap *heap)
 
 int gcheap_root_add_tls(struct gcheap_thread *fast)
 {
+	LIBRARY_ENTRY;
 	struct thread *thread = (struct thread *)fast;
 	int error;
 
@@ -390,7 +427,10 @@ int gcheap_root_add_tls(struct gcheap_thread *fast)
 		return error;
 	if (!pthread_equal(thread->self, pthread_self()))
 		return error_set(-EPERM, "thread-local storage is added by the thread whose it is");
+	/* A cycle that holds the loader's lock waits for this thread to leave the library. */
+	world_lock(thread->heap);
 	tls_table_find(thread);
 	thread->tls_is_root = true;
+	world_unlock(thread->heap);
 	return 0;
 }

@@ -31,6 +31,12 @@ struct tls_table {
  */
 uint64_t loaded_mark(struct gcheap *heap);
 
+/*
+ * Stops all threads of a heap but @self (world_stop()), none of them while it has the lock of
+ * the loader that loaded_mark() takes.
+ */
+void loaded_stop(struct gcheap *heap, const struct thread *self);
+
 /* Whether all of it can be found that is not of the calling thread, @self. */
 bool loaded_is_known(const struct gcheap *heap, const struct thread *self);
 

@@ -11,6 +11,7 @@
 #include "backend/backend.h"
 #include "clock.h"
 #include "config.h"
+#include "entry.h"
 #include "error.h"
 #include "guard.h"
 #include "layout/layout.h"
@@ -135,6 +136,7 @@ static void heap_free(struct gcheap *heap)
 
 int gcheap_open(const struct gcheap_config *config, struct gcheap **out)
 {
+	LIBRARY_ENTRY;
 	static const struct layout *const layouts[] = {
 		[GCHEAP_LAYOUT_SPAN] = &layout_span,
 		[GCHEAP_LAYOUT_HEADER] = &layout_header,
@@ -162,6 +164,12 @@ int gcheap_open(const struct gcheap_config *config, struct gcheap **out)
 	heap->verify_random = heap->opened_ns;
 	pacer_init(&heap->pacer, settings.config.gc_percent, settings.config.memory_limit);
 
+	heap->stop_by_signal = settings.config.stop_signal >= 0;
+	if (heap->flags & GCHEAP_CONSERVATIVE_STACKS) {
+		error = world_choose_signal(settings.config.stop_signal);
+		if (error)
+			goto free_heap;
+	}
 	error = backend_open(&settings, heap->layout->uapi, &heap->backend);
 	if (error)
 		goto free_heap;
@@ -187,6 +195,7 @@ free_heap:
 
 void gcheap_close(struct gcheap *heap)
 {
+	LIBRARY_ENTRY;
 	if (!heap)
 		return;
 	while (heap->world.threads) {

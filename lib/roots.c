@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "entry.h"
 #include "error.h"
 #include "layout/program.h"
 #include "library.h"
@@ -144,6 +145,7 @@ static int root_check(const struct gcheap *heap, const void *start, size_t n, ui
 
 int gcheap_root_add(struct gcheap *heap, void *slots, size_t n)
 {
+	LIBRARY_ENTRY;
 	int error = root_check(heap, slots, n, WORD_BYTES);
 
 	if (error)
@@ -155,6 +157,7 @@ int gcheap_root_add(struct gcheap *heap, void *slots, size_t n)
 
 int gcheap_root_add_typed(struct gcheap *heap, void *start, gcheap_type type, size_t n)
 {
+	LIBRARY_ENTRY;
 	struct root root = { .start = start, .count = n, .type = type, .kind = ROOT_TYPED };
 	const struct gcheap_type_record *record;
 	int error = heap_check(heap);
@@ -182,6 +185,7 @@ int gcheap_root_add_typed(struct gcheap *heap, void *start, gcheap_type type, si
 
 int gcheap_root_add_ambiguous(struct gcheap *heap, const void *start, size_t bytes)
 {
+	LIBRARY_ENTRY;
 	int error = root_check(heap, start, bytes, 1);
 
 	if (error)
@@ -194,6 +198,7 @@ int gcheap_root_add_ambiguous(struct gcheap *heap, const void *start, size_t byt
 
 int gcheap_root_remove(struct gcheap *heap, const void *start)
 {
+	LIBRARY_ENTRY;
 	struct root removed = { .start = NULL };
 	struct roots *roots;
 	size_t *link = NULL;

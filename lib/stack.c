@@ -386,8 +386,8 @@ static uintptr_t context_end(const char *top)
 #endif
 }
 
-/* Stacks are read whole, red zones between variables too. */
-__attribute__((no_sanitize("address")))
+/* Stacks are read whole, red zones between variables too, and while their threads are parked. */
+__attribute__((no_sanitize("address"), no_sanitize("thread")))
 bool stack_has_context(const char *sp, const char *top)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;

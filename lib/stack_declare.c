@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdint.h>
 
+#include "entry.h"
 #include "error.h"
 #include "frame.h"
 #include "stack.h"
@@ -32,6 +33,7 @@ static int stack_check(const struct gcheap *heap, const char *low, size_t bytes)
 
 int gcheap_stack_add(struct gcheap *heap, void *low, size_t bytes)
 {
+	LIBRARY_ENTRY;
 	struct stack stack = { low, (const char *)low + bytes };
 	int error = stack_check(heap, low, bytes);
 
@@ -46,6 +48,7 @@ int gcheap_stack_add(struct gcheap *heap, void *low, size_t bytes)
 __attribute__((noinline))
 int gcheap_stack_remove(struct gcheap *heap, void *low)
 {
+	LIBRARY_ENTRY;
 	const char *sp = __builtin_frame_address(0);
 	struct stack stack = { NULL, NULL };
 	struct thread *thread;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "backend/backend.h"
+#include "entry.h"
 #include "error.h"
 #include "library.h"
 #include "mark.h"
@@ -55,6 +56,7 @@ static void stats_collect(struct gcheap *heap, struct gcheap_stats *stats)
 
 int gcheap_stats_get(struct gcheap *heap, struct gcheap_stats *out)
 {
+	LIBRARY_ENTRY;
 	struct gcheap_stats stats;
 	size_t size;
 	int error = heap_check(heap);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "entry.h"
 #include "error.h"
 #include "flush.h"
 #include "frame.h"
@@ -60,6 +61,7 @@ static int end_is_noticed(void)
 
 int gcheap_thread_attach(struct gcheap *heap, struct gcheap_thread **out)
 {
+	LIBRARY_ENTRY;
 	struct thread *thread;
 	unsigned int i;
 	int error = heap_check(heap);
@@ -126,6 +128,7 @@ void thread_free(struct thread *thread)
 
 void gcheap_thread_detach(struct gcheap_thread *fast)
 {
+	LIBRARY_ENTRY;
 	struct thread *thread = (struct thread *)fast;
 	struct gcheap *heap;
 

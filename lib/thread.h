@@ -29,12 +29,16 @@ enum thread_state { THREAD_RUNS, THREAD_RESTS };
 /**
  * struct rest - where a thread can be read while it rests
  * @state: an enum thread_state; who waits for the thread waits for this word to change
+ * @is_anywhere: a signal stopped it, wherever it was in the program: perhaps in the middle of
+ *	an inline function
  * @sp: its stack is read from here up
  * @stack: the stack that it is on; @top is NULL: on none that is known
- * @registers: what it had in registers when it parked; else zeros, and they lie above @sp
+ * @registers: what it had in registers when it parked, or when a signal stopped it; else
+ *	zeros, and they lie above @sp
  */
 struct rest {
 	uint32_t state;
+	bool is_anywhere;
 	const char *sp;
 	struct stack stack;
 	uintptr_t registers[REST_REGISTERS];
@@ -51,6 +55,9 @@ struct rest {
  * @pointer: the thread pointer, where thread-local storage is found from
  * @rest: where it can be read
  * @is_parked: gcheap_park() was called, and gcheap_unpark() not yet
+ * @entries: how often it had been in the library when it was last stopped by a signal
+ * @is_holding: it has not been in the library since it was stopped in the middle of the
+ *	program: slots of its caches are held (cache.h)
  * @native: the stack that it was born with, if it was found
  * @tls_is_root: its thread-local storage is scanned
  * @tls_table: where other threads find that
@@ -83,6 +90,8 @@ struct thread {
 	uintptr_t pointer;
 	struct rest rest;
 	bool is_parked;
+	bool is_holding;
+	unsigned int entries;
 	struct native_stack native;
 	bool tls_is_root;
 	struct tls_table tls_table;

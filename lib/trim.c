@@ -6,11 +6,13 @@
 #include <string.h>
 
 #include "backend/backend.h"
+#include "entry.h"
 #include "error.h"
 #include "library.h"
 
 int gcheap_trim(struct gcheap *heap)
 {
+	LIBRARY_ENTRY;
 	struct gcheap_scavenge request = {
 		.size = sizeof(request),
 		.max_bytes = UINT64_MAX,

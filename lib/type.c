@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "backend/backend.h"
+#include "entry.h"
 #include "error.h"
 #include "gc_program.h"
 #include "units.h"
@@ -138,6 +139,7 @@ static int type_failed(int error, const struct gcheap_type_desc *desc)
 int gcheap_type_register(struct gcheap *heap, const struct gcheap_type_desc *desc,
 			 gcheap_type *type)
 {
+	LIBRARY_ENTRY;
 	struct gcheap_type_add add = { .size = sizeof(add) };
 	size_t name_bytes;
 	int error = heap_check(heap);

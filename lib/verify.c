@@ -15,6 +15,7 @@
 #include "address.h"
 #include "backend/backend.h"
 #include "bad_pointer.h"
+#include "entry.h"
 #include "error.h"
 #include "guard.h"
 #include "inspect.h"
@@ -288,6 +289,7 @@ int verify_stopped(struct gcheap *heap)
 __attribute__((noinline))
 int gcheap_verify(struct gcheap *heap)
 {
+	LIBRARY_ENTRY;
 	const char *sp = __builtin_frame_address(0);
 	struct thread *self;
 	int error = heap_check(heap);

@@ -35,6 +35,18 @@
 
 struct thread;
 
+/**
+ * world_choose_signal() - have a signal for threads that do not stop by themselves
+ * @wanted: its number; 0: any that is free; negative: none
+ *
+ * There is one for the process, which stays. Return: 0; -EBUSY @wanted is somebody else's, or
+ * another one was chosen before, with gcheap_error() set.
+ */
+int world_choose_signal(int wanted);
+
+/* Whether a signal stops the threads of a heap that do not stop by themselves. */
+bool world_stops_by_signal(const struct gcheap *heap);
+
 /* Puts a thread on its heap's list, and on the calling system thread's. */
 void world_attach(struct thread *thread);
 

@@ -149,11 +149,16 @@ enum gcheap_layout {
  * @memory_limit: soft limit in bytes for what is live and what was allocated
  *	since the last cycle, and for resident object memory: free memory above it goes
  *	back to the system; 0: none
+ * @stop_signal: with conservative stacks, the real-time signal that stops threads which
+ *	compute or block; 0: the first from SIGRTMIN + 5 on that has no handler; -1: none.
+ *	One for the process: the first heap's counts
+ * @reserved: 0
  *
  * The environment overrides it: GCHEAP_BACKEND=auto|device|local,
  * GCHEAP_LAYOUT=span|header|footer|bitmap, GCHEAP_RESERVE=<n>[KMG], GCHEAP_GC=<percent>|off,
  * GCHEAP_MEMLIMIT=<n>[KMG], GCHEAP_MARKERS=<n>, GCHEAP_TRACE=gc, GCHEAP_VERIFY=1|0,
- * GCHEAP_FAULT_FREED=1|0, GCHEAP_HUGE_PAGES=1|0, GCHEAP_URING=1|0, GCHEAP_GUARDS=1|0.
+ * GCHEAP_FAULT_FREED=1|0, GCHEAP_HUGE_PAGES=1|0, GCHEAP_URING=1|0, GCHEAP_GUARDS=1|0,
+ * GCHEAP_STOP_SIGNAL=<n>|off.
  */
 struct gcheap_config {
 	size_t size;
@@ -164,11 +169,13 @@ struct gcheap_config {
 	uint32_t markers;
 	int32_t gc_percent;
 	uint64_t memory_limit;
+	int32_t stop_signal;
+	int32_t reserved;
 };
 
 #define GCHEAP_CONFIG_INIT						\
 	{ sizeof(struct gcheap_config), 0, GCHEAP_BACKEND_AUTO,		\
-	  GCHEAP_LAYOUT_SPAN, GCHEAP_CONSERVATIVE_STACKS, 0, 100, 0 }
+	  GCHEAP_LAYOUT_SPAN, GCHEAP_CONSERVATIVE_STACKS, 0, 100, 0, 0, 0 }
 
 /**
  * gcheap_open() - open a heap
@@ -200,6 +207,7 @@ struct gcheap_cache_ {
 	char *window;
 	uint32_t slot_bytes;
 	uint32_t zero_bytes;
+	void *owner;
 };
 
 /* Leaves of up to 8 bytes, which share slots, have an entry in @leaves each. */
