@@ -10,6 +10,7 @@
 #include "error.h"
 #include "guard.h"
 #include "mark_count.h"
+#include "mark_scan.h"
 #include "mark_trace.h"
 
 /* Entries that roots may leave on the stack before they are followed. */
@@ -71,6 +72,9 @@ void mark_begin(struct marker *marker)
 	marker->page_marks = view->page_marks;
 	marker->bitmap = view->bitmap;
 	marker->edge_count = 0;
+	marker->edges = marker->buffers[0];
+	marker->late = marker->buffers[1];
+	marker->late_count = 0;
 	marker->stack.overflow = false;
 	mark_hide_free(marker);
 }

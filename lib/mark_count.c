@@ -15,6 +15,7 @@
 
 #include <string.h>
 
+#include "mark_scan.h"
 #include "mark_trace.h"
 
 /* Calls @visit for each span of the heap, with its first page's PAGES entry. */

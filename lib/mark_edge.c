@@ -26,7 +26,7 @@ void mark_quarantine(struct marker *marker, uint64_t edge)
 		marker->page_marks[page / 64] |= 1ull << page % 64;
 }
 
-uint64_t mark_edge_large(struct marker *marker, uint64_t page, uint64_t info)
+static uint64_t mark_edge_large(struct marker *marker, uint64_t page, uint64_t info)
 {
 	const struct gcheap_span *span = &marker->spans[page];
 	uint64_t start;
@@ -37,4 +37,12 @@ uint64_t mark_edge_large(struct marker *marker, uint64_t page, uint64_t info)
 	if (!mark_set(marker, granule_of(start), page) || info & GCHEAP_PAGE_NOSCAN)
 		return 0;
 	return (info & MARK_ENTRY_INFO) | start;
+}
+
+uint64_t mark_edge_rare(struct marker *marker, uint64_t edge, uint64_t info)
+{
+	if (GCHEAP_PAGE_KIND(info) == GCHEAP_KIND_LARGE)
+		return mark_edge_large(marker, edge >> GCHEAP_PAGE_SHIFT, info);
+	mark_quarantine(marker, edge);
+	return 0;
 }

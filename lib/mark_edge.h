@@ -35,7 +35,7 @@
 _Static_assert(GCHEAP_RESERVE_MAX <= 1ull << 40, "an entry has 40 bits of offset");
 
 /**
- * struct marker - the marker of one heap
+ * struct marker - one marker of a heap
  * @base: address of the heap, as a number
  * @end: bytes from it that exist; this cycle's
  * @pages: PAGES
@@ -44,11 +44,14 @@ _Static_assert(GCHEAP_RESERVE_MAX <= 1ull << 40, "an entry has 40 bits of offset
  * @page_marks: page marks
  * @bitmap: BITMAP; NULL in the other layouts
  * @edge_count: how many edges wait
- * @edges: offsets of targets, unfiltered; all are below @end
+ * @edges: offsets of targets, unfiltered; all are below @end. One of @buffers
+ * @late_count: edges of the batch before, whose mark words are on their way
+ * @late: these
  * @stack: marked and not scanned
  * @heap: whose
- * @slots: slots of a span, by size class; [1]: with heap bits
  * @view: the heap
+ * @slots: slots of a span, by size class; [1]: with heap bits
+ * @buffers: memory of @edges and @late
  */
 struct marker {
 	uint64_t base;
@@ -59,11 +62,14 @@ struct marker {
 	uint64_t *page_marks;
 	const uint64_t *bitmap;
 	size_t edge_count;
+	uint64_t *edges;
+	size_t late_count;
+	uint64_t *late;
 	struct mark_stack stack;
 	const struct gcheap *heap;
 	const struct view *view;
 	uint16_t slots[2][SIZE_CLASSES];
-	uint64_t edges[MARK_EDGES];
+	uint64_t buffers[2][MARK_EDGES];
 };
 
 static inline bool mark_raw_bit(const struct marker *marker, uint64_t edge)
@@ -73,28 +79,33 @@ static inline bool mark_raw_bit(const struct marker *marker, uint64_t edge)
 	return marker->marks[granule >> 6] >> (granule & 63) & 1;
 }
 
-/* Set a slot's mark bit and its span's page mark; false: it was set before, or it is free. */
-static inline bool mark_set(struct marker *marker, uint64_t granule, uint64_t first_page)
+/* By force: gcc takes a function that only prefetches for a pure one, and drops its calls. */
+static inline __attribute__((always_inline))
+void mark_prefetch_word(const struct marker *marker, uint64_t edge)
+{
+	__builtin_prefetch(&marker->marks[edge >> GCHEAP_GRANULE_SHIFT >> 6]);
+}
+
+/*
+ * Set a slot's mark bit and its span's page mark. Returns 1, or 0: it was set before, or the
+ * slot is free. Without a branch: which of the two it is nobody can foretell.
+ */
+static inline uint64_t mark_set(struct marker *marker, uint64_t granule, uint64_t first_page)
 {
 	uint64_t *word = &marker->marks[granule >> 6];
-	uint64_t bit = 1ull << (granule & 63);
-	uint64_t *page_word = &marker->page_marks[first_page >> 6];
-	uint64_t page_bit = 1ull << (first_page & 63);
+	uint64_t old = *word;
+	uint64_t is_new = ~(old >> (granule & 63)) & 1;
 
-	if (*word & bit)
-		return false;
-	/* One marker: no atomics. */
-	*word |= bit;
-	if (!(*page_word & page_bit))
-		*page_word |= page_bit;
-	return true;
+	*word = old | 1ull << (granule & 63);
+	marker->page_marks[first_page >> 6] |= is_new << (first_page & 63);
+	return is_new;
 }
 
 /* If a freed span is there, it shall fault for as long as there is a pointer to it. */
 void mark_quarantine(struct marker *marker, uint64_t edge);
 
-/* The same as mark_edge(), for a page of a large object. */
-uint64_t mark_edge_large(struct marker *marker, uint64_t page, uint64_t info);
+/* The same as mark_edge(), for a page of a large object, or of none. */
+uint64_t mark_edge_rare(struct marker *marker, uint64_t edge, uint64_t info);
 
 /**
  * mark_edge() - mark the object that an edge leads to
@@ -108,26 +119,23 @@ static inline uint64_t mark_edge(struct marker *marker, uint64_t edge)
 	uint64_t page = edge >> GCHEAP_PAGE_SHIFT;
 	uint64_t info = marker->pages[page];
 	uint32_t kind = GCHEAP_PAGE_KIND(info);
-	uint64_t first, first_page, index, start;
+	uint64_t first, first_page, index, start, is_new;
 
-	if (__builtin_expect(kind == GCHEAP_KIND_NONE, 0)) {
-		mark_quarantine(marker, edge);
-		return 0;
-	}
-	if (__builtin_expect(kind == GCHEAP_KIND_LARGE, 0))
-		return mark_edge_large(marker, page, info);
+	if (__builtin_expect(kind == GCHEAP_KIND_NONE || kind == GCHEAP_KIND_LARGE, 0))
+		return mark_edge_rare(marker, edge, info);
 
 	first_page = page - GCHEAP_PAGE_INDEX(info);
 	first = first_page << GCHEAP_PAGE_SHIFT;
 	index = page_info_slot(info, edge - first);
 	/* One past the end of a span's last slot may be the waste behind it. */
-	if (index >= marker->slots[kind == GCHEAP_KIND_HEAP_BITS][GCHEAP_PAGE_CLASS(info)])
+	if (__builtin_expect(index >= marker->slots[kind == GCHEAP_KIND_HEAP_BITS]
+						   [GCHEAP_PAGE_CLASS(info)], 0))
 		return 0;
 	start = first + index * GCHEAP_PAGE_SLOT_BYTES(info);
-	if (!mark_set(marker, granule_of(start), first_page) || info & GCHEAP_PAGE_NOSCAN)
-		return 0;
-	return (info & MARK_ENTRY_INFO) |
-	       page_info_index((start >> GCHEAP_PAGE_SHIFT) - first_page) | start;
+	is_new = mark_set(marker, granule_of(start), first_page);
+	is_new &= ~(info / GCHEAP_PAGE_NOSCAN);
+	return ((info & MARK_ENTRY_INFO) |
+		page_info_index((start >> GCHEAP_PAGE_SHIFT) - first_page) | start) & -is_new;
 }
 
 /* Note the target of a word, if it is in the heap at all. */

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Edges that do not come by the batch: those of roots, and of what has more than the buffer holds.
+ */
+#include "mark_filter.h"
+
+/* So many edges before one is filtered its mark word is fetched. */
+#define AHEAD	16u
+
+void mark_filtered_slow(struct marker *marker, const uint64_t *edges, size_t count)
+{
+	while (count) {
+		uint64_t entry = mark_edge(marker, edges[--count]);
+
+		/* What is marked and dropped is an overflow. */
+		if (entry)
+			mark_stack_push(&marker->stack, entry);
+	}
+}
+
+void mark_edges(struct marker *marker)
+{
+	size_t count = marker->edge_count;
+	size_t left = 0;
+	size_t at;
+
+	for (at = 0; at + AHEAD < count; at++) {
+		mark_prefetch_word(marker, marker->edges[at + AHEAD]);
+		left = mark_filter(marker, marker->edges, left, at, at + 1);
+	}
+	left = mark_filter(marker, marker->edges, left, at, count);
+	marker->edge_count = 0;
+	mark_filtered(marker, marker->edges, left);
+}
