@@ -17,6 +17,7 @@
 #include "collect.h"
 #include "entry.h"
 #include "error.h"
+#include "fast_tables.h"
 #include "guard.h"
 #include "layout/layout.h"
 #include "limit.h"
@@ -27,6 +28,9 @@
 #define LIKELY(x)	__builtin_expect(!!(x), 1)
 #define NOINLINE	__attribute__((noinline))
 #define COLD		__attribute__((noinline, cold))
+
+/* What is in a leaf that is not zeroed, where objects are checked. */
+#define UNWRITTEN	0xa5
 
 /* ---- what allocation owes an object --------------------------------------------- */
 
@@ -42,6 +46,13 @@ static inline void *object_publish(struct gcheap *heap, void *object, gcheap_typ
 	if (__builtin_expect(heap->flags & GCHEAP_VERIFY, 0))
 		verify_write(heap, object, type, bytes);
 	return object;
+}
+
+/* Where objects are checked, a leaf that is not zeroed is not zero. */
+static COLD void leaf_unwrite(void *leaf, uint64_t bytes)
+{
+	memset(leaf, UNWRITTEN, bytes);
+	guard_unwritten(leaf, bytes);
 }
 
 /* ---- one object from a cache ------------------------------------------------ */
@@ -92,17 +103,21 @@ static COLD void *object_take_guarded(struct thread *thread, struct cache *cache
 	return object;
 }
 
+/* Gives a cache free slots, if it has none. */
+static inline bool cache_is_filled(struct thread *thread, struct cache *cache)
+{
+	int error = cache_fast(cache)->free ? 0 : refill_cache(thread, cache);
+
+	if (error)
+		errno = -error;
+	return !error;
+}
+
 static inline void *object_from_cache(struct thread *thread, struct cache *cache,
 				      gcheap_type type, uint64_t bytes)
 {
-	if (!cache_fast(cache)->free) {
-		int error = refill_cache(thread, cache);
-
-		if (error) {
-			errno = -error;
-			return NULL;
-		}
-	}
+	if (!cache_is_filled(thread, cache))
+		return NULL;
 	if (__builtin_expect(thread->heap->guard_bytes, 0))
 		return object_take_guarded(thread, cache, type, bytes);
 	return object_take(thread, cache, type, bytes);
@@ -130,9 +145,12 @@ static COLD void *large_failed(int error, uint64_t bytes)
 	return error_null(error, "the backend refused a large object: %s", strerror(-error));
 }
 
-/* An object with a span of its own; @bytes is what @count elements take. */
+/*
+ * An object with a span of its own; @bytes is what @count elements take; @zero: what is in it
+ * counts. What the backend knows to be zero is not zeroed again.
+ */
 static NOINLINE void *object_large(struct thread *thread, gcheap_type type, uint64_t count,
-				   uint64_t bytes)
+				   uint64_t bytes, bool zero)
 {
 	struct gcheap *heap = thread->heap;
 	struct gcheap_alloc_large alloc = { .size = sizeof(alloc), .type = type, .count = count };
@@ -164,7 +182,7 @@ static NOINLINE void *object_large(struct thread *thread, gcheap_type type, uint
 	object = heap->view.base + ((uint64_t)alloc.out_page << GCHEAP_PAGE_SHIFT);
 	if (heap->guard_bytes)
 		guard_open(object, span_bytes);
-	if (alloc.out_flags & GCHEAP_GRANT_NEEDZERO)
+	if (alloc.out_flags & GCHEAP_GRANT_NEEDZERO && (zero || heap_is_checked(heap)))
 		memset(object, 0, span_bytes);
 	if (heap->layout->finish_large && type && view_type(&heap->view, type)->ptr_bytes)
 		heap->layout->finish_large(&heap->view, object, view_type(&heap->view, type),
@@ -176,6 +194,8 @@ static NOINLINE void *object_large(struct thread *thread, gcheap_type type, uint
 	object_publish(heap, object, type, bytes);
 	if (heap->guard_bytes)
 		guard_object(object, span_bytes, object, bytes, 0);
+	if (!zero && heap_is_checked(heap))
+		leaf_unwrite(object, bytes);
 	return object;
 }
 
@@ -203,38 +223,6 @@ static COLD void *type_failed(gcheap_type type)
 static COLD void *tables_failed(void)
 {
 	return error_null(-ENOMEM, "out of memory for a thread's tables");
-}
-
-/* Makes the thread's tables long enough for all types that exist. */
-static int types_grow(struct thread *thread)
-{
-	uint32_t count = (uint32_t)ctrl_load(&thread->heap->view.ctrl->counters.types) + 1;
-	struct gcheap_cache_ **types;
-	struct alloc_class **classes;
-	gcheap_type *next;
-	uint32_t i;
-
-	types = realloc(thread->fast.types, count * sizeof(*types));
-	if (!types)
-		return -ENOMEM;
-	thread->fast.types = types;
-	classes = realloc(thread->type_alloc_classes, count * sizeof(*classes));
-	if (!classes)
-		return -ENOMEM;
-	thread->type_alloc_classes = classes;
-	next = realloc(thread->type_next, count * sizeof(*next));
-	if (!next)
-		return -ENOMEM;
-	thread->type_next = next;
-	thread_count_memory(thread, (count - thread->fast.type_count) *
-			    (sizeof(*types) + sizeof(*classes) + sizeof(*next)));
-	for (i = thread->fast.type_count; i < count; i++) {
-		types[i] = &cache_no_slots;
-		classes[i] = NULL;
-		next[i] = 0;
-	}
-	thread->fast.type_count = count;
-	return 0;
 }
 
 /* The inline functions' way to memory of which nothing is known: verified, none. */
@@ -268,8 +256,8 @@ static NOINLINE void *new_first(struct thread *thread, gcheap_type type)
 		return type_failed(type);
 	size_class = layout_size_class(thread->heap, record, record->bytes, false);
 	if (!size_class)
-		return object_large(thread, type, 1, record->bytes);
-	if (type >= thread->fast.type_count && types_grow(thread))
+		return object_large(thread, type, 1, record->bytes, true);
+	if (type >= thread->fast.type_count && fast_tables_grow(thread))
 		return tables_failed();
 	if (!record->ptr_bytes && cache_is_tiny(thread->heap, record->bytes))
 		return new_tiny(thread, record->bytes, &thread->fast.types[type]);
@@ -295,10 +283,23 @@ void *gcheap_new_slow_(struct gcheap_thread *fast, gcheap_type type)
 
 /* ---- arrays ----------------------------------------------------------------- */
 
-void *gcheap_new_array_slow_(struct gcheap_thread *fast, gcheap_type type, size_t n)
+/*
+ * The array of one is a single object, and comes from where these do. Its entry makes that
+ * the inline functions need not ask how many there are.
+ */
+static NOINLINE void *array_of_one(struct thread *thread, gcheap_type type,
+				   const struct gcheap_type_record *record)
 {
-	LIBRARY_ENTRY;
-	struct thread *thread = (struct thread *)fast;
+	void *object = gcheap_new_slow_(&thread->fast, type);
+
+	if (object && type < thread->fast.type_count)
+		fast_tables_enter_array(thread, type, record, 1, thread->fast.types[type]);
+	return object;
+}
+
+/* The first array of a length on this thread, and all that have no entry. */
+static NOINLINE void *array_first(struct thread *thread, gcheap_type type, size_t n)
+{
 	const struct gcheap_type_record *record;
 	struct alloc_class *class;
 	struct cache *cache;
@@ -315,11 +316,18 @@ void *gcheap_new_array_slow_(struct gcheap_thread *fast, gcheap_type type, size_
 	if (__builtin_mul_overflow(record->bytes, (uint64_t)n, &bytes))
 		return error_null(-ENOMEM, "%zu elements of %llu bytes are more than any heap has",
 				  n, (unsigned long long)record->bytes);
-	if (!record->ptr_bytes && cache_is_tiny(thread->heap, bytes))
-		return gcheap_new_leaf_slow_(fast, bytes);
+	if (n == 1)
+		return array_of_one(thread, type, record);
+	if (!record->ptr_bytes && cache_is_tiny(thread->heap, bytes)) {
+		struct gcheap_cache_ *entry = &cache_no_slots;
+		void *object = new_tiny(thread, bytes, &entry);
+
+		fast_tables_enter_array(thread, type, record, n, entry);
+		return object;
+	}
 	size_class = layout_size_class(thread->heap, record, bytes, false);
 	if (!size_class)
-		return object_large(thread, type, n, bytes);
+		return object_large(thread, type, n, bytes, true);
 	class = alloc_class_of_array(thread, type, record, size_class);
 	if (!class)
 		return tables_failed();
@@ -328,14 +336,50 @@ void *gcheap_new_array_slow_(struct gcheap_thread *fast, gcheap_type type, size_
 		cache = alloc_class_mixed_cache(thread, type, record, bytes);
 	if (!cache)
 		return tables_failed();
+	fast_tables_enter_array(thread, type, record, n, alloc_class_fast_cache(thread, class));
 	return object_from_class(thread, class, cache, type, bytes);
+}
+
+void *gcheap_new_array_slow_(struct gcheap_thread *fast, gcheap_type type, size_t n)
+{
+	LIBRARY_ENTRY;
+	struct thread *thread = (struct thread *)fast;
+
+	if (LIKELY(thread && type < fast->array_types && n < fast->arrays[type].count)) {
+		struct gcheap_cache_ *cache = fast->arrays[type].caches[n];
+
+		/* What has an entry needs no metadata. A child of fork() finds zeros. */
+		if (LIKELY(cache->owner))
+			return object_from_cache(thread, cache->owner, 0, 1);
+	}
+	return array_first(thread, type, n);
 }
 
 /* ---- leaves ----------------------------------------------------------------- */
 
-/* The first leaf of a size on this thread, and all over 1024 bytes. */
-static NOINLINE void *leaf_first(struct thread *thread, size_t bytes)
+/* A leaf from its cache; @zero: what is in it counts. */
+static inline void *leaf_from_cache(struct thread *thread, struct cache *cache, size_t bytes,
+				    bool zero)
 {
+	void *leaf;
+
+	if (zero)
+		return object_from_cache(thread, cache, 0, bytes);
+	if (LIKELY(!heap_is_checked(thread->heap))) {
+		if (!cache_is_filled(thread, cache))
+			return NULL;
+		return gcheap_cache_take_(cache_fast(cache), cache_fast(cache)->free);
+	}
+	leaf = object_from_cache(thread, cache, 0, bytes);
+	if (leaf)
+		leaf_unwrite(leaf, bytes);
+	return leaf;
+}
+
+/* The first leaf of a size on this thread, and all over 1024 bytes. */
+static NOINLINE void *leaf_first(struct thread *thread, size_t bytes, bool zero)
+{
+	struct gcheap_cache_ **entry = NULL;
 	struct cache *cache;
 	uint32_t size_class;
 
@@ -343,27 +387,29 @@ static NOINLINE void *leaf_first(struct thread *thread, size_t bytes)
 		return thread_failed(thread);
 	if (!bytes)
 		return error_null(-EINVAL, "a leaf of 0 bytes: ask for one at least");
-	if (cache_is_tiny(thread->heap, bytes))
-		return new_tiny(thread, bytes, &thread->fast.leaves[gcheap_leaf_entry_(bytes)]);
-	size_class = bytes > SIZE_CLASS_MAX_BYTES ? 0 :
-		     layout_size_class_plain(bytes + thread->heap->guard_bytes, 16);
-	if (!size_class)
-		return object_large(thread, 0, bytes, bytes);
-	cache = thread->noscan_caches[size_class];
-	if (!cache) {
-		cache = cache_get_plain(thread, size_class);
+	if (gcheap_leaf_entry_(bytes) < GCHEAP_LEAVES_)
+		entry = &thread->fast.leaves[gcheap_leaf_entry_(bytes)];
+	if (cache_is_tiny(thread->heap, bytes)) {
+		cache = cache_get_tiny(thread, bytes);
+	} else {
+		size_class = bytes > SIZE_CLASS_MAX_BYTES ? 0 :
+			     layout_size_class_plain(bytes + thread->heap->guard_bytes, 16);
+		if (!size_class)
+			return object_large(thread, 0, bytes, bytes, zero);
+		cache = thread->noscan_caches[size_class];
 		if (!cache)
-			return tables_failed();
+			cache = cache_get_plain(thread, size_class);
 		thread->noscan_caches[size_class] = cache;
 	}
-	if (gcheap_leaf_entry_(bytes) < GCHEAP_LEAVES_)
-		thread->fast.leaves[gcheap_leaf_entry_(bytes)] = leaf_entry(thread, cache);
-	return object_from_cache(thread, cache, 0, bytes);
+	if (!cache)
+		return tables_failed();
+	if (entry)
+		*entry = leaf_entry(thread, cache);
+	return leaf_from_cache(thread, cache, bytes, zero);
 }
 
-void *gcheap_new_leaf_slow_(struct gcheap_thread *fast, size_t bytes)
+static inline void *leaf_slow(struct gcheap_thread *fast, size_t bytes, bool zero)
 {
-	LIBRARY_ENTRY;
 	struct thread *thread = (struct thread *)fast;
 	size_t entry = gcheap_leaf_entry_(bytes);
 
@@ -372,9 +418,21 @@ void *gcheap_new_leaf_slow_(struct gcheap_thread *fast, size_t bytes)
 
 		/* A child of fork() finds zeros. */
 		if (LIKELY(cache->owner))
-			return object_from_cache(thread, cache->owner, 0, bytes);
+			return leaf_from_cache(thread, cache->owner, bytes, zero);
 	}
-	return leaf_first(thread, bytes);
+	return leaf_first(thread, bytes, zero);
+}
+
+void *gcheap_new_leaf_slow_(struct gcheap_thread *fast, size_t bytes)
+{
+	LIBRARY_ENTRY;
+	return leaf_slow(fast, bytes, true);
+}
+
+void *gcheap_new_leaf_uninit_slow_(struct gcheap_thread *fast, size_t bytes)
+{
+	LIBRARY_ENTRY;
+	return leaf_slow(fast, bytes, false);
 }
 
 /* ---- copies ----------------------------------------------------------------- */

@@ -25,6 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fast_tables.h"
 #include "layout/layout.h"
 #include "slots.h"
 #include "thread.h"
@@ -139,12 +140,9 @@ static bool alloc_class_own(struct thread *thread, struct alloc_class *class, gc
 
 /* ---- the thread's tables ------------------------------------------------------ */
 
-/*
- * The slots that the inline functions see. They write no metadata and verify nothing, so
- * that they see none where one of these is needed.
- */
-static struct gcheap_cache_ *fast_cache(const struct thread *thread,
-					const struct alloc_class *class)
+/* They write no metadata and verify nothing: where one of these is needed, they see none. */
+struct gcheap_cache_ *alloc_class_fast_cache(const struct thread *thread,
+					     const struct alloc_class *class)
 {
 	if (class->is_mixed || class->key.shared || heap_is_checked(thread->heap))
 		return &cache_no_slots;
@@ -197,7 +195,7 @@ struct alloc_class *alloc_class_of_type(struct thread *thread, gcheap_type type,
 	thread->type_alloc_classes[type] = class;
 	thread->type_next[type] = class->first_type;
 	class->first_type = type;
-	thread->fast.types[type] = fast_cache(thread, class);
+	thread->fast.types[type] = alloc_class_fast_cache(thread, class);
 	return class;
 }
 
@@ -223,7 +221,7 @@ void alloc_class_count(struct thread *thread, struct alloc_class *class, gcheap_
 		return;
 	thread->own_alloc_classes++;
 	for (with = class->first_type; with; with = thread->type_next[with])
-		thread->fast.types[with] = fast_cache(thread, class);
+		thread->fast.types[with] = alloc_class_fast_cache(thread, class);
 }
 
 /* Its cache goes; its types find out with their next object where that comes from. */
@@ -245,22 +243,36 @@ static void alloc_class_disown(struct thread *thread, struct alloc_class *class)
 	thread->own_alloc_classes -= class->is_mixed;
 }
 
+/* Whether there was too little use for own spans between the last two flushes. */
+static bool cache_shall_leave(const struct thread *thread, const struct cache *cache)
+{
+	if (!cache->alloc_class || !cache->is_idle)
+		return false;
+	/* Of what was allocated since the last flush, some was in mixed spans. */
+	if (cache->alloc_class->flush + 1 == thread->flushes)
+		return false;
+	/* Whoever waits for this flush to fill a cache goes on with it after. */
+	return cache != thread->filling;
+}
+
 void alloc_classes_flushed(struct thread *thread)
 {
 	struct cache *cache, *next;
+	bool any = false;
 
+	for (cache = thread->caches; cache; cache = cache->next) {
+		cache->is_leaving = cache_shall_leave(thread, cache);
+		if (cache->is_leaving)
+			alloc_class_disown(thread, cache->alloc_class);
+		any |= cache->is_leaving;
+	}
+	if (!any)
+		return;
+	fast_tables_forget_leaving(thread);
 	for (cache = thread->caches; cache; cache = next) {
 		next = cache->next;
-		if (!cache->alloc_class || !cache->is_idle)
-			continue;
-		/* Of what was allocated since the last flush, some was in mixed spans. */
-		if (cache->alloc_class->flush + 1 == thread->flushes)
-			continue;
-		/* Whoever waits for this flush to fill a cache goes on with it after. */
-		if (cache == thread->filling)
-			continue;
-		alloc_class_disown(thread, cache->alloc_class);
-		cache_release(thread, cache);
+		if (cache->is_leaving)
+			cache_release(thread, cache);
 	}
 }
 

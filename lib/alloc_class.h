@@ -78,6 +78,13 @@ struct alloc_class *alloc_class_of_array(struct thread *thread, gcheap_type type
 struct cache *alloc_class_mixed_cache(struct thread *thread, gcheap_type type,
 				      const struct gcheap_type_record *record, uint64_t bytes);
 
+/*
+ * The cache that the inline functions may use for its objects: cache_no_slots where each has
+ * to take the slow path.
+ */
+struct gcheap_cache_ *alloc_class_fast_cache(const struct thread *thread,
+					     const struct alloc_class *class);
+
 /* One that is mixed has allocated an object of @slot_bytes. */
 void alloc_class_count(struct thread *thread, struct alloc_class *class, gcheap_type type,
 		       uint32_t slot_bytes);

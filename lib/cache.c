@@ -300,13 +300,12 @@ static uint64_t window_offset(const struct cache *cache, uint32_t cell)
 	       slot * size_class_bytes[cache->key.size_class];
 }
 
-void cache_abandon(struct thread *thread, struct cache *cache)
+void cache_abandon(struct cache *cache)
 {
 	struct gcheap_cache_ *old = cache_fast(cache);
 	struct gcheap_cache_ *new = &cache->parts[cache->which ^ 1];
 	uint32_t cells = cache->next_slot - cache->window_slot;
 	uint32_t next = old->free ? (uint32_t)__builtin_ctzll(old->free) : cells;
-	uint32_t i;
 
 	/* Without a window it had no slot for anybody. */
 	if (!cells)
@@ -318,14 +317,6 @@ void cache_abandon(struct thread *thread, struct cache *cache)
 	new->free &= new->free - 1;
 	__atomic_store_n(&cache->which, cache->which ^ 1, __ATOMIC_RELAXED);
 	old->free = 0;
-	for (i = 0; i < thread->fast.type_count; i++) {
-		if (thread->fast.types[i] == old)
-			thread->fast.types[i] = new;
-	}
-	for (i = 0; i < GCHEAP_LEAVES_; i++) {
-		if (thread->fast.leaves[i] == old)
-			thread->fast.leaves[i] = new;
-	}
 }
 
 void cache_retire(struct thread *thread, struct cache *cache)

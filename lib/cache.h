@@ -90,6 +90,7 @@ struct cache_key {
  * @span_is_empty: no slot of the current span was in use when it was granted
  * @zero_windows: slots of a window are zeroed when it is made: those with cells
  * @is_idle: it handed out little between the last two flushes
+ * @is_leaving: its allocation class has no use for it any more
  * @type: for REFILL: a type with this key; 0: of nothing that the heap knows
  * @alloc_class: whose own spans these are; NULL: those of whoever has no other way
  * @key: what its spans have in common
@@ -117,6 +118,7 @@ struct cache {
 	bool span_is_empty;
 	bool zero_windows;
 	bool is_idle;
+	bool is_leaving;
 	uint64_t taken;
 	gcheap_type type;
 	struct cache_key key;
@@ -199,10 +201,11 @@ bool cache_open_window(struct thread *thread, struct cache *cache);
 
 /**
  * cache_abandon() - prepare a cache to be flushed whose thread was stopped anywhere
- * @thread: whose; it is stopped, and has not been in the library since it was before
- * @cache: the cache
+ * @cache: the cache; its thread is stopped, and has not been in the library since it was
+ *	before. The thread's tables still lead to the part that is abandoned:
+ *	fast_tables_redirect()
  */
-void cache_abandon(struct thread *thread, struct cache *cache);
+void cache_abandon(struct cache *cache);
 
 /* All spans of a cache are to be returned; it has no window afterwards. */
 void cache_retire(struct thread *thread, struct cache *cache);

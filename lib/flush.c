@@ -9,6 +9,7 @@
 
 #include "backend/backend.h"
 #include "error.h"
+#include "fast_tables.h"
 #include "thread.h"
 
 /* Returned at a time: for so few the module needs no memory, which it may not get. */
@@ -40,8 +41,9 @@ static void abandon_caches(struct thread *thread)
 	for (cache = thread->caches; cache; cache = cache->next) {
 		if (!thread->is_holding)
 			memset(cache->held, 0, sizeof(cache->held));
-		cache_abandon(thread, cache);
+		cache_abandon(cache);
 	}
+	fast_tables_redirect(thread);
 	thread->is_holding = true;
 }
 

@@ -47,6 +47,11 @@ static void valgrind_close(const void *start, uint64_t bytes)
 	(void)VALGRIND_MAKE_MEM_NOACCESS(start, bytes);
 }
 
+void guard_unwritten(void *start, uint64_t bytes)
+{
+	(void)VALGRIND_MAKE_MEM_UNDEFINED(start, bytes);
+}
+
 void guard_reports(bool on)
 {
 	if (on)
@@ -73,6 +78,12 @@ static void valgrind_open(const void *start, uint64_t bytes)
 }
 
 static void valgrind_close(const void *start, uint64_t bytes)
+{
+	(void)start;
+	(void)bytes;
+}
+
+void guard_unwritten(void *start, uint64_t bytes)
 {
 	(void)start;
 	(void)bytes;

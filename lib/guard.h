@@ -55,6 +55,9 @@ void guard_open(const void *start, uint64_t bytes);
 void guard_object(const char *slot, uint64_t slot_bytes, const char *object, uint64_t bytes,
 		  uint64_t word_bytes);
 
+/* What is in an open object is nobody's: to use it before it is written is an error. */
+void guard_unwritten(void *start, uint64_t bytes);
+
 /**
  * guard_span() - a span without objects is used from now on
  * @start: its first byte

@@ -12,6 +12,7 @@
 
 #include "entry.h"
 #include "error.h"
+#include "fast_tables.h"
 #include "flush.h"
 #include "frame.h"
 #include "world.h"
@@ -113,9 +114,7 @@ void thread_free(struct thread *thread)
 		cache_block_free(block);
 	}
 	free(thread->fast.frames);
-	free(thread->fast.types);
-	free(thread->type_alloc_classes);
-	free(thread->type_next);
+	fast_tables_free(thread);
 	alloc_classes_free(thread);
 	/* Another system thread has it on its list, and finds there what has become of it. */
 	if (!pthread_equal(thread->self, pthread_self())) {

@@ -63,6 +63,8 @@ struct rest {
  * @tls_table: where other threads find that
  * @frames_lost: frames for which there was no memory
  * @frames_reported: it was said that a frame's end was skipped
+ * @array_next: by type, as @fast.arrays: links those that have a table
+ * @array_first: the first type that has one; 0: none
  * @type_alloc_classes: by type: of single objects; NULL: not made yet, or the type's
  *	objects are large. @fast.type_count entries, as @fast.types
  * @type_next: by type: the next one of the same allocation class; 0: none
@@ -97,6 +99,8 @@ struct thread {
 	struct tls_table tls_table;
 	bool frames_reported;
 	struct frames_lost frames_lost;
+	gcheap_type *array_next;
+	gcheap_type array_first;
 	struct alloc_class **type_alloc_classes;
 	gcheap_type *type_next;
 	struct cache *noscan_caches[THREAD_SIZE_CLASSES];

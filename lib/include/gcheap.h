@@ -216,13 +216,27 @@ struct gcheap_cache_ {
 #define GCHEAP_LEAVES_		(GCHEAP_TINY_MAX_ + 1 + 64)
 
 /*
+ * Arrays of up to so many bytes have an entry for each number of elements, once there was one
+ * of the type: @caches has @count of them, that for no elements included.
+ */
+#define GCHEAP_ARRAY_MAX_	1024
+struct gcheap_arrays_ {
+	size_t count;
+	struct gcheap_cache_ **caches;
+};
+
+/*
  * What the inline functions know of a thread. @types has @type_count entries,
- * never NULL; a cache without free slots sends the caller to the slow path.
+ * never NULL, and @arrays @array_types; a cache without free slots sends the caller to the
+ * slow path.
  */
 struct gcheap_thread {
 	uint32_t type_count;
 	uint32_t stop;
 	struct gcheap_cache_ **types;
+	struct gcheap_arrays_ *arrays;
+	uint32_t array_types;
+	uint32_t reserved;
 	uintptr_t *frames;	/* the table of local roots, in words */
 	struct gcheap_cache_ *leaves[GCHEAP_LEAVES_];
 	size_t frames_used, frames_room;
@@ -323,25 +337,34 @@ GCHEAP_API gcheap_type gcheap_type_flexible_(struct gcheap *heap, const char *na
 					     size_t align, const struct gcheap_member_ *members,
 					     size_t count);
 
-/* ---- allocation: memory is zeroed ------------------------------------------- */
+/* ---- allocation: memory is zeroed, but for _uninit ---------------------------- */
 
 GCHEAP_API void *gcheap_new_slow_(struct gcheap_thread *thread, gcheap_type type);
 GCHEAP_API void *gcheap_new_array_slow_(struct gcheap_thread *thread, gcheap_type type, size_t n);
 GCHEAP_API void *gcheap_new_leaf_slow_(struct gcheap_thread *thread, size_t bytes);
+GCHEAP_API void *gcheap_new_leaf_uninit_slow_(struct gcheap_thread *thread, size_t bytes);
 
-/*
- * The next free slot of a cache that has one, zeroed. Slots that it has to zero are
- * multiples of 8 bytes. The memset()s have constant lengths, which compilers turn into stores.
- */
-static inline void *gcheap_cache_next_(struct gcheap_cache_ *cache, uint64_t free)
+/* The next free slot of a cache that has one, with what was in it. */
+static inline char *gcheap_cache_take_(struct gcheap_cache_ *cache, uint64_t free)
 {
 	char *slot = cache->window +
 		     (size_t)(unsigned int)__builtin_ctzll(free) * cache->slot_bytes;
-	size_t bytes = cache->zero_bytes;
-	char *at = slot;
 
 	/* Atomic for who asks for figures. */
 	__atomic_store_n(&cache->free, free & (free - 1), __ATOMIC_RELAXED);
+	return slot;
+}
+
+/*
+ * The same, zeroed. Slots that it has to zero are multiples of 8 bytes. The memset()s have
+ * constant lengths, which compilers turn into stores.
+ */
+static inline void *gcheap_cache_next_(struct gcheap_cache_ *cache, uint64_t free)
+{
+	size_t bytes = cache->zero_bytes;
+	char *slot = gcheap_cache_take_(cache, free);
+	char *at = slot;
+
 	for (; bytes >= 32; bytes -= 32) {
 		__builtin_memset(at, 0, 32);
 		at += 32;
@@ -385,7 +408,17 @@ static inline void *gcheap_new(struct gcheap_thread *thread, gcheap_type type)
 /* Allocate an array of @n elements; @n is not 0. As gcheap_new(). */
 static inline void *gcheap_new_array(struct gcheap_thread *thread, gcheap_type type, size_t n)
 {
-	return n == 1 ? gcheap_new(thread, type) : gcheap_new_array_slow_(thread, type, n);
+	if (__builtin_constant_p(n) && n == 1)
+		return gcheap_new(thread, type);
+	if (GCHEAP_LIKELY_(thread && type < thread->array_types &&
+			   n < thread->arrays[type].count)) {
+		struct gcheap_cache_ *cache = thread->arrays[type].caches[n];
+		uint64_t free = cache->free;
+
+		if (GCHEAP_LIKELY_(free))
+			return gcheap_cache_next_(cache, free);
+	}
+	return gcheap_new_array_slow_(thread, type, n);
 }
 
 /* The number of a leaf's entry; GCHEAP_LEAVES_ or more: it has none. */
@@ -411,6 +444,24 @@ static inline void *gcheap_new_leaf(struct gcheap_thread *thread, size_t bytes)
 			return gcheap_cache_next_(cache, free);
 	}
 	return gcheap_new_leaf_slow_(thread, bytes);
+}
+
+/*
+ * The same for whoever writes all of it anyway: what is in it is unspecified, and may be what
+ * another object has left. With GCHEAP_VERIFY or a sanitizer it is never zero.
+ */
+static inline void *gcheap_new_leaf_uninit(struct gcheap_thread *thread, size_t bytes)
+{
+	size_t entry = gcheap_leaf_entry_(bytes);
+
+	if (GCHEAP_LIKELY_(thread && entry < GCHEAP_LEAVES_)) {
+		struct gcheap_cache_ *cache = thread->leaves[entry];
+		uint64_t free = cache->free;
+
+		if (GCHEAP_LIKELY_(free))
+			return gcheap_cache_take_(cache, free);
+	}
+	return gcheap_new_leaf_uninit_slow_(thread, bytes);
 }
 
 /* ---- roots ------------------------------------------------------------------ */

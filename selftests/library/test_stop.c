@@ -268,6 +268,8 @@ static void registers_of_stopped_threads_are_scanned(void **state)
  * @f: this one's
  * @type: of the objects
  * @leaf: they are leaves of so many bytes; 0: of @type
+ * @count_each: arrays of so many of @type; 0: single ones
+ * @uninit: the leaves are not zeroed
  * @step: instructions of the allocation so far
  * @target: at which the other thread's turn is
  * @was_reached: there was such an instruction
@@ -282,6 +284,8 @@ static struct stepping {
 	struct fixture f;
 	gcheap_type type;
 	size_t leaf;
+	size_t count_each;
+	bool uninit;
 	unsigned int step, target;
 	bool was_reached;
 	uint32_t turn;
@@ -298,6 +302,10 @@ extern const char __start_stepped_text[], __stop_stepped_text[];
 static __attribute__((noinline, section("stepped_text"))) void *
 stepped_new(struct gcheap_thread *thread, gcheap_type type, size_t leaf)
 {
+	if (stepping.count_each)
+		return gcheap_new_array(thread, type, stepping.count_each);
+	if (stepping.uninit)
+		return gcheap_new_leaf_uninit(thread, leaf);
 	return leaf ? gcheap_new_leaf(thread, leaf) : gcheap_new(thread, type);
 }
 
@@ -371,6 +379,17 @@ static void *take_all(void *arg)
 	return NULL;
 }
 
+static bool is_the_others(const void *object)
+{
+	size_t i;
+
+	for (i = 0; i < stepping.count; i++) {
+		if (stepping.kept[i] == ~(uintptr_t)object)
+			return true;
+	}
+	return false;
+}
+
 /* One object, with the other's turn at instruction @target. False: there is none. */
 static bool step_one(unsigned int target)
 {
@@ -395,22 +414,23 @@ static bool step_one(unsigned int target)
 	if (stepping.error)
 		fail_msg("instruction %u: %s", target, stepping.error);
 	assert_non_null(object);
-	assert_int_equal(object[0], 0);
-	for (i = 0; i < stepping.count; i++) {
-		if (stepping.kept[i] == ~(uintptr_t)object)
-			fail_msg("instruction %u: the object is another's, too", target);
-	}
+	if (!stepping.uninit)
+		assert_int_equal(object[0], 0);
+	if (is_the_others(object))
+		fail_msg("instruction %u: the object is another's, too", target);
 	/* It goes on as if nothing had been. */
 	for (i = 0; i < 200; i++) {
 		uint64_t *next = stepped_new(thread, stepping.type, stepping.leaf);
 
 		assert_non_null(next);
 		assert_ptr_not_equal(next, object);
+		if (is_the_others(next))
+			fail_msg("instruction %u: a later object is another's, too", target);
 	}
 	return true;
 }
 
-static void step_all(size_t leaf)
+static void step_all(size_t leaf, size_t count_each, bool uninit)
 {
 	struct sigaction trap = { .sa_sigaction = stepped_trap, .sa_flags = SA_SIGINFO };
 	struct gcheap_config config = GCHEAP_CONFIG_INIT;
@@ -428,6 +448,8 @@ static void step_all(size_t leaf)
 	assert_non_null(most);
 	stepping.type = type_with_mask(stepping.f.heap, sizeof(struct node), 8, 1);
 	stepping.leaf = leaf;
+	stepping.count_each = count_each;
+	stepping.uninit = uninit;
 	/* A precise one: an ambiguous pointer keeps the object before its own, too. */
 	assert_int_equal(gcheap_root_add(stepping.f.heap, stepping.taken, TAKEN), 0);
 	/* So many that they have spans of their own. */
@@ -437,7 +459,8 @@ static void step_all(size_t leaf)
 	assert_int_equal(pthread_create(&other, NULL, take_all, NULL), 0);
 	while (step_one(target))
 		target++;
-	assert_true(target > 10);
+	/* Where each array takes the slow path, there are few. */
+	assert_true(target > (count_each ? 4 : 10));
 	__atomic_store_n(&stepping.turn, 2, __ATOMIC_SEQ_CST);
 	gcheap_park(stepping.f.thread);
 	pthread_join(other, NULL);
@@ -451,10 +474,15 @@ static void allocation_may_be_stopped_at_each_instruction(void **state)
 	(void)state;
 	if (UNDER_ASAN)
 		skip_because("with guards no allocation is inlined");
-	step_all(0);
-	step_all(64);
+	step_all(0, 0, false);
+	step_all(64, 0, false);
+	step_all(64, 0, true);
 	/* Which share a slot. */
-	step_all(8);
+	step_all(8, 0, false);
+	step_all(8, 0, true);
+	/* Arrays: one of one, and one of several. */
+	step_all(0, 1, false);
+	step_all(0, 4, false);
 }
 
 #endif
