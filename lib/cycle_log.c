@@ -24,6 +24,7 @@
 #include "backend/backend.h"
 #include "clock.h"
 #include "library.h"
+#include "report.h"
 
 /* One write, so that lines of several processes do not mix. */
 #define LINE_BYTES	256
@@ -66,5 +67,5 @@ void cycle_log(const struct gcheap *heap, const struct cycle *cycle)
 		 open_ns ? 100.0 * (double)heap->stats.pause_ns_total / (double)open_ns : 0.0,
 		 flush, mark, sweep, before, after, goal, freed,
 		 heap->backend->ops->kind == GCHEAP_BACKEND_DEVICE ? "device" : "local");
-	fputs(line, stderr);
+	report("%s", line);
 }

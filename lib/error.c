@@ -11,8 +11,14 @@
 
 #include <gcheap.h>
 
-static __thread char error_line[512];
-static __thread char error_saved[sizeof(error_line)];
+/*
+ * In the block that a thread begins with: to make one at first use takes memory of the C library,
+ * which a thread may have in hand that is stopped.
+ */
+#define INITIAL		__attribute__((tls_model("initial-exec")))
+
+static __thread char error_line[512] INITIAL;
+static __thread char error_saved[sizeof(error_line)] INITIAL;
 
 /* One line: values that others made up may have anything in them. */
 static void error_write(const char *format, va_list args)

@@ -5,12 +5,12 @@
 #include "frame.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "entry.h"
 #include "error.h"
+#include "report.h"
 #include "stack.h"
 #include "thread.h"
 
@@ -84,9 +84,9 @@ static void report_skipped(struct thread *thread)
 	if (!(thread->heap->flags & GCHEAP_VERIFY) || thread->frames_reported)
 		return;
 	thread->frames_reported = true;
-	fprintf(stderr, "gcheap: a function with GCHEAP_FRAME returned, or was left by longjmp(), "
-		"without GCHEAP_FRAME_END: its variables are no roots any more; use "
-		"GCHEAP_FRAME_AUTO, or gcheap_frame_save() and gcheap_frame_restore()\n");
+	report("gcheap: a function with GCHEAP_FRAME returned, or was left by longjmp(), without "
+	       "GCHEAP_FRAME_END: its variables are no roots any more; use GCHEAP_FRAME_AUTO, or "
+	       "gcheap_frame_save() and gcheap_frame_restore()\n");
 }
 
 /* ---- those that were lost --------------------------------------------------------------- */

@@ -5,13 +5,13 @@
 #include "roots.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "entry.h"
 #include "error.h"
 #include "layout/program.h"
 #include "library.h"
+#include "memory.h"
 
 #define WORD_BYTES	sizeof(void *)
 
@@ -58,20 +58,20 @@ static void bucket_move(struct roots *roots, size_t first, size_t *buckets, size
 static bool roots_grow(struct roots *roots)
 {
 	size_t capacity = roots->capacity ? roots->capacity * 2 : ROOTS_MIN;
-	size_t *buckets = calloc(capacity, sizeof(*buckets));
+	size_t *buckets = memory_zalloc(capacity * sizeof(*buckets));
 	struct root *all = NULL;
 	size_t i;
 
 	if (buckets)
-		all = realloc(roots->all, capacity * sizeof(*all));
+		all = memory_grow(roots->all, capacity * sizeof(*all));
 	if (!all) {
-		free(buckets);
+		memory_free(buckets);
 		return false;
 	}
 	roots->all = all;
 	for (i = 0; i < roots->capacity; i++)
 		bucket_move(roots, roots->buckets[i], buckets, capacity);
-	free(roots->buckets);
+	memory_free(roots->buckets);
 	roots->buckets = buckets;
 	roots->capacity = capacity;
 	return true;
@@ -229,6 +229,6 @@ void roots_destroy(struct roots *roots)
 
 	for (i = 0; i < roots->count; i++)
 		program_mask_free(roots->all[i].mask, roots->all[i].mask_bytes);
-	free(roots->all);
-	free(roots->buckets);
+	memory_free(roots->all);
+	memory_free(roots->buckets);
 }

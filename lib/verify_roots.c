@@ -13,6 +13,7 @@
 #include "frame.h"
 #include "inspect.h"
 #include "layout/typed_pointers.h"
+#include "report.h"
 #include "thread.h"
 
 /**
@@ -42,8 +43,8 @@ check_root(struct check *check, const void *pointer, const char *format, ...)
 	va_start(args, format);
 	vsnprintf(holder, sizeof(holder), format, args);
 	va_end(args);
-	fprintf(stderr, "gcheap: verify: %s: the pointer %p leads %s\n", holder, pointer,
-		bad_pointer_describe(check->heap, pointer, where));
+	report("gcheap: verify: %s: the pointer %p leads %s\n", holder, pointer,
+	       bad_pointer_describe(check->heap, pointer, where));
 }
 
 static void check_precise(struct check *check, const struct root *root)
@@ -88,10 +89,9 @@ static void check_frames(struct check *check, const struct thread *thread)
 		}
 	}
 	if (check->faults > before)
-		fprintf(stderr, "gcheap: verify: if longjmp() or a return passed by the end of "
-			"that frame, the heap may be right, and what lies there another "
-			"function's: use gcheap_frame_save() and gcheap_frame_restore(), or "
-			"GCHEAP_FRAME_AUTO\n");
+		report("gcheap: verify: if longjmp() or a return passed by the end of that frame, "
+		       "the heap may be right, and what lies there another function's: use "
+		       "gcheap_frame_save() and gcheap_frame_restore(), or GCHEAP_FRAME_AUTO\n");
 }
 
 uint64_t verify_roots(struct gcheap *heap, uint64_t faults)

@@ -18,6 +18,7 @@
 #include "layout/layout.h"
 #include "layout/program.h"
 #include "layout/typed_pointers.h"
+#include "report.h"
 #include "thread.h"
 
 #define RANGE_WORDS	16384u	/* 128 KiB, an oblet */
@@ -52,11 +53,11 @@ complain(const struct written *written, const char *format, ...)
 	va_end(args);
 	if (written->type)
 		snprintf(type, sizeof(type), "type %u", written->type);
-	fprintf(stderr, "gcheap: verify: %llu bytes of %s, new in %s: %s\n",
-		(unsigned long long)written->bytes, type,
-		bad_pointer_span(written->heap, written->start, where), what);
-	fprintf(stderr, "gcheap: corrupted heap: a %s heap has not made a new object as it must "
-		"be, at %p\n", written->heap->layout->name, address_pointer(view, written->start));
+	report("gcheap: verify: %llu bytes of %s, new in %s: %s\n",
+	       (unsigned long long)written->bytes, type,
+	       bad_pointer_span(written->heap, written->start, where), what);
+	report("gcheap: corrupted heap: a %s heap has not made a new object as it must be, at "
+	       "%p\n", written->heap->layout->name, address_pointer(view, written->start));
 	abort();
 }
 

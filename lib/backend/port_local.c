@@ -11,14 +11,17 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "../memory.h"
+#include "../report.h"
+
 void *port_zalloc(size_t bytes)
 {
-	return calloc(1, bytes);
+	return memory_zalloc(bytes);
 }
 
 void port_free(void *memory)
 {
-	free(memory);
+	memory_free(memory);
 }
 
 /* Sets a bit; true: it was clear. */
@@ -113,10 +116,10 @@ static void closed_runs_are_many(struct local_backend *local)
 {
 	if (local->refused_runs++)
 		return;
-	fprintf(stderr, "gcheap: GCHEAP_FAULT_FREED: %u runs of freed pages are without access, "
-		"as many as fit beside the program's own mappings: accesses to more freed memory "
-		"will find zeros and not fault (raise vm.max_map_count, now %u)\n",
-		local->closed_runs, local->closed_runs_max * CLOSED_RUN_SHARE);
+	report("gcheap: GCHEAP_FAULT_FREED: %u runs of freed pages are without access, as many as "
+	       "fit beside the program's own mappings: accesses to more freed memory will find "
+	       "zeros and not fault (raise vm.max_map_count, now %u)\n",
+	       local->closed_runs, local->closed_runs_max * CLOSED_RUN_SHARE);
 }
 
 static void open_run_close(struct local_backend *local, u32 page, u32 end)
