@@ -17,7 +17,6 @@
 #include "collect.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,6 +33,8 @@
 #include "loaded.h"
 #include "mark.h"
 #include "pressure.h"
+#include "report.h"
+#include "rest.h"
 #include "stack_mark.h"
 #include "thread.h"
 #include "verify.h"
@@ -228,8 +229,8 @@ static void cycle_verify(struct gcheap *heap)
 {
 	if (!verify_stopped(heap))
 		return;
-	fprintf(stderr, "gcheap: corrupted heap: found after cycle %llu\n",
-		(unsigned long long)heap->stats.cycles);
+	report("gcheap: corrupted heap: found after cycle %llu\n",
+	       (unsigned long long)heap->stats.cycles);
 	abort();
 }
 
@@ -305,6 +306,30 @@ static int cycle_run(struct gcheap *heap, struct cycle *cycle, bool background)
 	return 0;
 }
 
+/**
+ * struct stopped - a cycle, for who stops the threads for it
+ * @thread: that which runs it
+ * @cycle: receives what the log says
+ * @background: the sweep need not have ended when it returns
+ * @error: how it went
+ */
+struct stopped {
+	struct thread *thread;
+	struct cycle *cycle;
+	bool background;
+	int error;
+};
+
+static void run_stopped(void *arg)
+{
+	struct stopped *stopped = arg;
+	struct gcheap *heap = stopped->thread->heap;
+
+	stopped->error = roots_are_known(heap, stopped->thread);
+	if (!stopped->error)
+		stopped->error = cycle_run(heap, stopped->cycle, stopped->background);
+}
+
 /*
  * A function of its own, so that all of the caller's frame, where the registers are saved,
  * lies above its frame. @entry: what is below it on the stack is the library's. The world's
@@ -316,24 +341,19 @@ int collect_below(struct thread *thread, const char *entry, bool background)
 	const char *sp = __builtin_frame_address(0);
 	struct gcheap *heap = thread->heap;
 	struct cycle cycle = { .start_ns = clock_ns() };
-	int error;
+	struct stopped stopped = { .thread = thread, .cycle = &cycle };
 
-	if (!world_note(thread, entry) && heap->flags & GCHEAP_CONSERVATIVE_STACKS)
+	if (!rest_note(thread, entry) && heap->flags & GCHEAP_CONSERVATIVE_STACKS)
 		return stack_unknown(sp);
 	thread->rest.sp = sp;
 	/* A ring takes locks of the C library, which threads that are stopped may have. */
-	background = background &&
-		     ctrl_load(&heap->view.ctrl->counters.spans) >= BACKGROUND_SPANS &&
-		     backend_can_sweep_in_background(heap->backend);
-	loaded_stop(heap, thread);
-	error = roots_are_known(heap, thread);
-	if (!error)
-		error = cycle_run(heap, &cycle, background);
-	world_start(heap, thread);
-	/* What prints takes locks, which threads may have that were stopped. */
-	if (!error && heap->trace_gc)
+	stopped.background = background &&
+			     ctrl_load(&heap->view.ctrl->counters.spans) >= BACKGROUND_SPANS &&
+			     backend_can_sweep_in_background(heap->backend);
+	loaded_stop(heap, thread, run_stopped, &stopped);
+	if (!stopped.error && heap->trace_gc)
 		cycle_log(heap, &cycle);
-	return error;
+	return stopped.error;
 }
 
 /* With @background, the sweep need not have ended when it returns. */

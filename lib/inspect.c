@@ -15,13 +15,14 @@
 #include "error.h"
 #include "layout/layout.h"
 #include "layout/typed_pointers.h"
+#include "rest.h"
 #include "thread.h"
 #include "world.h"
 
 /* What a cache hands out has its alloc bit only later. */
 static bool cached_slot_is_free(const struct gcheap *heap, const struct slot *slot)
 {
-	const struct thread *thread = world_self(heap);
+	const struct thread *thread = rest_self(heap);
 	const struct cache *cache = thread ? cache_of_span(thread, slot->page) : NULL;
 
 	if (cache)
@@ -79,12 +80,12 @@ static int object_find(const struct gcheap *heap, const void *p, struct slot *sl
 static void inspect_begin(struct gcheap *heap)
 {
 	world_lock(heap);
-	world_stop(heap, world_self(heap));
+	world_stop(heap, rest_self(heap));
 }
 
 static void inspect_end(struct gcheap *heap)
 {
-	world_start(heap, world_self(heap));
+	world_start(heap, rest_self(heap));
 	world_unlock(heap);
 }
 

@@ -7,12 +7,14 @@
 #include "late.h"
 
 #include <fcntl.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "entry.h"
+#include "report.h"
 
 /* A file's first bytes, without the newline at their end; how many. */
 static size_t file_read(pid_t tid, const char *name, char *text, size_t room)
@@ -35,35 +37,77 @@ static size_t file_read(pid_t tid, const char *name, char *text, size_t room)
 	return (size_t)bytes;
 }
 
-/*
- * "running" or, of a thread that sleeps in the kernel, the number of the system call, its
- * arguments, the stack pointer and the address in the program.
- */
+/* What the kernel says of it: "running", or in which system call it is and from where. */
 static void where_is(pid_t tid, char *text, size_t room)
 {
 	char file[256];
-	char *address;
+	const char *address;
 
-	if (!file_read(tid, "syscall", file, sizeof(file)) || !strncmp(file, "running", 7)) {
-		snprintf(text, room, "it runs");
+	if (!file_read(tid, "syscall", file, sizeof(file))) {
+		snprintf(text, room, "the kernel does not say where");
+		return;
+	}
+	if (!strncmp(file, "running", 7)) {
+		snprintf(text, room, "computing");
 		return;
 	}
 	address = strrchr(file, ' ');
-	snprintf(text, room, "it is in system call %d, called at %s", atoi(file),
+	snprintf(text, room, "in system call %d, called at %s", atoi(file),
 		 address ? address + 1 : "?");
 }
 
-void late_report(pid_t tid)
+/* Its state by stat(5): R, S, D, T ... The name before it may have anything in it. */
+static char state_of(pid_t tid)
 {
-	char name[32], where[80], line[400];
-	int bytes;
+	char file[512];
+	const char *at;
 
-	file_read(tid, "comm", name, sizeof(name));
-	where_is(tid, where, sizeof(where));
-	bytes = snprintf(line, sizeof(line),
-			 "gcheap: a cycle has waited for a second for thread %d (%s): %s; let it "
-			 "call gcheap_safepoint(), or gcheap_park() before it blocks, and not "
-			 "block the signal that stops threads\n", tid, name, where);
-	if (bytes > 0 && write(STDERR_FILENO, line, (size_t)bytes) < 0)
-		return;
+	if (!file_read(tid, "stat", file, sizeof(file)))
+		return '?';
+	at = strrchr(file, ')');
+	return at && at[1] == ' ' && at[2] ? at[2] : '?';
+}
+
+static bool blocks(pid_t tid, int number)
+{
+	char file[2048];
+	const char *at;
+
+	if (!number || !file_read(tid, "status", file, sizeof(file)))
+		return false;
+	at = strstr(file, "\nSigBlk:");
+	return at && strtoull(at + 8, NULL, 16) >> (number - 1) & 1;
+}
+
+/* It is the other thread's, which writes it meanwhile. */
+__attribute__((no_sanitize("thread")))
+static bool is_in_library(const struct entry_state *entry)
+{
+	return entry->depth;
+}
+
+void late_report(const struct late *late)
+{
+	bool in_library = is_in_library(late->entry);
+	char name[32], where[80], why[120];
+
+	file_read(late->tid, "comm", name, sizeof(name));
+	where_is(late->tid, where, sizeof(where));
+	if (in_library)
+		snprintf(why, sizeof(why), "it rests when it leaves the library");
+	else if (blocks(late->tid, late->signal))
+		snprintf(why, sizeof(why), "it blocks signal %d, which would stop it: let it "
+			 "not", late->signal);
+	else if (late->signal && late->is_unsent)
+		snprintf(why, sizeof(why), "the kernel has no room for signal %d, which would "
+			 "stop it: raise RLIMIT_SIGPENDING", late->signal);
+	else if (late->signal)
+		snprintf(why, sizeof(why), "signal %d was sent to it", late->signal);
+	else
+		snprintf(why, sizeof(why), "no signal stops it");
+	report("gcheap: a cycle has waited for a second for thread %d (%s): in the %s, %s "
+	       "(state %c); %s%s\n", late->tid, name, in_library ? "library" : "program", where,
+	       state_of(late->tid), why,
+	       in_library ? "" : "; or let it call gcheap_safepoint(), or gcheap_park() before it "
+	       "blocks");
 }

@@ -21,6 +21,7 @@
 #include "entry.h"
 #include "error.h"
 #include "mark.h"
+#include "stop_signal.h"
 #include "thread.h"
 #include "world.h"
 
@@ -357,29 +358,40 @@ static bool any_is_root(const struct gcheap *heap)
 }
 
 struct loaded_stop {
-	struct gcheap *heap;
-	const struct thread *self;
+	struct world_wait wait;
+	bool have_stopped;
+	void (*run)(void *arg);
+	void *arg;
 };
 
-static int stop_all(struct dl_phdr_info *info, size_t size, void *arg)
+static int stop_and_run(struct dl_phdr_info *info, size_t size, void *arg)
 {
 	struct loaded_stop *stop = arg;
 
 	(void)info;
 	(void)size;
-	world_stop(stop->heap, stop->self);
+	stop->have_stopped = world_stop_try(&stop->wait);
+	if (stop->have_stopped)
+		stop->run(stop->arg);
 	/* That is all. */
 	return 1;
 }
 
-void loaded_stop(struct gcheap *heap, const struct thread *self)
+void loaded_stop(struct gcheap *heap, const struct thread *self, void (*run)(void *arg), void *arg)
 {
-	struct loaded_stop stop = { heap, self };
+	struct loaded_stop stop = { .run = run, .arg = arg };
 
-	/* Without a signal, one that waits for that lock would never come to rest. */
-	if (!world_stops_by_signal(heap) || !any_is_root(heap) ||
-	    !dl_iterate_phdr(stop_all, &stop))
-		world_stop(heap, self);
+	world_stop_begin(&stop.wait, heap, self);
+	for (;;) {
+		/* Without a signal, one that waits for that lock would never come to rest. */
+		if (!stop_signal_is_used(heap) || !any_is_root(heap) ||
+		    !dl_iterate_phdr(stop_and_run, &stop))
+			stop_and_run(NULL, 0, &stop);
+		if (stop.have_stopped)
+			break;
+		world_stop_pause(&stop.wait);
+	}
+	world_start(heap, self);
 }
 
 uint64_t loaded_mark(struct gcheap *heap)

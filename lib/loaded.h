@@ -31,11 +31,17 @@ struct tls_table {
  */
 uint64_t loaded_mark(struct gcheap *heap);
 
-/*
- * Stops all threads of a heap but @self (world_stop()), none of them while it has the lock of
- * the loader that loaded_mark() takes.
+/**
+ * loaded_stop() - do something while all threads of a heap are stopped but the calling one
+ * @heap: whose world's lock is held
+ * @self: the calling thread's handle
+ * @run: what; it may call loaded_mark()
+ * @arg: for @run
+ *
+ * None of the threads has the loader's lock meanwhile, which loaded_mark() takes, and nobody else
+ * gets it: who has it may wait for what a stopped thread has.
  */
-void loaded_stop(struct gcheap *heap, const struct thread *self);
+void loaded_stop(struct gcheap *heap, const struct thread *self, void (*run)(void *arg), void *arg);
 
 /* Whether all of it can be found that is not of the calling thread, @self. */
 bool loaded_is_known(const struct gcheap *heap, const struct thread *self);

@@ -17,6 +17,7 @@
 
 #include "error.h"
 #include "guard.h"
+#include "memory.h"
 #include "thread.h"
 
 /* ---- the native stack ----------------------------------------------------------- */
@@ -228,7 +229,7 @@ static int stacks_room(struct stacks *stacks)
 
 	if (stacks->count < stacks->capacity)
 		return 0;
-	all = realloc(stacks->all, capacity * sizeof(*all));
+	all = memory_grow(stacks->all, capacity * sizeof(*all));
 	if (!all)
 		return error_set(-ENOMEM, "out of memory for %zu stacks", capacity);
 	stacks->all = all;
@@ -284,48 +285,55 @@ int stacks_remove(struct stacks *stacks, const char *low, const char *sp, struct
 
 void stacks_destroy(struct stacks *stacks)
 {
-	free(stacks->all);
+	memory_free(stacks->all);
 }
 
 /* ---- which one is it? ------------------------------------------------------------- */
 
-/* The stack of signal handlers, while the thread is on it. */
-static bool signal_stack_find(const char *sp, struct stack *found)
+void stack_of_signals(const char *sp, struct stack *found)
 {
+	const char *low;
 	stack_t stack;
 
 	if (sigaltstack(NULL, &stack) || !(stack.ss_flags & SS_ONSTACK))
+		return;
+	low = stack.ss_sp;
+	if (sp >= low && sp < low + stack.ss_size)
+		*found = (struct stack) { low, low + stack.ss_size };
+}
+
+bool stack_at(struct thread *thread, const char *sp, const struct stack *signal,
+	      struct stack *found)
+{
+	struct gcheap *heap = thread->heap;
+	const struct stack *declared;
+
+	pthread_mutex_lock(&heap->lock);
+	declared = stacks_find(&heap->stacks, sp);
+	/* Either may lie inside of the other. */
+	if (declared && (!signal->top || declared->low > signal->low ||
+			 declared->top < signal->top))
+		*found = *declared;
+	else
+		*found = *signal;
+	pthread_mutex_unlock(&heap->lock);
+	if (found->top)
+		return true;
+	if (!native_holds(&thread->native, sp))
 		return false;
-	found->low = stack.ss_sp;
-	found->top = found->low + stack.ss_size;
-	return sp >= found->low && sp < found->top;
+	*found = (struct stack) { native_stack_low(&thread->native), thread->native.top };
+	return true;
 }
 
 bool stack_running(struct thread *thread, const char *sp, struct stack *running)
 {
-	struct gcheap *heap = thread->heap;
-	const struct stack *declared;
-	struct stack signal;
-	bool on_signal;
+	struct stack signal = { NULL, NULL };
 
 	/* The handle may be another thread's, by mistake. */
 	if (!pthread_equal(thread->self, pthread_self()))
 		return false;
-	on_signal = signal_stack_find(sp, &signal);
-	pthread_mutex_lock(&heap->lock);
-	declared = stacks_find(&heap->stacks, sp);
-	/* Either may lie inside of the other. */
-	if (declared && (!on_signal || declared->low > signal.low || declared->top < signal.top))
-		*running = *declared;
-	else if (on_signal)
-		*running = signal;
-	pthread_mutex_unlock(&heap->lock);
-	if (declared || on_signal)
-		return true;
-	if (!native_holds(&thread->native, sp))
-		return false;
-	*running = (struct stack) { native_stack_low(&thread->native), thread->native.top };
-	return true;
+	stack_of_signals(sp, &signal);
+	return stack_at(thread, sp, &signal, running);
 }
 
 int stack_unknown(const void *sp)

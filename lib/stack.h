@@ -71,6 +71,21 @@ int native_stack_find(struct native_stack *native);
 /* The lowest address of the native stack that can be read. */
 const char *native_stack_low(struct native_stack *native);
 
+/* The stack of signal handlers, if the calling thread is on it and @sp too; else @found stays. */
+void stack_of_signals(const char *sp, struct stack *found);
+
+/**
+ * stack_at() - the stack that a thread is on
+ * @thread: the calling thread, or one that rests
+ * @sp: its stack pointer
+ * @signal: what stack_of_signals() told it; @top is NULL: it is on no such stack
+ * @found: receives the innermost stack that holds @sp
+ *
+ * Return: whether there is one.
+ */
+bool stack_at(struct thread *thread, const char *sp, const struct stack *signal,
+	      struct stack *found);
+
 /**
  * stack_running() - the stack that the calling thread is on
  * @thread: the calling thread

@@ -8,9 +8,9 @@
 #include "entry.h"
 #include "error.h"
 #include "frame.h"
+#include "rest.h"
 #include "stack.h"
 #include "thread.h"
-#include "world.h"
 
 static int stack_check(const struct gcheap *heap, const char *low, size_t bytes)
 {
@@ -65,7 +65,7 @@ int gcheap_stack_remove(struct gcheap *heap, void *low)
 		return error_set(error, "this thread runs on the stack at %p: switch to another "
 				 "one first", low);
 	/* Nobody returns to the frames on it. */
-	thread = world_self(heap);
+	thread = rest_self(heap);
 	if (thread)
 		frames_drop(thread, 0, &stack);
 	return 0;

@@ -11,7 +11,7 @@ struct gcheap;
 
 /**
  * stack_mark() - mark what all stacks lead to
- * @heap: whose threads all rest, but for the calling one, which world_note() knows
+ * @heap: whose threads all rest, but for the calling one, which rest_note() knows
  *
  * Return: how many bytes it went through.
  */

@@ -15,6 +15,7 @@
 #include "fast_tables.h"
 #include "flush.h"
 #include "frame.h"
+#include "rest.h"
 #include "world.h"
 
 /* ---- a system thread ends ----------------------------------------------------- */
@@ -29,12 +30,12 @@ static void end_detach(void *unused)
 	struct thread *thread;
 
 	(void)unused;
-	while ((thread = world_own_first())) {
+	while ((thread = rest_own_threads)) {
 		if (thread->heap) {
 			gcheap_thread_detach(&thread->fast);
 		} else {
 			/* Its heap was closed. */
-			world_own_remove(thread);
+			rest_own_remove(thread);
 			free(thread);
 		}
 	}
@@ -71,7 +72,7 @@ int gcheap_thread_attach(struct gcheap *heap, struct gcheap_thread **out)
 		return error;
 	if (!out)
 		return error_set(-EINVAL, "gcheap_thread_attach: thread is NULL");
-	if (world_self(heap))
+	if (rest_self(heap))
 		return error_set(-EBUSY, "this thread is attached to the heap already");
 	thread = calloc(1, sizeof(*thread));
 	if (!thread)
@@ -79,6 +80,7 @@ int gcheap_thread_attach(struct gcheap *heap, struct gcheap_thread **out)
 	thread->heap = heap;
 	thread->self = pthread_self();
 	thread->tid = gettid();
+	thread->entry = &entry_state;
 	thread->memory_bytes = sizeof(*thread);
 	for (i = 0; i < GCHEAP_LEAVES_; i++)
 		thread->fast.leaves[i] = &cache_no_slots;
@@ -121,7 +123,7 @@ void thread_free(struct thread *thread)
 		__atomic_store_n(&thread->heap, NULL, __ATOMIC_RELEASE);
 		return;
 	}
-	world_own_remove(thread);
+	rest_own_remove(thread);
 	free(thread);
 }
 

@@ -20,6 +20,8 @@
 #define THREAD_MEMOS			128u
 #define THREAD_SIZE_CLASSES		128u
 
+struct entry_state;
+
 /* Whether a thread's stack, frames and caches may be looked at (world.h). */
 enum thread_state { THREAD_RUNS, THREAD_RESTS };
 
@@ -32,13 +34,16 @@ enum thread_state { THREAD_RUNS, THREAD_RESTS };
  * @is_anywhere: a signal stopped it, wherever it was in the program: perhaps in the middle of
  *	an inline function
  * @sp: its stack is read from here up
- * @stack: the stack that it is on; @top is NULL: on none that is known
+ * @stack: the stack that it is on; @top is NULL: on none that is known. Of a thread that a
+ *	signal stopped, the stack of signal handlers, until the collector has looked which it is
+ * @is_signalled: the collector's: the signal was sent
  * @registers: what it had in registers when it parked, or when a signal stopped it; else
  *	zeros, and they lie above @sp
  */
 struct rest {
 	uint32_t state;
 	bool is_anywhere;
+	bool is_signalled;
 	const char *sp;
 	struct stack stack;
 	uintptr_t registers[REST_REGISTERS];
@@ -52,8 +57,11 @@ struct rest {
  * @own_next: of the same system thread's
  * @self: who it is
  * @tid: the same for people and the kernel
+ * @entry: whether it is in the library
  * @pointer: the thread pointer, where thread-local storage is found from
  * @rest: where it can be read
+ * @is_resting: it rests, as far as it itself knows: the same as @rest.state, but that it does
+ *	not change while the thread waits to run again
  * @is_parked: gcheap_park() was called, and gcheap_unpark() not yet
  * @entries: how often it had been in the library when it was last stopped by a signal
  * @is_holding: it has not been in the library since it was stopped in the middle of the
@@ -89,8 +97,10 @@ struct thread {
 	struct thread *own_next;
 	pthread_t self;
 	pid_t tid;
+	const struct entry_state *entry;
 	uintptr_t pointer;
 	struct rest rest;
+	bool is_resting;
 	bool is_parked;
 	bool is_holding;
 	unsigned int entries;

@@ -23,6 +23,8 @@
 #include "layout/type_word.h"
 #include "layout/typed_pointers.h"
 #include "library.h"
+#include "report.h"
+#include "rest.h"
 #include "slots.h"
 #include "verify.h"
 #include "verify_roots.h"
@@ -61,16 +63,15 @@ static void vcomplain(void *owner, u32 page, const char *format, va_list args)
 		return;
 	vsnprintf(what, sizeof(what), format, args);
 	if (page == VERIFY_NO_PAGE) {
-		fprintf(stderr, "gcheap: verify: %s\n", what);
+		report("gcheap: verify: %s\n", what);
 		return;
 	}
 	span = &verify->view->spans[page];
 	if (verify->slot)
 		snprintf(where, sizeof(where), " slot %u of %u", verify->slot->index, span->slots);
-	fprintf(stderr, "gcheap: verify: span at page %u (%s, class %u%s)%s: %s\n",
-		page, bad_pointer_state_name(state_of(span)),
-		SPAN_CLASS_SIZE(span->span_class),
-		SPAN_CLASS_NOSCAN(span->span_class) ? ", no pointers" : "", where, what);
+	report("gcheap: verify: span at page %u (%s, class %u%s)%s: %s\n",
+	       page, bad_pointer_state_name(state_of(span)), SPAN_CLASS_SIZE(span->span_class),
+	       SPAN_CLASS_NOSCAN(span->span_class) ? ", no pointers" : "", where, what);
 }
 
 /* ---- tables ------------------------------------------------------------------- */
@@ -297,10 +298,10 @@ int gcheap_verify(struct gcheap *heap)
 	if (error)
 		return error;
 	world_lock(heap);
-	self = world_self(heap);
+	self = rest_self(heap);
 	/* What lies where a frame was is no variable: it is dropped. */
 	if (self)
-		world_note(self, sp);
+		rest_note(self, sp);
 	world_stop(heap, self);
 	error = verify_stopped(heap);
 	world_start(heap, self);

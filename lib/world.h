@@ -13,8 +13,9 @@
  * a rest. It rests as well while it waits for the lock, so that of two that want a cycle
  * one gets it, and the other finds it done.
  *
- * One thread of the system may be attached to several heaps. While it works for one, it
- * rests for the others: two that collect two heaps never wait for each other.
+ * One thread of the system may be attached to several heaps. While it works for one, or waits
+ * for one, it rests for the others (rest.h): two that collect two heaps never wait for each
+ * other.
  *
  *	collector			another thread
  *	stop = 1			state = rests
@@ -44,21 +45,11 @@ struct thread;
  */
 int world_choose_signal(int wanted);
 
-/* Whether a signal stops the threads of a heap that do not stop by themselves. */
-bool world_stops_by_signal(const struct gcheap *heap);
-
 /* Puts a thread on its heap's list, and on the calling system thread's. */
 void world_attach(struct thread *thread);
 
 /* Takes it off its heap's. The world's lock is held, and its caches are flushed. */
 void world_detach(struct thread *thread);
-
-/* The calling system thread's handles: the first of them, and one less. */
-struct thread *world_own_first(void);
-void world_own_remove(const struct thread *thread);
-
-/* The calling thread's handle of a heap; NULL: it is not attached. */
-struct thread *world_self(const struct gcheap *heap);
 
 /*
  * Takes a heap's world lock: nobody else runs a cycle, attaches, or detaches. Whoever is
@@ -68,20 +59,38 @@ void world_lock(struct gcheap *heap);
 void world_unlock(struct gcheap *heap);
 
 /**
- * world_note() - note where the calling thread can be read from
- * @thread: its handle
- * @sp: its stack pointer; what it has in registers is above
- *
- * Frames that have ended below @sp are dropped. Return: false: it is on no known stack.
- */
-bool world_note(struct thread *thread, const char *sp);
-
-/**
  * world_stop() - have all other threads of a heap rest
  * @heap: whose world's lock is held
  * @self: the calling thread's handle, which goes on; or NULL
  */
 void world_stop(struct gcheap *heap, const struct thread *self);
+
+/**
+ * struct world_wait - how the stop of a heap's threads goes
+ * @heap: the heap
+ * @self: the calling thread's handle, or NULL
+ * @begin_ns: when it began
+ * @patience_ns: how long the next try waits for threads that do not come
+ * @has_complained: one of them was named on stderr
+ */
+struct world_wait {
+	struct gcheap *heap;
+	const struct thread *self;
+	uint64_t begin_ns;
+	uint64_t patience_ns;
+	bool has_complained;
+};
+
+/*
+ * The parts of world_stop(), for who takes a lock that threads may have outside of the library:
+ * begin; try with the lock, until a try returns true; and before each other try pause without.
+ *
+ * A thread may be late because it waits, in the library, for what another one has that a signal
+ * has stopped: memory, the loader. So in a pause those go on that a signal has stopped.
+ */
+void world_stop_begin(struct world_wait *wait, struct gcheap *heap, const struct thread *self);
+bool world_stop_try(struct world_wait *wait);
+void world_stop_pause(struct world_wait *wait);
 
 /*
  * Whether the stacks of all threads at rest but @self are known: 0 or -EINVAL, with
