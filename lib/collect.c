@@ -286,6 +286,7 @@ static int cycle_run(struct gcheap *heap, struct cycle *cycle, bool background)
 
 	guard_reports(false);
 	cycle->root_bytes = mark_all(heap, &result);
+	cycle->markers = mark_shares(heap->marker, cycle->shares, CYCLE_MARKERS);
 	guard_reports(true);
 	marked = clock_ns();
 	cycle->mark_ns = marked - flushed;
@@ -350,6 +351,7 @@ int collect_below(struct thread *thread, const char *entry, bool background)
 	stopped.background = background &&
 			     ctrl_load(&heap->view.ctrl->counters.spans) >= BACKGROUND_SPANS &&
 			     backend_can_sweep_in_background(heap->backend);
+	mark_prepare(heap->marker);
 	loaded_stop(heap, thread, run_stopped, &stopped);
 	if (!stopped.error && heap->trace_gc)
 		cycle_log(heap, &cycle);

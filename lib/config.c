@@ -13,6 +13,7 @@
 
 #include "environment.h"
 #include "error.h"
+#include "mark_kernel.h"
 
 #define MARKERS_MAX	4096u
 
@@ -199,6 +200,24 @@ static int read_markers(struct gcheap_config *config)
 	return 0;
 }
 
+static int read_isa(struct settings *settings)
+{
+	const char *value = environment_value("GCHEAP_ISA");
+	const struct mark_kernel *kernel;
+
+	if (!value)
+		return 0;
+	kernel = mark_kernel_named(value);
+	if (!kernel)
+		return variable_failed("GCHEAP_ISA", value, "portable, avx2 or avx512, of which a "
+				       "machine that is no x86 has the first alone");
+	if (!kernel->is_here())
+		return error_set(-EOPNOTSUPP, "environment: GCHEAP_ISA=%s: this CPU does not have "
+				 "it; without the variable the best that it has is used", value);
+	settings->kernel = kernel;
+	return 0;
+}
+
 static bool stop_signal_is_valid(int64_t number)
 {
 	return number == 0 || number == -1 || (number >= SIGRTMIN && number <= SIGRTMAX);
@@ -286,6 +305,8 @@ static int environment_read(struct settings *settings)
 		error = read_memlimit(config);
 	if (!error)
 		error = read_markers(config);
+	if (!error)
+		error = read_isa(settings);
 	if (!error)
 		error = read_stop_signal(config);
 	if (!error)

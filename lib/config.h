@@ -10,12 +10,15 @@
 
 #include <gcheap.h>
 
+struct mark_kernel;
+
 /**
  * struct settings - how to open a heap
  * @config: complete, with a reserve that is not 0
  * @any_reserve: nobody asked for a reserve of this size: a smaller one will do
  * @trace_gc: print a line a cycle
  * @uring: sweeps may run in the background, by io_uring
+ * @kernel: how markers scan; NULL: as well as the CPU can
  * @guards: AddressSanitizer or valgrind, where there is one, is told what is in use
  */
 struct settings {
@@ -24,6 +27,7 @@ struct settings {
 	bool trace_gc;
 	bool uring;
 	bool guards;
+	const struct mark_kernel *kernel;
 };
 
 /**

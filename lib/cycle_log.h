@@ -8,7 +8,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "mark_team.h"
+
 struct gcheap;
+
+/* Markers whose shares are told one by one. */
+#define CYCLE_MARKERS	16u
 
 /**
  * struct cycle - what is known of one collection
@@ -16,6 +21,8 @@ struct gcheap;
  * @stop_ns: time until all threads rested
  * @flush_ns: time to flush the caches and in MARK_START
  * @mark_ns: time to mark
+ * @markers: how many markers there were
+ * @shares: what each has done; the first is the thread that ran the cycle
  * @sweep_ns: time in SWEEP_START
  * @root_bytes: roots, frames and stack that it went through
  * @before_bytes: live and taken bytes when it started
@@ -28,6 +35,8 @@ struct cycle {
 	uint64_t stop_ns;
 	uint64_t flush_ns;
 	uint64_t mark_ns;
+	uint32_t markers;
+	struct mark_share shares[CYCLE_MARKERS];
 	uint64_t sweep_ns;
 	uint64_t root_bytes;
 	uint64_t before_bytes;

@@ -1,16 +1,22 @@
 // SPDX-License-Identifier: MIT
 /*
- * The marker's life, and its roots.
+ * The first marker's life, the phases of a cycle's marking, and roots.
  */
+#define _GNU_SOURCE
 #include "mark.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "error.h"
 #include "guard.h"
 #include "mark_count.h"
+#include "mark_kernel.h"
+#include "mark_piece.h"
 #include "mark_scan.h"
+#include "mark_thread.h"
 #include "mark_trace.h"
 
 /* Entries that roots may leave on the stack before they are followed. */
@@ -20,21 +26,54 @@
 #define KEEP_SHIFT		7
 #define KEEP_MIN_BYTES		(1u << 20)
 
-int marker_create(struct gcheap *heap, struct marker **out)
-{
-	struct marker *marker = calloc(1, sizeof(*marker));
-	uint32_t size_class;
-	int error;
+/* Bytes of heap from which on the first cycle has others' help already. */
+#define LARGE_HEAP_PAGES	4096u
 
-	if (!marker)
-		return error_set(-ENOMEM, "no memory for the marker");
-	error = mark_stack_init(&marker->stack);
-	if (error) {
-		free(marker);
-		return error_set(error, "no memory for the marker's stack");
+/* Roots are divided in pieces of so many bytes: some 20 us. */
+#define PIECE_BYTES		((uint64_t)256 << 10)
+
+static uint32_t cpus_allowed(void)
+{
+	cpu_set_t cpus;
+
+	/* More CPUs than the set has room for. */
+	if (sched_getaffinity(0, sizeof(cpus), &cpus))
+		return CPU_SETSIZE;
+	return (uint32_t)CPU_COUNT(&cpus);
+}
+
+static struct mark_team *team_create(struct marker *marker, uint32_t wanted)
+{
+	struct mark_team *team = aligned_alloc(64, (sizeof(*team) + 63) / 64 * 64);
+
+	if (!team)
+		return NULL;
+	memset(team, 0, sizeof(*team));
+	team->size = 1;
+	team->wanted = wanted;
+	team->markers = calloc(wanted, sizeof(*team->markers));
+	team->threads = calloc(wanted, sizeof(*team->threads));
+	if (!team->markers || !team->threads) {
+		free(team->markers);
+		free(team->threads);
+		free(team);
+		return NULL;
 	}
-	marker->heap = heap;
-	marker->view = &heap->view;
+	team->markers[0] = marker;
+	return team;
+}
+
+static void team_destroy(struct mark_team *team)
+{
+	free(team->markers);
+	free(team->threads);
+	free(team);
+}
+
+static void slots_count(struct marker *marker)
+{
+	uint32_t size_class;
+
 	for (size_class = SIZE_CLASS_MIN; size_class < SIZE_CLASSES; size_class++) {
 		uint32_t bytes = (uint32_t)size_class_pages[size_class] << GCHEAP_PAGE_SHIFT;
 		uint32_t slot_bytes = size_class_bytes[size_class];
@@ -43,24 +82,72 @@ int marker_create(struct gcheap *heap, struct marker **out)
 		bytes -= bytes >> GCHEAP_HEAP_BITS_SHIFT;
 		marker->slots[1][size_class] = (uint16_t)(bytes / slot_bytes);
 	}
+}
+
+int marker_create(struct gcheap *heap, uint32_t markers, const struct mark_kernel *kernel,
+		  struct marker **out)
+{
+	struct marker *marker = aligned_alloc(64, (sizeof(*marker) + 63) / 64 * 64);
+
+	if (!marker)
+		return error_set(-ENOMEM, "no memory for the marker");
+	memset(marker, 0, sizeof(*marker));
+	marker->team = team_create(marker, markers ? markers : cpus_allowed());
+	if (!marker->team) {
+		free(marker);
+		return error_set(-ENOMEM, "no memory for the markers");
+	}
+	if (mark_stack_init(&marker->stack)) {
+		team_destroy(marker->team);
+		free(marker);
+		return error_set(-ENOMEM, "no memory for the marker's stack");
+	}
+	marker->heap = heap;
+	marker->view = &heap->view;
+	marker->kernel = kernel ? kernel : mark_kernel_best();
+	slots_count(marker);
 	*out = marker;
 	return 0;
 }
 
-void marker_destroy(struct marker *marker)
+void marker_destroy(struct marker *marker, bool is_here)
 {
 	if (!marker)
 		return;
+	mark_threads_end(marker, is_here);
+	team_destroy(marker->team);
 	mark_stack_destroy(&marker->stack);
 	free(marker);
 }
 
 uint64_t marker_memory(const struct marker *marker)
 {
-	return marker ? sizeof(*marker) + marker->stack.bytes : 0;
+	const struct mark_team *team;
+	uint64_t bytes;
+	uint32_t i;
+
+	if (!marker)
+		return 0;
+	team = marker->team;
+	bytes = sizeof(*team) + team->wanted * (sizeof(*team->markers) + sizeof(*team->threads));
+	for (i = 0; i < team->size; i++)
+		bytes += sizeof(*marker) + team->markers[i]->stack.bytes;
+	return bytes;
 }
 
-void mark_begin(struct marker *marker)
+void mark_prepare(struct marker *marker)
+{
+	const struct mark_team *team = marker->team;
+
+	if (team->size < team->wanted &&
+	    (team->is_worth ||
+	     ctrl_load(&marker->view->ctrl->counters.in_use_pages) >= LARGE_HEAP_PAGES))
+		mark_threads_make(marker);
+}
+
+/* ---- phases --------------------------------------------------------------------- */
+
+static void begin_one(struct marker *marker)
 {
 	const struct view *view = marker->view;
 
@@ -75,39 +162,118 @@ void mark_begin(struct marker *marker)
 	marker->edges = marker->buffers[0];
 	marker->late = marker->buffers[1];
 	marker->late_count = 0;
+	marker->stretch.number = UINT64_MAX;
+	marker->stretch.is_leaves = false;
+	marker->scanned = 0;
+	marker->busy_ns = 0;
 	marker->stack.overflow = false;
+}
+
+void mark_begin(struct marker *marker)
+{
+	const struct mark_team *team = marker->team;
+	uint32_t i;
+
+	for (i = 0; i < team->size; i++)
+		begin_one(team->markers[i]);
 	mark_hide_free(marker);
 }
+
+static bool has_overflow(struct mark_team *team)
+{
+	bool overflow = false;
+	uint32_t i;
+
+	for (i = 0; i < team->size; i++) {
+		overflow |= team->markers[i]->stack.overflow;
+		team->markers[i]->stack.overflow = false;
+	}
+	return overflow;
+}
+
+void mark_follow(struct marker *marker)
+{
+	mark_edges(marker);
+	mark_drain(marker);
+	while (has_overflow(marker->team))
+		mark_rescan(marker);
+}
+
+void mark_finish(struct marker *marker, struct mark_result *result)
+{
+	struct mark_team *team = marker->team;
+	uint64_t keep;
+	uint32_t i;
+
+	mark_follow(marker);
+	mark_count(marker, result);
+	keep = (result->bytes >> KEEP_SHIFT) / team->size;
+	for (i = 0; i < team->size; i++)
+		mark_stack_trim(&team->markers[i]->stack, keep > KEEP_MIN_BYTES ? keep :
+										  KEEP_MIN_BYTES);
+}
+
+uint32_t mark_shares(const struct marker *marker, struct mark_share *shares, uint32_t max)
+{
+	const struct mark_team *team = marker->team;
+	uint32_t i;
+
+	for (i = 0; i < team->size && i < max; i++)
+		shares[i] = (struct mark_share) {
+			.entries = team->markers[i]->scanned,
+			.ns = team->markers[i]->busy_ns,
+		};
+	return team->size;
+}
+
+/* ---- roots ---------------------------------------------------------------------- */
 
 /* Mark what roots lead to, and follow it if that is much. */
 static void roots_flush(struct marker *marker)
 {
 	mark_edges(marker);
-	if (mark_stack_exceeds(&marker->stack, ROOTS_STACK_BYTES))
+	if (!marker->is_draining && mark_stack_exceeds(&marker->stack, ROOTS_STACK_BYTES))
 		mark_drain(marker);
 }
 
-void mark_slots(struct marker *marker, void *const *slots, size_t n)
+static void slots_piece(struct marker *marker, const struct mark_piece *piece)
 {
-	size_t i;
+	const uint64_t *words = (const uint64_t *)(uintptr_t)piece->start;
+	const uint64_t *end = (const uint64_t *)(uintptr_t)piece->end;
 
-	for (i = 0; i < n; i++) {
-		mark_word(marker, (uint64_t)(uintptr_t)slots[i]);
+	for (; words < end; words++) {
+		mark_word(marker, *words);
 		if (marker->edge_count > MARK_EDGES - 64)
 			roots_flush(marker);
 	}
 	roots_flush(marker);
 }
 
-void mark_typed(struct marker *marker, const struct root *root)
+void mark_slots(struct marker *marker, void *const *slots, size_t n)
 {
+	uint64_t start = (uint64_t)(uintptr_t)slots;
+
+	mark_in_pieces(marker, slots_piece, start, start + n * sizeof(*slots), PIECE_BYTES, NULL);
+}
+
+/* Elements, by their numbers. */
+static void typed_piece(struct marker *marker, const struct mark_piece *piece)
+{
+	const struct root *root = piece->argument;
 	const struct gcheap_type_record *type = view_type(marker->view, root->type);
 	const uint64_t *mask = root->mask ? root->mask : view_type_mask(marker->view, type);
-	uint64_t start = (uint64_t)(uintptr_t)root->start;
+	uint64_t start = (uint64_t)(uintptr_t)root->start + type->bytes * piece->start;
 
-	mark_scan_typed(marker, typed_pointers_of_mask(type, mask, start, start,
-						       start + type->bytes * root->count));
+	mark_scan_typed(marker, typed_pointers_of_mask(type, mask, start, start, start +
+						       type->bytes * (piece->end - piece->start)));
 	roots_flush(marker);
+}
+
+void mark_typed(struct marker *marker, const struct root *root)
+{
+	uint64_t bytes = view_type(marker->view, root->type)->bytes;
+
+	mark_in_pieces(marker, typed_piece, 0, root->count, PIECE_BYTES / bytes + 1, root);
 }
 
 /*
@@ -152,11 +318,11 @@ void mark_ambiguous_edge(struct marker *marker, uint64_t edge)
  * Stacks are read whole, red zones between variables too, and while a thread that is parked
  * writes to the part that it calls other functions in.
  */
-__attribute__((no_sanitize("address"), no_sanitize("thread")))
-void mark_ambiguous(struct marker *marker, const void *start, size_t bytes)
+static __attribute__((no_sanitize("address"), no_sanitize("thread")))
+void ambiguous_piece(struct marker *marker, const struct mark_piece *piece)
 {
-	uintptr_t at = ((uintptr_t)start + 7) & ~(uintptr_t)7;
-	uintptr_t end = (uintptr_t)start + bytes;
+	uintptr_t at = piece->start;
+	uintptr_t end = piece->end;
 	/* Much of a stack was never written. */
 	bool is_valgrind = guard_is_valgrind();
 	/* Offset 0 is nothing's, and that of the end may be the last object's. */
@@ -175,17 +341,11 @@ void mark_ambiguous(struct marker *marker, const void *start, size_t bytes)
 	roots_flush(marker);
 }
 
-void mark_finish(struct marker *marker, struct mark_result *result)
+void mark_ambiguous(struct marker *marker, const void *start, size_t bytes)
 {
-	uint64_t keep;
+	uint64_t from = ((uintptr_t)start + 7) & ~(uintptr_t)7;
+	uint64_t to = (uintptr_t)start + bytes;
 
-	mark_edges(marker);
-	mark_drain(marker);
-	while (marker->stack.overflow) {
-		marker->stack.overflow = false;
-		mark_rescan(marker);
-	}
-	mark_count(marker, result);
-	keep = result->bytes >> KEEP_SHIFT;
-	mark_stack_trim(&marker->stack, keep > KEEP_MIN_BYTES ? keep : KEEP_MIN_BYTES);
+	if (from < to)
+		mark_in_pieces(marker, ambiguous_piece, from, to, PIECE_BYTES, NULL);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The marker: from roots to mark bits and page marks. One thread for now.
+ * The markers: from roots to mark bits and page marks. Who runs a cycle has the first one, and
+ * calls these functions; the others are threads that help it with what they are given.
  *
  * It works in batches of 32 objects: while it scans one batch, the objects of the next
  * are on their way to the cache. The pointers of a batch go to an edge buffer. A test of
@@ -11,17 +12,37 @@
 #ifndef GCHEAP_LIB_MARK_H
 #define GCHEAP_LIB_MARK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "mark_count.h"
 
 struct gcheap;
+struct mark_kernel;
+struct mark_share;
 struct marker;
 struct root;
 
-int marker_create(struct gcheap *heap, struct marker **marker);
-void marker_destroy(struct marker *marker);
+/**
+ * marker_create() - make the first marker of a heap
+ * @heap: the heap
+ * @markers: how many there may be; 0: as many as CPUs that the calling thread may use
+ * @kernel: how they scan; NULL: as well as the CPU can
+ * @marker: receives it
+ *
+ * Return: 0 or -ENOMEM, with gcheap_error() set.
+ */
+int marker_create(struct gcheap *heap, uint32_t markers, const struct mark_kernel *kernel,
+		  struct marker **marker);
+/* @is_here: this is not a child of fork(), where the others are not. */
+void marker_destroy(struct marker *marker, bool is_here);
+
+/*
+ * Make the other markers' threads, if a cycle was long enough for them, or the heap is so large
+ * that this one will be. No thread is stopped yet: malloc() is called.
+ */
+void mark_prepare(struct marker *marker);
 
 /* Begin a cycle: MARK_START has been sent, no span is cached, and alloc bits are exact. */
 void mark_begin(struct marker *marker);
@@ -32,9 +53,20 @@ void mark_begin(struct marker *marker);
 void mark_slots(struct marker *marker, void *const *slots, size_t n);
 void mark_typed(struct marker *marker, const struct root *root);
 void mark_ambiguous(struct marker *marker, const void *start, size_t bytes);
-/* Follow everything; then the result. */
+/* Follow everything. More may be marked then, and followed. */
+void mark_follow(struct marker *marker);
+/* The same; then the result, and the cycle's marking is over. */
 void mark_finish(struct marker *marker, struct mark_result *result);
-/* Bytes of memory that the marker keeps. */
+/**
+ * mark_shares() - what each marker has done in the last cycle
+ * @marker: the first one
+ * @shares: receives it
+ * @max: room in @shares
+ *
+ * Return: how many markers there are, which may be more than @max.
+ */
+uint32_t mark_shares(const struct marker *marker, struct mark_share *shares, uint32_t max);
+/* Bytes of memory that the markers keep. */
 uint64_t marker_memory(const struct marker *marker);
 
 #endif /* GCHEAP_LIB_MARK_H */

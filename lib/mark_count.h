@@ -6,21 +6,7 @@
 #ifndef GCHEAP_LIB_MARK_COUNT_H
 #define GCHEAP_LIB_MARK_COUNT_H
 
-#include <stdint.h>
-
-struct marker;
-
-/**
- * struct mark_result - what a cycle's marking found
- * @objects: marked objects
- * @bytes: their slots' bytes
- * @span_bytes: the spans that they are in
- */
-struct mark_result {
-	uint64_t objects;
-	uint64_t bytes;
-	uint64_t span_bytes;
-};
+#include "mark_team.h"
 
 /* Set the mark bits of free slots, so that no edge leads into one. */
 void mark_hide_free(struct marker *marker);

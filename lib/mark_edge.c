@@ -23,7 +23,8 @@ void mark_quarantine(struct marker *marker, uint64_t edge)
 
 	if (address_set_aside(marker->view, edge, &page) == GCHEAP_SPAN_QUARANTINE &&
 	    !may_be_end(marker, edge))
-		marker->page_marks[page / 64] |= 1ull << page % 64;
+		__atomic_fetch_or(&marker->page_marks[page / 64], 1ull << page % 64,
+				  __ATOMIC_RELAXED);
 }
 
 static uint64_t mark_edge_large(struct marker *marker, uint64_t page, uint64_t info)
@@ -34,7 +35,7 @@ static uint64_t mark_edge_large(struct marker *marker, uint64_t page, uint64_t i
 	if ((span->state & GCHEAP_SPAN_STATE_MASK) == GCHEAP_SPAN_INNER)
 		page = span->first_page;
 	start = page << GCHEAP_PAGE_SHIFT;
-	if (!mark_set(marker, granule_of(start), page) || info & GCHEAP_PAGE_NOSCAN)
+	if (!mark_set_shared(marker, granule_of(start), page) || info & GCHEAP_PAGE_NOSCAN)
 		return 0;
 	return (info & MARK_ENTRY_INFO) | start;
 }

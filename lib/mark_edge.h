@@ -8,13 +8,15 @@
  *
  *	63    60 59      56 55  54     48 47    40 39                 0
  *	+--------+----------+---+---------+--------+-------------------+
- *	| kind   | start's  | 0 | size    | 0      | offset of the     |
+ *	| kind   | start's  | 0 | size    | one    | offset of the     |
  *	|        | page     |   | class   |        | slot's first byte |
  *	+--------+----------+---+---------+--------+-------------------+
  *
  * It has the fields of a PAGES entry, so that the same macros read it; "start's page"
  * counts from the span's first page, whose descriptor has the pointer map. A large object
- * is scanned piece by piece (oblets): its entry has the offset of the next one.
+ * is scanned piece by piece (oblets): its entry has the offset of the next one, and stands for
+ * all from there on, or with "one" for that one alone. An entry of MARK_KIND_PIECE is no object
+ * but a part of work that several markers may share: its offset is an index of the team's pieces.
  */
 #ifndef GCHEAP_LIB_MARK_EDGE_H
 #define GCHEAP_LIB_MARK_EDGE_H
@@ -22,17 +24,42 @@
 #include "address.h"
 #include "library.h"
 #include "mark_stack.h"
+#include "mark_team.h"
 
 #define MARK_BATCH		32u
 #define MARK_OBLET_BYTES	(128u << 10)
 
-/* What one batch of masks can give, and one more mask. */
+/* What one batch of masks can give, and one more mask; behind them a vector may be stored. */
 #define MARK_EDGES		(MARK_BATCH * 64 + 64)
+#define MARK_EDGES_BEHIND	8u
 
 #define MARK_ENTRY_OFFSET(entry)	((entry) & ((1ull << 40) - 1))
 #define MARK_ENTRY_INFO			(0xf07full << 48)	/* kind and class */
+#define MARK_ENTRY_ONE			(1ull << 40)
+#define MARK_KIND_PIECE			15u
+#define MARK_ENTRY_PIECE(index)		((uint64_t)MARK_KIND_PIECE << 60 | (index))
 
 _Static_assert(GCHEAP_RESERVE_MAX <= 1ull << 40, "an entry has 40 bits of offset");
+
+/**
+ * struct mark_stretch - 64 granules, whose mark bits are one word, and the span that has them
+ * @number: which: offset / 1024; UINT64_MAX: none
+ * @is_leaves: it is of small objects without pointers, and the rest says which
+ * @first: offset of the span's first byte
+ * @first_page: its first page
+ * @magic: slot number = (byte offset in the span * magic) >> 32
+ * @slot_bytes: size of a slot
+ * @slots: how many there are
+ */
+struct mark_stretch {
+	uint64_t number;
+	bool is_leaves;
+	uint64_t first;
+	uint64_t first_page;
+	uint32_t magic;
+	uint32_t slot_bytes;
+	uint32_t slots;
+};
 
 /**
  * struct marker - one marker of a heap
@@ -51,6 +78,18 @@ _Static_assert(GCHEAP_RESERVE_MAX <= 1ull << 40, "an entry has 40 bits of offset
  * @heap: whose
  * @view: the heap
  * @slots: slots of a span, by size class; [1]: with heap bits
+ * @kernel: how many words at once are scanned
+ * @stretch: the last one that array mode looked up
+ * @team: the heap's markers
+ * @number: which of them it is
+ * @is_shared: others may mark at the same time: mark bits are set by atomics
+ * @is_draining: it is in mark_drain(): what roots lead to will be followed
+ * @has_coarse: it has met an oblet or a piece since it last looked for idle markers
+ * @scanned: entries that it has scanned in this cycle
+ * @busy_ns: for how long it has marked beside others in this cycle
+ * @since_ns: since when it has had work
+ * @result: what it has counted
+ * @box: where others put gifts
  * @buffers: memory of @edges and @late
  */
 struct marker {
@@ -69,14 +108,35 @@ struct marker {
 	const struct gcheap *heap;
 	const struct view *view;
 	uint16_t slots[2][SIZE_CLASSES];
-	uint64_t buffers[2][MARK_EDGES];
+	const struct mark_kernel *kernel;
+	struct mark_stretch stretch;
+	struct mark_team *team;
+	uint32_t number;
+	bool is_shared;
+	bool is_draining;
+	bool has_coarse;
+	uint64_t scanned;
+	uint64_t busy_ns;
+	uint64_t since_ns;
+	struct mark_result result;
+	struct mark_box box;
+	uint64_t buffers[2][MARK_EDGES + MARK_EDGES_BEHIND];
 };
+
+/* Whether an entry is an oblet or a piece, of which a few are work for long. */
+static inline bool mark_entry_is_coarse(uint64_t entry)
+{
+	uint32_t kind = GCHEAP_PAGE_KIND(entry);
+
+	return kind == GCHEAP_KIND_LARGE || kind == MARK_KIND_PIECE;
+}
 
 static inline bool mark_raw_bit(const struct marker *marker, uint64_t edge)
 {
 	uint64_t granule = edge >> GCHEAP_GRANULE_SHIFT;
 
-	return marker->marks[granule >> 6] >> (granule & 63) & 1;
+	return __atomic_load_n(&marker->marks[granule >> 6], __ATOMIC_RELAXED) >>
+	       (granule & 63) & 1;
 }
 
 /* By force: gcc takes a function that only prefetches for a pure one, and drops its calls. */
@@ -84,6 +144,37 @@ static inline __attribute__((always_inline))
 void mark_prefetch_word(const struct marker *marker, uint64_t edge)
 {
 	__builtin_prefetch(&marker->marks[edge >> GCHEAP_GRANULE_SHIFT >> 6]);
+}
+
+/* The same for a word that is about to be written: it leaves the other cores' caches. */
+static inline __attribute__((always_inline))
+void mark_prefetch_word_to_write(const struct marker *marker, uint64_t edge)
+{
+	const uint64_t *word = &marker->marks[edge >> GCHEAP_GRANULE_SHIFT >> 6];
+
+#if defined(__x86_64__)
+	/* Compilers emit it for newer CPUs alone, though all of 64 bits take it. */
+	__asm__ volatile("prefetchw %0" : : "m" (*word));
+#else
+	__builtin_prefetch(word, 1);
+#endif
+}
+
+/* The same as mark_set() beside other markers: a look first, as most bits are set already. */
+static inline uint64_t mark_set_shared(struct marker *marker, uint64_t granule,
+				       uint64_t first_page)
+{
+	uint64_t *word = &marker->marks[granule >> 6];
+	uint64_t bit = 1ull << (granule & 63);
+	uint64_t *page_word = &marker->page_marks[first_page >> 6];
+	uint64_t page_bit = 1ull << (first_page & 63);
+
+	if (__atomic_load_n(word, __ATOMIC_RELAXED) & bit ||
+	    __atomic_fetch_or(word, bit, __ATOMIC_RELAXED) & bit)
+		return 0;
+	if (!(__atomic_load_n(page_word, __ATOMIC_RELAXED) & page_bit))
+		__atomic_fetch_or(page_word, page_bit, __ATOMIC_RELAXED);
+	return 1;
 }
 
 /*
@@ -111,10 +202,12 @@ uint64_t mark_edge_rare(struct marker *marker, uint64_t edge, uint64_t info);
  * mark_edge() - mark the object that an edge leads to
  * @marker: the marker
  * @edge: offset of the target, below @marker->end
+ * @is_shared: @marker->is_shared, a constant in the loops that are made for each
  *
  * Return: the entry to scan; 0: there is nothing to do for this edge.
  */
-static inline uint64_t mark_edge(struct marker *marker, uint64_t edge)
+static inline __attribute__((always_inline))
+uint64_t mark_edge(struct marker *marker, uint64_t edge, const bool is_shared)
 {
 	uint64_t page = edge >> GCHEAP_PAGE_SHIFT;
 	uint64_t info = marker->pages[page];
@@ -132,7 +225,8 @@ static inline uint64_t mark_edge(struct marker *marker, uint64_t edge)
 						   [GCHEAP_PAGE_CLASS(info)], 0))
 		return 0;
 	start = first + index * GCHEAP_PAGE_SLOT_BYTES(info);
-	is_new = mark_set(marker, granule_of(start), first_page);
+	is_new = is_shared ? mark_set_shared(marker, granule_of(start), first_page) :
+			     mark_set(marker, granule_of(start), first_page);
 	is_new &= ~(info / GCHEAP_PAGE_NOSCAN);
 	return ((info & MARK_ENTRY_INFO) |
 		page_info_index((start >> GCHEAP_PAGE_SHIFT) - first_page) | start) & -is_new;

@@ -10,7 +10,7 @@
 void mark_filtered_slow(struct marker *marker, const uint64_t *edges, size_t count)
 {
 	while (count) {
-		uint64_t entry = mark_edge(marker, edges[--count]);
+		uint64_t entry = mark_edge(marker, edges[--count], marker->is_shared);
 
 		/* What is marked and dropped is an overflow. */
 		if (entry)
@@ -30,5 +30,8 @@ void mark_edges(struct marker *marker)
 	}
 	left = mark_filter(marker, marker->edges, left, at, count);
 	marker->edge_count = 0;
-	mark_filtered(marker, marker->edges, left);
+	if (marker->is_shared)
+		mark_filtered(marker, marker->edges, left, true);
+	else
+		mark_filtered(marker, marker->edges, left, false);
 }

@@ -42,15 +42,23 @@ static inline size_t mark_filter(const struct marker *marker, uint64_t *edges, s
 		uint64_t granule = edge >> GCHEAP_GRANULE_SHIFT;
 
 		edges[left] = edge;
-		left += ~(marks[granule >> 6] >> (granule & 63)) & 1;
+		left += ~(__atomic_load_n(&marks[granule >> 6], __ATOMIC_RELAXED) >>
+			  (granule & 63)) & 1;
 	}
 	return left;
 }
 
 /* Mark what the first @count edges lead to. */
-static inline void mark_filtered(struct marker *marker, const uint64_t *edges, size_t count)
+static inline __attribute__((always_inline))
+void mark_filtered(struct marker *marker, const uint64_t *edges, size_t count,
+		   const bool is_shared)
 {
 	uint64_t *top;
+	size_t i;
+
+	/* An atomic waits alone for a line that another core has: have them all come at once. */
+	for (i = 0; is_shared && i < count; i++)
+		mark_prefetch_word_to_write(marker, edges[i]);
 
 	if (__builtin_expect(mark_stack_reserve(&marker->stack, count) < count, 0)) {
 		mark_filtered_slow(marker, edges, count);
@@ -59,7 +67,7 @@ static inline void mark_filtered(struct marker *marker, const uint64_t *edges, s
 	/* In reverse, so that an object's first pointer is on top. */
 	top = marker->stack.top;
 	while (count) {
-		uint64_t entry = mark_edge(marker, edges[--count]);
+		uint64_t entry = mark_edge(marker, edges[--count], is_shared);
 
 		*top = entry;
 		top += entry != 0;

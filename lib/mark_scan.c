@@ -7,12 +7,35 @@
 
 #include "layout/type_word.h"
 
+/* Oblets that go on the stack together. */
+#define OBLETS_AT_ONCE	512u
+/* Pointers that lead so far apart do not have much in common. */
+#define ARRAY_BYTES	(64u << 10)
+
+/*
+ * Whether what 64 pointers lead to may be close together, as in an array whose elements were
+ * allocated one after the other.
+ */
+static inline GUARD_EXEMPT bool array_is_ordered(const uint64_t *words)
+{
+	return words[0] && words[63] - words[0] + ARRAY_BYTES < 2 * ARRAY_BYTES;
+}
+
+/* Words of an array or another object of many. */
+static inline void scan_many(struct marker *marker, const uint64_t *words, uint64_t mask)
+{
+	mark_edges_room(marker);
+	if (mask == ~0ull && array_is_ordered(words))
+		marker->kernel->array(marker, words);
+	else
+		mark_scan_words(marker, words, mask);
+}
+
 /* Scan elements of a type: a whole object, an oblet, roots. */
 void mark_scan_typed(struct marker *marker, struct typed_pointers tp)
 {
 	while (tp.mask || typed_pointers_refill(&tp)) {
-		mark_edges_room(marker);
-		mark_scan_words(marker, (const uint64_t *)(uintptr_t)tp.addr, tp.mask);
+		scan_many(marker, (const uint64_t *)(uintptr_t)tp.addr, tp.mask);
 		tp.mask = 0;
 	}
 }
@@ -32,8 +55,7 @@ static void scan_bitmap(struct marker *marker, uint64_t offset, uint64_t end)
 		uint64_t mask = bitmap_mask(group[0] & ~below, scans) &
 				low_ones((end - at) / 8);
 
-		mark_edges_room(marker);
-		mark_scan_words(marker, (const uint64_t *)(uintptr_t)(marker->base + at), mask);
+		scan_many(marker, (const uint64_t *)(uintptr_t)(marker->base + at), mask);
 		if (~scans)
 			return;
 	}
@@ -42,10 +64,9 @@ static void scan_bitmap(struct marker *marker, uint64_t offset, uint64_t end)
 /* Scan up to 64 words from @at, but none from @end on. */
 static inline void scan_group(struct marker *marker, uint64_t at, uint64_t end, uint64_t mask)
 {
-	mark_edges_room(marker);
 	if (end - at < 512)
 		mask &= (1ull << (end - at) / 8) - 1;
-	mark_scan_words(marker, (const uint64_t *)(uintptr_t)at, mask);
+	scan_many(marker, (const uint64_t *)(uintptr_t)at, mask);
 }
 
 /*
@@ -126,8 +147,30 @@ static void scan_large_range(struct marker *marker, const struct gcheap_span *sp
 }
 
 /*
- * One oblet of a large object. The next one goes on the stack first, so that
- * what this one leads to is done before it, and the stack stays short.
+ * Put the oblets behind one on the stack, so that other markers can have some of them: those
+ * from @offset on, each an entry, the nearest on top; and one for the rest of a very large
+ * object. False: there is no room for that.
+ */
+static bool push_oblets(struct marker *marker, uint64_t entry, uint64_t object_end)
+{
+	uint64_t left = object_end - MARK_ENTRY_OFFSET(entry);
+	uint64_t count = (left + MARK_OBLET_BYTES - 1) / MARK_OBLET_BYTES;
+	struct mark_stack *stack = &marker->stack;
+
+	if (count > OBLETS_AT_ONCE)
+		count = OBLETS_AT_ONCE;
+	if (mark_stack_reserve(stack, count + 1) < count + 1)
+		return false;
+	if (count * MARK_OBLET_BYTES < left)
+		*stack->top++ = entry + count * MARK_OBLET_BYTES;
+	while (count--)
+		*stack->top++ = (entry + count * MARK_OBLET_BYTES) | MARK_ENTRY_ONE;
+	return true;
+}
+
+/*
+ * One oblet of a large object. Those behind it go on the stack first, so that what this
+ * one leads to is done before them, and the stack stays short.
  */
 static void scan_oblet(struct marker *marker, uint64_t entry)
 {
@@ -136,6 +179,7 @@ static void scan_oblet(struct marker *marker, uint64_t entry)
 	const struct gcheap_span *span = &marker->spans[page];
 	uint64_t object, object_end, end;
 
+	marker->has_coarse = true;
 	if ((span->state & GCHEAP_SPAN_STATE_MASK) == GCHEAP_SPAN_INNER) {
 		page = span->first_page;
 		span = &marker->spans[page];
@@ -143,10 +187,11 @@ static void scan_oblet(struct marker *marker, uint64_t entry)
 	object = page << GCHEAP_PAGE_SHIFT;
 	object_end = object + span->object_bytes;
 	end = offset + MARK_OBLET_BYTES;
-	if (end < object_end)
-		mark_stack_push(&marker->stack, entry + MARK_OBLET_BYTES);
-	else
+	if (end >= object_end)
 		end = object_end;
+	else if (!(entry & MARK_ENTRY_ONE) &&
+		 !push_oblets(marker, entry + MARK_OBLET_BYTES, object_end))
+		mark_stack_push(&marker->stack, entry + MARK_OBLET_BYTES);
 	scan_large_range(marker, span, object, offset, end);
 }
 
@@ -158,10 +203,20 @@ void mark_scan_large(struct marker *marker, uint64_t page)
 	scan_large_range(marker, span, object, object, object + span->object_bytes);
 }
 
+static void scan_piece(struct marker *marker, uint64_t entry)
+{
+	const struct mark_piece *piece = &marker->team->pieces[MARK_ENTRY_OFFSET(entry)];
+
+	marker->has_coarse = true;
+	piece->work(marker, piece);
+}
+
 void mark_scan_rare(struct marker *marker, uint64_t entry)
 {
 	if (GCHEAP_PAGE_KIND(entry) == GCHEAP_KIND_LARGE)
 		scan_oblet(marker, entry);
+	else if (GCHEAP_PAGE_KIND(entry) == MARK_KIND_PIECE)
+		scan_piece(marker, entry);
 	else
 		scan_small_typed(marker, entry);
 }

@@ -10,6 +10,7 @@
 #include "layout/heap_bits.h"
 #include "layout/typed_pointers.h"
 #include "mark_filter.h"
+#include "mark_kernel.h"
 
 /* Collect the edges of up to 64 words. What is behind an object may be guarded. */
 static inline GUARD_EXEMPT
@@ -20,23 +21,16 @@ void mark_scan_words(struct marker *marker, const uint64_t *words, uint64_t mask
 	const uint64_t base = marker->base;
 	const uint64_t end = marker->end;
 
+	if ((mask & 0xff) == 0xff) {
+		marker->edge_count += marker->kernel->scan(words, mask, base, end, edges + count);
+		return;
+	}
 	/* NULL and foreign pointers vanish without a branch. */
-	if (mask == ~0ull) {
-		unsigned int i;
+	for (; mask; mask &= mask - 1) {
+		uint64_t edge = words[__builtin_ctzll(mask)] - base;
 
-		for (i = 0; i < 64; i++) {
-			uint64_t edge = words[i] - base;
-
-			edges[count] = edge;
-			count += edge < end;
-		}
-	} else {
-		for (; mask; mask &= mask - 1) {
-			uint64_t edge = words[__builtin_ctzll(mask)] - base;
-
-			edges[count] = edge;
-			count += edge < end;
-		}
+		edges[count] = edge;
+		count += edge < end;
 	}
 	marker->edge_count = count;
 }

@@ -3,6 +3,7 @@
  * The marker's stack.
  */
 #include <errno.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "mark_stack.h"
@@ -46,6 +47,7 @@ int mark_stack_init(struct mark_stack *stack)
 	if (!segment)
 		return -ENOMEM;
 	segment->below = NULL;
+	segment->first = segment->entries;
 	segment_enter(stack, segment, segment->entries);
 	return 0;
 }
@@ -83,6 +85,7 @@ size_t mark_stack_reserve_slow(struct mark_stack *stack, size_t entries)
 		return room;
 	stack->segment->top = stack->top;
 	segment->below = stack->segment;
+	segment->first = segment->entries;
 	segment_enter(stack, segment, segment->entries);
 	return (size_t)(stack->limit - stack->top);
 }
@@ -97,8 +100,29 @@ bool mark_stack_below(struct mark_stack *stack)
 		empty->below = stack->spare;
 		stack->spare = empty;
 		empty = stack->segment;
-		if (stack->top != empty->entries)
+		if (stack->top != empty->first)
 			return true;
 	}
+	/* What was given away has left room. */
+	empty->first = empty->entries;
+	stack->top = empty->entries;
 	return false;
+}
+
+size_t mark_stack_give(struct mark_stack *stack, uint64_t *entries, size_t max)
+{
+	struct mark_segment *bottom = stack->segment;
+	size_t count;
+
+	while (bottom->below && bottom->below->top != bottom->below->first)
+		bottom = bottom->below;
+	if (bottom == stack->segment)
+		count = (size_t)(stack->top - bottom->first + 1) / 2;
+	else
+		count = (size_t)(bottom->top - bottom->first);
+	if (count > max)
+		count = max;
+	memcpy(entries, bottom->first, count * sizeof(*entries));
+	bottom->first += count;
+	return count;
 }

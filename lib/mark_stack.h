@@ -17,13 +17,15 @@
 /**
  * struct mark_segment - a piece of the stack
  * @below: the segment under this one, or the next spare one
+ * @first: where its entries begin: those before it were given away
  * @top: of a full segment: where its entries end
  * @entries: its entries
  */
 struct mark_segment {
 	struct mark_segment *below;
+	uint64_t *first;
 	uint64_t *top;
-	uint64_t entries[MARK_SEGMENT_BYTES / sizeof(uint64_t) - 2];
+	uint64_t entries[MARK_SEGMENT_BYTES / sizeof(uint64_t) - 3];
 };
 
 /**
@@ -74,11 +76,11 @@ static inline size_t mark_stack_reserve(struct mark_stack *stack, size_t entries
 /* Whether entries of more than @bytes are on the stack, whatever memory it keeps. */
 static inline bool mark_stack_exceeds(const struct mark_stack *stack, size_t bytes)
 {
-	size_t used = (size_t)(stack->top - stack->segment->entries) * sizeof(uint64_t);
+	size_t used = (size_t)(stack->top - stack->segment->first) * sizeof(uint64_t);
 	const struct mark_segment *below;
 
 	for (below = stack->segment->below; below && used <= bytes; below = below->below)
-		used += (size_t)(below->top - below->entries) * sizeof(uint64_t);
+		used += (size_t)(below->top - below->first) * sizeof(uint64_t);
 	return used > bytes;
 }
 
@@ -97,13 +99,13 @@ bool mark_stack_below(struct mark_stack *stack);
 /* Take up to @max entries, the last pushed first; 0: the stack is empty. */
 static inline size_t mark_stack_take(struct mark_stack *stack, uint64_t *entries, size_t max)
 {
-	size_t count = (size_t)(stack->top - stack->segment->entries);
+	size_t count = (size_t)(stack->top - stack->segment->first);
 	size_t i;
 
 	if (!count) {
 		if (!mark_stack_below(stack))
 			return 0;
-		count = (size_t)(stack->top - stack->segment->entries);
+		count = (size_t)(stack->top - stack->segment->first);
 	}
 	if (count > max)
 		count = max;
@@ -112,9 +114,21 @@ static inline size_t mark_stack_take(struct mark_stack *stack, uint64_t *entries
 	return count;
 }
 
+/*
+ * Take up to @max entries from the bottom, those pushed first, but no more than half of what
+ * there is, rounded up. What is there for long leads to most.
+ */
+size_t mark_stack_give(struct mark_stack *stack, uint64_t *entries, size_t max);
+
+/* The entry that is taken next, as far as the topmost segment tells; 0: it is empty. */
+static inline uint64_t mark_stack_next(const struct mark_stack *stack)
+{
+	return stack->top == stack->segment->first ? 0 : stack->top[-1];
+}
+
 static inline bool mark_stack_empty(const struct mark_stack *stack)
 {
-	return stack->top == stack->segment->entries && !stack->segment->below;
+	return stack->top == stack->segment->first && !stack->segment->below;
 }
 
 #endif /* GCHEAP_LIB_MARK_STACK_H */

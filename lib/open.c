@@ -178,7 +178,7 @@ int gcheap_open(const struct gcheap_config *config, struct gcheap **out)
 	heap->view.record_types = heap->flags & GCHEAP_RECORD_TYPES;
 	if (settings.guards && guard_is_wanted())
 		heap->guard_bytes = GUARD_BYTES;
-	error = marker_create(heap, &heap->marker);
+	error = marker_create(heap, settings.config.markers, settings.kernel, &heap->marker);
 	if (error) {
 		error_set(error, "out of memory for a marker");
 		goto close_backend;
@@ -204,7 +204,7 @@ void gcheap_close(struct gcheap *heap)
 		world_detach(thread);
 		thread_free(thread);
 	}
-	marker_destroy(heap->marker);
+	marker_destroy(heap->marker, heap_is_here(heap));
 	/* A child of fork() has nothing at these addresses, and nobody knows how many. */
 	if (heap->guard_bytes && heap_is_here(heap))
 		guard_end(heap);

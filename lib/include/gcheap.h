@@ -141,7 +141,9 @@ enum gcheap_layout {
  * @layout: where pointer metadata lives
  * @flags: GCHEAP_CONSERVATIVE_STACKS and others; -EOPNOTSUPP for those that the
  *	library or the backend does not have
- * @markers: marker threads, 4096 at most; 0: one per CPU. This version uses one
+ * @markers: threads that mark, the one that runs the cycle included, 4096 at most; 0: as
+ *	many as CPUs that the opening thread may use. The others are made when a cycle first
+ *	has work for them, have all signals blocked, and end with the heap
  * @gc_percent: start a cycle when as much was allocated as the last one found live,
  *	times this / 100, but 1 to 4 MiB at least, depending on what it had to look at;
  *	-1: no cycle starts by growth, only by the limit, on request, under memory
@@ -156,9 +158,9 @@ enum gcheap_layout {
  *
  * The environment overrides it: GCHEAP_BACKEND=auto|device|local,
  * GCHEAP_LAYOUT=span|header|footer|bitmap, GCHEAP_RESERVE=<n>[KMG], GCHEAP_GC=<percent>|off,
- * GCHEAP_MEMLIMIT=<n>[KMG], GCHEAP_MARKERS=<n>, GCHEAP_TRACE=gc, GCHEAP_VERIFY=1|0,
- * GCHEAP_FAULT_FREED=1|0, GCHEAP_HUGE_PAGES=1|0, GCHEAP_URING=1|0, GCHEAP_GUARDS=1|0,
- * GCHEAP_STOP_SIGNAL=<n>|off.
+ * GCHEAP_MEMLIMIT=<n>[KMG], GCHEAP_MARKERS=<n>, GCHEAP_ISA=portable|avx2|avx512,
+ * GCHEAP_TRACE=gc, GCHEAP_VERIFY=1|0, GCHEAP_FAULT_FREED=1|0, GCHEAP_HUGE_PAGES=1|0,
+ * GCHEAP_URING=1|0, GCHEAP_GUARDS=1|0, GCHEAP_STOP_SIGNAL=<n>|off.
  */
 struct gcheap_config {
 	size_t size;
