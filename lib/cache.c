@@ -220,6 +220,7 @@ static void cache_begin_span(const struct gcheap *heap, struct cache *cache)
 	cache->slots = grant->slots << cache->key.cell_shift;
 	cache->window_slot = 0;
 	cache->next_slot = 0;
+	cache->exact_slot = 0;
 	cache->span_is_empty = grant->free_slots == grant->slots;
 	cache->zero_windows = cache->key.cell_shift && grant->flags & GCHEAP_GRANT_NEEDZERO;
 	fast->zero_bytes = grant->flags & GCHEAP_GRANT_NEEDZERO && !cache->zero_windows ?
@@ -239,12 +240,12 @@ static void cache_end_span(struct thread *thread, struct cache *cache)
 	uint64_t used = low_ones(cache->next_slot - cache->window_slot) & ~unused;
 
 	cache_close_window(cache);
-	if (cache->next_slot == cache->slots && !unused)
+	if (cache->next_slot == cache->slots && !unused && !cache->exact_slot)
 		slot_bits_store_all(bits, cache->slot_bits,
 				    size_class_pages[cache->key.size_class] * MARK_WORDS_PER_PAGE);
 	else
 		slot_bits_store(bits, cache->slot_bits, size_class_bytes[cache->key.size_class],
-				cache->window_slot >> shift,
+				cache->exact_slot, cache->window_slot >> shift,
 				shift ? cells_to_slots(used, shift) : used);
 	cache->exhausted[cache->exhausted_count++] = cache->span;
 	cache->span = 0;
@@ -277,16 +278,19 @@ static void cache_account(struct gcheap *heap, struct cache *cache)
 	uint32_t span_bytes = (uint32_t)size_class_pages[cache->key.size_class] <<
 			      GCHEAP_PAGE_SHIFT;
 	uint64_t bytes = cache->taken * cache_fast(cache)->slot_bytes;
+	uint64_t freed = cache->freed * cache_fast(cache)->slot_bytes;
 	uint64_t want = bytes / 4;
 
 	__atomic_fetch_add(&heap->allocated_objects, cache->taken, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&heap->allocated_bytes, bytes, __ATOMIC_RELAXED);
-	pacer_take(&heap->pacer, bytes - cache->paced_bytes);
+	/* What came back was not taken, unless it is of before. */
+	pacer_take(&heap->pacer, (bytes > freed ? bytes - freed : 0) - cache->paced_bytes);
 	if (want > CACHE_WANT_MAX)
 		want = CACHE_WANT_MAX;
 	cache->want_bytes = want > span_bytes ? (uint32_t)want : span_bytes;
 	cache->is_idle = bytes < span_bytes / 2;
 	__atomic_store_n(&cache->taken, 0, __ATOMIC_RELAXED);
+	cache->freed = 0;
 	cache->granted_bytes = 0;
 	cache->paced_bytes = 0;
 }
@@ -345,15 +349,100 @@ bool cache_slot_is_free(const struct thread *thread, const struct cache *cache, 
 	uint64_t cells = low_ones(1u << cache->key.cell_shift);
 	uint32_t bit;
 
-	if (first < cache->window_slot)
+	if (first < cache->window_slot && index >= cache->exact_slot)
 		return false;
-	if (first < cache->next_slot) {
+	if (first >= cache->window_slot && first < cache->next_slot) {
 		first -= cache->window_slot;
 		return (cache->parts[cache->which].free >> first & cells) == cells;
 	}
-	/* Not begun. */
+	/* Not begun, or exact. */
 	bit = slot_granule(size_class_bytes[cache->key.size_class], index);
 	return !(span_alloc_bits(thread->heap, cache->span)[bit / 64] >> bit % 64 & 1);
+}
+
+/* ---- slots that come back ---------------------------------------------------- */
+
+/* The key of the caches that may have a span: what alloc_class.c made it from. */
+static struct cache_key span_cache_key(const struct gcheap *heap, uint32_t page, uint64_t info)
+{
+	const struct gcheap_span *span = &heap->view.spans[page];
+	struct cache_key key = {
+		.size_class = span->span_class / 2,
+		.noscan = span->span_class & 1,
+	};
+
+	switch (GCHEAP_PAGE_KIND(info)) {
+	case GCHEAP_KIND_NOSCAN:
+		break;
+	case GCHEAP_KIND_MASK:
+		if (!heap->view.record_types) {
+			key.mask = span->ptr_mask;
+			break;
+		}
+		/* fallthrough */
+	case GCHEAP_KIND_TYPE:
+		key.type = span->type;
+		break;
+	default:
+		key.shared = 1;
+	}
+	return key;
+}
+
+static bool cache_has_span(const struct cache *cache, uint32_t page)
+{
+	uint32_t i;
+
+	if (cache->span == page)
+		return true;
+	for (i = 0; i < cache->exhausted_count; i++) {
+		if (cache->exhausted[i] == page)
+			return true;
+	}
+	for (i = cache->stock_next; i < cache->stock_end; i++) {
+		if (cache->stock[i].page == page)
+			return true;
+	}
+	return false;
+}
+
+struct cache *cache_of_slot(const struct thread *thread, uint32_t page, uint64_t info)
+{
+	struct cache_key key = span_cache_key(thread->heap, page, info);
+	struct cache *cache = thread->buckets[cache_key_hash(&key, THREAD_BUCKETS_SHIFT)];
+
+	while (cache && !(cache_key_equal(&cache->key, &key) && cache_has_span(cache, page)))
+		cache = cache->hash_next;
+	return cache;
+}
+
+void cache_free_slot(struct thread *thread, struct cache *cache, uint32_t page, uint32_t index)
+{
+	struct gcheap *heap = thread->heap;
+	struct gcheap_cache_ *fast = cache_fast(cache);
+	uint64_t *bits = span_alloc_bits(heap, page);
+	uint32_t bit = slot_granule(fast->slot_bytes, index);
+	bool is_current = cache->span == page;
+
+	/* In memory that is known to be zero, a slot that is free is. */
+	if (is_current ? !fast->zero_bytes :
+			 !(heap->view.spans[page].state & GCHEAP_SPAN_NEEDZERO))
+		memset(heap->view.base + ((size_t)page << GCHEAP_PAGE_SHIFT) +
+		       (size_t)index * fast->slot_bytes, 0, fast->slot_bytes);
+	cache->freed++;
+	if (is_current && index < cache->window_slot && cache->exact_slot < cache->window_slot) {
+		slot_bits_store(bits, cache->slot_bits, fast->slot_bytes, cache->exact_slot,
+				cache->window_slot, 0);
+		cache->exact_slot = cache->window_slot;
+	}
+	/* Of the window's slots, it is set for those that were in use when the span came. */
+	bits[bit / 64] &= ~(1ull << bit % 64);
+	if (is_current && index >= cache->window_slot && index < cache->next_slot) {
+		/* Taken it was, all the same: figures count what was handed out. */
+		__atomic_store_n(&cache->window_free, cache->window_free + 1, __ATOMIC_RELAXED);
+		__atomic_store_n(&fast->free, fast->free | 1ull << (index - cache->window_slot),
+				 __ATOMIC_RELAXED);
+	}
 }
 
 void cache_allocated(const struct thread *thread, uint64_t *objects, uint64_t *bytes)

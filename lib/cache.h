@@ -85,8 +85,10 @@ struct cache_key {
  * @slots: slots of the current span
  * @window_slot: first slot of the window
  * @next_slot: first slot after the window
- * @window_free: free slots of the window when it was made
+ * @exact_slot: the alloc bits of slots before this one are exact already
+ * @window_free: free slots of the window when it was made, and those that were freed since
  * @taken: objects handed out from earlier windows since the last flush
+ * @freed: slots that came back by gcheap_free() since then
  * @span_is_empty: no slot of the current span was in use when it was granted
  * @zero_windows: slots of a window are zeroed when it is made: those with cells
  * @is_idle: it handed out little between the last two flushes
@@ -114,12 +116,14 @@ struct cache {
 	uint32_t slots;
 	uint32_t window_slot;
 	uint32_t next_slot;
+	uint32_t exact_slot;
 	uint32_t window_free;
 	bool span_is_empty;
 	bool zero_windows;
 	bool is_idle;
 	bool is_leaving;
 	uint64_t taken;
+	uint64_t freed;
 	gcheap_type type;
 	struct cache_key key;
 	struct alloc_class *alloc_class;
@@ -221,6 +225,28 @@ const struct cache *cache_of_span(const struct thread *thread, uint32_t page);
 
 /* Whether a slot of the span that a cache hands out is still free. */
 bool cache_slot_is_free(const struct thread *thread, const struct cache *cache, uint32_t index);
+
+/**
+ * cache_of_slot() - the cache of the calling thread that has a span
+ * @thread: the calling mutator
+ * @page: the span's first page, in GCHEAP_SPAN_CACHED
+ * @info: its PAGES entry
+ *
+ * Return: the cache that hands out the span's slots, or will, or has; NULL: it is another
+ * thread's.
+ */
+struct cache *cache_of_slot(const struct thread *thread, uint32_t page, uint64_t info);
+
+/**
+ * cache_free_slot() - take back a slot
+ * @thread: the calling mutator
+ * @cache: what cache_of_slot() has found, without cells
+ * @page: the span's first page
+ * @index: the slot, which is allocated
+ *
+ * One of the window is handed out next; else it is with the span that it is in.
+ */
+void cache_free_slot(struct thread *thread, struct cache *cache, uint32_t page, uint32_t index);
 
 /*
  * Adds what the caches have handed out since their last flush. Any thread may ask; while

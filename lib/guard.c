@@ -22,6 +22,7 @@
 void __asan_poison_memory_region(const volatile void *start, size_t bytes) __attribute__((weak));
 void __asan_unpoison_memory_region(const volatile void *start, size_t bytes)
 	__attribute__((weak));
+int __asan_address_is_poisoned(const volatile void *byte) __attribute__((weak));
 
 static bool has_asan(void)
 {
@@ -113,12 +114,17 @@ void guard_open(const void *start, uint64_t bytes)
 		valgrind_open(start, bytes);
 }
 
-static void guard_close(const void *start, uint64_t bytes)
+void guard_close(const void *start, uint64_t bytes)
 {
 	if (has_asan())
 		__asan_poison_memory_region(start, bytes);
 	else
 		valgrind_close(start, bytes);
+}
+
+bool guard_is_closed(const void *byte)
+{
+	return __asan_address_is_poisoned && __asan_address_is_poisoned(byte);
 }
 
 void guard_object(const char *slot, uint64_t slot_bytes, const char *object, uint64_t bytes,

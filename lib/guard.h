@@ -44,6 +44,12 @@ bool guard_is_valgrind(void);
 /* The program may access @bytes from @start on. */
 void guard_open(const void *start, uint64_t bytes);
 
+/* It may not any more. */
+void guard_close(const void *start, uint64_t bytes);
+
+/* Whether it may not; valgrind is not asked. */
+bool guard_is_closed(const void *byte);
+
 /**
  * guard_object() - a slot has become an object
  * @slot: the slot, which is open

@@ -35,6 +35,17 @@ static inline void pacer_take(struct pacer *pacer, uint64_t bytes)
 	__atomic_fetch_add(&pacer->taken_bytes, bytes, __ATOMIC_RELAXED);
 }
 
+/* Takes back what it counted, as far as it did since the last cycle. */
+static inline void pacer_give_back(struct pacer *pacer, uint64_t bytes)
+{
+	uint64_t taken = __atomic_load_n(&pacer->taken_bytes, __ATOMIC_RELAXED);
+
+	while (!__atomic_compare_exchange_n(&pacer->taken_bytes, &taken,
+					    taken > bytes ? taken - bytes : 0, true,
+					    __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		;
+}
+
 static inline uint64_t pacer_taken(const struct pacer *pacer)
 {
 	return __atomic_load_n(&pacer->taken_bytes, __ATOMIC_RELAXED);

@@ -77,16 +77,20 @@ uint64_t slot_bits_load(const uint64_t *bits, uint32_t slot_bytes, uint32_t firs
 	return slots;
 }
 
-void slot_bits_store(uint64_t *bits, const uint64_t *pattern, uint32_t slot_bytes, uint32_t first,
-		     uint64_t used)
+void slot_bits_store(uint64_t *bits, const uint64_t *pattern, uint32_t slot_bytes, uint32_t from,
+		     uint32_t first, uint64_t used)
 {
+	uint32_t begin = slot_granule(slot_bytes, from);
 	uint32_t end = slot_granule(slot_bytes, first);
+	uint64_t ones = ~low_ones(begin % 64);
 	uint32_t w;
 
-	for (w = 0; w < end / 64; w++)
-		bits[w] |= pattern[w];
+	for (w = begin / 64; w < end / 64; w++) {
+		bits[w] |= pattern[w] & ones;
+		ones = ~0ull;
+	}
 	if (end % 64)
-		bits[w] |= pattern[w] & low_ones(end % 64);
+		bits[w] |= pattern[w] & ones & low_ones(end % 64);
 	while (used) {
 		uint32_t bit = slot_granule(slot_bytes, first + (uint32_t)__builtin_ctzll(used));
 

@@ -44,11 +44,12 @@ uint64_t slot_bits_load(const uint64_t *bits, uint32_t slot_bytes, uint32_t firs
  * @bits: the span's words in a bit table
  * @pattern: the bits of all its slots
  * @slot_bytes: size of a slot
- * @first: first slot of the window: those before it are all set
+ * @from: slots before this one keep their bits
+ * @first: first slot of the window: those before it, from @from on, are all set
  * @used: bit i: set the bit of slot @first + i
  */
-void slot_bits_store(uint64_t *bits, const uint64_t *pattern, uint32_t slot_bytes, uint32_t first,
-		     uint64_t used);
+void slot_bits_store(uint64_t *bits, const uint64_t *pattern, uint32_t slot_bytes, uint32_t from,
+		     uint32_t first, uint64_t used);
 
 /* Set the bits of all slots of a span; @words is a multiple of 8. */
 static inline void slot_bits_store_all(uint64_t *bits, const uint64_t *pattern, uint32_t words)

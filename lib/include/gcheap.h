@@ -466,6 +466,41 @@ static inline void *gcheap_new_leaf_uninit(struct gcheap_thread *thread, size_t 
 	return gcheap_new_leaf_uninit_slow_(thread, bytes);
 }
 
+/**
+ * gcheap_realloc() - have an object with another number of elements
+ * @thread: the calling thread
+ * @type: of the elements; 0: a leaf, whose elements are bytes
+ * @obj: an object of this type, as it was allocated, or NULL: there is none yet
+ * @n: how many; not 0
+ *
+ * The object stays where it is if its slot has room for them, and is not more than twice as
+ * large. Else there is a new one with the same contents, as far as they fit, and the old one
+ * stays valid until nothing leads to it any more. It holds what it held, whoever has changed
+ * it; what is new is zeroed, but in a leaf of gcheap_new_leaf_uninit(), and behind an
+ * object without pointers of up to 8 bytes, where it is unspecified.
+ *
+ * Context: as gcheap_new().
+ * Return: the object; NULL with errno ENOMEM, EINVAL @type, @obj or @n is wrong, or EPERM
+ * after fork(), and @obj is as it was.
+ */
+GCHEAP_API void *gcheap_realloc(struct gcheap_thread *thread, gcheap_type type, void *obj,
+				size_t n);
+
+/**
+ * gcheap_free() - give an object back before a cycle finds that it is dead
+ * @thread: the calling thread
+ * @obj: the object, as it was allocated; NULL is allowed
+ *
+ * For those who know that nothing leads to it any more: its memory may be handed out again
+ * at once, and a pointer to it that is left then leads to what is there. A large object's
+ * goes back at once, a smaller one's if the calling thread holds the memory around it; else,
+ * and where objects share a slot, a cycle frees it as if it had not been given back. What is
+ * no object of the heap, an address inside of one, or an object that is known to be free is
+ * refused: errno is EINVAL, gcheap_error() says why, and nothing is done. Otherwise errno is
+ * left alone.
+ */
+GCHEAP_API void gcheap_free(struct gcheap_thread *thread, void *obj);
+
 /* ---- roots ------------------------------------------------------------------ */
 
 /*
