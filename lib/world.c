@@ -117,6 +117,8 @@ static bool wait_for_all(struct world_wait *wait, uint64_t end)
 	uint64_t now, most;
 
 	while ((thread = any_running(wait))) {
+		if (signals)
+			signal_all(wait);
 		now = clock_ns();
 		if (!wait->has_complained && now >= wait->begin_ns + COMPLAIN_NS)
 			complain(wait, thread);
@@ -125,11 +127,8 @@ static bool wait_for_all(struct world_wait *wait, uint64_t end)
 		most = end - now;
 		if (!wait->has_complained && wait->begin_ns + COMPLAIN_NS - now < most)
 			most = wait->begin_ns + COMPLAIN_NS - now;
-		if (signals) {
-			signal_all(wait);
-			if (!thread->rest.is_signalled && most > WAIT_SEND_NS)
-				most = WAIT_SEND_NS;
-		}
+		if (signals && !thread->rest.is_signalled && most > WAIT_SEND_NS)
+			most = WAIT_SEND_NS;
 		rest_word_wait(&thread->rest.state, THREAD_RUNS, most);
 	}
 	return true;

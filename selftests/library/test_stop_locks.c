@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include "library_test.h"
 
+#include <dlfcn.h>
 #include <pthread.h>
 #include <unistd.h>
 
@@ -369,33 +370,66 @@ static void who_waits_in_the_library_for_a_stopped_thread_gets_its_turn(void **s
 	fixture_close(&other);
 }
 
-/* Without the library: what a thread that is not attached waits for nobody lets go. */
-static void add_roots(struct side *side)
+/* It is not attached: nobody waits for it, and nobody lets go what it waits for. */
+static void *add_roots(void *arg)
 {
-	static void *slots[1000];
-	struct gcheap *heap = side->elsewhere;
+	static void *slots[5000];
+	struct side *side = arg;
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(slots); i++) {
-		if (gcheap_root_add(heap, &slots[i], 1))
+		if (gcheap_root_add(side->elsewhere, &slots[i], 1))
 			side->error = "cannot add a root";
 	}
-	for (i = 0; i < ARRAY_SIZE(slots); i++)
-		gcheap_root_remove(heap, &slots[i]);
+	__atomic_store_n(&side->begun, true, __ATOMIC_RELEASE);
+	return NULL;
 }
 
+/* The tables of roots grow, under the heap's lock. */
 static void a_stopped_thread_keeps_nobody_from_the_heaps_tables(void **state)
 {
-	struct side sides[2] = { { .run = stay_in_malloc }, { .run = add_roots } };
+	struct gcheap_thread *threads[2] = { NULL };
+	unsigned int round;
+
+	(void)state;
+	for (round = 0; round < 5; round++) {
+		struct side sides[2] = { { .run = stay_in_malloc } };
+		struct fixture f;
+
+		heap_open(&f, 0);
+		threads[0] = f.thread;
+		sides[0].heaps[0] = f.heap;
+		sides[1].elsewhere = f.heap;
+		sides_begin(sides, 1);
+		assert_int_equal(pthread_create(&sides[1].self, NULL, add_roots, &sides[1]), 0);
+		while (!__atomic_load_n(&sides[1].begun, __ATOMIC_ACQUIRE))
+			assert_int_equal(gcheap_collect(f.thread), 0);
+		sides_end(sides, 2, threads);
+		fixture_close(&f);
+	}
+}
+
+/* Has the loader's lock, and waits for memory with it. */
+static void load(struct side *side)
+{
+	void *library = dlopen("libc.so.6", RTLD_NOW | RTLD_LOCAL);
+
+	if (!library || !dlsym(library, "abort") || dlclose(library))
+		side->error = "cannot load a library";
+}
+
+static void a_stopped_thread_keeps_nobody_from_the_loader(void **state)
+{
+	struct side sides[2] = { { .run = stay_in_malloc }, { .run = load } };
 	struct gcheap_thread *threads[2] = { NULL };
 	struct fixture f;
 	unsigned int i;
 
 	(void)state;
 	heap_open(&f, 0);
+	assert_int_equal(gcheap_root_add_program(f.heap), 0);
 	threads[0] = f.thread;
 	sides[0].heaps[0] = f.heap;
-	sides[1].elsewhere = f.heap;
 	sides_begin(sides, 2);
 	for (i = 0; i < 100; i++)
 		assert_int_equal(gcheap_collect(f.thread), 0);
@@ -492,6 +526,7 @@ int main(void)
 		cmocka_unit_test(nothing_is_printed_by_stdio_while_threads_are_stopped),
 		cmocka_unit_test(who_waits_in_the_library_for_a_stopped_thread_gets_its_turn),
 		cmocka_unit_test(a_stopped_thread_keeps_nobody_from_the_heaps_tables),
+		cmocka_unit_test(a_stopped_thread_keeps_nobody_from_the_loader),
 		cmocka_unit_test(two_heaps_are_collected_at_once),
 		cmocka_unit_test(two_heaps_with_program_roots_are_collected_at_once),
 	};

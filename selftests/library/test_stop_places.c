@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Threads that are stopped where an object's address is in no variable: below the stack pointer,
+ * or nowhere yet.
+ */
+#define _GNU_SOURCE
+#include "library_test.h"
+
+#include <pthread.h>
+#include <unistd.h>
+
+#define KEY	0x5ca1ab1e0ddba11ull
+#define LEAF	64u
+#define TAKEN	50000u
+
+/**
+ * struct side - a thread that waits in such a place
+ * @heap: of both threads
+ * @run: what it does
+ * @self: it
+ * @waits: it is there, soon
+ * @shall_end: it goes on
+ * @skips: why the test makes no sense here
+ * @error: what went wrong
+ */
+struct side {
+	struct gcheap *heap;
+	void (*run)(struct side *side, struct gcheap_thread *thread);
+	pthread_t self;
+	bool waits;
+	bool shall_end;
+	const char *skips;
+	const char *error;
+};
+
+static void *side_main(void *arg)
+{
+	struct side *side = arg;
+	struct gcheap_thread *thread;
+
+	if (gcheap_thread_attach(side->heap, &thread))
+		side->error = "cannot attach";
+	else
+		side->run(side, thread);
+	__atomic_store_n(&side->waits, true, __ATOMIC_RELEASE);
+	gcheap_thread_detach(thread);
+	return NULL;
+}
+
+/* Runs cycles while the other thread waits, and takes all memory that they free. */
+static void cycles_beside(void (*run)(struct side *side, struct gcheap_thread *thread))
+{
+	struct gcheap_config config = GCHEAP_CONFIG_INIT;
+	struct side side = { .run = run };
+	struct fixture f;
+	unsigned int i;
+
+	config.gc_percent = -1;
+	fixture_open_with(&f, &config);
+	side.heap = f.heap;
+	assert_int_equal(pthread_create(&side.self, NULL, side_main, &side), 0);
+	while (!__atomic_load_n(&side.waits, __ATOMIC_ACQUIRE))
+		usleep(100);
+	for (i = 0; i < 5; i++)
+		assert_int_equal(gcheap_collect(f.thread), 0);
+	for (i = 0; i < TAKEN; i++) {
+		void *leaf = gcheap_new_leaf(f.thread, LEAF);
+
+		assert_non_null(leaf);
+		memset(leaf, 0xff, LEAF);
+	}
+	__atomic_store_n(&side.shall_end, true, __ATOMIC_RELEASE);
+	gcheap_park(f.thread);
+	pthread_join(side.self, NULL);
+	gcheap_unpark(f.thread);
+	fixture_close(&f);
+	if (side.error)
+		fail_msg("%s", side.error);
+	if (side.skips)
+		skip_because(side.skips);
+}
+
+#if defined(__x86_64__)
+
+/* The object's address is below the stack pointer, where a function that calls none may have it. */
+static __attribute__((noinline)) void wait_in_red_zone(struct side *side,
+						       struct gcheap_thread *thread)
+{
+	uint64_t *leaf = gcheap_new_leaf(thread, LEAF);
+	uintptr_t hidden;
+	int i;
+
+	if (!leaf) {
+		side->error = "cannot allocate";
+		return;
+	}
+	*leaf = KEY;
+	hidden = ~(uintptr_t)leaf;
+	/* The last one is held, because it might still be on its way. */
+	for (i = 0; i < 3; i++)
+		gcheap_new_leaf(thread, LEAF);
+	__asm__ volatile("" : "=r"(leaf) : "0"(NULL));
+	stack_wipe();
+	__atomic_store_n(&side->waits, true, __ATOMIC_RELEASE);
+	__asm__ volatile("notq %[word]\n\t"
+			 "movq %[word], -64(%%rsp)\n\t"
+			 "xorl %k[word], %k[word]\n"
+			 "1:\tpause\n\t"
+			 "cmpb $0, (%[end])\n\t"
+			 "je 1b\n\t"
+			 "movq -64(%%rsp), %[word]\n\t"
+			 "movq $0, -64(%%rsp)"
+			 : [word] "+&r"(hidden) : [end] "r"(&side->shall_end) : "memory", "cc");
+	leaf = (uint64_t *)hidden;
+	if (*leaf != KEY)
+		side->error = "its object was freed";
+}
+
+static void the_red_zone_of_stopped_threads_is_scanned(void **state)
+{
+	(void)state;
+	cycles_beside(wait_in_red_zone);
+}
+
+#endif
+
+/*
+ * gcheap_new_leaf() as another compiler may order it: the slot is taken already, and its address
+ * is not yet computed.
+ */
+static __attribute__((noinline)) void wait_with_slot(struct side *side,
+						     struct gcheap_thread *thread)
+{
+	struct gcheap_cache_ *cache;
+	unsigned int index, i;
+	volatile uint64_t *leaf;
+
+	/* In the middle of a window, so that no address of a neighbour tells. */
+	for (i = 0; i < 9; i++)
+		gcheap_new_leaf(thread, LEAF);
+	stack_wipe();
+	cache = thread->leaves[gcheap_leaf_entry_(LEAF)];
+	if (!cache->free) {
+		side->skips = "with guards no allocation is inlined";
+		return;
+	}
+	index = (unsigned int)__builtin_ctzll(cache->free);
+	cache->free &= cache->free - 1;
+	__atomic_store_n(&side->waits, true, __ATOMIC_RELEASE);
+	while (!__atomic_load_n(&side->shall_end, __ATOMIC_ACQUIRE))
+		;
+	leaf = (volatile uint64_t *)(cache->window + (uint64_t)index * cache->slot_bytes);
+	if (*leaf)
+		side->error = "its slot is another's, too";
+}
+
+static void a_slot_that_was_just_taken_is_held(void **state)
+{
+	(void)state;
+	cycles_beside(wait_with_slot);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#if defined(__x86_64__)
+		cmocka_unit_test(the_red_zone_of_stopped_threads_is_scanned),
+#endif
+		cmocka_unit_test(a_slot_that_was_just_taken_is_held),
+	};
+
+	return run_in_all_layouts("stop_places", tests);
+}
