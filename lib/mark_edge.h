@@ -203,11 +203,14 @@ uint64_t mark_edge_rare(struct marker *marker, uint64_t edge, uint64_t info);
  * @marker: the marker
  * @edge: offset of the target, below @marker->end
  * @is_shared: @marker->is_shared, a constant in the loops that are made for each
+ * @is_foretold: most edges are new: a branch says so before the mark word has come. Where
+ *	each object leads to the next, all would wait for it
  *
  * Return: the entry to scan; 0: there is nothing to do for this edge.
  */
 static inline __attribute__((always_inline))
-uint64_t mark_edge(struct marker *marker, uint64_t edge, const bool is_shared)
+uint64_t mark_edge(struct marker *marker, uint64_t edge, const bool is_shared,
+		   const bool is_foretold)
 {
 	uint64_t page = edge >> GCHEAP_PAGE_SHIFT;
 	uint64_t info = marker->pages[page];
@@ -228,6 +231,11 @@ uint64_t mark_edge(struct marker *marker, uint64_t edge, const bool is_shared)
 	is_new = is_shared ? mark_set_shared(marker, granule_of(start), first_page) :
 			     mark_set(marker, granule_of(start), first_page);
 	is_new &= ~(info / GCHEAP_PAGE_NOSCAN);
+	if (is_foretold) {
+		if (__builtin_expect(!is_new, 0))
+			return 0;
+		is_new = 1;
+	}
 	return ((info & MARK_ENTRY_INFO) |
 		page_info_index((start >> GCHEAP_PAGE_SHIFT) - first_page) | start) & -is_new;
 }

@@ -10,7 +10,8 @@
 void mark_filtered_slow(struct marker *marker, const uint64_t *edges, size_t count)
 {
 	while (count) {
-		uint64_t entry = mark_edge(marker, edges[--count], marker->is_shared);
+		uint64_t entry = mark_edge(marker, edges[--count], marker->is_shared,
+					   false);
 
 		/* What is marked and dropped is an overflow. */
 		if (entry)

@@ -67,7 +67,7 @@ void mark_filtered(struct marker *marker, const uint64_t *edges, size_t count,
 	/* In reverse, so that an object's first pointer is on top. */
 	top = marker->stack.top;
 	while (count) {
-		uint64_t entry = mark_edge(marker, edges[--count], is_shared);
+		uint64_t entry = mark_edge(marker, edges[--count], is_shared, false);
 
 		*top = entry;
 		top += entry != 0;

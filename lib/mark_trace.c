@@ -109,16 +109,19 @@ static void edges_swap(struct marker *marker)
 static inline __attribute__((always_inline)) GUARD_EXEMPT
 void chase(struct marker *marker, uint64_t entry, const bool is_shared)
 {
+	uint64_t scanned = 0;
+
 	do {
 		const uint64_t *words;
 		uint64_t next = 0;
 		uint64_t mask;
 
-		marker->scanned++;
+		scanned++;
 		if (!mark_entry_mask(marker, entry, &mask)) {
 			mark_scan_rare(marker, entry);
 			mark_edges(marker);
-			return;
+			entry = 0;
+			break;
 		}
 		words = (const uint64_t *)(uintptr_t)(marker->base + MARK_ENTRY_OFFSET(entry));
 		for (; mask; mask &= mask - 1) {
@@ -127,7 +130,7 @@ void chase(struct marker *marker, uint64_t entry, const bool is_shared)
 
 			if (edge >= marker->end || mark_raw_bit(marker, edge))
 				continue;
-			found = mark_edge(marker, edge, is_shared);
+			found = mark_edge(marker, edge, is_shared, true);
 			if (found && next)
 				mark_stack_push(&marker->stack, next);
 			if (found)
@@ -137,6 +140,7 @@ void chase(struct marker *marker, uint64_t entry, const bool is_shared)
 	} while (entry && mark_stack_empty(&marker->stack));
 	if (entry)
 		mark_stack_push(&marker->stack, entry);
+	marker->scanned += scanned;
 }
 
 static GUARD_EXEMPT __attribute__((noinline))
