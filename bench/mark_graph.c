@@ -1,117 +1,181 @@
 // SPDX-License-Identifier: MIT
 /* link: -lgc */
 /*
- * Marking a random graph: nodes of 64 bytes with 4 pointers to random nodes, one
- * of them the root. gcheap's marker and bdwgc's, one marker thread each, take
- * turns in one process; the medians are compared.
+ * Marking graphs of several shapes, with one marker and with two, beside bdwgc with as many. In
+ * a process for each shape and number of markers the two collectors take turns; medians are
+ * compared.
  *
- *	mark_graph [nodes] [rounds]		5000000 7
+ *	mark_graph [rounds] [shape] [markers] [percent]		7 all 1 and 2 100
  *
- * bdwgc is asked for GC_MALLOC: it does not know which words are pointers, but
- * finds the same edges, because the rest of a node is zero.
+ * percent is of the objects that a shape has. bdwgc is asked for GC_MALLOC: it does not know
+ * which words are pointers, but finds the same edges, because the rest of a node is zero. Beside
+ * figures of two markers stands what a cache line takes from one CPU to the other: where that is
+ * 200 ns instead of 30, two markers that share a table lose most of what they gain.
  */
+#define _GNU_SOURCE
 #define GC_THREADS
 #include <gc/gc.h>
 #include <gcheap.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "bench.h"
 
-#define EDGES	4
+/* ---- how far the CPUs are from each other ------------------------------------------ */
 
-struct node {
-	struct node *edges[EDGES];
-	uint64_t payload[4];
+#define PINGS	20000u
+
+static uint32_t ball __attribute__((aligned(64)));
+
+static void run_on(int number)
+{
+	cpu_set_t allowed, cpus;
+	int cpu, seen = 0;
+
+	sched_getaffinity(0, sizeof(allowed), &allowed);
+	CPU_ZERO(&cpus);
+	for (cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		if (CPU_ISSET(cpu, &allowed) && seen++ == number)
+			CPU_SET(cpu, &cpus);
+	}
+	pthread_setaffinity_np(pthread_self(), sizeof(cpus), &cpus);
+}
+
+static void *pong(void *unused)
+{
+	uint32_t i;
+
+	(void)unused;
+	run_on(1);
+	for (i = 1; i < 2 * PINGS; i += 2) {
+		while (__atomic_load_n(&ball, __ATOMIC_ACQUIRE) != i)
+			;
+		__atomic_store_n(&ball, i + 1, __ATOMIC_RELEASE);
+	}
+	return NULL;
+}
+
+static void *ping(void *best)
+{
+	double *ns = best;
+	uint32_t i;
+
+	run_on(0);
+	for (i = 0; i < 2 * PINGS; i += 2) {
+		double began = bench_ns();
+
+		while (__atomic_load_n(&ball, __ATOMIC_ACQUIRE) != i)
+			;
+		__atomic_store_n(&ball, i + 1, __ATOMIC_RELEASE);
+		while (__atomic_load_n(&ball, __ATOMIC_ACQUIRE) != i + 2)
+			;
+		ns[i / 2] = bench_ns() - began;
+	}
+	return NULL;
+}
+
+/* One way, ns, the clock's own time in it; 0: there is one CPU. */
+static double distance(void)
+{
+	static double ns[PINGS];
+	pthread_t threads[2];
+	cpu_set_t allowed;
+
+	sched_getaffinity(0, sizeof(allowed), &allowed);
+	if (CPU_COUNT(&allowed) < 2)
+		return 0;
+	ball = 0;
+	if (pthread_create(&threads[0], NULL, ping, ns) ||
+	    pthread_create(&threads[1], NULL, pong, NULL))
+		bench_fail("distance", "no threads");
+	pthread_join(threads[0], NULL);
+	pthread_join(threads[1], NULL);
+	return bench_median(ns, PINGS) / 2;
+}
+
+/* ---- two collectors ----------------------------------------------------------------- */
+
+/**
+ * struct collector - what builds and marks a graph
+ * @name: for people
+ * @open: with so many markers, for nodes of @bytes with @pointers first
+ * @node: one of these
+ * @leaf: an object of 16 bytes without pointers
+ * @array: of @n pointers
+ * @root: what keeps the graph
+ * @mark: collects; returns what marking took, ns, if it found @expected objects of @bytes
+ */
+struct collector {
+	const char *name;
+	void (*open)(unsigned int markers, size_t bytes, size_t pointers);
+	void *(*node)(void);
+	void *(*leaf)(void);
+	void *(*array)(size_t n);
+	void **root;
+	double (*mark)(size_t expected);
 };
 
-_Static_assert(sizeof(struct node) == 64, "the goal is about 64-byte nodes");
+static size_t node_bytes;
 
-/* ---- the graph -------------------------------------------------------------- */
-
-static uint32_t *graph_make(size_t nodes)
+static void *must(void *object)
 {
-	uint32_t *edges = malloc(nodes * EDGES * sizeof(*edges));
-	uint64_t random = 0x9e3779b97f4a7c15ull;
-	size_t i;
-
-	if (!edges)
-		bench_fail("graph", "out of memory");
-	for (i = 0; i < nodes * EDGES; i++)
-		edges[i] = (uint32_t)(bench_random(&random) % nodes);
-	return edges;
+	if (!object)
+		bench_fail("allocation", "out of memory");
+	return object;
 }
-
-/* How many nodes can be reached from node 0: what a collection must find. */
-static size_t graph_reachable(const uint32_t *edges, size_t nodes)
-{
-	unsigned char *seen = calloc(nodes, 1);
-	uint32_t *queue = malloc(nodes * sizeof(*queue));
-	size_t head = 0, tail = 0;
-	int e;
-
-	if (!seen || !queue)
-		bench_fail("graph", "out of memory");
-	seen[0] = 1;
-	queue[tail++] = 0;
-	while (head < tail) {
-		uint32_t node = queue[head++];
-
-		for (e = 0; e < EDGES; e++) {
-			uint32_t next = edges[(size_t)node * EDGES + (size_t)e];
-
-			if (!seen[next]) {
-				seen[next] = 1;
-				queue[tail++] = next;
-			}
-		}
-	}
-	free(seen);
-	free(queue);
-	return tail;
-}
-
-static void graph_link(struct node **all, const uint32_t *edges, size_t nodes)
-{
-	size_t i;
-	int e;
-
-	for (i = 0; i < nodes; i++) {
-		for (e = 0; e < EDGES; e++)
-			all[i]->edges[e] = all[edges[i * EDGES + (size_t)e]];
-	}
-}
-
-/* ---- gcheap ----------------------------------------------------------------- */
 
 static struct gcheap *heap;
 static struct gcheap_thread *thread;
-static struct node *gcheap_graph_root;
+static gcheap_type node_type, pointer_type;
+static void *our_root;
 
-static void gcheap_build(struct node **all, const uint32_t *edges, size_t nodes)
+static void our_open(unsigned int markers, size_t bytes, size_t pointers)
 {
+	static const uint8_t all[] = { 0xff, 0xff, 0xff, 0xff };
+	uint8_t mask[sizeof(all)] = { 0 };
 	struct gcheap_config config = GCHEAP_CONFIG_INIT;
-	gcheap_type type;
+	struct gcheap_type_desc desc = {
+		.name = "node", .size = bytes, .align = 8, .ptr_bytes = 8 * pointers,
+		.ptr_mask = mask,
+	};
+	struct gcheap_type_desc pointer = {
+		.name = "pointer", .size = 8, .align = 8, .ptr_bytes = 8, .ptr_mask = all,
+	};
 	size_t i;
 
+	for (i = 0; i < pointers; i++)
+		mask[i / 8] |= (uint8_t)(1u << i % 8);
+	pointer.ptr_mask = (const uint8_t []) { 1 };
 	/* No stack scan: the count of live objects is then exact. */
 	config.flags = 0;
 	config.gc_percent = -1;
-	config.markers = 1;
+	config.markers = markers;
 	config.backend = GCHEAP_BACKEND_LOCAL;
-	if (gcheap_open(&config, &heap) || gcheap_thread_attach(heap, &thread))
+	if (gcheap_open(&config, &heap) || gcheap_thread_attach(heap, &thread) ||
+	    gcheap_type_register(heap, &desc, &node_type) ||
+	    gcheap_type_register(heap, &pointer, &pointer_type) ||
+	    gcheap_root_add(heap, &our_root, 1))
 		bench_fail("gcheap", gcheap_error());
-	type = GCHEAP_TYPE(heap, struct node, edges);
-	if (!type || gcheap_root_add(heap, &gcheap_graph_root, 1))
-		bench_fail("gcheap", gcheap_error());
-	for (i = 0; i < nodes; i++) {
-		all[i] = gcheap_new(thread, type);
-		if (!all[i])
-			bench_fail("gcheap", gcheap_error());
-	}
-	graph_link(all, edges, nodes);
-	gcheap_graph_root = all[0];
 }
 
-static double gcheap_mark_ns(size_t expected)
+static void *our_node(void)
+{
+	return must(gcheap_new(thread, node_type));
+}
+
+static void *our_leaf(void)
+{
+	return must(gcheap_new_leaf(thread, 16));
+}
+
+static void *our_array(size_t n)
+{
+	return must(gcheap_new_array(thread, pointer_type, n));
+}
+
+static double our_mark(size_t expected)
 {
 	struct gcheap_stats before = { .size = sizeof(before) };
 	struct gcheap_stats after = { .size = sizeof(after) };
@@ -120,87 +184,281 @@ static double gcheap_mark_ns(size_t expected)
 	if (gcheap_collect(thread) || gcheap_stats(heap, &after))
 		bench_fail("gcheap", gcheap_error());
 	if (after.live_objects != expected)
-		bench_fail("gcheap", "the cycle did not find the reachable nodes");
+		bench_fail("gcheap", "the cycle did not find what can be reached");
 	return (double)(after.mark_ns_total - before.mark_ns_total);
 }
 
-/* ---- bdwgc ------------------------------------------------------------------ */
+static void *their_root;
+static double their_began, their_ns;
 
-static struct node *volatile bdwgc_graph_root;
-static double bdwgc_started, bdwgc_marked;
-
-static void bdwgc_event(GC_EventType event)
+static void their_event(GC_EventType event)
 {
 	if (event == GC_EVENT_MARK_START)
-		bdwgc_started = bench_ns();
+		their_began = bench_ns();
 	else if (event == GC_EVENT_MARK_END)
-		bdwgc_marked = bench_ns() - bdwgc_started;
+		their_ns = bench_ns() - their_began;
 }
 
-static void bdwgc_build(struct node **all, const uint32_t *edges, size_t nodes)
+static void their_open(unsigned int markers, size_t bytes, size_t pointers)
+{
+	(void)pointers;
+	node_bytes = bytes;
+	GC_set_markers_count(markers);
+	GC_INIT();
+	GC_disable();
+	GC_set_on_collection_event(their_event);
+}
+
+static void *their_node(void)
+{
+	return must(GC_MALLOC(node_bytes));
+}
+
+static void *their_leaf(void)
+{
+	return must(GC_MALLOC_ATOMIC(16));
+}
+
+static void *their_array(size_t n)
+{
+	return must(GC_MALLOC(n * sizeof(void *)));
+}
+
+static double their_mark(size_t expected)
+{
+	if (GC_is_disabled())
+		GC_enable();
+	GC_gcollect();
+	/* In use after a collection: what it found, and blocks of its own. */
+	if (GC_get_heap_size() - GC_get_free_bytes() < expected * 16)
+		bench_fail("bdwgc", "the cycle did not find what can be reached");
+	return their_ns;
+}
+
+static const struct collector ours = {
+	"gcheap", our_open, our_node, our_leaf, our_array, &our_root, our_mark
+};
+static const struct collector theirs = {
+	"bdwgc", their_open, their_node, their_leaf, their_array, &their_root, their_mark
+};
+
+/* ---- shapes -------------------------------------------------------------------------- */
+
+/**
+ * struct shape - a graph
+ * @name: as the command line takes it
+ * @words: the same for people
+ * @n: its objects
+ * @bytes: of a node
+ * @pointers: in a node
+ * @goals: of gcheap's time beside bdwgc's, by markers; 0: none
+ * @build: makes it, and the collector's root leads to it; returns how many objects there are
+ */
+struct shape {
+	const char *name;
+	const char *words;
+	size_t n;
+	size_t bytes;
+	size_t pointers;
+	double goals[3];
+	size_t (*build)(const struct collector *collector, const struct shape *shape, size_t n);
+};
+
+/* How many nodes can be reached from node 0: what a collection must find. */
+static size_t reachable(const uint32_t *edges, size_t n, size_t pointers)
+{
+	unsigned char *seen = must(calloc(n, 1));
+	uint32_t *queue = must(malloc(n * sizeof(*queue)));
+	size_t head = 0, tail = 1, e;
+
+	seen[0] = 1;
+	queue[0] = 0;
+	while (head < tail) {
+		const uint32_t *next = edges + queue[head++] * pointers;
+
+		for (e = 0; e < pointers; e++) {
+			if (!seen[next[e]]) {
+				seen[next[e]] = 1;
+				queue[tail++] = next[e];
+			}
+		}
+	}
+	free(seen);
+	free(queue);
+	return tail;
+}
+
+static size_t build_random(const struct collector *collector, const struct shape *shape, size_t n)
+{
+	uint32_t *edges = must(malloc(n * shape->pointers * sizeof(*edges)));
+	void ***all = must(malloc(n * sizeof(*all)));
+	uint64_t random = 0x9e3779b97f4a7c15ull;
+	size_t i, count;
+
+	for (i = 0; i < n * shape->pointers; i++)
+		edges[i] = (uint32_t)(bench_random(&random) % n);
+	for (i = 0; i < n; i++)
+		all[i] = collector->node();
+	for (i = 0; i < n * shape->pointers; i++)
+		all[i / shape->pointers][i % shape->pointers] = all[edges[i]];
+	*collector->root = all[0];
+	count = reachable(edges, n, shape->pointers);
+	free(edges);
+	free(all);
+	return count;
+}
+
+static size_t build_order(const struct collector *collector, const struct shape *shape, size_t n)
+{
+	void ***all = must(malloc(n * sizeof(*all)));
+	size_t i, e;
+
+	for (i = 0; i < n; i++)
+		all[i] = collector->node();
+	for (i = 0; i < n; i++) {
+		for (e = 0; e < shape->pointers; e++) {
+			size_t child = i * shape->pointers + 1 + e;
+
+			all[i][e] = child < n ? all[child] : NULL;
+		}
+	}
+	*collector->root = all[0];
+	free(all);
+	return n;
+}
+
+static void **tree(const struct collector *collector, unsigned int depth)
+{
+	void **node = collector->node();
+
+	if (depth) {
+		node[0] = tree(collector, depth - 1);
+		node[1] = tree(collector, depth - 1);
+	}
+	return node;
+}
+
+static size_t build_tree(const struct collector *collector, const struct shape *shape, size_t n)
+{
+	unsigned int depth = 0;
+
+	(void)shape;
+	while ((size_t)4 << depth <= n + 1)
+		depth++;
+	*collector->root = tree(collector, depth);
+	return ((size_t)2 << depth) - 1;
+}
+
+static size_t build_list(const struct collector *collector, const struct shape *shape, size_t n)
 {
 	size_t i;
 
-	GC_set_markers_count(1);
-	GC_INIT();
-	GC_disable();
-	for (i = 0; i < nodes; i++) {
-		all[i] = GC_MALLOC(sizeof(struct node));
-		if (!all[i])
-			bench_fail("bdwgc", "out of memory");
+	(void)shape;
+	for (i = 0; i < n; i++) {
+		void **cell = collector->node();
+
+		cell[0] = *collector->root;
+		*collector->root = cell;
 	}
-	graph_link(all, edges, nodes);
-	bdwgc_graph_root = all[0];
-	GC_set_on_collection_event(bdwgc_event);
-	GC_enable();
+	return n;
 }
 
-static double bdwgc_mark_ns(size_t expected)
+static size_t build_array(const struct collector *collector, const struct shape *shape, size_t n)
 {
-	GC_gcollect();
-	/* In use after a collection: what it found, and blocks of its own. */
-	if (GC_get_heap_size() - GC_get_free_bytes() < expected * sizeof(struct node))
-		bench_fail("bdwgc", "the cycle did not find the reachable nodes");
-	return bdwgc_marked;
+	void **array = collector->array(n);
+	size_t i;
+
+	(void)shape;
+	*collector->root = array;
+	for (i = 0; i < n; i++)
+		array[i] = collector->leaf();
+	return n + 1;
+}
+
+static const struct shape shapes[] = {
+	{ "random", "64 bytes, 4 random pointers", 5000000, 64, 4, { 0, 0.15, 0.11 },
+	  build_random },
+	{ "order", "64 bytes, a tree in order of allocation", 5000000, 64, 4, { 0, 0, 0.55 },
+	  build_order },
+	{ "kib", "1 KiB, an eighth random pointers", 100000, 1024, 16, { 0, 0.10, 0.10 },
+	  build_random },
+	{ "tree", "binary tree, 24 bytes", (1u << 23) - 1, 24, 2, { 0 }, build_tree },
+	{ "list", "list, 16 bytes", 10000000, 16, 1, { 0 }, build_list },
+	{ "array", "array of pointers to 16-byte leaves", 32u << 20, 64, 1, { 0, 0.15, 0.15 },
+	  build_array },
+};
+
+/* ---- rounds --------------------------------------------------------------------------- */
+
+static void measure(const struct shape *shape, unsigned int markers, size_t n, size_t rounds)
+{
+	double *our_ns = must(calloc(rounds, sizeof(*our_ns)));
+	double *their_times = must(calloc(rounds, sizeof(*their_times)));
+	double *ratios = must(calloc(rounds, sizeof(*ratios)));
+	size_t count, i;
+
+	theirs.open(markers, shape->bytes, shape->pointers);
+	ours.open(markers, shape->bytes, shape->pointers);
+	count = shape->build(&theirs, shape, n);
+	shape->build(&ours, shape, n);
+	/* The threads of both are made. */
+	ours.mark(count);
+	theirs.mark(count);
+	for (i = 0; i < rounds; i++) {
+		our_ns[i] = ours.mark(count);
+		their_times[i] = theirs.mark(count);
+		ratios[i] = our_ns[i] / their_times[i];
+	}
+	printf("%-7s %9zu %8u %9.1f %9.1f %8.3f", shape->name, count, markers,
+	       bench_median(our_ns, rounds) / 1e6, bench_median(their_times, rounds) / 1e6,
+	       bench_median(ratios, rounds));
+	if (markers < 3 && shape->goals[markers] > 0)
+		printf("  %.2f", shape->goals[markers]);
+	else
+		printf("     -");
+	printf("  %9.1f %9.1f", our_ns[0] / 1e6, their_times[0] / 1e6);
+	if (markers > 1)
+		printf("  %.0f ns", distance());
+	printf("  %s\n", shape->words);
+	gcheap_thread_detach(thread);
+	gcheap_close(heap);
+	free(our_ns);
+	free(their_times);
+	free(ratios);
 }
 
 int main(int argc, char **argv)
 {
-	size_t nodes = bench_argument(argc, argv, 1, 5000000);
-	size_t rounds = bench_argument(argc, argv, 2, 7);
-	double *ours = calloc(rounds, sizeof(*ours));
-	double *theirs = calloc(rounds, sizeof(*theirs));
-	struct node **all = malloc(nodes * sizeof(*all));
-	double our_median, their_median;
-	uint32_t *edges;
-	size_t reachable, i;
+	size_t rounds = bench_argument(argc, argv, 1, 7);
+	const char *name = argc > 2 ? argv[2] : "all";
+	unsigned int only = (unsigned int)bench_argument(argc, argv, 3, 0);
+	size_t percent = bench_argument(argc, argv, 4, 100);
+	unsigned int markers;
+	size_t i;
 
-	if (!nodes || nodes > UINT32_MAX || !rounds || !ours || !theirs || !all)
-		bench_fail("mark_graph", "bad arguments, or out of memory");
-	edges = graph_make(nodes);
-	reachable = graph_reachable(edges, nodes);
-	/* Their collector may look at @all while it is on the stack's end only. */
-	bdwgc_build(all, edges, nodes);
-	gcheap_build(all, edges, nodes);
-	free(edges);
-	free(all);
+	if (!rounds || !percent || percent > 100)
+		bench_fail("mark_graph", "bad arguments");
+	printf("mark_graph: ms, medians of %zu rounds; the ratios' own median; CPUs apart one way\n",
+	       rounds);
+	printf("%-7s %9s %8s %9s %9s %8s  %4s  %9s %9s\n", "shape", "objects", "markers", "gcheap",
+	       "bdwgc", "ratio", "goal", "least", "least");
+	for (i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
+		if (strcmp(name, "all") && strcmp(name, shapes[i].name))
+			continue;
+		for (markers = only ? only : 1; markers <= (only ? only : 2); markers++) {
+			int status;
+			pid_t child;
 
-	printf("mark_graph: %zu nodes of 64 bytes, %zu reachable, one marker, ms\n", nodes,
-	       reachable);
-	printf("%8s %10s %10s %8s\n", "round", "gcheap", "bdwgc", "ratio");
-	for (i = 0; i < rounds; i++) {
-		ours[i] = gcheap_mark_ns(reachable);
-		theirs[i] = bdwgc_mark_ns(reachable);
-		printf("%8zu %10.1f %10.1f %8.3f\n", i + 1, ours[i] / 1e6, theirs[i] / 1e6,
-		       ours[i] / theirs[i]);
+			fflush(stdout);
+			child = fork();
+			if (!child) {
+				measure(&shapes[i], markers, shapes[i].n / 100 * percent, rounds);
+				fflush(stdout);
+				_exit(0);
+			}
+			if (child < 0 || waitpid(child, &status, 0) != child || status)
+				bench_fail(shapes[i].name, "failed");
+		}
 	}
-	our_median = bench_median(ours, rounds);
-	their_median = bench_median(theirs, rounds);
-	printf("%8s %10.1f %10.1f %8.3f  (goal: 0.25)\n", "median", our_median / 1e6,
-	       their_median / 1e6, our_median / their_median);
-	gcheap_thread_detach(thread);
-	gcheap_close(heap);
-	free(ours);
-	free(theirs);
 	return 0;
 }
