@@ -283,6 +283,19 @@ static inline unsigned long compat_page_flags(const struct page *page)
 #endif
 }
 
+/*
+ * Whether a task is in no queue of those that run, or only for the sake of its share of time.
+ * Its pi_lock is held.
+ */
+static inline bool compat_task_is_dequeued(const struct task_struct *task)
+{
+#ifdef GCHEAP_HAVE_SCHED_DELAYED
+	if (READ_ONCE(task->se.sched_delayed))
+		return true;
+#endif
+	return !READ_ONCE(task->on_rq);
+}
+
 /* The queue of work that is bound to no processor. */
 static inline struct workqueue_struct *compat_unbound_wq(void)
 {

@@ -130,6 +130,17 @@ unlock:
 	return error;
 }
 
+/* The same for what is done without the lock. */
+static int dispatch_apart(struct gcheap_heap *heap, const struct op *op, union op_args *args,
+			  bool nowait)
+{
+	if (READ_ONCE(heap->forsaken))
+		return -ENXIO;
+	if (nowait && op->is_long)
+		return -EAGAIN;
+	return op->apart(heap, args);
+}
+
 /*
  * After an error: undoes what pieces have done, in pieces too, whatever signals there
  * are. A heap that was forsaken meanwhile has given back what it had, but not what was
@@ -249,7 +260,10 @@ int dispatch_request(struct gcheap_heap *heap, u32 number, void __user *user, bo
 	}
 
 	begin = trace_op_begin(number);
-	error = dispatch_run(heap, number, &args, &progress, nowait);
+	if (op->apart)
+		error = dispatch_apart(heap, op, &args, nowait);
+	else
+		error = dispatch_run(heap, number, &args, &progress, nowait);
 	/* It is longer than it looked: somebody who may wait does it, from the beginning. */
 	if (error == OP_MORE && nowait && op->undo)
 		error = -EAGAIN;
@@ -274,5 +288,9 @@ int dispatch_request(struct gcheap_heap *heap, u32 number, void __user *user, bo
 	/* What was done in pieces is done: its caller hears how much it is. */
 	if (error && !(error == -EINTR && op->piece && !op->undo && progress.begun))
 		return error;
-	return user_write(user, &args, min(args.size, op->size)) ? error : -EFAULT;
+	if (user_write(user, &args, min(args.size, op->size)))
+		return error;
+	if (op->unheard)
+		op->unheard(heap);
+	return -EFAULT;
 }

@@ -25,6 +25,7 @@
 #include "pressure.h"
 #include "region_mmap.h"
 #include "region_pages.h"
+#include "stop.h"
 #include "totals.h"
 #include "uring.h"
 
@@ -73,12 +74,20 @@ free_heap:
 	return error;
 }
 
+/* A descriptor is closed; there may be others. */
+static int gcheap_flush(struct file *file, fl_owner_t id)
+{
+	stop_break(file->private_data);
+	return 0;
+}
+
 static int gcheap_release(struct inode *inode, struct file *file)
 {
 	struct gcheap_heap *heap = file->private_data;
 
 	gcheap_debugfs_release(heap);
 	pressure_heap_release(heap);
+	stop_forget(heap);
 	owner_forget(heap);
 	owner_ended(heap);
 	if (heap->owner)
@@ -92,6 +101,7 @@ static int gcheap_release(struct inode *inode, struct file *file)
 const struct file_operations gcheap_fops = {
 	.owner = THIS_MODULE,
 	.open = gcheap_open,
+	.flush = gcheap_flush,
 	.release = gcheap_release,
 	.unlocked_ioctl = gcheap_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,

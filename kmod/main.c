@@ -22,6 +22,7 @@
 #include "frames.h"
 #include "module.h"
 #include "pressure.h"
+#include "stop.h"
 #include "totals.h"
 #include "track_selftest.h"
 #include "zero_ahead.h"
@@ -112,6 +113,7 @@ static void __exit gcheap_exit(void)
 	pressure_exit();
 	gcheap_debugfs_exit();
 	zero_ahead_stop();
+	stop_exit();
 	WARN_ON_ONCE(atomic64_read(&gcheap_object_bytes));
 	WARN_ON_ONCE(atomic64_read(&gcheap_stock_bytes));
 	WARN_ON_ONCE(atomic64_read(&gcheap_table_bytes));

@@ -25,6 +25,8 @@
  *	6. gcheap_pool.lock, pressure.lock, gcheap_heap.pinned_lock	spinlocks
  *	7. the worker's list		a spinlock, in zero_ahead.c
  *
+ * The locks of stop.c are taken with none of these held, and these with none of them.
+ *
  * Memory reclaim, which any allocation may turn to, takes fault_lock to release
  * pages. So whoever holds it must not reclaim: fault_lock() sees to that.
  * gcheap_heap.lock is only tried there.
@@ -155,6 +157,7 @@ struct pressure {
  * @faults: page faults in HEAP that found memory
  * @bad_faults: page faults in HEAP where there was none
  * @failures_seen: of memory of the machine, when the heap was looked at last; see poison.c
+ * @stopper: who stops threads of @owner; NULL before the first STOP; see stop.c
  * @lost_pages: how many pages of the heap have failed and left it, or could not be
  *	given back with others that have
  */
@@ -195,6 +198,7 @@ struct gcheap_heap {
 	atomic64_t faults;
 	atomic64_t bad_faults;
 	unsigned long failures_seen;
+	struct stopper *stopper;
 	atomic_long_t lost_pages;
 };
 

@@ -26,6 +26,8 @@ union op_args {
 	struct gcheap_chunk_free chunk_free;
 	struct gcheap_chunk_ready chunk_ready;
 	struct gcheap_track track;
+	struct gcheap_stop stop;
+	struct gcheap_resume resume;
 };
 
 /* From a @piece function: there is more to do. No errno is positive. */
@@ -80,6 +82,10 @@ struct progress {
  * @run: does it, with the heap locked; 0 or a negative errno
  * @piece: instead of @run: does a part of it, with the heap locked. Between the
  *	parts anybody may have done anything. 0, a negative errno, or OP_MORE
+ * @apart: instead of @run: does it without the heap's lock, as it needs the heap for its
+ *	caller's sake only; for a worker when it comes from a ring and has @is_long. 0 or a
+ *	negative errno
+ * @unheard: after @apart, when its answer could not be written: undoes it; may be NULL
  * @undo: undoes a part of what pieces have done, after an error, with the heap locked; 0,
  *	or OP_MORE. NULL: what they have done is done, and the caller hears of it
  * @end: called once after the last piece, with the heap locked, and with what the request
@@ -93,6 +99,8 @@ struct op {
 	int (*run)(struct gcheap_heap *heap, union op_args *args);
 	int (*piece)(struct gcheap_heap *heap, union op_args *args,
 		     struct progress *progress);
+	int (*apart)(struct gcheap_heap *heap, union op_args *args);
+	void (*unheard)(struct gcheap_heap *heap);
 	int (*undo)(struct gcheap_heap *heap, union op_args *args,
 		    struct progress *progress);
 	int (*end)(struct gcheap_heap *heap, union op_args *args,

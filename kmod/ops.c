@@ -15,6 +15,7 @@
 #include "poison.h"
 #include "pressure.h"
 #include "region_pages.h"
+#include "stop.h"
 #include "track.h"
 #include "track_selftest.h"
 #include "user.h"
@@ -63,6 +64,8 @@ static int op_setup(struct gcheap_heap *heap, union op_args *args)
 		flags |= SETUP_TRACK_FLAGS;
 		features |= SETUP_TRACK_FEATURES;
 	}
+	if (stop_works())
+		features |= GCHEAP_FEATURE_STOP;
 	if (huge_works()) {
 		flags |= GCHEAP_SETUP_HUGE_PAGES;
 		features |= GCHEAP_FEATURE_HUGE_PAGES;
@@ -470,6 +473,16 @@ static int op_chunk_ready(struct gcheap_heap *heap, union op_args *args)
 	return heap_chunk_ready(&heap->core, &args->chunk_ready);
 }
 
+static int op_stop(struct gcheap_heap *heap, union op_args *args)
+{
+	return stop_threads(heap, &args->stop);
+}
+
+static int op_resume(struct gcheap_heap *heap, union op_args *args)
+{
+	return stop_resume(heap, &args->resume);
+}
+
 /*
  * Which requests are for a worker when they come from a ring, so that what is
  * submitted behind them need not wait. The bounds are chosen so that what stays below
@@ -585,4 +598,8 @@ const struct op ops[GCHEAP_OPS] = {
 	OP(GCHEAP_OP_TRACK, struct gcheap_track, out_end,
 	   .piece = op_track, .end = op_track_end,
 	   .is_long = always_is_long),
+	OP(GCHEAP_OP_STOP, struct gcheap_stop, out_gone,
+	   .apart = op_stop, .unheard = stop_break, .is_long = always_is_long),
+	OP(GCHEAP_OP_RESUME, struct gcheap_resume, stop,
+	   .apart = op_resume),
 };

@@ -4,12 +4,17 @@
  * compiles. Kbuild asks them all for the kernel that the module is built for, and makes
  * probed.h of the answers, with GCHEAP_HAVE_X for PROBE_X. compat.h is who looks at them.
  *
+ * What compiles may still not be for modules: a question whose first comment says
+ * "exported: NAME" is also answered no where no file of symbols beside the kernel's build has
+ * the name.
+ *
  * No part of the module. To ask another question, write it here.
  */
 #include <linux/list_lru.h>
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
 #include <linux/shrinker.h>
+#include <linux/task_work.h>
 #include <linux/types.h>
 #include <linux/workqueue.h>
 
@@ -133,5 +138,21 @@ static inline unsigned long probe(struct page *page)
 static inline struct workqueue_struct *probe(void)
 {
 	return system_dfl_wq;
+}
+#endif
+
+#ifdef PROBE_TASK_WORK_ADD
+/* exported: task_work_add. Upstream keeps it to itself; distributions do not. */
+static inline int probe(struct task_struct *task, struct callback_head *work)
+{
+	return task_work_add(task, work, TWA_RESUME);
+}
+#endif
+
+#ifdef PROBE_SCHED_DELAYED
+/* A task that sleeps may still be in a queue of those that run. */
+static inline bool probe(const struct task_struct *task)
+{
+	return task->se.sched_delayed;
 }
 #endif

@@ -7,7 +7,7 @@
 static const char *const names[GCHEAP_OPS] = {
 	"SETUP", "TYPE_ADD", "REFILL", "ALLOC_LARGE", "MARK_START", "SWEEP_START", "SWEEP",
 	"STATS", "FREE_LARGE", "RECLAIM", "SCAVENGE", "CHUNK_NEW", "CHUNK_FREE", "CHUNK_READY",
-	"TRACK",
+	"TRACK", "STOP", "RESUME",
 };
 
 /* Whether an errno is among those that the interface documents for a request. */
@@ -35,11 +35,16 @@ static bool errno_documented(const struct fuzz_heap *fh, unsigned int op, int er
 		return op == GCHEAP_OP_TYPE_ADD;
 	case EOVERFLOW:
 		return op == GCHEAP_OP_REFILL || op == GCHEAP_OP_ALLOC_LARGE ||
-		       op == GCHEAP_OP_TRACK;
+		       op == GCHEAP_OP_TRACK || op == GCHEAP_OP_STOP;
+	case ESRCH:
+		return op == GCHEAP_OP_STOP;
+	case ETIMEDOUT:
+		return op == GCHEAP_OP_STOP || op == GCHEAP_OP_RESUME;
 	case EBUSY:
 		return op == GCHEAP_OP_SETUP || op == GCHEAP_OP_MARK_START ||
 		       op == GCHEAP_OP_SWEEP_START || op == GCHEAP_OP_FREE_LARGE ||
-		       op == GCHEAP_OP_CHUNK_FREE || op == GCHEAP_OP_CHUNK_READY;
+		       op == GCHEAP_OP_CHUNK_FREE || op == GCHEAP_OP_CHUNK_READY ||
+		       op == GCHEAP_OP_STOP || op == GCHEAP_OP_RESUME;
 	default:
 		return false;
 	}
@@ -530,6 +535,9 @@ static bool is_address(unsigned int op, size_t offset)
 		       offset == offsetof(struct gcheap_refill, grants);
 	case GCHEAP_OP_TRACK:
 		return offset == offsetof(struct gcheap_track, ranges);
+	case GCHEAP_OP_STOP:
+		return offset == offsetof(struct gcheap_stop, tids) ||
+		       offset == offsetof(struct gcheap_stop, stopped);
 	default:
 		return false;
 	}

@@ -269,6 +269,8 @@ __u32 request_bytes(unsigned int op)
 		[GCHEAP_OP_CHUNK_FREE] = sizeof(struct gcheap_chunk_free),
 		[GCHEAP_OP_CHUNK_READY] = sizeof(struct gcheap_chunk_ready),
 		[GCHEAP_OP_TRACK] = sizeof(struct gcheap_track),
+		[GCHEAP_OP_STOP] = sizeof(struct gcheap_stop),
+		[GCHEAP_OP_RESUME] = sizeof(struct gcheap_resume),
 	};
 
 	return bytes[op];

@@ -302,6 +302,8 @@ union any_request {
 	struct gcheap_chunk_free chunk_free;
 	struct gcheap_chunk_ready chunk_ready;
 	struct gcheap_track track;
+	struct gcheap_stop stop;
+	struct gcheap_resume resume;
 	__u8 bytes[512];
 };
 

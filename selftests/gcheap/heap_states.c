@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /* Heaps in the states that requests can find them in; see heap_states.h. */
+#include <pthread.h>
+#include <sys/syscall.h>
+
 #include "../kselftest.h"
 #include "gcheap_selftest.h"
 #include "heap_states.h"
@@ -228,6 +231,32 @@ static void refill_much(const struct heap_state *state, struct state_request *re
 	refill->grants = (uintptr_t)request->grants;
 }
 
+static void *sleeper_main(void *arg)
+{
+	*(volatile pid_t *)arg = (pid_t)syscall(SYS_gettid);
+	for (;;)
+		pause();
+	return NULL;
+}
+
+/* A thread of this process that sleeps for ever; 0: it cannot be made. */
+static pid_t sleeper(void)
+{
+	static volatile pid_t tid;
+	static pid_t process;
+	pthread_t thread;
+
+	if (process == getpid())
+		return tid;
+	tid = 0;
+	if (pthread_create(&thread, NULL, sleeper_main, (void *)&tid))
+		return 0;
+	while (!tid)
+		sched_yield();
+	process = getpid();
+	return tid;
+}
+
 bool heap_state_request(const struct heap_state *state, unsigned int op,
 			struct state_request *request)
 {
@@ -274,6 +303,16 @@ bool heap_state_request(const struct heap_state *state, unsigned int op,
 		args->track.ranges = (uintptr_t)request->ranges;
 		args->track.range_count = ARRAY_SIZE(request->ranges);
 		return true;
+	case GCHEAP_OP_STOP:
+		request->tid = sleeper();
+		args->stop.tids = (uintptr_t)&request->tid;
+		args->stop.stopped = (uintptr_t)&request->stopped;
+		args->stop.count = 1;
+		args->stop.stopped_bytes = sizeof(request->stopped);
+		return request->tid;
+	case GCHEAP_OP_RESUME:
+		/* Nothing in it can fail. */
+		return false;
 	default:
 		return true;
 	}

@@ -80,6 +80,8 @@ struct state_request {
 	struct gcheap_grant grants[16];
 	__u32 returns[HEAP_STATE_CACHED];
 	struct gcheap_range ranges[64];
+	struct gcheap_stopped stopped;
+	__u32 tid;
 	__u8 mask[1024];
 	char name[64];
 };

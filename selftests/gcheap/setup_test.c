@@ -330,9 +330,18 @@ FIXTURE_VARIANT_ADD(request, track) {
 	.op = GCHEAP_OP_TRACK,
 };
 
+FIXTURE_VARIANT_ADD(request, stop) {
+	.op = GCHEAP_OP_STOP,
+};
+
+FIXTURE_VARIANT_ADD(request, resume) {
+	.op = GCHEAP_OP_RESUME,
+};
+
 /* A heap with some objects, on which the request would work. */
 FIXTURE_SETUP(request)
 {
+	struct gcheap_stop stop = { .size = sizeof(stop) };
 	struct gcheap_alloc_large large;
 	struct gcheap_chunk_new chunk;
 	int ret;
@@ -367,6 +376,19 @@ FIXTURE_SETUP(request)
 		ret = cmd_send(self->heap.fd, variant->op, &self->valid);
 		if (ret == -EOPNOTSUPP)
 			SKIP(return, "no write tracking");
+		break;
+	case GCHEAP_OP_STOP:
+	case GCHEAP_OP_RESUME:
+		/* Of no threads. */
+		ret = cmd_send(self->heap.fd, GCHEAP_OP_STOP, &stop);
+		if (ret == -EOPNOTSUPP)
+			SKIP(return, "threads cannot be stopped");
+		ASSERT_OK(ret);
+		self->valid.resume.stop = stop.out_stop;
+		if (variant->op == GCHEAP_OP_RESUME)
+			break;
+		ASSERT_OK(cmd_send(self->heap.fd, GCHEAP_OP_RESUME, &self->valid));
+		request_valid(variant->op, &self->valid, &self->grant);
 		break;
 	}
 }

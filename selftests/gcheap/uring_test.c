@@ -71,6 +71,15 @@ FIXTURE_TEARDOWN(uring)
 
 /* ---- what works ---------------------------------------------------------------- */
 
+/* Ends a stop, and forgets its number. */
+static int resume(int fd, struct gcheap_stop *stop)
+{
+	struct gcheap_resume request = { .size = sizeof(request), .stop = stop->out_stop };
+
+	stop->out_stop = 0;
+	return ioctl(fd, GCHEAP_IOC_RESUME, &request) ? -errno : 0;
+}
+
 /*
  * The same request by both doors, to two heaps in the same state. Which pages are handed
  * out depends on the CPU: the answers are the same where both doors are opened on one.
@@ -95,10 +104,15 @@ TEST_F(uring, answers_every_request_as_ioctl_does)
 		request_valid(op, &ours, &our_grant);
 		request_valid(op, &theirs, &their_grant);
 		our_ret = send(op, &ours);
+		/* A process has one stop at a time, and numbers them. */
+		if (op == GCHEAP_OP_STOP && !our_ret)
+			EXPECT_OK(resume(self->heap.fd, &ours.stop));
 		their_ret = ioctl(other.fd, GCHEAP_IOC(op), &theirs) ? -errno : 0;
 		EXPECT_EQ(their_ret, our_ret) {
 			TH_LOG("request %u", op);
 		}
+		if (op == GCHEAP_OP_STOP && !their_ret)
+			EXPECT_OK(resume(other.fd, &theirs.stop));
 		if (op == GCHEAP_OP_REFILL)
 			theirs.refill.grants = ours.refill.grants;
 		if (one_cpu) {

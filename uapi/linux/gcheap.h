@@ -480,7 +480,9 @@ enum gcheap_op {
 	GCHEAP_OP_CHUNK_FREE = 12,
 	GCHEAP_OP_CHUNK_READY = 13,
 	GCHEAP_OP_TRACK = 14,
-	GCHEAP_OPS = 15,
+	GCHEAP_OP_STOP = 15,
+	GCHEAP_OP_RESUME = 16,
+	GCHEAP_OPS = 17,
 };
 
 #define GCHEAP_IOC(op)		_IO(GCHEAP_IOC_TYPE, op)
@@ -499,6 +501,8 @@ enum gcheap_op {
 #define GCHEAP_IOC_CHUNK_FREE	GCHEAP_IOC(GCHEAP_OP_CHUNK_FREE)
 #define GCHEAP_IOC_CHUNK_READY	GCHEAP_IOC(GCHEAP_OP_CHUNK_READY)
 #define GCHEAP_IOC_TRACK	GCHEAP_IOC(GCHEAP_OP_TRACK)
+#define GCHEAP_IOC_STOP		GCHEAP_IOC(GCHEAP_OP_STOP)
+#define GCHEAP_IOC_RESUME	GCHEAP_IOC(GCHEAP_OP_RESUME)
 
 /**
  * struct gcheap_uring_cmd - a request by IORING_OP_URING_CMD
@@ -550,6 +554,7 @@ enum gcheap_layout {
 #define GCHEAP_FEATURE_CHUNKS		_BITULL(11)
 #define GCHEAP_FEATURE_TRACK		_BITULL(12)
 #define GCHEAP_FEATURE_PRESSURE		_BITULL(13)
+#define GCHEAP_FEATURE_STOP		_BITULL(14)
 
 /* Flags of SETUP. */
 #define GCHEAP_SETUP_HUGE_PAGES		_BITUL(0) /* memory in 2 MiB pages where it can be */
@@ -1031,6 +1036,127 @@ struct gcheap_track {
 	__u32 out_range_count;
 	__u32 out_dirty_pages;
 	__u32 out_end;
+};
+
+/**
+ * enum gcheap_stop_state - what STOP has found a thread to be
+ * @GCHEAP_STOP_RUNNING: not stopped when the request ran out of time
+ * @GCHEAP_STOP_USER: it has come to the boundary between its own code and the kernel, and
+ *	waits there
+ * @GCHEAP_STOP_BLOCKED: it sleeps in a system call, of which it knows nothing of the stop
+ *	before it comes to that boundary, where it will wait
+ * @GCHEAP_STOP_GONE: it has ended, or is about to without another instruction of its own
+ */
+enum gcheap_stop_state {
+	GCHEAP_STOP_RUNNING = 0,
+	GCHEAP_STOP_USER = 1,
+	GCHEAP_STOP_BLOCKED = 2,
+	GCHEAP_STOP_GONE = 3,
+};
+
+#define GCHEAP_STOP_REGISTERS	32u	/* words */
+#define GCHEAP_STOP_VECTOR	352u	/* words */
+
+/**
+ * struct gcheap_stopped - one thread of a STOP
+ * @tid: which, as named by the request
+ * @state: enum gcheap_stop_state; of GCHEAP_STOP_RUNNING and _GONE, the rest is zero
+ * @sp: its stack pointer
+ * @ip: where it goes on
+ * @flags: its processor flags
+ * @vector_bytes: how much of @vector was written
+ * @reserved: zero
+ * @registers: its other general registers, and zeros; on x86-64 rax, rbx, rcx, rdx, rsi,
+ *	rdi, rbp, r8 to r15
+ * @vector: vector registers, and what the processor saves with them: on x86-64 the
+ *	beginning of the XSAVE area in its standard format. Of GCHEAP_STOP_BLOCKED nothing,
+ *	as functions that make system calls have no values there. Tiles of AMX, which hold no
+ *	pointers, do not find room
+ *
+ * Whoever looks for pointers looks at @sp and above, and at all words of @registers and of
+ * the first @vector_bytes of @vector.
+ */
+struct gcheap_stopped {
+	__u32 tid;
+	__u32 state;
+	__aligned_u64 sp;
+	__aligned_u64 ip;
+	__aligned_u64 flags;
+	__u32 vector_bytes;
+	__u32 reserved;
+	__aligned_u64 registers[GCHEAP_STOP_REGISTERS];
+	__aligned_u64 vector[GCHEAP_STOP_VECTOR];
+};
+
+#define GCHEAP_STOP_MAX		4096u	/* threads of one STOP */
+#define GCHEAP_STOPPED_MAX	65536u	/* of @stopped_bytes */
+#define GCHEAP_STOP_WAIT_MAX	60000u	/* milliseconds */
+#define GCHEAP_STOP_HOLD_MAX	60000u
+
+/**
+ * struct gcheap_stop - GCHEAP_IOC_STOP: stop threads of the caller's process
+ * @size: sizeof(struct gcheap_stop)
+ * @flags: none yet
+ * @tids: address of __u32[@count]: thread ids as gettid() tells them, each once, not
+ *	the caller's own
+ * @stopped: address of @count times @stopped_bytes: receives a struct gcheap_stopped for
+ *	each thread, in their order
+ * @count: how many, at most GCHEAP_STOP_MAX; 0: nobody is stopped, but nobody else can
+ *	stop threads
+ * @stopped_bytes: from one struct gcheap_stopped to the next: a multiple of 8, at least
+ *	the size of this version's, at most GCHEAP_STOPPED_MAX
+ * @wait_ms: how long to wait for the threads, in milliseconds, at most
+ *	GCHEAP_STOP_WAIT_MAX; 0: a second
+ * @hold_ms: how long they are held after that time at most: then they go on, whatever
+ *	RESUME says. At most GCHEAP_STOP_HOLD_MAX; 0: ten seconds
+ * @out_stop: number of this stop, for RESUME
+ * @out_blocked: how many sleep in a system call
+ * @out_gone: how many are gone
+ *
+ * No thread that was named executes an instruction of its own from the end of this request
+ * to RESUME. There is no signal, and no system call is interrupted. What a system call does
+ * to memory, it may do meanwhile. A thread that sleeps in the kernel for another reason than
+ * a system call, as a page fault, is waited for.
+ *
+ * The stop also ends when a thread of the process closes a descriptor of the heap. A process
+ * can have one stop at a time, whichever of its heaps it is by. Sent by a ring, this is for
+ * a worker, so that the submitter can be stopped by its own request.
+ *
+ * Errors: EOPNOTSUPP the module cannot do it with this kernel (GCHEAP_FEATURE_STOP tells),
+ * or an unknown flag; EBUSY the address space has a stop; ESRCH a thread is not there, or
+ * not of this process; EINVAL one that stands twice, is the caller, or one of the kernel's,
+ * or a number against the rules above; EOVERFLOW @count over the limit; ETIMEDOUT not all of
+ * them have stopped in time: @stopped tells which have not; EFAULT @stopped cannot be
+ * written. After any error, no thread is stopped.
+ */
+struct gcheap_stop {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 tids;
+	__aligned_u64 stopped;
+	__u32 count;
+	__u32 stopped_bytes;
+	__u32 wait_ms;
+	__u32 hold_ms;
+	__aligned_u64 out_stop;
+	__u32 out_blocked;
+	__u32 out_gone;
+};
+
+/**
+ * struct gcheap_resume - GCHEAP_IOC_RESUME: let stopped threads go on
+ * @size: sizeof(struct gcheap_resume)
+ * @flags: none yet
+ * @stop: @out_stop of the STOP
+ *
+ * Errors: EINVAL the heap had no such stop; ETIMEDOUT it has ended before: the threads
+ * were held too long, or resumed, or a descriptor was closed. What the caller has found
+ * in the heap may not be true. EBUSY a STOP is waiting for threads; EOPNOTSUPP as STOP.
+ */
+struct gcheap_resume {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 stop;
 };
 
 #endif /* _UAPI_LINUX_GCHEAP_H */
