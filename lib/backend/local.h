@@ -28,6 +28,9 @@
  * @closed_runs: runs of such pages
  * @closed_runs_max: how many there may be
  * @refused_runs: how often port_depopulate() has left pages accessible
+ * @reached: no page from this one on was ever populated
+ * @made: but pages before this one have memory already
+ * @cannot_make: the kernel has no MADV_POPULATE_WRITE
  */
 struct local_backend {
 	struct backend backend;
@@ -39,6 +42,9 @@ struct local_backend {
 	u32 closed_runs;
 	u32 closed_runs_max;
 	u64 refused_runs;
+	u32 reached;
+	u32 made;
+	bool cannot_make;
 };
 
 /* How many runs of inaccessible pages a heap may have, by the system's limit of mappings. */

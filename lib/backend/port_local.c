@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include "local.h"
 
+#include <errno.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -183,20 +184,61 @@ static int memory_open(struct local_backend *local, u32 page, u32 npages)
 
 /* ---- memory of heap pages -------------------------------------------------------- */
 
-/* Memory comes with the first touch: this counts. */
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE	23
+#endif
+
+/*
+ * Memory would come with the first touch of each system page, a fault each. One request for
+ * many is several times cheaper, and what REFILL asks for is about to be touched. So the memory
+ * of spans is made before, also of those that come next: up to the end of a step, when the
+ * heap has reached so far for the first time, and is so large that a step is little of it.
+ * A long run is a large object, of which nobody knows whether it will be touched.
+ */
+#define STEP_PAGES		((256u << 10) >> GCHEAP_PAGE_SHIFT)
+#define STEPS_FROM_BYTES	(2u << 20)
+#define LONG_RUN_PAGES		((1u << 20) >> GCHEAP_PAGE_SHIFT)
+
+static void memory_make(struct heap *heap, u32 page, u32 end)
+{
+	struct local_backend *local = local_of_heap(heap);
+	u64 heap_pages = local->backend.region_bytes[GCHEAP_REGION_HEAP] >> GCHEAP_PAGE_SHIFT;
+	bool is_first = page >= local->reached;
+	u32 make_end = end;
+
+	if (end > local->reached)
+		local->reached = end;
+	if (local->cannot_make || end - page > LONG_RUN_PAGES || (is_first && end <= local->made))
+		return;
+	if (is_first && heap->counters.resident_bytes >= STEPS_FROM_BYTES &&
+	    !(heap->flags & GCHEAP_SETUP_FAULT_FREED))
+		make_end = (u32)min_t(u64, round_up(end, STEP_PAGES), heap_pages);
+	/* Where it fails, each touch asks again. Linux before 5.14 cannot. */
+	if (madvise(heap_memory(local, page), (size_t)(make_end - page) << GCHEAP_PAGE_SHIFT,
+		    MADV_POPULATE_WRITE))
+		local->cannot_make = errno == EINVAL;
+	else if (is_first)
+		local->made = make_end;
+}
+
 int port_populate(struct heap *heap, u32 page, u32 npages, bool *needzero)
 {
 	struct local_backend *local = local_of_heap(heap);
 	u32 end = page + npages;
+	bool is_new = false;
 	u32 at;
 
 	(void)needzero;		/* what was given back comes back as zeros */
 	if (memory_open(local, page, npages))
 		return -ENOMEM;
 	for (at = page; at < end; at++) {
-		if (bit_set_first(local->populated, at))
+		if (bit_set_first(local->populated, at)) {
 			heap->counters.resident_bytes += GCHEAP_PAGE_BYTES;
+			is_new = true;
+		}
 	}
+	if (is_new)
+		memory_make(heap, page, end);
 	return 0;
 }
 
