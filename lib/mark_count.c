@@ -15,6 +15,7 @@
 
 #include <string.h>
 
+#include "mark_kernel.h"
 #include "mark_piece.h"
 #include "mark_scan.h"
 #include "mark_trace.h"
@@ -122,8 +123,7 @@ static void count_span(struct marker *marker, uint64_t page, uint64_t info)
 	const uint64_t *allocs = view_alloc_bits(marker->view) + page * MARK_WORDS_PER_PAGE;
 	bool is_marked = marker->page_marks[page / 64] >> page % 64 & 1;
 	struct mark_result *result = &marker->result;
-	uint64_t marked = 0;
-	uint64_t words, i;
+	uint64_t words, marked;
 
 	if (GCHEAP_PAGE_KIND(info) == GCHEAP_KIND_LARGE) {
 		uint64_t bytes = (uint64_t)marker->spans[page].npages << GCHEAP_PAGE_SHIFT;
@@ -141,10 +141,7 @@ static void count_span(struct marker *marker, uint64_t page, uint64_t info)
 		memset(marks, 0, words * sizeof(*marks));
 		return;
 	}
-	for (i = 0; i < words; i++) {
-		marks[i] &= allocs[i];
-		marked += hweight64(marks[i]);
-	}
+	marked = marker->kernel->count(marks, allocs, words);
 	result->objects += marked;
 	result->bytes += marked * GCHEAP_PAGE_SLOT_BYTES(info);
 	result->span_bytes += (uint64_t)page_info_pages(info) << GCHEAP_PAGE_SHIFT;

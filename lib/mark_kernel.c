@@ -71,11 +71,24 @@ static GUARD_EXEMPT void portable_array(struct marker *marker, const uint64_t *w
 	mark_stretch_set(marker, bits);
 }
 
+static uint64_t portable_count(uint64_t *marks, const uint64_t *allocs, uint64_t words)
+{
+	uint64_t count = 0;
+	uint64_t i;
+
+	for (i = 0; i < words; i++) {
+		marks[i] &= allocs[i];
+		count += hweight64(marks[i]);
+	}
+	return count;
+}
+
 const struct mark_kernel mark_kernel_portable = {
 	.name = "portable",
 	.is_here = portable_is_here,
 	.scan = portable_scan,
 	.array = portable_array,
+	.count = portable_count,
 };
 
 /* The best one last. */

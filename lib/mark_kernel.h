@@ -16,6 +16,7 @@
  *	many there are. It may write up to MARK_EDGES_BEHIND entries behind them
  * @array: array mode: marks what 64 pointers lead to, as far as they lead to small objects
  *	without pointers, and collects the edges of the others; there is room for them
+ * @count: takes mark bits off free slots, and returns how many are left
  *
  * Array mode knows that an array's elements were often allocated one after the other: pointers
  * into one stretch cost one look at PAGES and one store to the mark bits.
@@ -26,6 +27,7 @@ struct mark_kernel {
 	size_t (*scan)(const uint64_t *words, uint64_t mask, uint64_t base, uint64_t end,
 		       uint64_t *edges);
 	void (*array)(struct marker *marker, const uint64_t *words);
+	uint64_t (*count)(uint64_t *marks, const uint64_t *allocs, uint64_t words);
 };
 
 extern const struct mark_kernel mark_kernel_portable;
