@@ -52,19 +52,31 @@ static void word_wait_while(uint32_t *word, uint32_t value)
 
 /* ---- rest ---------------------------------------------------------------------- */
 
-bool rest_note(struct thread *thread, const char *sp)
+/* @signal, @known: as stack_at() has them. */
+static bool note(struct thread *thread, const char *sp, const struct stack *signal,
+		 const struct native_stack *known)
 {
 	struct rest *rest = &thread->rest;
 
 	/* It is in the library, where no inline function is in the middle of anything. */
 	thread->is_holding = false;
 	rest->sp = sp;
-	if (stack_running(thread, sp, &rest->stack)) {
+	/* The handle may be another thread's, by mistake. */
+	if (pthread_equal(thread->self, pthread_self()) &&
+	    stack_at(thread, sp, signal, known, &rest->stack)) {
 		frames_drop_ended(thread, sp, &rest->stack);
 		return true;
 	}
 	rest->stack = (struct stack) { NULL, NULL };
 	return false;
+}
+
+bool rest_note(struct thread *thread, const char *sp)
+{
+	struct stack signal = { NULL, NULL };
+
+	stack_of_signals(sp, &signal);
+	return note(thread, sp, &signal, NULL);
 }
 
 void rest_publish(struct thread *thread)
@@ -77,14 +89,20 @@ void rest_publish(struct thread *thread)
 
 void rest_begin(const struct gcheap *heap, const char *sp)
 {
+	struct stack signal = { NULL, NULL };
+	const struct native_stack *known = NULL;
 	struct thread *thread;
 	int error = errno;
 
+	stack_of_signals(sp, &signal);
 	for (thread = rest_own_threads; thread; thread = thread->own_next) {
 		if (thread->is_parked || !thread->heap || thread->heap == heap ||
 		    !heap_is_here(thread->heap))
 			continue;
-		rest_note(thread, sp);
+		note(thread, sp, &signal, known);
+		/* How far down the stack goes is asked for one of many heaps alone. */
+		if (thread->rest.stack.top && thread->rest.stack.top == thread->native.top)
+			known = &thread->native;
 		rest_publish(thread);
 	}
 	errno = error;

@@ -303,7 +303,7 @@ void stack_of_signals(const char *sp, struct stack *found)
 }
 
 bool stack_at(struct thread *thread, const char *sp, const struct stack *signal,
-	      struct stack *found)
+	      const struct native_stack *known, struct stack *found)
 {
 	struct gcheap *heap = thread->heap;
 	const struct stack *declared;
@@ -319,6 +319,11 @@ bool stack_at(struct thread *thread, const char *sp, const struct stack *signal,
 	pthread_mutex_unlock(&heap->lock);
 	if (found->top)
 		return true;
+	if (known && known->top == thread->native.top && sp >= known->low && sp < known->top) {
+		thread->native.low = known->low;
+		*found = (struct stack) { known->low, known->top };
+		return true;
+	}
 	if (!native_holds(&thread->native, sp))
 		return false;
 	*found = (struct stack) { native_stack_low(&thread->native), thread->native.top };
@@ -333,7 +338,7 @@ bool stack_running(struct thread *thread, const char *sp, struct stack *running)
 	if (!pthread_equal(thread->self, pthread_self()))
 		return false;
 	stack_of_signals(sp, &signal);
-	return stack_at(thread, sp, &signal, running);
+	return stack_at(thread, sp, &signal, NULL, running);
 }
 
 int stack_unknown(const void *sp)

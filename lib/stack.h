@@ -79,12 +79,14 @@ void stack_of_signals(const char *sp, struct stack *found);
  * @thread: the calling thread, or one that rests
  * @sp: its stack pointer
  * @signal: what stack_of_signals() told it; @top is NULL: it is on no such stack
+ * @known: of another handle of the same thread, for which this was just asked: how far it has
+ *	grown need not be found out again; NULL: there is none
  * @found: receives the innermost stack that holds @sp
  *
  * Return: whether there is one.
  */
 bool stack_at(struct thread *thread, const char *sp, const struct stack *signal,
-	      struct stack *found);
+	      const struct native_stack *known, struct stack *found);
 
 /**
  * stack_running() - the stack that the calling thread is on

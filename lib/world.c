@@ -145,7 +145,7 @@ static void stacks_find(const struct world_wait *wait)
 
 		if (thread == wait->self || !rest->is_anywhere)
 			continue;
-		stack_at(thread, rest->sp, &rest->stack, &found);
+		stack_at(thread, rest->sp, &rest->stack, NULL, &found);
 		rest->stack = found;
 	}
 }
@@ -214,8 +214,12 @@ void world_stop_pause(struct world_wait *wait)
 
 void world_stop(struct gcheap *heap, const struct thread *self)
 {
+	const struct thread *first = heap->world.threads;
 	struct world_wait wait;
 
+	/* Who waits for nobody is soon done: the others of its heaps can wait for it. */
+	if (!first || (first == self && !first->next))
+		return;
 	world_stop_begin(&wait, heap, self);
 	while (!world_stop_try(&wait))
 		world_stop_pause(&wait);
