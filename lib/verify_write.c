@@ -97,7 +97,7 @@ static void check_range(const struct written *written, const struct slot *slot, 
 /* splitmix64, of Steele, Lea and Flood */
 static uint64_t random_number(struct gcheap *heap)
 {
-	uint64_t z = heap->verify_random += 0x9e3779b97f4a7c15;
+	uint64_t z = __atomic_add_fetch(&heap->verify_random, 0x9e3779b97f4a7c15, __ATOMIC_RELAXED);
 
 	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9;
 	z = (z ^ z >> 27) * 0x94d049bb133111eb;
