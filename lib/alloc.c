@@ -168,7 +168,7 @@ static NOINLINE void *object_large(struct thread *thread, gcheap_type type, uint
 	}
 	error = backend_request(heap->backend, GCHEAP_OP_ALLOC_LARGE, &alloc);
 	if (error == -ENOMEM) {
-		if (collect_now(thread)) {
+		if (collect_for_memory(thread)) {
 			/* With its message: why there can be no cycle. */
 			errno = ENOMEM;
 			return NULL;

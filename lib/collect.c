@@ -111,8 +111,9 @@ static void mark_held(const struct thread *thread)
 	}
 }
 
-static uint64_t mark_all(struct gcheap *heap, struct mark_result *result)
+static uint64_t mark_all(struct gcheap *heap, struct cycle *cycle, struct mark_result *result)
 {
+	uint64_t begin = clock_ns();
 	const struct thread *thread;
 	uint64_t bytes;
 
@@ -125,6 +126,7 @@ static uint64_t mark_all(struct gcheap *heap, struct mark_result *result)
 	bytes += loaded_mark(heap);
 	if (heap->flags & GCHEAP_CONSERVATIVE_STACKS)
 		bytes += stack_mark(heap);
+	cycle->roots_ns = clock_ns() - begin;
 	mark_finish(heap->marker, result);
 	return bytes;
 }
@@ -184,14 +186,26 @@ static void sweep_here(struct gcheap *heap, struct cycle *cycle)
 	cycle->freed_spans = heap->view.ctrl->counters.freed_spans - before;
 }
 
+/* What the pacer learns, as far as it is known. */
+static struct pacer_cycle cycle_for_pacer(const struct cycle *cycle,
+					  const struct mark_result *result)
+{
+	return (struct pacer_cycle) {
+		.begin_ns = cycle->start_ns,
+		.cost_ns = cycle->stop_ns + cycle->flush_ns + cycle->mark_ns + cycle->sweep_ns,
+		.live_bytes = result->bytes,
+		.root_bytes = cycle->root_bytes,
+	};
+}
+
 static int sweep_start(struct gcheap *heap, struct cycle *cycle,
 		       const struct mark_result *result, bool background)
 {
+	struct pacer_cycle paced = cycle_for_pacer(cycle, result);
 	struct gcheap_sweep_start start = {
 		.size = sizeof(start),
 		.flags = background ? GCHEAP_SWEEP_START_LAZY : 0,
-		.goal_bytes = pacer_goal(&heap->pacer, result->bytes, cycle->root_bytes,
-					 result->span_bytes),
+		.goal_bytes = pacer_goal(&heap->pacer, &paced, result->span_bytes),
 	};
 	int error = backend_request(heap->backend, GCHEAP_OP_SWEEP_START, &start);
 
@@ -210,7 +224,8 @@ static void cycle_count(struct gcheap *heap, struct cycle *cycle,
 			const struct mark_result *result)
 {
 	struct gcheap_stats *stats = &heap->stats;
-	uint64_t pause = cycle->stop_ns + cycle->flush_ns + cycle->mark_ns + cycle->sweep_ns;
+	struct pacer_cycle paced = cycle_for_pacer(cycle, result);
+	uint64_t pause = paced.cost_ns;
 
 	stats->cycles++;
 	stats->live_bytes = result->bytes;
@@ -222,7 +237,7 @@ static void cycle_count(struct gcheap *heap, struct cycle *cycle,
 	if (pause > stats->pause_ns_max)
 		stats->pause_ns_max = pause;
 	cycle->after_bytes = result->bytes;
-	pacer_cycle_ended(&heap->pacer, result->bytes, cycle->root_bytes);
+	pacer_cycle_ended(&heap->pacer, &paced);
 }
 
 static void cycle_verify(struct gcheap *heap)
@@ -266,8 +281,15 @@ static int flush_all(struct gcheap *heap)
 	return 0;
 }
 
+/* Whether what is dead need not all be gone when the program goes on. */
+static bool reason_is_of_growth(enum cycle_reason reason)
+{
+	return reason == CYCLE_GROWTH || reason == CYCLE_LIMIT || reason == CYCLE_PRESSURE ||
+	       reason == CYCLE_IDLE;
+}
+
 /* All other threads rest, and the caller's own is noted. */
-static int cycle_run(struct gcheap *heap, struct cycle *cycle, bool background)
+static int cycle_run(struct gcheap *heap, struct cycle *cycle)
 {
 	struct mark_result result = { 0 };
 	uint32_t pressure = pressure_cycle_begins(heap);
@@ -285,14 +307,14 @@ static int cycle_run(struct gcheap *heap, struct cycle *cycle, bool background)
 	cycle->flush_ns = flushed - stopped;
 
 	guard_reports(false);
-	cycle->root_bytes = mark_all(heap, &result);
+	cycle->root_bytes = mark_all(heap, cycle, &result);
 	cycle->markers = mark_shares(heap->marker, cycle->shares, CYCLE_MARKERS);
 	guard_reports(true);
 	marked = clock_ns();
 	cycle->mark_ns = marked - flushed;
 
-	background = background && sweep_may_be_background(heap, pressure);
-	error = sweep_start(heap, cycle, &result, background);
+	error = sweep_start(heap, cycle, &result, cycle->is_sweep_background &&
+			    sweep_may_be_background(heap, pressure));
 	if (error)
 		return error;
 	if (heap->guard_bytes)
@@ -310,14 +332,12 @@ static int cycle_run(struct gcheap *heap, struct cycle *cycle, bool background)
 /**
  * struct stopped - a cycle, for who stops the threads for it
  * @thread: that which runs it
- * @cycle: receives what the log says
- * @background: the sweep need not have ended when it returns
+ * @cycle: what the log says
  * @error: how it went
  */
 struct stopped {
 	struct thread *thread;
 	struct cycle *cycle;
-	bool background;
 	int error;
 };
 
@@ -325,10 +345,14 @@ static void run_stopped(void *arg)
 {
 	struct stopped *stopped = arg;
 	struct gcheap *heap = stopped->thread->heap;
+	/* What the process uses from here on, markers included, the cycle does. */
+	uint64_t cpu_ns = heap->trace_gc ? clock_process_ns() : 0;
 
 	stopped->error = roots_are_known(heap, stopped->thread);
 	if (!stopped->error)
-		stopped->error = cycle_run(heap, stopped->cycle, stopped->background);
+		stopped->error = cycle_run(heap, stopped->cycle);
+	if (heap->trace_gc)
+		heap->cycle_cpu_ns += clock_process_ns() - cpu_ns;
 }
 
 /*
@@ -337,20 +361,21 @@ static void run_stopped(void *arg)
  * lock is held.
  */
 static __attribute__((noinline))
-int collect_below(struct thread *thread, const char *entry, bool background)
+int collect_below(struct thread *thread, const char *entry, enum cycle_reason reason)
 {
 	const char *sp = __builtin_frame_address(0);
 	struct gcheap *heap = thread->heap;
-	struct cycle cycle = { .start_ns = clock_ns() };
+	struct cycle cycle = { .reason = reason, .start_ns = clock_ns() };
 	struct stopped stopped = { .thread = thread, .cycle = &cycle };
 
 	if (!rest_note(thread, entry) && heap->flags & GCHEAP_CONSERVATIVE_STACKS)
 		return stack_unknown(sp);
 	thread->rest.sp = sp;
 	/* A ring takes locks of the C library, which threads that are stopped may have. */
-	stopped.background = background &&
-			     ctrl_load(&heap->view.ctrl->counters.spans) >= BACKGROUND_SPANS &&
-			     backend_can_sweep_in_background(heap->backend);
+	cycle.is_sweep_background = reason_is_of_growth(reason) &&
+				    ctrl_load(&heap->view.ctrl->counters.spans) >=
+				    BACKGROUND_SPANS &&
+				    backend_can_sweep_in_background(heap->backend);
 	mark_prepare(heap->marker);
 	loaded_stop(heap, thread, run_stopped, &stopped);
 	if (!stopped.error && heap->trace_gc)
@@ -358,35 +383,50 @@ int collect_below(struct thread *thread, const char *entry, bool background)
 	return stopped.error;
 }
 
-/* With @background, the sweep need not have ended when it returns. */
 static __attribute__((noinline))
-int collect_all(struct thread *thread, const char *entry, bool background)
+int collect_all(struct thread *thread, const char *entry, enum cycle_reason reason)
 {
 	int error;
 
 	/* Callee-saved registers may hold the only pointer: push them all. */
 	__builtin_unwind_init();
-	error = collect_below(thread, entry, background);
+	error = collect_below(thread, entry, reason);
 	/* No tail call: the frame must stand while the stack is scanned. */
 	__asm__ volatile("" : : : "memory");
 	return error;
 }
 
 __attribute__((noinline))
-int collect_now(struct thread *thread)
+int collect_for_memory(struct thread *thread)
 {
 	const char *entry = __builtin_frame_address(0);
 	int error;
 
+	if (pacer_is_disabled(&thread->heap->pacer))
+		return error_set(-ENOMEM, "out of memory, and no cycle may make room: the program "
+				 "has called gcheap_disable(), and not gcheap_enable() yet");
 	world_lock(thread->heap);
-	error = collect_all(thread, entry, false);
+	error = collect_all(thread, entry, CYCLE_MEMORY);
 	world_unlock(thread->heap);
 	return error;
 }
 
+/* Whether one should run before @bytes more are taken. */
 static bool cycle_is_due(struct gcheap *heap, uint64_t bytes)
 {
-	return pacer_is_due(&heap->pacer, bytes) || pressure_is_due(heap);
+	return !pacer_is_disabled(&heap->pacer) &&
+	       (pacer_is_due(&heap->pacer, bytes) || pressure_is_due(heap) ||
+		pacer_is_idle(&heap->pacer, clock_coarse_ns()));
+}
+
+/* Why; the world's lock is held. */
+static enum cycle_reason cycle_reason(struct gcheap *heap, uint64_t bytes)
+{
+	if (!cycle_is_due(heap, bytes))
+		return CYCLE_NONE;
+	if (pacer_is_due(&heap->pacer, bytes))
+		return pacer_is_by_limit(&heap->pacer) ? CYCLE_LIMIT : CYCLE_GROWTH;
+	return pressure_is_due(heap) ? CYCLE_PRESSURE : CYCLE_IDLE;
 }
 
 __attribute__((noinline))
@@ -394,6 +434,7 @@ int collect_before_alloc(struct thread *thread, uint64_t bytes)
 {
 	const char *entry = __builtin_frame_address(0);
 	struct gcheap *heap = thread->heap;
+	enum cycle_reason reason;
 	int error = 0;
 
 	world_poll(thread);
@@ -402,8 +443,9 @@ int collect_before_alloc(struct thread *thread, uint64_t bytes)
 	error_save();
 	world_lock(heap);
 	/* While this thread waited, another one may have run the cycle. */
-	if (cycle_is_due(heap, bytes))
-		error = collect_all(thread, entry, true);
+	reason = cycle_reason(heap, bytes);
+	if (reason)
+		error = collect_all(thread, entry, reason);
 	world_unlock(heap);
 	/* These last, and the heap would grow to the end of its reserve. */
 	if (error == -EINVAL || (error && thread->frames_lost.count))
@@ -428,7 +470,7 @@ int gcheap_collect(struct gcheap_thread *fast)
 	if (error)
 		return error;
 	world_lock(thread->heap);
-	error = collect_all(thread, entry, false);
+	error = collect_all(thread, entry, CYCLE_REQUEST);
 	world_unlock(thread->heap);
 	return error;
 }

@@ -24,13 +24,13 @@ struct thread;
 int collect_before_alloc(struct thread *thread, uint64_t bytes);
 
 /**
- * collect_now() - run a full cycle
+ * collect_for_memory() - run a full cycle because the backend has no memory
  * @thread: the calling mutator
  *
- * Return: 0 or a negative errno, with gcheap_error() set. After an error nothing
- * has been freed that the cycle did not find dead, and the heap is in use as
- * before; its caches may be empty.
+ * Return: 0 or a negative errno, with gcheap_error() set; -ENOMEM also where no cycle may
+ * start by itself. After an error nothing has been freed that the cycle did not find dead,
+ * and the heap is in use as before; its caches may be empty.
  */
-int collect_now(struct thread *thread);
+int collect_for_memory(struct thread *thread);
 
 #endif /* GCHEAP_LIB_COLLECT_H */

@@ -73,6 +73,7 @@ struct world {
  * @allocated_bytes: of these
  * @verify_random: GCHEAP_VERIFY: where the next object is looked into
  * @opened_ns: when it was opened, CLOCK_MONOTONIC
+ * @cycle_cpu_ns: processor time of the process in all cycles; counted with @trace_gc alone
  */
 struct gcheap {
 	struct view view;
@@ -97,6 +98,7 @@ struct gcheap {
 	uint64_t allocated_bytes;
 	uint64_t verify_random;
 	uint64_t opened_ns;
+	uint64_t cycle_cpu_ns;
 };
 
 /**

@@ -162,7 +162,8 @@ int gcheap_open(const struct gcheap_config *config, struct gcheap **out)
 	heap->trace_gc = settings.trace_gc;
 	heap->opened_ns = clock_ns();
 	heap->verify_random = heap->opened_ns;
-	pacer_init(&heap->pacer, settings.config.gc_percent, settings.config.memory_limit);
+	pacer_init(&heap->pacer, settings.config.gc_percent, settings.config.memory_limit,
+		   heap->opened_ns);
 
 	heap->stop_by_signal = settings.config.stop_signal >= 0;
 	if (heap->flags & GCHEAP_CONSERVATIVE_STACKS) {

@@ -68,7 +68,7 @@ static int refill_spans(struct thread *thread, struct cache *cache)
 	error = refill_send(thread, cache);
 	if (error == -ENOMEM) {
 		/* Why there can be no cycle is what a person must know. */
-		if (collect_now(thread))
+		if (collect_for_memory(thread))
 			return -ENOMEM;
 		error = refill_send(thread, cache);
 	}

@@ -145,12 +145,14 @@ enum gcheap_layout {
  *	many as CPUs that the opening thread may use. The others are made when a cycle first
  *	has work for them, have all signals blocked, and end with the heap
  * @gc_percent: start a cycle when as much was allocated as the last one found live,
- *	times this / 100, but 1 to 4 MiB at least, depending on what it had to look at;
- *	-1: no cycle starts by growth, only by the limit, on request, under memory
- *	pressure, and when memory runs out
+ *	times this / 100, but 1 to 24 MiB at least, as much as it takes for cycles to be a
+ *	small part of the time; also when the last one is two minutes ago; -1: no cycle
+ *	starts by growth, only by the limit, on request, under memory pressure, and when
+ *	memory runs out
  * @memory_limit: soft limit in bytes for what is live and what was allocated
  *	since the last cycle, and for resident object memory: free memory above it goes
- *	back to the system; 0: none
+ *	back to the system. Cycles do not take more than half of the time to keep it; 0:
+ *	none
  * @stop_signal: with conservative stacks, the real-time signal that stops threads which
  *	compute or block; 0: the first from SIGRTMIN + 5 on that has no handler; -1: none.
  *	One for the process: the first heap's counts
@@ -682,6 +684,27 @@ GCHEAP_API void gcheap_clear(struct gcheap_thread *thread, gcheap_type type, voi
  * on a stack that is not known.
  */
 GCHEAP_API int gcheap_collect(struct gcheap_thread *thread);
+
+/*
+ * When cycles start by themselves, changed while the heap is in use. Any thread may call
+ * these, attached or not; they wait for a cycle that runs. 0; -EINVAL.
+ *
+ * As gcheap_config.gc_percent: growth that starts a cycle; -1: none does.
+ */
+GCHEAP_API int gcheap_set_gc_percent(struct gcheap *heap, int32_t percent);
+/* What it is now; -1 with errno EINVAL or EPERM where the heap is none. */
+GCHEAP_API int32_t gcheap_gc_percent(struct gcheap *heap);
+/* As gcheap_config.memory_limit; 0: none. Free memory above it is given back at once. */
+GCHEAP_API int gcheap_set_memory_limit(struct gcheap *heap, uint64_t bytes);
+GCHEAP_API uint64_t gcheap_memory_limit(struct gcheap *heap);
+/*
+ * Between these two no cycle starts by itself, nor for want of memory: allocation fails
+ * then with ENOMEM. gcheap_collect() runs one all the same. Counted: as many calls of the
+ * second as of the first, by any threads; one too many does nothing, and gcheap_error()
+ * says so.
+ */
+GCHEAP_API void gcheap_disable(struct gcheap *heap);
+GCHEAP_API void gcheap_enable(struct gcheap *heap);
 
 /*
  * Give free memory back to the system: that of pages without an object on them, as

@@ -422,15 +422,16 @@ static void test_the_trace_is_a_line_a_cycle(void **state)
 	assert_true(length > 0);
 
 	for (cycle = 1; cycle <= 2; cycle++) {
-		double at, flush, mark, sweep, before, after, goal;
+		double at, stop, flush, roots, mark, sweep, before, after, goal;
 		unsigned int number, percent;
 		unsigned long long spans;
 		char backend[16];
 
-		assert_int_equal(sscanf(line, "gc %u @%lfs %u%%: %lf+%lf+%lf ms, %lf->%lf MiB, "
-					"%lf MiB goal, %llu spans freed, %15s\n", &number, &at,
-					&percent, &flush, &mark, &sweep, &before, &after, &goal,
-					&spans, backend), 11);
+		assert_int_equal(sscanf(line, "gc %u request @%lfs %u%%: stop %lf flush %lf "
+					"roots %lf mark %lf sweep %lf ms, %lf->%lf->%lf MiB, "
+					"%llu spans freed, %15s\n", &number, &at, &percent, &stop,
+					&flush, &roots, &mark, &sweep, &before, &after, &goal,
+					&spans, backend), 13);
 		assert_int_equal(number, cycle);
 		assert_int_equal((spans != 0), cycle == 1);
 		assert_true(!strcmp(backend, "local") || !strcmp(backend, "device"));
