@@ -150,6 +150,9 @@ static void *part_run(void *arg)
 		}
 		gate_pass(run, thread);
 	} while (!run->is_over && (!part->owner || part_random(part, ROUNDS_LIVED)));
+	/* Caches in use, which go with the thread. */
+	if (part->owner && !run->is_over)
+		part_work(part, thread);
 	/* Every second one ends without a word. */
 	if (part_random(part, 2))
 		gcheap_thread_detach(thread);
