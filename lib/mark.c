@@ -120,6 +120,11 @@ void marker_destroy(struct marker *marker, bool is_here)
 	free(marker);
 }
 
+void marker_send_home(struct marker *marker)
+{
+	mark_threads_end(marker, true);
+}
+
 uint64_t marker_memory(const struct marker *marker)
 {
 	const struct mark_team *team;

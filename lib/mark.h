@@ -37,6 +37,12 @@ int marker_create(struct gcheap *heap, uint32_t markers, const struct mark_kerne
 		  struct marker **marker);
 /* @is_here: this is not a child of fork(), where the others are not. */
 void marker_destroy(struct marker *marker, bool is_here);
+/*
+ * Ends the others' threads, which come again when a cycle has work for them: while there are any,
+ * the process does not end, though main() has called pthread_exit() and all its other threads have
+ * ended. No cycle runs.
+ */
+void marker_send_home(struct marker *marker);
 
 /*
  * Make the other markers' threads, if a cycle was long enough for them, or the heap is so large

@@ -126,4 +126,5 @@ void mark_threads_end(struct marker *first, bool are_here)
 		mark_helper_free(team->markers[i]);
 	}
 	team->size = 1;
+	__atomic_store_n(&team->quits, 0, __ATOMIC_RELAXED);
 }

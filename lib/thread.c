@@ -15,6 +15,7 @@
 #include "fast_tables.h"
 #include "flush.h"
 #include "frame.h"
+#include "mark.h"
 #include "rest.h"
 #include "world.h"
 
@@ -150,6 +151,9 @@ void gcheap_thread_detach(struct gcheap_thread *fast)
 	 */
 	flush_caches(thread);
 	world_detach(thread);
+	/* Perhaps no thread of the program is left, and the process is to end. */
+	if (!heap->world.threads)
+		marker_send_home(heap->marker);
 	world_unlock(heap);
 	thread_free(thread);
 }

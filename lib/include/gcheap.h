@@ -143,7 +143,8 @@ enum gcheap_layout {
  *	library or the backend does not have
  * @markers: threads that mark, the one that runs the cycle included, 4096 at most; 0: as
  *	many as CPUs that the opening thread may use. The others are made when a cycle first
- *	has work for them, have all signals blocked, and end with the heap
+ *	has work for them, have all signals blocked, and end with the heap, or when the last
+ *	thread has detached
  * @gc_percent: start a cycle when as much was allocated as the last one found live,
  *	times this / 100, but 1 to 24 MiB at least, as much as it takes for cycles to be a
  *	small part of the time; also when the last one is two minutes ago; -1: no cycle

@@ -7,6 +7,7 @@
 #include "library_test.h"
 
 #include <dirent.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -622,6 +623,29 @@ static void test_threads_come_with_work_and_go_with_the_heap(void **state)
 	fixture_close(&other);
 }
 
+static void test_threads_go_with_the_last_that_is_attached(void **state)
+{
+	struct gcheap_thread *again;
+	struct fixture f;
+	void *root;
+
+	(void)state;
+	open_markers(&f, GCHEAP_LAYOUT_SPAN, 3);
+	root = tree(&f, type_with_mask(f.heap, 24, 8, 3), 15);
+	assert_int_equal(gcheap_root_add(f.heap, &root, 1), 0);
+	assert_int_equal(live_after_collect(&f), (2u << 15) - 1);
+	assert_int_equal(live_after_collect(&f), (2u << 15) - 1);
+	assert_int_equal(marker_threads(), 2);
+	gcheap_thread_detach(f.thread);
+	assert_no_marker_threads();
+	assert_int_equal(gcheap_thread_attach(f.heap, &again), 0);
+	f.thread = again;
+	assert_int_equal(live_after_collect(&f), (2u << 15) - 1);
+	assert_int_equal(marker_threads(), 2);
+	fixture_close(&f);
+	assert_no_marker_threads();
+}
+
 /* ThreadSanitizer lets the child of a process with threads make none. */
 #if defined(__SANITIZE_THREAD__)
 #define CHILD_MARKERS	1u
@@ -649,6 +673,51 @@ static int child_main(struct fixture *f)
 	fixture_close(&own);
 	return 0;
 }
+
+/* Sanitizers have threads of their own, and look for leaks when main() is gone. */
+#if !HAS_INTERNALS
+/* A process whose main() has ended, and no other thread of its own. */
+static void process_ends(void)
+{
+	static struct fixture own;
+	static void *root;
+
+	open_markers(&own, GCHEAP_LAYOUT_SPAN, CHILD_MARKERS);
+	root = tree(&own, type_with_mask(own.heap, 24, 8, 3), 14);
+	if (gcheap_root_add(own.heap, &root, 1) ||
+	    live_after_collect(&own) != (2u << 14) - 1 ||
+	    live_after_collect(&own) != (2u << 14) - 1 ||
+	    marker_threads() != CHILD_MARKERS - 1)
+		_exit(1);
+	pthread_exit(NULL);
+}
+
+static void test_a_process_ends_with_its_last_thread(void **state)
+{
+	unsigned int i;
+	int status;
+	pid_t child, ended = 0;
+
+	(void)state;
+	child = fork();
+	if (!child)
+		process_ends();
+	assert_true(child > 0);
+	for (i = 0; i < 20000 && !ended; i++) {
+		usleep(1000);
+		ended = waitpid(child, &status, WNOHANG);
+	}
+	if (!ended) {
+		/* All other signals are blocked there. */
+		kill(child, SIGKILL);
+		waitpid(child, &status, 0);
+		fail_msg("a process has marker threads alone, and has not ended");
+	}
+	assert_int_equal(ended, child);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+#endif
 
 static void test_a_child_of_fork_has_no_marker_threads(void **state)
 {
@@ -783,6 +852,10 @@ int main(void)
 		markers_test(test_all_find_as_many_objects),
 		markers_test(test_large_roots_are_divided),
 		markers_test(test_threads_come_with_work_and_go_with_the_heap),
+		markers_test(test_threads_go_with_the_last_that_is_attached),
+#if !HAS_INTERNALS
+		markers_test(test_a_process_ends_with_its_last_thread),
+#endif
 		markers_test(test_a_child_of_fork_has_no_marker_threads),
 #if !UNDER_ASAN && !defined(__SANITIZE_THREAD__)
 		markers_test(test_without_memory_for_threads_one_marks),
