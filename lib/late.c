@@ -7,6 +7,7 @@
 #include "late.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,7 +91,10 @@ void late_report(const struct late *late)
 {
 	bool in_library = is_in_library(late->entry);
 	char name[32], where[80], why[120];
+	int state;
 
+	/* As report() does: files are read, too. */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
 	file_read(late->tid, "comm", name, sizeof(name));
 	where_is(late->tid, where, sizeof(where));
 	if (in_library)
@@ -110,4 +114,5 @@ void late_report(const struct late *late)
 	       state_of(late->tid), why,
 	       in_library ? "" : "; or let it call gcheap_safepoint(), or gcheap_park() before it "
 	       "blocks");
+	pthread_setcancelstate(state, NULL);
 }

@@ -5,6 +5,7 @@
 #include "report.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -16,8 +17,10 @@ void report(const char *format, ...)
 	const char *at = text;
 	va_list args;
 	ssize_t bytes;
-	int left;
+	int left, state;
 
+	/* A thread that is cancelled here may have the world's lock, and would keep it. */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
 	va_start(args, format);
 	left = vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
@@ -32,5 +35,6 @@ void report(const char *format, ...)
 		at += bytes;
 		left -= (int)bytes;
 	}
+	pthread_setcancelstate(state, NULL);
 	errno = error;
 }

@@ -440,6 +440,62 @@ static void test_the_trace_is_a_line_a_cycle(void **state)
 	assert_int_equal(*line, 0);
 }
 
+/* What is said on stderr is a point where a thread can be cancelled, and it has the lock then. */
+static void *cancelled_in_cycle(void *arg)
+{
+	struct fixture *f = arg;
+	struct gcheap_thread *thread;
+
+	if (gcheap_thread_attach(f->heap, &thread) || pthread_cancel(pthread_self()) ||
+	    gcheap_collect(thread))
+		_exit(1);
+	/* The cycle is done: from here on it may end. */
+	f->thread = NULL;
+	pthread_testcancel();
+	return NULL;
+}
+
+static void collect_after_cancelled(void)
+{
+	struct gcheap_config config = fixture_config();
+	struct gcheap_thread *thread;
+	struct fixture f;
+	pthread_t cancelled;
+	void *result = NULL;
+
+	alarm(30);
+	fixture_open_with(&f, &config);
+	thread = f.thread;
+	gcheap_park(thread);
+	if (pthread_create(&cancelled, NULL, cancelled_in_cycle, &f) ||
+	    pthread_join(cancelled, &result) || result != PTHREAD_CANCELED || f.thread)
+		_exit(2);
+	gcheap_unpark(thread);
+	if (gcheap_collect(thread))
+		_exit(3);
+	gcheap_thread_detach(thread);
+	gcheap_close(f.heap);
+}
+
+static void test_a_thread_that_is_cancelled_finishes_its_cycle(void **state)
+{
+	int status, null;
+	pid_t child;
+
+	(void)state;
+	variable_set("GCHEAP_TRACE", "gc");
+	child = fork();
+	assert_true(child >= 0);
+	if (!child) {
+		null = open("/dev/null", O_WRONLY);
+		dup2(null, STDERR_FILENO);
+		collect_after_cancelled();
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+}
+
 static void test_no_trace_by_default(void **state)
 {
 	int status, pipes[2];
@@ -490,6 +546,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_verify_checks_each_cycle_of_a_sound_heap,
 						setup, teardown),
 		cmocka_unit_test_teardown(test_the_trace_is_a_line_a_cycle, variables_restore),
+		cmocka_unit_test_teardown(test_a_thread_that_is_cancelled_finishes_its_cycle, variables_restore),
 		cmocka_unit_test_teardown(test_no_trace_by_default, variables_restore),
 	};
 
