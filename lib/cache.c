@@ -280,11 +280,16 @@ static void cache_account(struct gcheap *heap, struct cache *cache)
 	uint64_t bytes = cache->taken * cache_fast(cache)->slot_bytes;
 	uint64_t freed = cache->freed * cache_fast(cache)->slot_bytes;
 	uint64_t want = bytes / 4;
+	uint64_t kept;
 
 	__atomic_fetch_add(&heap->allocated_objects, cache->taken, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&heap->allocated_bytes, bytes, __ATOMIC_RELAXED);
 	/* What came back was not taken, unless it is of before. */
-	pacer_take(&heap->pacer, (bytes > freed ? bytes - freed : 0) - cache->paced_bytes);
+	kept = bytes > freed ? bytes - freed : 0;
+	if (kept >= cache->paced_bytes)
+		pacer_take(&heap->pacer, kept - cache->paced_bytes);
+	else
+		pacer_give_back(&heap->pacer, cache->paced_bytes - kept);
 	if (want > CACHE_WANT_MAX)
 		want = CACHE_WANT_MAX;
 	cache->want_bytes = want > span_bytes ? (uint32_t)want : span_bytes;

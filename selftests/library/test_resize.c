@@ -530,6 +530,44 @@ static void test_err_realloc(void **state)
 	fixture_close(&f);
 }
 
+/*
+ * More comes back than was taken since the last cycle, beside it objects of before: then nothing
+ * was taken, and not less than that.
+ */
+static void test_more_comes_back_than_was_taken(void **state)
+{
+	static void *small[4000];
+	struct gcheap_config config = fixture_config();
+	struct fixture f;
+	void *large;
+	size_t i;
+
+	(void)state;
+	config.gc_percent = -1;
+	fixture_open_with(&f, &config);
+	large = gcheap_new_leaf(f.thread, 64 << 20);
+	assert_non_null(large);
+	assert_int_equal(gcheap_root_add(f.heap, &large, 1), 0);
+	assert_int_equal(gcheap_root_add(f.heap, small, ARRAY_SIZE(small)), 0);
+	for (i = 0; i < ARRAY_SIZE(small); i++)
+		small[i] = gcheap_new_leaf(f.thread, 256);
+	for (i = 0; i < ARRAY_SIZE(small); i += 2)
+		small[i] = NULL;
+	assert_int_equal(gcheap_collect(f.thread), 0);
+	for (i = 0; i < ARRAY_SIZE(small); i += 2)
+		small[i] = i < 3000 ? gcheap_new_leaf(f.thread, 256) : NULL;
+	free_well(f.thread, large);
+	large = NULL;
+	for (i = 0; i < ARRAY_SIZE(small); i++) {
+		if (small[i])
+			free_well(f.thread, small[i]);
+	}
+	gcheap_thread_detach(f.thread);
+	assert_true(pacer_taken(&f.heap->pacer) < 64 << 20);
+	f.thread = NULL;
+	fixture_close(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -547,6 +585,7 @@ int main(void)
 		cmocka_unit_test(test_what_is_freed_in_fresh_memory_is_zeroed),
 		cmocka_unit_test_teardown(test_what_is_freed_is_guarded, variables_restore),
 		cmocka_unit_test(test_what_fits_stays_where_it_is),
+		cmocka_unit_test(test_more_comes_back_than_was_taken),
 		cmocka_unit_test(test_err_realloc),
 	};
 
