@@ -21,8 +21,8 @@ int gcheap_set_gc_percent(struct gcheap *heap, int32_t percent)
 	if (error)
 		return error;
 	if (percent < -1)
-		return error_set(-EINVAL, "gc_percent cannot be %d: 0 or more, or -1 for no cycle by "
-				 "growth", percent);
+		return error_set(-EINVAL, "gc_percent cannot be %d: 0 or more, or -1 for no cycle "
+				 "by growth", percent);
 	world_lock(heap);
 	pacer_tune(&heap->pacer, percent, heap->pacer.memory_limit);
 	world_unlock(heap);
