@@ -316,10 +316,16 @@ void cache_abandon(struct cache *cache)
 	uint32_t cells = cache->next_slot - cache->window_slot;
 	uint32_t next = old->free ? (uint32_t)__builtin_ctzll(old->free) : cells;
 
-	/* Without a window it had no slot for anybody. */
-	if (!cells)
+	/* Without a window it had no slot for anybody, and inline functions take no shared one. */
+	if (!cells || cache->key.shared)
 		return;
 	cache->held[0] = old->free ? window_offset(cache, next) : 0;
+	/*
+	 * Nobody may come for it, and it is an object until the next cycle: what another one has
+	 * left there would be its pointers. Who comes has written nothing but zeros so far.
+	 */
+	if (old->free && old->zero_bytes && !cache->key.noscan)
+		memset(old->window + (size_t)next * old->slot_bytes, 0, old->zero_bytes);
 	/* Taken already, and perhaps in no register yet. */
 	cache->held[1] = next ? window_offset(cache, next - 1) : 0;
 	*new = *old;

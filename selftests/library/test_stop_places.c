@@ -16,6 +16,7 @@
 /**
  * struct side - a thread that waits in such a place
  * @heap: of both threads
+ * @type: of nodes of trees
  * @run: what it does
  * @self: it
  * @waits: it is there, soon
@@ -25,6 +26,7 @@
  */
 struct side {
 	struct gcheap *heap;
+	gcheap_type type;
 	void (*run)(struct side *side, struct gcheap_thread *thread);
 	pthread_t self;
 	bool waits;
@@ -160,6 +162,72 @@ static void a_slot_that_was_just_taken_is_held(void **state)
 	cycles_beside(wait_with_slot);
 }
 
+/* ---- free slots that are held ------------------------------------------------------ */
+
+#define DEPTH	10u
+#define CYCLES	200u
+
+static void **tree(struct side *side, struct gcheap_thread *thread, unsigned int depth)
+{
+	void **node = gcheap_new(thread, side->type);
+
+	if (!node) {
+		side->error = "no memory";
+		return NULL;
+	}
+	if (depth) {
+		node[0] = tree(side, thread, depth - 1);
+		node[1] = tree(side, thread, depth - 1);
+	}
+	return node;
+}
+
+/* Its next free slots have what dead objects have left in them: pointers to free slots. */
+static void make_trees(struct side *side, struct gcheap_thread *thread)
+{
+	__atomic_store_n(&side->waits, true, __ATOMIC_RELEASE);
+	while (!__atomic_load_n(&side->shall_end, __ATOMIC_ACQUIRE))
+		tree(side, thread, DEPTH);
+}
+
+static void held_beside(uint32_t flags)
+{
+	struct gcheap_config config = GCHEAP_CONFIG_INIT;
+	struct side side = { .run = make_trees };
+	struct fixture f;
+	unsigned int i;
+
+	config.gc_percent = -1;
+	config.flags |= flags;
+	fixture_open_with(&f, &config);
+	side.heap = f.heap;
+	side.type = type_with_mask(f.heap, 16, 8, 3);
+	assert_int_equal(pthread_create(&side.self, NULL, side_main, &side), 0);
+	while (!__atomic_load_n(&side.waits, __ATOMIC_ACQUIRE))
+		usleep(100);
+	/* Where objects are checked, each cycle verifies. */
+	for (i = 0; i < CYCLES; i++) {
+		assert_int_equal(gcheap_collect(f.thread), 0);
+		assert_int_equal(gcheap_verify(f.heap), 0);
+		usleep(200);
+	}
+	__atomic_store_n(&side.shall_end, true, __ATOMIC_RELEASE);
+	gcheap_park(f.thread);
+	pthread_join(side.self, NULL);
+	gcheap_unpark(f.thread);
+	if (side.error)
+		fail_msg("%s", side.error);
+	assert_int_equal(gcheap_verify(f.heap), 0);
+	fixture_close(&f);
+}
+
+static void a_free_slot_that_is_held_leads_nowhere(void **state)
+{
+	(void)state;
+	held_beside(0);
+	held_beside(GCHEAP_VERIFY);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -167,6 +235,7 @@ int main(void)
 		cmocka_unit_test(the_red_zone_of_stopped_threads_is_scanned),
 #endif
 		cmocka_unit_test(a_slot_that_was_just_taken_is_held),
+		cmocka_unit_test(a_free_slot_that_is_held_leads_nowhere),
 	};
 
 	return run_in_all_layouts("stop_places", tests);
