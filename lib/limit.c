@@ -22,7 +22,7 @@
 static uint64_t limit_excess(const struct gcheap *heap)
 {
 	const struct gcheap_counters *counters = &heap->view.ctrl->counters;
-	uint64_t limit = heap->pacer.memory_limit;
+	uint64_t limit = __atomic_load_n(&heap->pacer.memory_limit, __ATOMIC_RELAXED);
 	uint64_t bytes;
 
 	if (!limit)

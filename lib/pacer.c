@@ -117,7 +117,7 @@ void pacer_tune(struct pacer *pacer, int32_t gc_percent, uint64_t memory_limit)
 	uint64_t trigger;
 
 	__atomic_store_n(&pacer->gc_percent, gc_percent, __ATOMIC_RELAXED);
-	pacer->memory_limit = memory_limit;
+	__atomic_store_n(&pacer->memory_limit, memory_limit, __ATOMIC_RELAXED);
 	trigger = pacer_trigger(pacer);
 	__atomic_store_n(&pacer->trigger_bytes, trigger, __ATOMIC_RELAXED);
 }

@@ -28,8 +28,8 @@
  * @program_byte_ps: picoseconds in which the program takes a byte, cycles not counted
  * @ended_ns: when the last cycle ended, CLOCK_MONOTONIC; at first, when the heap was opened
  *
- * All threads add to @taken_bytes at any time, and read it, @trigger_bytes, @disabled and
- * @ended_ns; who holds the world's lock writes these and all others.
+ * All threads add to @taken_bytes at any time, and read it, @trigger_bytes, @disabled,
+ * @ended_ns and the two settings; who holds the world's lock writes these and all others.
  */
 struct pacer {
 	int32_t gc_percent;
