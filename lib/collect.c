@@ -36,6 +36,7 @@
 #include "report.h"
 #include "rest.h"
 #include "stack_mark.h"
+#include "stop_kernel.h"
 #include "thread.h"
 #include "verify.h"
 #include "world.h"
@@ -242,7 +243,7 @@ static void cycle_count(struct gcheap *heap, struct cycle *cycle,
 
 static void cycle_verify(struct gcheap *heap)
 {
-	if (!verify_stopped(heap))
+	if (!verify_stopped(heap) || stop_kernel_check(heap))
 		return;
 	report("gcheap: corrupted heap: found after cycle %llu\n",
 	       (unsigned long long)heap->stats.cycles);
@@ -313,6 +314,10 @@ static int cycle_run(struct gcheap *heap, struct cycle *cycle)
 	marked = clock_ns();
 	cycle->mark_ns = marked - flushed;
 
+	/* Threads that went on meanwhile may have moved what leads to an object. */
+	error = stop_kernel_check(heap);
+	if (error)
+		return error;
 	error = sweep_start(heap, cycle, &result, cycle->is_sweep_background &&
 			    sweep_may_be_background(heap, pressure));
 	if (error)
@@ -407,6 +412,9 @@ int collect_for_memory(struct thread *thread)
 				 "has called gcheap_disable(), and not gcheap_enable() yet");
 	world_lock(thread->heap);
 	error = collect_all(thread, entry, CYCLE_MEMORY);
+	/* The kernel did not hold the threads long enough: the signal does. */
+	if (error == -ETIMEDOUT)
+		error = collect_all(thread, entry, CYCLE_MEMORY);
 	world_unlock(thread->heap);
 	return error;
 }

@@ -243,6 +243,21 @@ static int read_stop_signal(struct gcheap_config *config)
 	return 0;
 }
 
+static int read_stop(struct settings *settings)
+{
+	static const char *const names[] = { "auto", "kernel", "signal" };
+	const char *value = environment_value("GCHEAP_STOP");
+	int i;
+
+	if (!value)
+		return 0;
+	i = name_index(value, names, 3);
+	if (i < 0)
+		return variable_failed("GCHEAP_STOP", value, "auto, kernel or signal");
+	settings->stop = (enum settings_stop)i;
+	return 0;
+}
+
 /* A list of words with commas between them. */
 static int read_trace(struct settings *settings)
 {
@@ -309,6 +324,8 @@ static int environment_read(struct settings *settings)
 		error = read_isa(settings);
 	if (!error)
 		error = read_stop_signal(config);
+	if (!error)
+		error = read_stop(settings);
 	if (!error)
 		error = read_trace(settings);
 	if (!error)

@@ -12,6 +12,9 @@
 
 struct mark_kernel;
 
+/* Who stops threads: the kernel if it can, or the signal; the kernel or nobody; the signal. */
+enum settings_stop { STOP_AUTO, STOP_KERNEL, STOP_SIGNAL };
+
 /**
  * struct settings - how to open a heap
  * @config: complete, with a reserve that is not 0
@@ -19,6 +22,7 @@ struct mark_kernel;
  * @trace_gc: print a line a cycle
  * @uring: sweeps may run in the background, by io_uring
  * @kernel: how markers scan; NULL: as well as the CPU can
+ * @stop: who stops threads
  * @guards: AddressSanitizer or valgrind, where there is one, is told what is in use
  */
 struct settings {
@@ -27,6 +31,7 @@ struct settings {
 	bool trace_gc;
 	bool uring;
 	bool guards;
+	enum settings_stop stop;
 	const struct mark_kernel *kernel;
 };
 

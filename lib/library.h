@@ -32,18 +32,39 @@
 #include "view.h"
 
 struct backend;
+struct gcheap_stopped;
 struct layout;
 struct marker;
 struct thread;
 
 /**
+ * struct holding - threads that the kernel holds (stop_kernel.h)
+ * @is_used: it stops those of this heap that do not come to rest by themselves
+ * @room: of how many threads it can tell at once
+ * @stopped: what it tells; the library's own memory (memory.h)
+ * @tids: which threads it is asked to stop; the same memory
+ * @stop: the number of the stop that holds threads now; 0: there is none
+ * @begin_ns: before that was asked for
+ */
+struct holding {
+	bool is_used;
+	uint32_t room;
+	struct gcheap_stopped *stopped;
+	uint32_t *tids;
+	uint64_t stop;
+	uint64_t begin_ns;
+};
+
+/**
  * struct world - a heap's threads (world.h)
- * @lock: of @threads; who runs a cycle holds it
+ * @lock: of all of this; who runs a cycle holds it
  * @threads: those that are attached, linked by struct thread.next
+ * @holding: those of them that the kernel holds
  */
 struct world {
 	pthread_mutex_t lock;
 	struct thread *threads;
+	struct holding holding;
 };
 
 /**

@@ -16,6 +16,8 @@
 #include "guard.h"
 #include "layout/layout.h"
 #include "mark.h"
+#include "stop_kernel.h"
+#include "stop_signal.h"
 #include "thread.h"
 #include "world.h"
 #include "wipe_on_fork.h"
@@ -128,10 +130,23 @@ static void heap_free(struct gcheap *heap)
 	slot_bits_free(&heap->slot_bits);
 	roots_destroy(&heap->roots);
 	stacks_destroy(&heap->stacks);
+	stop_kernel_free(heap);
 	pthread_mutex_destroy(&heap->world.lock);
 	pthread_mutex_destroy(&heap->lock);
 	wipe_on_fork_free((void *)heap->owner_mark, OWNER_MARK_BYTES);
 	free(heap);
+}
+
+/* Who stops threads with conservative stacks, which the signal can stop. */
+static int stop_choose(struct gcheap *heap, enum settings_stop stop)
+{
+	if (stop == STOP_SIGNAL || !stop_signal_is_used(heap))
+		return 0;
+	if (!stop_kernel_use(heap) && stop == STOP_KERNEL)
+		return error_set(-EOPNOTSUPP, "environment: GCHEAP_STOP=kernel: no module stops the "
+				 "threads of this heap: that takes the device, and a kernel that "
+				 "lets modules do it; without the variable a signal does");
+	return 0;
 }
 
 int gcheap_open(const struct gcheap_config *config, struct gcheap **out)
@@ -174,6 +189,9 @@ int gcheap_open(const struct gcheap_config *config, struct gcheap **out)
 	error = backend_open(&settings, heap->layout->uapi, &heap->backend);
 	if (error)
 		goto free_heap;
+	error = stop_choose(heap, settings.stop);
+	if (error)
+		goto close_backend;
 	heap->backend->sweeps_here = !settings.uring;
 	view_init(&heap->view, heap->backend);
 	heap->view.record_types = heap->flags & GCHEAP_RECORD_TYPES;

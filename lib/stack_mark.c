@@ -94,6 +94,10 @@ static uint64_t mark_thread(struct thread *thread)
 	uint64_t bytes = sizeof(rest->registers);
 
 	mark_ambiguous(marker, rest->registers, sizeof(rest->registers));
+	if (rest->held) {
+		mark_ambiguous(marker, rest->held->vector, rest->held->vector_bytes);
+		bytes += rest->held->vector_bytes;
+	}
 	if (rest->stack.top != thread->native.top)
 		bytes += mark_whole(marker, native_stack_low(&thread->native),
 				    thread->native.top);

@@ -139,10 +139,17 @@ static void stop_handler(int number, siginfo_t *info, void *context)
 
 	(void)number;
 	(void)info;
-	if (entry_state.depth)
+	if (entry_state.depth) {
 		entry_state.asked = 1;
-	else if (is_asked())
-		stop_here(context);
+	} else {
+		/* Whoever stops it here by other means (stop_kernel.h) leaves it alone. */
+		entry_state.depth++;
+		__atomic_signal_fence(__ATOMIC_SEQ_CST);
+		if (is_asked())
+			stop_here(context);
+		__atomic_signal_fence(__ATOMIC_SEQ_CST);
+		entry_state.depth--;
+	}
 	errno = error;
 }
 

@@ -21,6 +21,7 @@
 #define THREAD_SIZE_CLASSES		128u
 
 struct entry_state;
+struct gcheap_stopped;
 
 /* Whether a thread's stack, frames and caches may be looked at (world.h). */
 enum thread_state { THREAD_RUNS, THREAD_RESTS };
@@ -31,19 +32,22 @@ enum thread_state { THREAD_RUNS, THREAD_RESTS };
 /**
  * struct rest - where a thread can be read while it rests
  * @state: an enum thread_state; who waits for the thread waits for this word to change
- * @is_anywhere: a signal stopped it, wherever it was in the program: perhaps in the middle of
- *	an inline function
+ * @is_anywhere: a signal or the kernel stopped it, wherever it was in the program: perhaps in the
+ *	middle of an inline function
  * @sp: its stack is read from here up
  * @stack: the stack that it is on; @top is NULL: on none that is known. Of a thread that a
  *	signal stopped, the stack of signal handlers, until the collector has looked which it is
  * @is_signalled: the collector's: the signal was sent
- * @registers: what it had in registers when it parked, or when a signal stopped it; else
+ * @held: the collector's: the kernel has stopped it (stop_kernel.h), and tells this of it; NULL: it
+ *	has not. The thread itself does not know, and its @state is that it runs
+ * @registers: what it had in registers when it parked, or when it was stopped anywhere; else
  *	zeros, and they lie above @sp
  */
 struct rest {
 	uint32_t state;
 	bool is_anywhere;
 	bool is_signalled;
+	const struct gcheap_stopped *held;
 	const char *sp;
 	struct stack stack;
 	uintptr_t registers[REST_REGISTERS];
@@ -57,13 +61,13 @@ struct rest {
  * @own_next: of the same system thread's
  * @self: who it is
  * @tid: the same for people and the kernel
- * @entry: whether it is in the library
+ * @entry: whether it is in the library; who has it held may write there
  * @pointer: the thread pointer, where thread-local storage is found from
  * @rest: where it can be read
  * @is_resting: it rests, as far as it itself knows: the same as @rest.state, but that it does
  *	not change while the thread waits to run again
  * @is_parked: gcheap_park() was called, and gcheap_unpark() not yet
- * @entries: how often it had been in the library when it was last stopped by a signal
+ * @entries: how often it had been in the library when it was last stopped anywhere
  * @is_holding: it has not been in the library since it was stopped in the middle of the
  *	program: slots of its caches are held (cache.h)
  * @native: the stack that it was born with, if it was found
@@ -97,7 +101,7 @@ struct thread {
 	struct thread *own_next;
 	pthread_t self;
 	pid_t tid;
-	const struct entry_state *entry;
+	struct entry_state *entry;
 	uintptr_t pointer;
 	struct rest rest;
 	bool is_resting;
@@ -127,6 +131,13 @@ struct thread {
 	struct cache_block *blocks;
 	uint64_t memory_bytes;
 };
+
+/* Whether a cycle of its heap has to wait for it. */
+static inline bool thread_is_running(const struct thread *thread)
+{
+	return !thread->rest.held &&
+	       __atomic_load_n(&thread->rest.state, __ATOMIC_SEQ_CST) == THREAD_RUNS;
+}
 
 /* End a thread, its spans returned or lost with the heap already. */
 void thread_free(struct thread *thread);

@@ -26,6 +26,7 @@
 #include "report.h"
 #include "rest.h"
 #include "slots.h"
+#include "stop_kernel.h"
 #include "thread.h"
 #include "verify.h"
 #include "verify_roots.h"
@@ -322,6 +323,9 @@ int gcheap_verify(struct gcheap *heap)
 		rest_note(self, sp);
 	world_stop(heap, self);
 	error = verify_stopped(heap);
+	/* What threads did that went on meanwhile looks like errors. */
+	if (error && stop_kernel_check(heap))
+		error = -ETIMEDOUT;
 	world_start(heap, self);
 	world_unlock(heap);
 	return error;

@@ -14,6 +14,7 @@
 #include "late.h"
 #include "rest.h"
 #include "stack.h"
+#include "stop_kernel.h"
 #include "stop_signal.h"
 #include "thread.h"
 
@@ -55,13 +56,14 @@ void world_unlock(struct gcheap *heap)
 #define PATIENCE_MOST_NS	((uint64_t)10 * 1000 * 1000 * 1000)
 /* When a signal could not be sent, it is tried again. */
 #define WAIT_SEND_NS		((uint64_t)1000 * 1000)
+/* Who is in the library leaves it soon; those held go on for so long, and then twice as long ... */
+#define WAIT_HOLD_NS		((uint64_t)20 * 1000)
+/* ... up to so long. */
+#define WAIT_HOLD_MOST_NS	((uint64_t)2 * 1000 * 1000)
+/* So long the kernel may be busy with another heap's stop before this one goes by the signal. */
+#define WAIT_BUSY_NS		((uint64_t)10 * 1000 * 1000)
 /* After so long somebody should know. */
 #define COMPLAIN_NS		((uint64_t)1000 * 1000 * 1000)
-
-static bool is_running(const struct thread *thread)
-{
-	return __atomic_load_n(&thread->rest.state, __ATOMIC_SEQ_CST) == THREAD_RUNS;
-}
 
 static void ask_all(const struct world_wait *wait)
 {
@@ -80,7 +82,7 @@ static struct thread *any_running(const struct world_wait *wait)
 {
 	struct thread *thread = wait->heap->world.threads;
 
-	while (thread && (thread == wait->self || !is_running(thread)))
+	while (thread && (thread == wait->self || !thread_is_running(thread)))
 		thread = thread->next;
 	return thread;
 }
@@ -91,7 +93,7 @@ static void signal_all(const struct world_wait *wait)
 	struct thread *thread;
 
 	for (thread = wait->heap->world.threads; thread; thread = thread->next) {
-		if (thread != wait->self && !thread->rest.is_signalled && is_running(thread))
+		if (thread != wait->self && !thread->rest.is_signalled && thread_is_running(thread))
 			thread->rest.is_signalled = stop_signal_send(thread);
 	}
 }
@@ -101,7 +103,7 @@ static void complain(struct world_wait *wait, const struct thread *thread)
 	const struct late late = {
 		.tid = thread->tid,
 		.signal = stop_signal_is_used(wait->heap) ? stop_signal_number() : 0,
-		.is_unsent = !thread->rest.is_signalled,
+		.is_unsent = !wait->by_kernel && !thread->rest.is_signalled,
 		.entry = thread->entry,
 	};
 
@@ -109,14 +111,38 @@ static void complain(struct world_wait *wait, const struct thread *thread)
 	late_report(&late);
 }
 
+/*
+ * Has the kernel hold all that run; or none, and then @late is one to be waited for. When it does
+ * not do it, this stop goes by the signal.
+ */
+static bool hold_all(struct world_wait *wait, struct thread **late)
+{
+	switch (stop_kernel_try(wait->heap, wait->self, late)) {
+	case STOP_KERNEL_HOLDS:
+		return true;
+	case STOP_KERNEL_IS_BUSY:
+		wait->by_kernel = clock_ns() - wait->begin_ns < WAIT_BUSY_NS;
+		return false;
+	case STOP_KERNEL_WAITS:
+		return false;
+	default:
+		wait->by_kernel = false;
+		return false;
+	}
+}
+
 /* Until @end, or the time to complain. */
 static bool wait_for_all(struct world_wait *wait, uint64_t end)
 {
-	bool signals = stop_signal_is_used(wait->heap);
+	uint64_t hold_ns = WAIT_HOLD_NS;
 	struct thread *thread;
 	uint64_t now, most;
+	bool signals;
 
 	while ((thread = any_running(wait))) {
+		if (wait->by_kernel && hold_all(wait, &thread))
+			break;
+		signals = !wait->by_kernel && stop_signal_is_used(wait->heap);
 		if (signals)
 			signal_all(wait);
 		now = clock_ns();
@@ -129,6 +155,10 @@ static bool wait_for_all(struct world_wait *wait, uint64_t end)
 			most = wait->begin_ns + COMPLAIN_NS - now;
 		if (signals && !thread->rest.is_signalled && most > WAIT_SEND_NS)
 			most = WAIT_SEND_NS;
+		if (wait->by_kernel && hold_ns < most)
+			most = hold_ns;
+		if (hold_ns < WAIT_HOLD_MOST_NS)
+			hold_ns *= 2;
 		rest_word_wait(&thread->rest.state, THREAD_RUNS, most);
 	}
 	return true;
@@ -143,7 +173,8 @@ static void stacks_find(const struct world_wait *wait)
 		struct rest *rest = &thread->rest;
 		struct stack found = { NULL, NULL };
 
-		if (thread == wait->self || !rest->is_anywhere)
+		/* Of those that the kernel holds it is known. */
+		if (thread == wait->self || !rest->is_anywhere || rest->held)
 			continue;
 		stack_at(thread, rest->sp, &rest->stack, NULL, &found);
 		rest->stack = found;
@@ -175,6 +206,7 @@ NOINLINE void world_stop_begin(struct world_wait *wait, struct gcheap *heap,
 {
 	*wait = (struct world_wait) {
 		.heap = heap, .self = self, .begin_ns = clock_ns(), .patience_ns = PATIENCE_NS,
+		.by_kernel = stop_kernel_is_used(heap),
 	};
 	/* For the other heaps that the calling thread is attached to. */
 	__builtin_unwind_init();
@@ -201,7 +233,7 @@ void world_stop_pause(struct world_wait *wait)
 	struct thread *thread;
 
 	for (thread = wait->heap->world.threads; thread; thread = thread->next) {
-		if (thread == wait->self || is_running(thread) || !thread->rest.is_anywhere)
+		if (thread == wait->self || thread_is_running(thread) || !thread->rest.is_anywhere)
 			continue;
 		__atomic_store_n(&thread->fast.stop, 0, __ATOMIC_SEQ_CST);
 		rest_word_wake(&thread->fast.stop);
@@ -250,6 +282,7 @@ void world_start(struct gcheap *heap, const struct thread *self)
 		__atomic_store_n(&thread->fast.stop, 0, __ATOMIC_SEQ_CST);
 		rest_word_wake(&thread->fast.stop);
 	}
+	stop_kernel_end(heap);
 	rest_end();
 	for (thread = rest_own_threads; thread; thread = thread->own_next) {
 		if (!thread->is_parked)

@@ -72,6 +72,7 @@ void world_stop(struct gcheap *heap, const struct thread *self);
  * @begin_ns: when it began
  * @patience_ns: how long the next try waits for threads that do not come
  * @has_complained: one of them was named on stderr
+ * @by_kernel: the kernel stops those that do not come by themselves, without the signal
  */
 struct world_wait {
 	struct gcheap *heap;
@@ -79,6 +80,7 @@ struct world_wait {
 	uint64_t begin_ns;
 	uint64_t patience_ns;
 	bool has_complained;
+	bool by_kernel;
 };
 
 /*

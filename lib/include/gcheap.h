@@ -163,7 +163,8 @@ enum gcheap_layout {
  * GCHEAP_LAYOUT=span|header|footer|bitmap, GCHEAP_RESERVE=<n>[KMG], GCHEAP_GC=<percent>|off,
  * GCHEAP_MEMLIMIT=<n>[KMG], GCHEAP_MARKERS=<n>, GCHEAP_ISA=portable|avx2|avx512,
  * GCHEAP_TRACE=gc, GCHEAP_VERIFY=1|0, GCHEAP_FAULT_FREED=1|0, GCHEAP_HUGE_PAGES=1|0,
- * GCHEAP_URING=1|0, GCHEAP_GUARDS=1|0, GCHEAP_STOP_SIGNAL=<n>|off.
+ * GCHEAP_URING=1|0, GCHEAP_GUARDS=1|0, GCHEAP_STOP_SIGNAL=<n>|off,
+ * GCHEAP_STOP=auto|kernel|signal.
  */
 struct gcheap_config {
 	size_t size;
