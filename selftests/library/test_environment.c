@@ -66,6 +66,7 @@ static void test_environment_values_that_are_taken(void **state)
 		{ "GCHEAP_FAULT_FREED", "0" }, { "GCHEAP_FAULT_FREED", "1" },
 		{ "GCHEAP_HUGE_PAGES", "0" }, { "GCHEAP_HUGE_PAGES", "1" },
 		{ "GCHEAP_URING", "0" }, { "GCHEAP_URING", "1" },
+		{ "GCHEAP_STOP", "auto" }, { "GCHEAP_STOP", "signal" },
 		{ "GCHEAP_GUARDS", "0" }, { "GCHEAP_GUARDS", "1" },
 		{ "GCHEAP_BACKEND", "" }, { "GCHEAP_LAYOUT", "" },
 	};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The signal that stops threads, and system calls: which go on, which end early, which get none;
- * and what is said of threads that do not stop.
+ * What stops threads, and system calls: which go on beside the signal, which end early, which get
+ * none; that none notices the module; and what is said of threads that do not stop.
  */
 #define _GNU_SOURCE
 #include "library_test.h"
@@ -345,6 +345,7 @@ static void some_calls_end_early(void **state)
 	size_t i;
 
 	(void)state;
+	variable_set("GCHEAP_STOP", "signal");
 	for (i = 0; i < ARRAY_SIZE(ends_early); i++) {
 		early_begin(&blocked, &f, i);
 		blocked_begin(&blocked, &f);
@@ -382,6 +383,67 @@ static void parked_threads_get_no_signal(void **state)
 			if (__atomic_load_n(&blocked.has_ended, __ATOMIC_ACQUIRE))
 				fail_msg("%s: it ended: %d", ends_early[i].name, blocked.result);
 		}
+		if (ends_early[i].release)
+			ends_early[i].release(&blocked);
+		else
+			pthread_kill(blocked.self, SIGUSR1);
+		blocked_join(&blocked, &f);
+		if (blocked.result != (ends_early[i].release ? 0 : -EINTR))
+			fail_msg("%s: %d", ends_early[i].name, blocked.result);
+		fds_close(&blocked);
+		fixture_close(&f);
+	}
+	signal(SIGUSR1, SIG_DFL);
+}
+
+/* How often a thread has gone to sleep. */
+static unsigned long sleeps_of(pid_t tid)
+{
+	char path[64], line[128];
+	unsigned long count = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/status", tid);
+	file = fopen(path, "r");
+	assert_non_null(file);
+	while (fgets(line, sizeof(line), file))
+		sscanf(line, "voluntary_ctxt_switches: %lu", &count);
+	fclose(file);
+	return count;
+}
+
+/* The module stops threads without a signal: the same calls do not even wake. */
+static void no_call_ends_when_the_kernel_stops_threads(void **state)
+{
+	struct gcheap_config config = GCHEAP_CONFIG_INIT;
+	struct sigaction end = { .sa_handler = nobody };
+	struct blocked blocked;
+	struct gcheap *heap;
+	unsigned long count;
+	struct fixture f;
+	size_t i;
+	int n;
+
+	(void)state;
+	variable_set("GCHEAP_STOP", "kernel");
+	if (gcheap_open(&config, &heap))
+		skip_because("no module stops threads here");
+	gcheap_close(heap);
+	assert_int_equal(sigaction(SIGUSR1, &end, NULL), 0);
+	for (i = 0; i < ARRAY_SIZE(ends_early); i++) {
+		early_begin(&blocked, &f, i);
+		blocked_begin(&blocked, &f);
+		/* That it is about to sleep is seen before it does. */
+		usleep(20000);
+		count = sleeps_of(blocked.tid);
+		assert_true(count > 0);
+		for (n = 0; n < 20; n++) {
+			assert_int_equal(gcheap_collect(f.thread), 0);
+			if (__atomic_load_n(&blocked.has_ended, __ATOMIC_ACQUIRE))
+				fail_msg("%s: it ended: %d", ends_early[i].name, blocked.result);
+		}
+		if (sleeps_of(blocked.tid) != count)
+			fail_msg("%s: it was woken", ends_early[i].name);
 		if (ends_early[i].release)
 			ends_early[i].release(&blocked);
 		else
@@ -534,6 +596,7 @@ static void block_in_read(struct late *this, struct gcheap_thread *thread)
 static void who_blocks_the_signal_is_named(void **state)
 {
 	(void)state;
+	variable_set("GCHEAP_STOP", "signal");
 	named_with(compute_with_all_blocked, 0,
 		   "in the program, computing (state R); it blocks signal ", end_late);
 }
@@ -574,6 +637,7 @@ static void signals_that_have_no_room_are_sent_again(void **state)
 	struct rlimit none;
 
 	(void)state;
+	variable_set("GCHEAP_STOP", "signal");
 	assert_int_equal(getrlimit(RLIMIT_SIGPENDING, &pending), 0);
 	none = (struct rlimit) { .rlim_cur = 0, .rlim_max = pending.rlim_max };
 	assert_int_equal(setrlimit(RLIMIT_SIGPENDING, &none), 0);
@@ -587,13 +651,16 @@ int main(void)
 		cmocka_unit_test(accept_goes_on),
 		cmocka_unit_test(futex_without_a_timeout_goes_on),
 		cmocka_unit_test(waitpid_goes_on),
-		cmocka_unit_test(some_calls_end_early),
+		cmocka_unit_test_teardown(some_calls_end_early, variables_restore),
+		cmocka_unit_test_teardown(no_call_ends_when_the_kernel_stops_threads,
+					  variables_restore),
 		cmocka_unit_test(parked_threads_get_no_signal),
-		cmocka_unit_test(who_blocks_the_signal_is_named),
+		cmocka_unit_test_teardown(who_blocks_the_signal_is_named, variables_restore),
 		cmocka_unit_test(who_computes_without_a_signal_is_named),
 		cmocka_unit_test(who_blocks_without_a_signal_is_named),
 		cmocka_unit_test(who_is_named_is_named_by_its_name),
-		cmocka_unit_test(signals_that_have_no_room_are_sent_again),
+		cmocka_unit_test_teardown(signals_that_have_no_room_are_sent_again,
+					  variables_restore),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
