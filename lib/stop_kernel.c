@@ -55,9 +55,9 @@ void stop_kernel_free(struct gcheap *heap)
 /* ---- signal handlers' stacks ------------------------------------------------------- */
 
 /*
- * Which stack a thread has for signal handlers, it alone can ask. Where that lies on a stack that is
- * known, as an array of a function does, what the handler has interrupted is below it, and would not
- * be scanned. So whoever runs a handler there is left to the signal. The kernel has put a frame
+ * Which stack a thread has for signal handlers, it alone can ask. Where that lies on a stack that
+ * is known, as an array of a function does, what the handler has interrupted is below it, and would
+ * not be scanned. So whoever runs a handler there is left to the signal. The kernel has put a frame
  * there: a return address, which is the C library's for all handlers, and the context.
  */
 static uintptr_t restorer_find(void)
@@ -81,10 +81,10 @@ static bool has_signal_stack(const char *sp, const char *top, uintptr_t restorer
 	const uintptr_t *end = (const uintptr_t *)(top - offsetof(ucontext_t, uc_mcontext)) - 1;
 
 	for (; restorer && word < end; word++) {
-		const ucontext_t *context = (const ucontext_t *)(word + 1);
+		const stack_t *stack = &((const ucontext_t *)(word + 1))->uc_stack;
 
 		if (*word == restorer &&
-		    (uintptr_t)word - (uintptr_t)context->uc_stack.ss_sp < context->uc_stack.ss_size)
+		    (uintptr_t)word - (uintptr_t)stack->ss_sp < stack->ss_size)
 			return true;
 	}
 	return false;

@@ -29,6 +29,7 @@
  * @stop_state: what all threads are said to be; 0: what they are
  * @resume_error: what RESUME fails with, after it was sent
  * @marking_s: seconds by which the clock goes ahead at each MARK_START
+ * @marks_held: a cycle began to mark with threads held
  * @clock_s: by how many it has gone ahead
  * @large_waits: an ALLOC_LARGE waits
  * @large_is_there: one does
@@ -39,6 +40,7 @@ static struct fake {
 	uint32_t stop_state;
 	int resume_error;
 	long marking_s;
+	bool marks_held;
 	long clock_s;
 	bool large_waits;
 	bool large_is_there;
@@ -72,8 +74,10 @@ int ioctl(int fd, unsigned long request, ...)
 	va_end(list);
 	if (request == GCHEAP_IOC_STOP)
 		return (int)fake_stop(fd, request, arg);
-	if (request == GCHEAP_IOC_MARK_START)
+	if (request == GCHEAP_IOC_MARK_START) {
 		fake.clock_s += fake.marking_s;
+		fake.marks_held |= fake.stops != fake.resumes;
+	}
 	if (request == GCHEAP_IOC_ALLOC_LARGE &&
 	    __atomic_load_n(&fake.large_waits, __ATOMIC_SEQ_CST)) {
 		__atomic_store_n(&fake.large_is_there, true, __ATOMIC_SEQ_CST);
@@ -449,6 +453,7 @@ static void threads_that_are_said_to_be_gone_get_the_signal(void **state)
 	assert_int_equal(gcheap_collect(side.f.thread), 0);
 	assert_true(fake.stops >= 1);
 	assert_int_equal(fake.stops, fake.resumes);
+	assert_false(fake.marks_held);
 	side_end(&side);
 }
 
