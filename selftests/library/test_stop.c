@@ -241,7 +241,9 @@ static void registers_of_stopped_threads_are_scanned(void **state)
 		usleep(100);
 	for (i = 0; i < 5; i++)
 		assert_true(live_after_collect(&f) >= 1);
-	busy_type(&f, side.type, 1);
+	/* Not busy_type(), which stops the other one for each object. */
+	for (i = 0; i < 20000; i++)
+		assert_non_null(gcheap_new(f.thread, side.type));
 	__atomic_store_n(&side.shall_end, true, __ATOMIC_RELEASE);
 	gcheap_park(f.thread);
 	pthread_join(side.self, NULL);
