@@ -143,8 +143,8 @@ static int stop_choose(struct gcheap *heap, enum settings_stop stop)
 	if (stop == STOP_SIGNAL || !stop_signal_is_used(heap))
 		return 0;
 	if (!stop_kernel_use(heap) && stop == STOP_KERNEL)
-		return error_set(-EOPNOTSUPP, "environment: GCHEAP_STOP=kernel: no module stops the "
-				 "threads of this heap: that takes the device, and a kernel that "
+		return error_set(-EOPNOTSUPP, "environment: GCHEAP_STOP=kernel: no module stops "
+				 "the threads of this heap: that takes the device, and a kernel that "
 				 "lets modules do it; without the variable a signal does");
 	return 0;
 }
