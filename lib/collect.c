@@ -167,14 +167,16 @@ static int mark_start(struct gcheap *heap)
 	return 0;
 }
 
-/*
- * Whether a worker may sweep, while the program goes on. Not when memory is wanted now,
- * nor where somebody relies on it that what is dead after a cycle is gone.
- */
+/* Whether somebody relies on it that what is dead after a cycle is gone. */
+static bool heap_is_exact(const struct gcheap *heap)
+{
+	return heap_is_checked(heap) || heap->flags & GCHEAP_FAULT_FREED;
+}
+
+/* Whether a worker may sweep, while the program goes on: not when memory is wanted now. */
 static bool sweep_may_be_background(const struct gcheap *heap, uint32_t pressure)
 {
-	return pressure == GCHEAP_PRESSURE_NONE && !limit_is_exceeded(heap) &&
-	       !heap_is_checked(heap) && !(heap->flags & GCHEAP_FAULT_FREED);
+	return pressure == GCHEAP_PRESSURE_NONE && !limit_is_exceeded(heap) && !heap_is_exact(heap);
 }
 
 /* No worker took it: do what SWEEP_START would have done. What fails is done later. */
@@ -377,7 +379,7 @@ int collect_below(struct thread *thread, const char *entry, enum cycle_reason re
 		return stack_unknown(sp);
 	thread->rest.sp = sp;
 	/* A ring takes locks of the C library, which threads that are stopped may have. */
-	cycle.is_sweep_background = reason_is_of_growth(reason) &&
+	cycle.is_sweep_background = reason_is_of_growth(reason) && !heap_is_exact(heap) &&
 				    ctrl_load(&heap->view.ctrl->counters.spans) >=
 				    BACKGROUND_SPANS &&
 				    backend_can_sweep_in_background(heap->backend);
