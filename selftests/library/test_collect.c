@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+/* link: -Wl,--no-as-needed -lgcc_s */
 /*
  * Collections: what they free and keep, when they start, what they report.
  */

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+/* link: -Wl,--no-as-needed -lgcc_s */
 /*
  * Several markers: they mark what one does, with each instruction set, however work is divided,
  * and when there is no memory for their stacks; and their threads come and go as they should.
