@@ -356,6 +356,11 @@ static inline char *gcheap_cache_take_(struct gcheap_cache_ *cache, uint64_t fre
 	char *slot = cache->window +
 		     (size_t)(unsigned int)__builtin_ctzll(free) * cache->slot_bytes;
 
+	/*
+	 * The address is in a register, or on the stack, before the slot is taken: who stops the
+	 * thread in between finds it.
+	 */
+	__asm__ volatile("" : "+r"(slot) : : "memory");
 	/* Atomic for who asks for figures. */
 	__atomic_store_n(&cache->free, free & (free - 1), __ATOMIC_RELAXED);
 	return slot;
