@@ -334,6 +334,20 @@ void cache_abandon(struct cache *cache)
 	old->free = 0;
 }
 
+bool cache_slot_is_in_hand(const struct cache *cache, uint64_t offset)
+{
+	uint32_t cells = cache->next_slot - cache->window_slot;
+	uint64_t free = cache->parts[cache->which].free;
+	uint32_t cell = free ? (uint32_t)__builtin_ctzll(free) : cells;
+
+	/* The lowest is taken first: what was free in between is not known any more. */
+	while (cell--) {
+		if (window_offset(cache, cell) == offset)
+			return true;
+	}
+	return false;
+}
+
 void cache_retire(struct thread *thread, struct cache *cache)
 {
 	if (cache->span)

@@ -211,6 +211,12 @@ bool cache_open_window(struct thread *thread, struct cache *cache);
  */
 void cache_abandon(struct cache *cache);
 
+/*
+ * Whether an inline function may be zeroing a slot: the one that it has just taken from a
+ * window. Of a thread that was stopped anywhere; @offset is the slot's from the heap's base.
+ */
+bool cache_slot_is_in_hand(const struct cache *cache, uint64_t offset);
+
 /* All spans of a cache are to be returned; it has no window afterwards. */
 void cache_retire(struct thread *thread, struct cache *cache);
 

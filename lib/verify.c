@@ -152,6 +152,11 @@ static bool is_held(const struct verify *verify, const struct slot *slot)
 			if (cache->held[0] == slot->offset || cache->held[1] == slot->offset)
 				return true;
 		}
+		for (cache = thread->caches; thread->rest.is_anywhere && cache;
+		     cache = cache->next) {
+			if (cache_slot_is_in_hand(cache, slot->offset))
+				return true;
+		}
 	}
 	return false;
 }
