@@ -9,14 +9,15 @@
  * All of them answer NULL for a heap or thread with EINVAL, and in a child of fork() the
  * parent's heap with EPERM. The library never exits, and aborts only on a corrupted heap,
  * after it has said what it found, and where. It prints nothing but that, what was asked for
- * (gcheap_verify(), GCHEAP_VERIFY, GCHEAP_FAULT_FREED, GCHEAP_TRACE), and, once a process,
- * the name of a setting in the environment that does not exist.
+ * (gcheap_verify(), GCHEAP_VERIFY, GCHEAP_FAULT_FREED, GCHEAP_TRACE), a line about a thread that
+ * keeps a cycle waiting for a second, and, once a process, the name of a setting in the
+ * environment that does not exist.
  *
  * WHAT IS SCANNED. An object is alive if a pointer to it is in memory that the collector
  * scans, or in an object that is alive. When only memory that is
  * NOT SCANNED leads to an object, the object is FREED, even if the program still uses it:
  *
- *	stack and registers of the attached	SCANNED with GCHEAP_CONSERVATIVE_STACKS,
+ *	stack and registers of each attached	SCANNED with GCHEAP_CONSERVATIVE_STACKS,
  *	thread					which is the default; without it only the
  *						variables that GCHEAP_FRAME or
  *						GCHEAP_FRAME_AUTO names
@@ -29,12 +30,13 @@
  *						gcheap_root_add_ambiguous()
  *	static variables of the program and	NOT SCANNED until gcheap_root_add_program()
  *	its libraries				adds all, or gcheap_root_add() one
- *	thread-local variables of the		NOT SCANNED until gcheap_root_add_tls()
- *	attached thread
+ *	thread-local variables of an		NOT SCANNED until it calls
+ *	attached thread				gcheap_root_add_tls()
  *	values of pthread_setspecific()		NEVER SCANNED: keep the pointer in a root, too
  *	what malloc() and mmap() return		NOT SCANNED until gcheap_root_add(),
  *						_typed() or _ambiguous()
- *	stacks and variables of other threads	NEVER SCANNED: keep the pointer in a root, too
+ *	stacks and variables of threads that	NEVER SCANNED: keep the pointer in a root, too
+ *	are not attached
  *	objects of a type			SCANNED where the type says pointer, and
  *						nowhere else: a pointer in a member that
  *						GCHEAP_TYPE does not name is not seen
@@ -46,10 +48,9 @@
  * roots any word that looks like one counts, and so does that of its end. An address that was
  * XORed, tagged in its upper bits, or written to a file is no pointer.
  *
- * Threads: what takes a struct gcheap_thread is called by the thread that attached. Types
- * and roots may be added, roots removed, and memory trimmed by any thread at any time.
- * All else that takes a heap is for the attached thread, or for one that knows that
- * nobody uses the heap meanwhile.
+ * Threads: what takes a struct gcheap_thread is called by the thread that attached. What takes a
+ * heap may be called by any thread at any time, attached or not, but for gcheap_close(), after
+ * which nobody uses the heap, and gcheap_stack_remove().
  *
  * Names that end in an underscore are of the inline functions' making: they may
  * change with any release that changes the library's soname.
@@ -142,9 +143,9 @@ enum gcheap_layout {
  * @flags: GCHEAP_CONSERVATIVE_STACKS and others; -EOPNOTSUPP for those that the
  *	library or the backend does not have
  * @markers: threads that mark, the one that runs the cycle included, 4096 at most; 0: as
- *	many as CPUs that the opening thread may use. The others are made when a cycle first
- *	has work for them, have all signals blocked, and end with the heap, or when the last
- *	thread has detached
+ *	many as CPUs that the opening thread may use. The others are made before a cycle, when
+ *	an earlier one had work for them or 32 MiB are in use; have all signals blocked; and end
+ *	with the heap, or when the last thread has detached
  * @gc_percent: start a cycle when as much was allocated as the last one found live,
  *	times this / 100, but 1 to 24 MiB at least, as much as it takes for cycles to be a
  *	small part of the time; also when the last one is two minutes ago; -1: no cycle
@@ -155,8 +156,8 @@ enum gcheap_layout {
  *	back to the system. Cycles do not take more than half of the time to keep it; 0:
  *	none
  * @stop_signal: with conservative stacks, the real-time signal that stops threads which
- *	compute or block; 0: the first from SIGRTMIN + 5 on that has no handler; -1: none.
- *	One for the process: the first heap's counts
+ *	compute or block, where the module does not; 0: the first from SIGRTMIN + 5 on that
+ *	has no handler; -1: none. One for the process: the first heap's counts
  * @reserved: 0
  *
  * The environment overrides it: GCHEAP_BACKEND=auto|device|local,
@@ -255,9 +256,11 @@ struct gcheap_thread {
  * @thread: receives the handle, to be used by this thread only
  *
  * Any number of threads may be attached to a heap, and a thread to any number of heaps. A
- * cycle stops all threads of its heap, in gcheap_safepoint() or where they allocate: one
- * that computes for long without either calls the first, and one that blocks is parked
- * meanwhile (gcheap_park()), or all others wait for it. A thread that ends is detached.
+ * cycle stops all threads of its heap: in gcheap_safepoint() or where they allocate, and with
+ * conservative stacks wherever they are, by the module or by a signal (@stop_signal of the
+ * configuration). Without these a thread that computes for long calls the first, and one that
+ * blocks is parked meanwhile (gcheap_park()), or all others wait for it. A thread that ends is
+ * detached.
  *
  * Return: 0; -EBUSY this thread is attached to the heap already; -ENOMEM; -EAGAIN no key
  * for thread-specific data is left; with conservative stacks, the error of the C library
