@@ -1,28 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Stops threads of a process for its collector, and tells their registers.
- *
- * Each thread gets a task work, which it does before it is in user mode the next time
- * (TWA_RESUME: no signal, and no system call returns for it). There it saves its registers,
- * reports, and waits for RESUME. A thread that sleeps in a system call does not even wake:
- *
- *	whoever stops			the thread's way back to user mode
- *	A. adds the work, and sets	C. somebody wakes it, under its pi_lock
- *	   TIF_NOTIFY_RESUME
- *	B. under its pi_lock, finds	D. it leaves the kernel, reads the flag, and does
- *	   it asleep			   the work
- *
- * A thread that is in no queue of those that run gets into one by C only. When B has found it
- * so, C comes after B, as both hold pi_lock, so the flag that D reads was set before: there is
- * no way around the work. Until then its registers do not change, as they are on its kernel
- * stack. Vector registers are another matter: whoever entered the kernel by a system call is
- * in a function that has nothing in them, by the rules of calls, but one that sleeps in an
- * exception may have pointers there, as memcpy() has. It is waited for, and so is one that
- * runs in the kernel.
- *
- * Who parks holds no lock, as the way back to user mode is where nobody does. Who sleeps in a
- * system call may hold some; but that goes on, and lets go of them. So the one who stops may
- * wait for locks, page faults too, while the others are stopped.
+ * Stops threads of a process for its collector, and tells their registers. What is done to one
+ * thread is in stop_thread.c.
  *
  * Nobody waits for ever: parked threads go on when the time of the stop is over, when the
  * process closes a descriptor of the heap, and when it is being killed or executes another
@@ -38,28 +17,21 @@
  * All stops of an address space go by one struct stopper, whichever heap they are by, and one
  * stop excludes another: two collectors that wait for each other's threads would never end.
  */
-#include <linux/compiler.h>
-#include <linux/elf.h>
 #include <linux/list.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/pid.h>
-#include <linux/ptrace.h>
-#include <linux/refcount.h>
-#include <linux/regset.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
-#include <linux/sched/task_stack.h>
 #include <linux/slab.h>
-#include <linux/task_work.h>
 #include <linux/uaccess.h>
 #include <linux/wait.h>
 #include <linux/xarray.h>
 
-#include "compat.h"
 #include "interrupted.h"
 #include "module.h"
 #include "stop.h"
+#include "stop_thread.h"
 
 #if defined(GCHEAP_HAVE_TASK_WORK_ADD) && defined(CONFIG_X86_64)
 
@@ -67,7 +39,6 @@
 #define STOP_HOLD_MS	10000u
 #define STOP_LOOK_NS	(50 * NSEC_PER_USEC) /* first look at who has not reported */
 #define STOP_LOOK_MAX_NS	(2 * NSEC_PER_MSEC)
-#define STOP_STATE	(TASK_KILLABLE | TASK_FREEZABLE)
 
 /* Threads that never are in user mode. */
 #ifdef PF_USER_WORKER
@@ -76,199 +47,9 @@
 #define STOP_NOT_USERS	(PF_KTHREAD | PF_IO_WORKER)
 #endif
 
-/**
- * struct stopper - all stops of one address space
- * @node: in the list of all; under stoppers_lock
- * @mm: the address space; to be compared only
- * @heaps: how many heaps of it have had a stop; under stoppers_lock
- * @refs: one of those heaps together, one of each work that is queued
- * @threads: struct stop_thread by the number of the task; its lock is that of all below
- * @holder: whose stop it is, or the last was
- * @process: who has sent it
- * @last: number of the last stop that was begun
- * @active: the stop that holds threads; 0: none. Written under the lock
- * @stopping: a STOP is at work
- * @missing: how many threads it waits for at the moment
- * @deadline: in jiffies: when threads go on by themselves
- * @reported: where the one who stops waits for them
- * @resumed: where they wait
- */
-struct stopper {
-	struct list_head node;
-	const struct mm_struct *mm;
-	unsigned int heaps;
-	refcount_t refs;
-	struct xarray threads;
-	const struct gcheap_heap *holder;
-	const struct signal_struct *process;
-	u64 last;
-	u64 active;
-	bool stopping;
-	u32 missing;
-	unsigned long deadline;
-	wait_queue_head_t reported;
-	wait_queue_head_t resumed;
-};
-
-/**
- * struct stop_thread - a thread that a STOP at work names, or whose work is queued
- * @work: the task work
- * @stopper: the stopper; a reference while @queued
- * @task: the thread; a reference while @named, and it cannot go while @queued
- * @index: in stopper.threads
- * @wanted: which stop wants it
- * @queued: it has yet to do the work
- * @named: by the STOP at work, which looks at it
- * @done: that need not wait for it any more
- * @answer: what is told of it
- *
- * All under the stopper's lock, but for @answer, which its thread writes before it is @done
- * and queued no more, or the one who stops, with it.
- */
-struct stop_thread {
-	struct callback_head work;
-	struct stopper *stopper;
-	struct task_struct *task;
-	unsigned long index;
-	u64 wanted;
-	bool queued;
-	bool named;
-	bool done;
-	struct gcheap_stopped answer;
-};
-
 static DEFINE_MUTEX(stoppers_lock);
 static LIST_HEAD(stoppers);
 static bool stop_was_used;
-
-/* ---- the thread ---------------------------------------------------------------- */
-
-static void save_registers(struct gcheap_stopped *answer, const struct pt_regs *regs)
-{
-	const unsigned long all[] = {
-		regs->ax, regs->bx, regs->cx, regs->dx, regs->si, regs->di, regs->bp, regs->r8,
-		regs->r9, regs->r10, regs->r11, regs->r12, regs->r13, regs->r14, regs->r15,
-	};
-
-	static_assert(ARRAY_SIZE(all) <= GCHEAP_STOP_REGISTERS);
-	answer->sp = regs->sp;
-	answer->ip = regs->ip;
-	answer->flags = regs->flags;
-	memcpy(answer->registers, all, sizeof(all));
-}
-
-/* Those of the caller, who is about to return to user mode. */
-static void save_vector(struct gcheap_stopped *answer)
-{
-	const unsigned int notes[] = { NT_X86_XSTATE, NT_PRFPREG };
-	const struct user_regset_view *view = task_user_regset_view(current);
-	unsigned int i, n;
-
-	for (n = 0; n < ARRAY_SIZE(notes); n++) {
-		for (i = 0; i < view->n; i++) {
-			int bytes;
-
-			if (view->regsets[i].core_note_type != notes[n])
-				continue;
-			bytes = regset_get(current, &view->regsets[i], sizeof(answer->vector),
-					   answer->vector);
-			if (bytes > 0) {
-				answer->vector_bytes = bytes;
-				return;
-			}
-		}
-	}
-}
-
-static void stopper_put(struct stopper *stopper)
-{
-	if (refcount_dec_and_test(&stopper->refs)) {
-		xa_destroy(&stopper->threads);
-		kfree(stopper);
-	}
-}
-
-/* With the lock held. Return: whether the stop was that. */
-static bool stop_end(struct stopper *stopper, u64 number)
-{
-	if (!number || stopper->active != number)
-		return false;
-	/* Pairs with the look in stop_park(), which comes after it is in the queue. */
-	WRITE_ONCE(stopper->active, 0);
-	wake_up_all(&stopper->resumed);
-	return true;
-}
-
-/* Until the stop ends. */
-static void stop_park(struct stopper *stopper, u64 number)
-{
-	DEFINE_WAIT(wait);
-
-	for (;;) {
-		long left;
-
-		prepare_to_wait(&stopper->resumed, &wait, STOP_STATE);
-		if (READ_ONCE(stopper->active) != number || fatal_signal_pending(current))
-			break;
-		left = (long)(READ_ONCE(stopper->deadline) - jiffies);
-		if (left <= 0) {
-			xa_lock(&stopper->threads);
-			stop_end(stopper, number);
-			xa_unlock(&stopper->threads);
-			break;
-		}
-		schedule_timeout(left);
-	}
-	finish_wait(&stopper->resumed, &wait);
-}
-
-/* The task work, of the thread that runs it; or it is about to exit. */
-static void stop_work(struct callback_head *work)
-{
-	struct stop_thread *thread = container_of(work, struct stop_thread, work);
-	struct stopper *stopper = thread->stopper;
-	const bool exits = current->flags & PF_EXITING;
-	u64 number, saved = 0;
-	bool wanted;
-
-	xa_lock(&stopper->threads);
-	for (;;) {
-		number = thread->wanted;
-		wanted = number && number == stopper->active;
-		if (!wanted || exits || thread->done || saved == number)
-			break;
-		/*
-		 * Nobody else touches it, as this thread is not asleep; but the next stop
-		 * may, when this one has ended. Then it is done again.
-		 */
-		xa_unlock(&stopper->threads);
-		save_registers(&thread->answer, current_pt_regs());
-		save_vector(&thread->answer);
-		saved = number;
-		xa_lock(&stopper->threads);
-	}
-	if (wanted && !thread->done) {
-		thread->answer.state = exits ? GCHEAP_STOP_GONE : GCHEAP_STOP_USER;
-		/* Pairs with smp_load_acquire() in stop_tell(). */
-		smp_store_release(&thread->done, true);
-		if (stopper->missing && !--stopper->missing)
-			wake_up(&stopper->reported);
-	}
-	thread->queued = false;
-	if (!thread->named) {
-		__xa_erase(&stopper->threads, thread->index);
-		kfree(thread);
-	}
-	xa_unlock(&stopper->threads);
-
-	if (wanted && !exits)
-		stop_park(stopper, number);
-	stopper_put(stopper);
-	/* stop_exit() waits for what follows. */
-	module_put(THIS_MODULE);
-}
-
-/* ---- who stops ----------------------------------------------------------------- */
 
 /* That of the caller's address space. */
 static struct stopper *stopper_get(struct gcheap_heap *heap)
@@ -391,59 +172,6 @@ static struct stop_thread *stop_name(struct stopper *stopper, u32 tid)
 put_task:
 	put_task_struct(task);
 	return ERR_PTR(error);
-}
-
-/* Sees to it that a thread does its work before it is in user mode again. */
-static void stop_queue(struct stop_thread *thread, u64 number)
-{
-	struct stopper *stopper = thread->stopper;
-	bool queue;
-
-	xa_lock(&stopper->threads);
-	memset(&thread->answer, 0, offsetof(struct gcheap_stopped, vector));
-	thread->wanted = number;
-	thread->done = false;
-	queue = !thread->queued;
-	thread->queued = true;
-	xa_unlock(&stopper->threads);
-	/* Where it is queued, the flag is set, or the thread is just about to do it. */
-	if (!queue)
-		return;
-	__module_get(THIS_MODULE);
-	refcount_inc(&stopper->refs);
-	if (!task_work_add(thread->task, &thread->work, TWA_RESUME))
-		return;
-	/* It is past the last work of its life. */
-	xa_lock(&stopper->threads);
-	thread->queued = false;
-	thread->done = true;
-	thread->answer.state = GCHEAP_STOP_GONE;
-	xa_unlock(&stopper->threads);
-	stopper_put(stopper);
-	module_put(THIS_MODULE);
-}
-
-/* Whether a thread sleeps in a system call; if so, saves its registers. See above. */
-static bool stop_is_blocked(struct stop_thread *thread)
-{
-	const unsigned int awake = TASK_WAKING | TASK_NEW | TASK_DEAD;
-	struct task_struct *task = thread->task;
-	bool blocked = false;
-	unsigned long flags;
-	unsigned int state;
-
-	raw_spin_lock_irqsave(&task->pi_lock, flags);
-	state = READ_ONCE(task->__state);
-	if (state != TASK_RUNNING && !(state & awake) && compat_task_is_dequeued(task)) {
-		const struct pt_regs *regs = task_pt_regs(task);
-
-		/* The number of the system call, or that there is none. */
-		blocked = (long)regs->orig_ax != -1;
-		if (blocked)
-			save_registers(&thread->answer, regs);
-	}
-	raw_spin_unlock_irqrestore(&task->pi_lock, flags);
-	return blocked;
 }
 
 /* Looks at who has not reported. Return: how many are neither stopped nor gone. */
