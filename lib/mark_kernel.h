@@ -34,6 +34,9 @@ extern const struct mark_kernel mark_kernel_portable;
 extern const struct mark_kernel mark_kernel_avx2;
 extern const struct mark_kernel mark_kernel_avx512;
 
+/* For all that have popcnt, which compilers call a table for where a CPU may lack it. */
+uint64_t mark_kernel_count_popcnt(uint64_t *marks, const uint64_t *allocs, uint64_t words);
+
 /* The kernel of a name, whether the CPU has it or not; NULL: there is none. */
 const struct mark_kernel *mark_kernel_named(const char *name);
 /* The best one that the CPU has. */

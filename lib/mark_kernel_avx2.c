@@ -166,24 +166,12 @@ static AVX2 GUARD_EXEMPT void avx2_array(struct marker *marker, const uint64_t *
 	mark_stretch_set(marker, or_of(bits));
 }
 
-static AVX2 uint64_t avx2_count(uint64_t *marks, const uint64_t *allocs, uint64_t words)
-{
-	uint64_t count = 0;
-	uint64_t i;
-
-	for (i = 0; i < words; i++) {
-		marks[i] &= allocs[i];
-		count += (uint64_t)__builtin_popcountll(marks[i]);
-	}
-	return count;
-}
-
 const struct mark_kernel mark_kernel_avx2 = {
 	.name = "avx2",
 	.is_here = avx2_is_here,
 	.scan = avx2_scan,
 	.array = avx2_array,
-	.count = avx2_count,
+	.count = mark_kernel_count_popcnt,
 };
 
 #endif /* __x86_64__ */

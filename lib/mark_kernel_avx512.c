@@ -105,24 +105,12 @@ static AVX512 GUARD_EXEMPT void avx512_array(struct marker *marker, const uint64
 	mark_stretch_set(marker, (uint64_t)_mm512_reduce_or_epi64(bits));
 }
 
-static AVX512 uint64_t avx512_count(uint64_t *marks, const uint64_t *allocs, uint64_t words)
-{
-	uint64_t count = 0;
-	uint64_t i;
-
-	for (i = 0; i < words; i++) {
-		marks[i] &= allocs[i];
-		count += (uint64_t)__builtin_popcountll(marks[i]);
-	}
-	return count;
-}
-
 const struct mark_kernel mark_kernel_avx512 = {
 	.name = "avx512",
 	.is_here = avx512_is_here,
 	.scan = avx512_scan,
 	.array = avx512_array,
-	.count = avx512_count,
+	.count = mark_kernel_count_popcnt,
 };
 
 #endif /* __x86_64__ */
