@@ -136,6 +136,19 @@ struct gcheap_stats stats_of(struct gcheap *heap)
 	return stats;
 }
 
+uint64_t cycles_of(struct fixture *f)
+{
+	return stats_of(f->heap).cycles;
+}
+
+void drop_bytes(struct fixture *f, uint64_t bytes)
+{
+	uint64_t i;
+
+	for (i = 0; i < bytes; i += 64)
+		assert_non_null(gcheap_new_leaf(f->thread, 64));
+}
+
 uint64_t live_after_collect(struct fixture *fixture)
 {
 	if (gcheap_collect(fixture->thread))

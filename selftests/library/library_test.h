@@ -92,6 +92,12 @@ void *busy_type(struct fixture *fixture, gcheap_type type, size_t n);
 
 struct gcheap_stats stats_of(struct gcheap *heap);
 
+/* How many cycles there were. */
+uint64_t cycles_of(struct fixture *fixture);
+
+/* Allocates and drops leaves of 64 bytes, @bytes in all. */
+void drop_bytes(struct fixture *fixture, uint64_t bytes);
+
 /* Collect, and return how many objects are alive. */
 uint64_t live_after_collect(struct fixture *fixture);
 

@@ -34,19 +34,6 @@ static int teardown(void **state)
 	return variables_restore(state);
 }
 
-static uint64_t cycles(struct fixture *f)
-{
-	return stats_of(f->heap).cycles;
-}
-
-static void drop_bytes(struct fixture *f, size_t bytes)
-{
-	size_t i;
-
-	for (i = 0; i < bytes; i += 64)
-		assert_non_null(gcheap_new_leaf(f->thread, 64));
-}
-
 /* ---- what a cycle does -------------------------------------------------------- */
 
 static void test_err_collect_without_a_thread(void **state)
@@ -61,7 +48,7 @@ static void test_an_empty_heap_can_be_collected(void **state)
 
 	assert_int_equal(live_after_collect(f), 0);
 	assert_int_equal(live_after_collect(f), 0);
-	assert_int_equal(cycles(f), 2);
+	assert_int_equal(cycles_of(f), 2);
 }
 
 static void test_garbage_is_recycled(void **state)
@@ -70,7 +57,7 @@ static void test_garbage_is_recycled(void **state)
 
 	drop_bytes(f, 256 * MIB);
 	assert_in_range(stats_of(f->heap).mapped_bytes, MIB, 8 * MIB);
-	assert_in_range(cycles(f), 32, 512);
+	assert_in_range(cycles_of(f), 32, 512);
 	assert_int_equal(gcheap_verify(f->heap), 0);
 }
 
@@ -180,11 +167,11 @@ static void test_a_cycle_starts_by_growth(void **state)
 	live = gcheap_new_leaf(f->thread, 32 * MIB);
 	assert_int_equal(gcheap_root_add(f->heap, &live, 1), 0);
 	assert_int_equal(live_after_collect(f), 1);
-	assert_int_equal(cycles(f), 1);
+	assert_int_equal(cycles_of(f), 1);
 	drop_bytes(f, 31 * MIB);
-	assert_int_equal(cycles(f), 1);
+	assert_int_equal(cycles_of(f), 1);
 	drop_bytes(f, 2 * MIB);
-	assert_int_equal(cycles(f), 2);
+	assert_int_equal(cycles_of(f), 2);
 }
 
 static void test_gc_off_collects_on_request_alone(void **state)
@@ -196,7 +183,7 @@ static void test_gc_off_collects_on_request_alone(void **state)
 	config.gc_percent = -1;
 	fixture_open_with(&f, &config);
 	drop_bytes(&f, 64 * MIB);
-	assert_int_equal(cycles(&f), 0);
+	assert_int_equal(cycles_of(&f), 0);
 	assert_int_equal(live_after_collect(&f), 0);
 	fixture_close(&f);
 }
@@ -209,7 +196,7 @@ static void test_the_environment_turns_gc_off(void **state)
 	variable_set("GCHEAP_GC", "off");
 	fixture_open(&f);
 	drop_bytes(&f, 16 * MIB);
-	assert_int_equal(cycles(&f), 0);
+	assert_int_equal(cycles_of(&f), 0);
 	fixture_close(&f);
 }
 
@@ -228,16 +215,16 @@ static void test_the_memory_limit_starts_cycles(void **state)
 	assert_int_equal(live_after_collect(&f), 1);
 	drop_bytes(&f, 64 * MIB);
 	/* 8 MiB of room. */
-	assert_in_range(cycles(&f), 8, 12);
+	assert_in_range(cycles_of(&f), 8, 12);
 	assert_in_range(stats_of(f.heap).mapped_bytes, 16 * MIB, 28 * MIB);
 
 	/* Live over the limit: cycles do not follow each other without end. */
 	live = gcheap_new_leaf(f.thread, 32 * MIB);
 	assert_non_null(live);
 	assert_int_equal(live_after_collect(&f), 1);
-	config.memory_limit = cycles(&f);
+	config.memory_limit = cycles_of(&f);
 	drop_bytes(&f, 16 * MIB);
-	assert_in_range(cycles(&f) - config.memory_limit, 8, 20);
+	assert_in_range(cycles_of(&f) - config.memory_limit, 8, 20);
 	fixture_close(&f);
 }
 
@@ -251,7 +238,7 @@ static void test_a_cycle_makes_room_when_memory_runs_out(void **state)
 	config.reserve_bytes = 64 * MIB;
 	fixture_open_with(&f, &config);
 	drop_bytes(&f, 200 * MIB);
-	assert_in_range(cycles(&f), 3, 6);
+	assert_in_range(cycles_of(&f), 3, 6);
 	assert_non_null(gcheap_new_leaf(f.thread, 50 * MIB));
 	assert_non_null(gcheap_new_leaf(f.thread, 50 * MIB));
 	fixture_close(&f);

@@ -14,20 +14,6 @@
 
 #define MIB		((uint64_t)1 << 20)
 
-static uint64_t cycles(struct fixture *f)
-{
-	return stats_of(f->heap).cycles;
-}
-
-/* Allocates and drops @bytes. */
-static void drop_bytes(struct fixture *f, uint64_t bytes)
-{
-	uint64_t i;
-
-	for (i = 0; i < bytes; i += 1024)
-		assert_non_null(gcheap_new_leaf(f->thread, 1024));
-}
-
 /* ---- gc_percent --------------------------------------------------------------------- */
 
 static void test_the_percentage_changes_while_the_heap_is_in_use(void **state)
@@ -42,15 +28,15 @@ static void test_the_percentage_changes_while_the_heap_is_in_use(void **state)
 	assert_int_equal(gcheap_set_gc_percent(f->heap, 200), 0);
 	assert_int_equal(gcheap_gc_percent(f->heap), 200);
 	drop_bytes(f, 120 * MIB);
-	assert_int_equal(cycles(f), 1);
+	assert_int_equal(cycles_of(f), 1);
 	/* It counts at once, what was taken before too. */
 	assert_int_equal(gcheap_set_gc_percent(f->heap, 100), 0);
 	drop_bytes(f, 2 * MIB);
-	assert_int_equal(cycles(f), 2);
+	assert_int_equal(cycles_of(f), 2);
 	assert_int_equal(gcheap_set_gc_percent(f->heap, -1), 0);
 	assert_int_equal(gcheap_gc_percent(f->heap), -1);
 	drop_bytes(f, 160 * MIB);
-	assert_int_equal(cycles(f), 2);
+	assert_int_equal(cycles_of(f), 2);
 	assert_int_equal(gcheap_root_remove(f->heap, &live), 0);
 }
 
@@ -83,12 +69,12 @@ static void test_the_limit_changes_while_the_heap_is_in_use(void **state)
 	assert_int_equal(gcheap_memory_limit(f->heap), 0);
 	assert_int_equal(gcheap_set_gc_percent(f->heap, -1), 0);
 	drop_bytes(f, 64 * MIB);
-	assert_int_equal(cycles(f), 0);
+	assert_int_equal(cycles_of(f), 0);
 	assert_true(stats_of(f->heap).resident_bytes > 32 * MIB);
 	assert_int_equal(gcheap_set_memory_limit(f->heap, 16 * MIB), 0);
 	assert_int_equal(gcheap_memory_limit(f->heap), 16 * MIB);
 	drop_bytes(f, 2 * MIB);
-	assert_true(cycles(f) > 0);
+	assert_true(cycles_of(f) > 0);
 	assert_true(stats_of(f->heap).resident_bytes <= 17 * MIB);
 }
 
@@ -117,18 +103,18 @@ static void test_no_cycle_starts_by_itself_while_disabled(void **state)
 	gcheap_disable(f->heap);
 	gcheap_disable(f->heap);
 	drop_bytes(f, 96 * MIB);
-	assert_int_equal(cycles(f), 0);
+	assert_int_equal(cycles_of(f), 0);
 	gcheap_enable(f->heap);
 	drop_bytes(f, 2 * MIB);
-	assert_int_equal(cycles(f), 0);
+	assert_int_equal(cycles_of(f), 0);
 	/* One that is asked for runs. */
 	assert_int_equal(gcheap_collect(f->thread), 0);
-	assert_int_equal(cycles(f), 1);
+	assert_int_equal(cycles_of(f), 1);
 	drop_bytes(f, 96 * MIB);
-	assert_int_equal(cycles(f), 1);
+	assert_int_equal(cycles_of(f), 1);
 	gcheap_enable(f->heap);
 	drop_bytes(f, 2 * MIB);
-	assert_int_equal(cycles(f), 2);
+	assert_int_equal(cycles_of(f), 2);
 }
 
 static void test_err_one_enable_too_many_does_nothing(void **state)
@@ -139,7 +125,7 @@ static void test_err_one_enable_too_many_does_nothing(void **state)
 	assert_error_says("gcheap_disable()");
 	gcheap_disable(f->heap);
 	drop_bytes(f, 96 * MIB);
-	assert_int_equal(cycles(f), 0);
+	assert_int_equal(cycles_of(f), 0);
 	gcheap_enable(f->heap);
 }
 
@@ -160,10 +146,10 @@ static void test_err_memory_runs_out_while_disabled(void **state)
 	assert_int_equal(errno, ENOMEM);
 	assert_error_says("gcheap_enable()");
 	assert_refused_null(gcheap_new_leaf(f.thread, 48 * MIB), ENOMEM, "gcheap_enable()");
-	assert_int_equal(cycles(&f), 0);
+	assert_int_equal(cycles_of(&f), 0);
 	gcheap_enable(f.heap);
 	assert_non_null(gcheap_new_leaf(f.thread, 48 * MIB));
-	assert_int_equal(cycles(&f), 1);
+	assert_int_equal(cycles_of(&f), 1);
 	fixture_close(&f);
 }
 
@@ -196,7 +182,7 @@ static void test_another_thread_changes_the_settings(void **state)
 	assert_int_equal(gcheap_set_gc_percent(f->heap, 100), 0);
 	assert_int_equal(gcheap_set_memory_limit(f->heap, 0), 0);
 	drop_bytes(f, 64 * MIB);
-	assert_true(cycles(f) > 0);
+	assert_true(cycles_of(f) > 0);
 }
 
 #if UNDER_ASAN
@@ -303,19 +289,19 @@ static void test_an_idle_heap_is_collected(void **state)
 	struct pacer *pacer = &f->heap->pacer;
 
 	drop_bytes(f, 64 << 10);
-	assert_int_equal(cycles(f), 0);
+	assert_int_equal(cycles_of(f), 0);
 	/* As if it were two minutes later. */
 	pacer->ended_ns = clock_ns() - PACER_IDLE_NS - 100 * MS;
 	assert_int_equal(gcheap_set_gc_percent(f->heap, -1), 0);
 	drop_bytes(f, 300 << 10);
-	assert_int_equal(cycles(f), 0);
+	assert_int_equal(cycles_of(f), 0);
 	assert_int_equal(gcheap_set_gc_percent(f->heap, 100), 0);
 	/* It is asked at each REFILL, of 256 KiB at most, and not yet due by growth. */
 	drop_bytes(f, 300 << 10);
-	assert_int_equal(cycles(f), 1);
+	assert_int_equal(cycles_of(f), 1);
 	/* Once. */
 	drop_bytes(f, 300 << 10);
-	assert_int_equal(cycles(f), 1);
+	assert_int_equal(cycles_of(f), 1);
 }
 #endif
 
