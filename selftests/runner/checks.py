@@ -12,7 +12,7 @@ from runner.jobs import BUILD, CACHE, ROOT, Logs, check_job, fuzz_job, program_j
 CHECKPATCH = f"{CACHE}/linux-source/scripts/checkpatch.pl"
 
 # The library's tests that run in several threads: tsan_tests of the Makefile.
-TSAN_TESTS = ("test_threads", "test_markers", "test_mutation", "test_tune")
+TSAN_TESTS = ("test_threads", "test_markers", "test_marker_threads", "test_mutation", "test_tune")
 
 
 def sources(*folders, suffixes=(".c", ".h")):
