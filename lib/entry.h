@@ -52,7 +52,7 @@ static inline void entry_end(struct entry *entry)
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	/* From here on a handler stops the thread itself. One that came before has asked. */
 	if (__builtin_expect(entry_state.asked, 0) && !entry_state.depth)
-		entry_leave();
+		__atomic_load_n(&entry_leave, __ATOMIC_RELAXED)();
 }
 
 #define LIBRARY_ENTRY								\

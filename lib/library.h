@@ -84,6 +84,9 @@ struct world {
  * @pressure_seen: the number of events in CTRL that was acted on
  * @world: the attached mutators
  * @marker: kept between cycles
+ * @references: one of the program, until it is closed, and one of each handle that another
+ *	thread had then: that thread may just be looking where it stands with this heap
+ * @is_closed: only the handles lead here
  * @owner_mark: memory that fork() wipes: not 0 in the process that opened the
  *	heap, 0 in a child of fork()
  * @slot_bits: where the slots of spans have their bits
@@ -112,7 +115,9 @@ struct gcheap {
 	uint32_t pressure_seen;
 	struct world world;
 	struct marker *marker;
-	const uint32_t *owner_mark;
+	uint32_t references;
+	bool is_closed;
+	uint32_t *owner_mark;
 	struct slot_bits slot_bits;
 	struct gcheap_stats stats;
 	uint64_t allocated_objects;
@@ -122,11 +127,16 @@ struct gcheap {
 	uint64_t cycle_cpu_ns;
 };
 
+/* A heap of zeros that is here, with one reference; NULL: no memory. */
+struct gcheap *heap_alloc(void);
+/* Gives a reference back. */
+void heap_put(struct gcheap *heap);
+
 /**
  * heap_check() - may this process use the heap?
  * @heap: a heap, or NULL
  *
- * Return: 0; -EINVAL @heap is NULL; -EPERM this is a child of the process that
+ * Return: 0; -EINVAL @heap is NULL, or closed; -EPERM this is a child of the process that
  * opened it. gcheap_error() is set.
  */
 int heap_check(const struct gcheap *heap);

@@ -22,7 +22,6 @@
 #include "world.h"
 #include "wipe_on_fork.h"
 
-#define OWNER_MARK_BYTES	4096u
 #define VALGRIND_RESERVE	((uint64_t)512 << 20)
 
 /* ---- open -------------------------------------------------------------------- */
@@ -106,35 +105,20 @@ static int backend_open(struct settings *settings, enum gcheap_layout layout,
 	return error;
 }
 
-static struct gcheap *heap_alloc(void)
-{
-	struct gcheap *heap = calloc(1, sizeof(*heap));
-	uint32_t *mark;
-
-	if (!heap)
-		return NULL;
-	mark = wipe_on_fork_alloc(OWNER_MARK_BYTES);
-	if (!mark) {
-		free(heap);
-		return NULL;
-	}
-	*mark = 1;
-	heap->owner_mark = mark;
-	pthread_mutex_init(&heap->lock, NULL);
-	pthread_mutex_init(&heap->world.lock, NULL);
-	return heap;
-}
-
 static void heap_free(struct gcheap *heap)
 {
 	slot_bits_free(&heap->slot_bits);
 	roots_destroy(&heap->roots);
-	stacks_destroy(&heap->stacks);
 	stop_kernel_free(heap);
-	pthread_mutex_destroy(&heap->world.lock);
-	pthread_mutex_destroy(&heap->lock);
-	wipe_on_fork_free((void *)heap->owner_mark, OWNER_MARK_BYTES);
-	free(heap);
+	/* A thread that had a handle may look for the stack that it is on. */
+	if (heap_is_here(heap))
+		pthread_mutex_lock(&heap->lock);
+	stacks_destroy(&heap->stacks);
+	if (heap_is_here(heap))
+		pthread_mutex_unlock(&heap->lock);
+	heap->is_closed = true;
+	__atomic_store_n(heap->owner_mark, 0, __ATOMIC_RELEASE);
+	heap_put(heap);
 }
 
 /* Who stops threads with conservative stacks, which the signal can stop. */

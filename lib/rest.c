@@ -96,8 +96,7 @@ void rest_begin(const struct gcheap *heap, const char *sp)
 
 	stack_of_signals(sp, &signal);
 	for (thread = rest_own_threads; thread; thread = thread->own_next) {
-		if (thread->is_parked || !thread->heap || thread->heap == heap ||
-		    !heap_is_here(thread->heap))
+		if (thread->is_parked || thread->heap == heap || !heap_is_here(thread->heap))
 			continue;
 		note(thread, sp, &signal, known);
 		/* How far down the stack goes is asked for one of many heaps alone. */
@@ -172,26 +171,27 @@ void rest_own_remove(const struct thread *thread)
 		*link = thread->own_next;
 }
 
-/* Handles of heaps that another thread has closed. */
-static void own_reap(void)
+void rest_own_reap(void)
 {
 	struct thread **link = &rest_own_threads;
 
 	while (*link) {
 		struct thread *thread = *link;
 
-		if (__atomic_load_n(&thread->heap, __ATOMIC_ACQUIRE)) {
+		if (!__atomic_load_n(&thread->is_orphan, __ATOMIC_ACQUIRE)) {
 			link = &thread->own_next;
 			continue;
 		}
 		*link = thread->own_next;
+		heap_put(thread->heap);
+		free(thread->fast.frames);
 		free(thread);
 	}
 }
 
 void rest_own_add(struct thread *thread)
 {
-	own_reap();
+	rest_own_reap();
 	thread->own_next = rest_own_threads;
 	rest_own_threads = thread;
 }

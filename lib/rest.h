@@ -67,4 +67,7 @@ struct thread *rest_self(const struct gcheap *heap);
 void rest_own_add(struct thread *thread);
 void rest_own_remove(const struct thread *thread);
 
+/* Frees those whose heaps other threads have closed. */
+void rest_own_reap(void);
+
 #endif /* GCHEAP_LIB_REST_H */

@@ -96,7 +96,7 @@ static void note_here(struct thread *thread, const ucontext_t *context, const st
 /* Whether a signal may stop the calling thread for a handle's heap. */
 static bool may_stop(const struct thread *thread)
 {
-	return !thread->is_parked && thread->heap && heap_is_here(thread->heap) &&
+	return !thread->is_parked && heap_is_here(thread->heap) &&
 	       stop_signal_is_used(thread->heap);
 }
 
@@ -184,7 +184,7 @@ int stop_signal_choose(int wanted, void (*leave)(void))
 	if (wanted < 0)
 		return 0;
 	pthread_mutex_lock(&lock);
-	entry_leave = leave;
+	__atomic_store_n(&entry_leave, leave, __ATOMIC_RELAXED);
 	if (stop_signal && wanted && stop_signal != wanted)
 		error = error_set(-EBUSY, "signal %d stops the threads of this process already, it "
 				  "cannot be %d", stop_signal, wanted);

@@ -31,15 +31,9 @@ static void end_detach(void *unused)
 	struct thread *thread;
 
 	(void)unused;
-	while ((thread = rest_own_threads)) {
-		if (thread->heap) {
-			gcheap_thread_detach(&thread->fast);
-		} else {
-			/* Its heap was closed. */
-			rest_own_remove(thread);
-			free(thread);
-		}
-	}
+	rest_own_reap();
+	while ((thread = rest_own_threads))
+		gcheap_thread_detach(&thread->fast);
 }
 
 static void end_init(void)
@@ -116,15 +110,16 @@ void thread_free(struct thread *thread)
 		thread->blocks = block->next;
 		cache_block_free(block);
 	}
-	free(thread->fast.frames);
 	fast_tables_free(thread);
 	alloc_classes_free(thread);
-	/* Another system thread has it on its list, and finds there what has become of it. */
-	if (!pthread_equal(thread->self, pthread_self())) {
-		__atomic_store_n(&thread->heap, NULL, __ATOMIC_RELEASE);
+	/* Another system thread has it on its list, and may be looking at it for another heap. */
+	if (!pthread_equal(thread->self, pthread_self()) && heap_is_here(thread->heap)) {
+		__atomic_fetch_add(&thread->heap->references, 1, __ATOMIC_RELAXED);
+		__atomic_store_n(&thread->is_orphan, true, __ATOMIC_RELEASE);
 		return;
 	}
 	rest_own_remove(thread);
+	free(thread->fast.frames);
 	free(thread);
 }
 

@@ -56,7 +56,9 @@ struct rest {
 /**
  * struct thread - one attached mutator
  * @fast: what the inline functions use; must be first
- * @heap: its heap; NULL: it was closed, and the memory is the system thread's to free
+ * @heap: its heap, with a reference while it is an orphan
+ * @is_orphan: another thread has closed the heap: what is left is its own thread's to free,
+ *	which may be reading it
  * @next: of the heap's threads
  * @own_next: of the same system thread's
  * @self: who it is
@@ -97,6 +99,7 @@ struct rest {
 struct thread {
 	struct gcheap_thread fast;
 	struct gcheap *heap;
+	bool is_orphan;
 	struct thread *next;
 	struct thread *own_next;
 	pthread_t self;

@@ -333,7 +333,7 @@ NOINLINE void world_poll(struct thread *thread)
 /* Whether a handle can be used: it is one, of a heap that is here. */
 static bool thread_is_usable(const struct thread *thread)
 {
-	return thread && thread->heap && heap_is_here(thread->heap);
+	return thread && heap_is_here(thread->heap);
 }
 
 void gcheap_safepoint_slow_(struct gcheap_thread *fast)

@@ -556,6 +556,74 @@ static void *collect_both(void *arg)
 	return NULL;
 }
 
+/**
+ * struct closing - a thread that is attached to heaps which another one closes
+ * @kept: it works for this one all the time
+ * @closes: it has attached to this one, which the other closes now; NULL: it shall attach
+ * @is_over: no more heaps come
+ */
+struct closing {
+	struct gcheap *kept;
+	struct gcheap *closes;
+	bool is_over;
+};
+
+#define CLOSED	50u
+
+static void *work_while_closing(void *arg)
+{
+	struct closing *closing = arg;
+	struct gcheap_thread *kept, *other;
+	unsigned int i;
+
+	if (gcheap_thread_attach(closing->kept, &kept))
+		return "cannot attach";
+	for (i = 0; i < CLOSED; i++) {
+		struct gcheap *heap;
+
+		if (gcheap_open(NULL, &heap) || gcheap_thread_attach(heap, &other))
+			return "cannot attach to what is to be closed";
+		__atomic_store_n(&closing->closes, heap, __ATOMIC_RELEASE);
+		/* It rests for the one that is being closed in each of these. */
+		while (__atomic_load_n(&closing->closes, __ATOMIC_ACQUIRE)) {
+			if (!gcheap_new_leaf(kept, 64) || gcheap_collect(kept))
+				return "cannot collect";
+		}
+	}
+	__atomic_store_n(&closing->is_over, true, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+static void a_heap_is_closed_while_a_thread_rests_for_another(void **state)
+{
+	struct closing closing = { 0 };
+	struct gcheap_thread *thread;
+	void *error;
+	pthread_t self;
+
+	(void)state;
+	assert_int_equal(gcheap_open(NULL, &closing.kept), 0);
+	assert_int_equal(gcheap_thread_attach(closing.kept, &thread), 0);
+	assert_int_equal(pthread_create(&self, NULL, work_while_closing, &closing), 0);
+	while (!__atomic_load_n(&closing.is_over, __ATOMIC_ACQUIRE)) {
+		struct gcheap *heap = __atomic_load_n(&closing.closes, __ATOMIC_ACQUIRE);
+
+		/* Which stops the other one, wherever it is. */
+		assert_int_equal(gcheap_collect(thread), 0);
+		if (heap) {
+			gcheap_close(heap);
+			__atomic_store_n(&closing.closes, NULL, __ATOMIC_RELEASE);
+		}
+		gcheap_safepoint(thread);
+	}
+	gcheap_park(thread);
+	pthread_join(self, &error);
+	gcheap_unpark(thread);
+	if (error)
+		fail_msg("%s: %s", (char *)error, gcheap_error());
+	gcheap_close(closing.kept);
+}
+
 /* Two threads that each collect a heap of the other's, at the same time. */
 static void threads_of_two_heaps_do_not_wait_for_each_other(void **state)
 {
@@ -600,6 +668,7 @@ int main(void)
 #endif
 		fixture_test(thread_that_ends_is_detached),
 		cmocka_unit_test(heap_may_be_closed_while_threads_are_attached),
+		cmocka_unit_test(a_heap_is_closed_while_a_thread_rests_for_another),
 		cmocka_unit_test(threads_of_two_heaps_do_not_wait_for_each_other),
 	};
 
