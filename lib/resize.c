@@ -45,7 +45,7 @@ static void *refuse(const struct thread *thread, const void *obj, const char *wh
 	if (why)
 		return error_null(-EINVAL, "%p is no object that can be freed or resized: %s", obj,
 				  why);
-	return error_null(-EINVAL, "%p is no object that can be freed or resized, but %s", obj,
+	return error_null(-EINVAL, "%p is no object that can be freed or resized: it leads %s", obj,
 			  bad_pointer_describe(thread->heap, obj, where));
 }
 
@@ -225,10 +225,16 @@ static void *resize_elsewhere(struct thread *thread, gcheap_type type, const str
 }
 
 /* Whether what is known of the object does not contradict @type. */
-static bool type_fits(const struct owned *owned, gcheap_type type,
+static bool type_fits(const struct thread *thread, const struct owned *owned, gcheap_type type,
 		      const struct gcheap_type_record *record)
 {
+	const struct gcheap_span *span = &thread->heap->view.spans[owned->slot.page];
+
 	if (owned->object.type && owned->object.type != type)
+		return false;
+	/* What the span says of all its slots no object can change. */
+	if (record && GCHEAP_PAGE_KIND(owned->slot.info) == GCHEAP_KIND_MASK &&
+	    span->ptr_mask != slot_mask(record, owned->slot.bytes))
 		return false;
 	return owned->object.noscan == (!record || !record->ptr_bytes);
 }
@@ -258,7 +264,7 @@ void *gcheap_realloc(struct gcheap_thread *fast, gcheap_type type, void *obj, si
 				  n, (unsigned long long)record->bytes);
 	if (!owned_find(thread, obj, &owned))
 		return NULL;
-	if (!type_fits(&owned, type, record))
+	if (!type_fits(thread, &owned, type, record))
 		return refuse(thread, obj, "it is of another type");
 	/* Guarded, each new length is a new object, so that what is behind it is closed. */
 	if (!owned.is_shared && !thread->heap->guard_bytes && bytes <= owned_room(thread, &owned) &&

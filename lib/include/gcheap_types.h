@@ -6,7 +6,9 @@
  *	GCHEAP_TYPE(heap, struct node, left, right)
  *
  * registers struct node with these pointer members, 32 at most, and yields its
- * gcheap_type, or 0 with errno set. A member is one of
+ * gcheap_type, or 0 with errno set. Each time that it is evaluated it registers one more: do so
+ * once a heap, and keep the number. What has no pointers is a leaf, gcheap_new_leaf(); for an array
+ * of pointers alone there is a struct with one. A member is one of
  *
  *	name, or a.b, or a[2].b		a pointer, or an array of pointers of up to
  *					three dimensions; also in nested structs

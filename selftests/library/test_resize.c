@@ -498,6 +498,38 @@ static void test_what_fits_stays_where_it_is(void **state)
 	fixture_close(&f);
 }
 
+/* Where all slots of a span have the same pointers, no object can have others. */
+static void test_err_realloc_to_a_type_with_other_pointers(void **state)
+{
+	struct fixture f;
+	gcheap_type first, second;
+	void **object;
+	static void *root;
+	size_t l;
+
+	(void)state;
+	in_each_layout(l) {
+		fixture_open_layout(&f, test_layouts[l].layout);
+		first = type_with_mask(f.heap, 16, 8, 1);
+		second = type_with_mask(f.heap, 16, 8, 2);
+		busy_type(&f, first, 1);
+		busy_type(&f, second, 1);
+		object = gcheap_new(f.thread, first);
+		assert_int_equal(gcheap_root_add(f.heap, &root, 1), 0);
+		root = gcheap_realloc(f.thread, second, object, 1);
+		/* Either it is refused, or its second word is a pointer from now on. */
+		if (root) {
+			((void **)root)[1] = gcheap_new(f.thread, first);
+			assert_int_equal(live_after_collect(&f), 2);
+		} else {
+			assert_error_says("another type");
+		}
+		assert_true(root || test_layouts[l].layout == GCHEAP_LAYOUT_SPAN);
+		assert_int_equal(gcheap_root_remove(f.heap, &root), 0);
+		fixture_close(&f);
+	}
+}
+
 static void test_err_realloc(void **state)
 {
 	struct fixture f;
@@ -587,6 +619,7 @@ int main(void)
 		cmocka_unit_test(test_what_fits_stays_where_it_is),
 		cmocka_unit_test(test_more_comes_back_than_was_taken),
 		cmocka_unit_test(test_err_realloc),
+		cmocka_unit_test(test_err_realloc_to_a_type_with_other_pointers),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
