@@ -158,6 +158,8 @@ static NOINLINE void *object_large(struct thread *thread, gcheap_type type, uint
 	char *object;
 	int error;
 
+	if (thread->is_parked)
+		return error_null(-EINVAL, THREAD_IS_PARKED);
 	/* A cycle would not help. */
 	if (bytes >= heap->view.reserve_bytes)
 		return large_failed(-ENOMEM, bytes);

@@ -479,6 +479,8 @@ int gcheap_collect(struct gcheap_thread *fast)
 	error = heap_check(thread->heap);
 	if (error)
 		return error;
+	if (thread->is_parked)
+		return error_set(-EINVAL, THREAD_IS_PARKED);
 	world_lock(thread->heap);
 	error = collect_all(thread, entry, CYCLE_REQUEST);
 	world_unlock(thread->heap);

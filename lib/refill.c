@@ -89,6 +89,8 @@ int refill_cache(struct thread *thread, struct cache *cache)
 	/* In a child of fork() the cache is zeros and must stay so. */
 	if (!heap_is_here(thread->heap))
 		return heap_check(thread->heap);
+	if (thread->is_parked)
+		return error_set(-EINVAL, THREAD_IS_PARKED);
 	while (!cache_open_window(thread, cache)) {
 		thread->filling = cache;
 		error = refill_spans(thread, cache);

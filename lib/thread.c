@@ -128,6 +128,7 @@ void gcheap_thread_detach(struct gcheap_thread *fast)
 	LIBRARY_ENTRY;
 	struct thread *thread = (struct thread *)fast;
 	struct gcheap *heap;
+	int error = errno;
 
 	if (!thread)
 		return;
@@ -151,4 +152,5 @@ void gcheap_thread_detach(struct gcheap_thread *fast)
 		marker_send_home(heap->marker);
 	world_unlock(heap);
 	thread_free(thread);
+	errno = error;
 }

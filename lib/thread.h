@@ -142,6 +142,10 @@ static inline bool thread_is_running(const struct thread *thread)
 	       __atomic_load_n(&thread->rest.state, __ATOMIC_SEQ_CST) == THREAD_RUNS;
 }
 
+/* What is said where a thread does what it has promised not to. */
+#define THREAD_IS_PARKED	"the thread is parked: call gcheap_unpark() before it allocates " \
+				"or collects"
+
 /* End a thread, its spans returned or lost with the heap already. */
 void thread_free(struct thread *thread);
 

@@ -351,6 +351,7 @@ void park_below(struct thread *thread, const uintptr_t *frame)
 {
 	const uintptr_t *words = __builtin_frame_address(0);
 	uintptr_t *registers = thread->rest.registers;
+	int error = errno;
 	size_t i;
 
 	for (i = 0; i < REST_REGISTERS && words <= frame; i++)
@@ -358,6 +359,8 @@ void park_below(struct thread *thread, const uintptr_t *frame)
 	thread->is_parked = true;
 	rest_note(thread, (const char *)frame);
 	rest_publish(thread);
+	/* What the program was about to say of its own last call. */
+	errno = error;
 }
 
 NOINLINE void gcheap_park(struct gcheap_thread *fast)

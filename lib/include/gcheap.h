@@ -491,6 +491,10 @@ static inline void *gcheap_new_leaf_uninit(struct gcheap_thread *thread, size_t 
  * it; what is new is zeroed, but in a leaf of gcheap_new_leaf_uninit(), and behind an
  * object without pointers of up to 8 bytes, where it is unspecified.
  *
+ * Another type than the object's is refused where its pages tell that; else the object is of
+ * @type afterwards. So a struct with a flexible array does not grow by it: of GCHEAP_FLEXIBLE_TYPE
+ * there is a type for each length. Make a new one, and copy.
+ *
  * Context: as gcheap_new().
  * Return: the object; NULL with errno ENOMEM, EINVAL @type, @obj or @n is wrong, or EPERM
  * after fork(), and @obj is as it was.
@@ -665,8 +669,8 @@ GCHEAP_API void gcheap_frame_restore(struct gcheap_thread *thread, struct gcheap
  */
 GCHEAP_API int gcheap_stack_add(struct gcheap *heap, void *low, size_t bytes);
 /*
- * Forget a stack, and the frames on it. Called by the attached thread, from another
- * stack: -EBUSY; -ENOENT.
+ * Forget a stack, and the frames on it: 0; -EBUSY the calling thread runs on it; -ENOENT there
+ * is none at @low. No other thread may run on it.
  */
 GCHEAP_API int gcheap_stack_remove(struct gcheap *heap, void *low);
 
@@ -820,7 +824,9 @@ GCHEAP_API int gcheap_stats_get(struct gcheap *heap, struct gcheap_stats *out);
 GCHEAP_API int gcheap_stats(struct gcheap *heap, struct gcheap_stats *out);
 #endif
 
-/* Check the whole heap: 0, or -EUCLEAN and a report on stderr. */
+/* Check the whole heap, and that each pointer into it leads to an object: 0, or -EUCLEAN and a
+ * report on stderr.
+ */
 GCHEAP_API int gcheap_verify(struct gcheap *heap);
 
 GCHEAP_API int gcheap_fd(struct gcheap *heap);	/* the device fd for poll(), or -1 */

@@ -531,6 +531,28 @@ static void heap_may_be_closed_while_threads_are_attached(void **state)
 	pthread_barrier_destroy(&waiter.after);
 }
 
+static void err_a_parked_thread_allocates_or_collects(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	fixture_open(&f);
+	errno = EXDEV;
+	gcheap_park(f.thread);
+	/* What the program was about to say of its own last call. */
+	assert_int_equal(errno, EXDEV);
+	assert_refused(gcheap_collect(f.thread), EINVAL, "gcheap_unpark()");
+	assert_refused_null(gcheap_new_leaf(f.thread, 100), EINVAL, "gcheap_unpark()");
+	assert_refused_null(gcheap_new_leaf(f.thread, 1 << 20), EINVAL, "gcheap_unpark()");
+	gcheap_unpark(f.thread);
+	assert_non_null(gcheap_new_leaf(f.thread, 100));
+	assert_int_equal(gcheap_collect(f.thread), 0);
+	errno = EXDEV;
+	gcheap_thread_detach(f.thread);
+	assert_int_equal(errno, EXDEV);
+	gcheap_close(f.heap);
+}
+
 /* ---- several heaps -------------------------------------------------------------------- */
 
 struct pair {
@@ -668,6 +690,7 @@ int main(void)
 #endif
 		fixture_test(thread_that_ends_is_detached),
 		cmocka_unit_test(heap_may_be_closed_while_threads_are_attached),
+		cmocka_unit_test(err_a_parked_thread_allocates_or_collects),
 		cmocka_unit_test(a_heap_is_closed_while_a_thread_rests_for_another),
 		cmocka_unit_test(threads_of_two_heaps_do_not_wait_for_each_other),
 	};
