@@ -108,7 +108,7 @@ void late_report(const struct late *late)
 	else if (late->signal)
 		snprintf(why, sizeof(why), "signal %d was sent to it", late->signal);
 	else
-		snprintf(why, sizeof(why), "no signal stops it");
+		snprintf(why, sizeof(why), "no signal stops it; GCHEAP_STOP_SIGNAL may name one");
 	report("gcheap: a cycle has waited for a second for thread %d (%s): in the %s, %s "
 	       "(state %c); %s%s\n", late->tid, name, in_library ? "library" : "program", where,
 	       state_of(late->tid), why,

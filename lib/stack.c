@@ -345,7 +345,8 @@ int stack_unknown(const void *sp)
 {
 	return error_set(-EINVAL, "the thread runs on another stack (at %p) than its own and those "
 			 "that were declared: declare it with gcheap_stack_add(), or open the heap "
-			 "without GCHEAP_CONSERVATIVE_STACKS and use frames", sp);
+			 "without GCHEAP_CONSERVATIVE_STACKS and use frames; or the handle is "
+			 "another thread's", sp);
 }
 
 /* ---- contexts --------------------------------------------------------------------- */

@@ -296,8 +296,9 @@ static int verify_all(struct gcheap *heap)
 	}
 	if (!verify.faults)
 		return 0;
-	return error_set(-EUCLEAN, "the heap is corrupted: %llu faults were found, and reported "
-			 "on stderr", (unsigned long long)verify.faults);
+	return error_set(-EUCLEAN, "the heap is corrupted: %llu fault%s found, and reported on "
+			 "stderr", (unsigned long long)verify.faults,
+			 verify.faults == 1 ? " was" : "s were");
 }
 
 int verify_stopped(struct gcheap *heap)
