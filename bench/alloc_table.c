@@ -12,8 +12,7 @@
  * word of each is written. With several threads all allocate the same amount at once, and ns
  * are those of one of its objects to each thread. They are of CPU time, which other programs
  * on the machine disturb less, and include what a thread does for a cycle, but not what it
- * waits. Of the CPUs' distance it is told how long a cache line takes from one to the other
- * and back.
+ * waits. How long a cache line takes from one CPU to another is told, too (distance.h).
  */
 #define _GNU_SOURCE
 #define GC_THREADS
@@ -24,6 +23,7 @@
 #include <sched.h>
 
 #include "bench.h"
+#include "distance.h"
 
 #define RING_MAX	1024u
 #define THREADS_MAX	64u
@@ -116,60 +116,6 @@ static const struct {
 };
 #define SYSTEMS	(sizeof(systems) / sizeof(systems[0]))
 #define CALLOC	4
-
-/* ---- the distance of two CPUs ---------------------------------------------------- */
-
-#define TURNS	100000u
-
-static uint32_t turn;
-
-static void pin(int cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	sched_setaffinity(0, sizeof(set), &set);
-}
-
-static void *pong(void *unused)
-{
-	uint32_t i;
-
-	(void)unused;
-	pin(1);
-	for (i = 1; i < 2 * TURNS; i += 2) {
-		while (__atomic_load_n(&turn, __ATOMIC_ACQUIRE) != i)
-			;
-		__atomic_store_n(&turn, i + 1, __ATOMIC_RELEASE);
-	}
-	return NULL;
-}
-
-/* ns for a cache line from one CPU to the other and back. */
-static double distance(void)
-{
-	cpu_set_t all;
-	pthread_t other;
-	double start;
-	uint32_t i;
-
-	sched_getaffinity(0, sizeof(all), &all);
-	turn = 0;
-	if (pthread_create(&other, NULL, pong, NULL))
-		bench_fail("alloc_table", "no thread");
-	pin(0);
-	start = bench_ns();
-	for (i = 0; i < 2 * TURNS; i += 2) {
-		__atomic_store_n(&turn, i + 1, __ATOMIC_RELEASE);
-		while (__atomic_load_n(&turn, __ATOMIC_ACQUIRE) != i + 2)
-			;
-	}
-	start = (bench_ns() - start) / TURNS;
-	pthread_join(other, NULL);
-	sched_setaffinity(0, sizeof(all), &all);
-	return start;
-}
 
 /* ---- threads ----------------------------------------------------------------------- */
 
@@ -280,7 +226,7 @@ int main(int argc, char **argv)
 	       "backend %s\n", bytes >> 20, threads,
 	       gcheap_backend(heap) == GCHEAP_BACKEND_DEVICE ? "device" : "local");
 	if (threads > 1)
-		printf("a cache line from CPU 0 to CPU 1 and back: %.0f ns\n", distance());
+		printf("a cache line from one CPU to another: %.0f ns\n", distance());
 	printf("%8s %5s", "bytes", "held");
 	for (s = 0; s < SYSTEMS; s++)
 		printf(" %9s", systems[s].name);
