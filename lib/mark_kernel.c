@@ -83,21 +83,6 @@ static uint64_t portable_count(uint64_t *marks, const uint64_t *allocs, uint64_t
 	return count;
 }
 
-#if defined(__x86_64__)
-__attribute__((target("popcnt")))
-uint64_t mark_kernel_count_popcnt(uint64_t *marks, const uint64_t *allocs, uint64_t words)
-{
-	uint64_t count = 0;
-	uint64_t i;
-
-	for (i = 0; i < words; i++) {
-		marks[i] &= allocs[i];
-		count += (uint64_t)__builtin_popcountll(marks[i]);
-	}
-	return count;
-}
-#endif
-
 const struct mark_kernel mark_kernel_portable = {
 	.name = "portable",
 	.is_here = portable_is_here,
