@@ -439,7 +439,7 @@ void *gcheap_new_leaf_uninit_slow_(struct gcheap_thread *fast, size_t bytes)
 
 /* ---- copies ----------------------------------------------------------------- */
 
-/* Bytes of @n elements; 0 when there is nothing to do, or an error was set. */
+/* Bytes of @n elements; 0 when there is nothing to do, or errno and an error were set. */
 static size_t elements_bytes(const struct gcheap_thread *fast, gcheap_type type, size_t n)
 {
 	const struct thread *thread = (const struct thread *)fast;
@@ -456,8 +456,8 @@ static size_t elements_bytes(const struct gcheap_thread *fast, gcheap_type type,
 		return 0;
 	}
 	if (__builtin_mul_overflow(record->bytes, n, &bytes)) {
-		error_set(-EINVAL, "%zu elements of %llu bytes are more than any heap has", n,
-			  (unsigned long long)record->bytes);
+		error_null(-EINVAL, "%zu elements of %llu bytes are more than any heap has", n,
+			   (unsigned long long)record->bytes);
 		return 0;
 	}
 	return bytes;

@@ -22,6 +22,9 @@
 	(offsetof(struct gcheap_config, memory_limit) + \
 	 sizeof(((struct gcheap_config *)0)->memory_limit))
 
+/* No release's struct is longer: a size that is not set reads no further. */
+#define CONFIG_BYTES_MAX	4096u
+
 /* ---- the program's configuration --------------------------------------------- */
 
 /*
@@ -34,7 +37,7 @@ static int config_copy(const struct gcheap_config *from, struct gcheap_config *t
 	size_t known = from->size < sizeof(*to) ? from->size : sizeof(*to);
 	size_t i;
 
-	if (from->size < CONFIG_BYTES_MIN)
+	if (from->size < CONFIG_BYTES_MIN || from->size > CONFIG_BYTES_MAX)
 		return error_set(-EINVAL, "gcheap_config.size is %zu: start from "
 				 "GCHEAP_CONFIG_INIT, which sets it", from->size);
 	for (i = known; i < from->size; i++) {
@@ -132,7 +135,8 @@ static int read_gc(struct gcheap_config *config)
 		return 0;
 	}
 	if (!number_parse(value, INT32_MAX, "", &percent, &end))
-		return variable_failed("GCHEAP_GC", value, "a percentage, or off");
+		return variable_failed("GCHEAP_GC", value, "a percentage, 2147483647 at most, or "
+				       "off");
 	config->gc_percent = (int32_t)percent;
 	return 0;
 }
@@ -160,7 +164,8 @@ static int read_memlimit(struct gcheap_config *config)
 
 	if (value && !bytes_parse(value, &config->memory_limit))
 		return variable_failed("GCHEAP_MEMLIMIT", value,
-				       "a number of bytes with K, M, G or nothing after it");
+				       "a number of bytes with K, M, G or nothing after it, less "
+				       "than 2^64; 0: no limit");
 	return 0;
 }
 

@@ -124,6 +124,10 @@ static void heap_free(struct gcheap *heap)
 /* Who stops threads with conservative stacks, which the signal can stop. */
 static int stop_choose(struct gcheap *heap, enum settings_stop stop)
 {
+	if (stop == STOP_KERNEL && !heap->stop_by_signal)
+		return error_set(-EINVAL, "environment: GCHEAP_STOP=kernel: with stop_signal -1 or "
+				 "GCHEAP_STOP_SIGNAL=off threads stop at safepoints alone; leave "
+				 "out one of the two");
 	if (stop == STOP_SIGNAL || !stop_signal_is_used(heap))
 		return 0;
 	if (!stop_kernel_use(heap) && stop == STOP_KERNEL)

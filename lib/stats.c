@@ -54,6 +54,9 @@ static void stats_collect(struct gcheap *heap, struct gcheap_stats *stats)
 	}
 }
 
+/* No release's struct is longer: a size that is not set writes no further. */
+#define STATS_BYTES_MAX		4096u
+
 int gcheap_stats_get(struct gcheap *heap, struct gcheap_stats *out)
 {
 	LIBRARY_ENTRY;
@@ -66,7 +69,7 @@ int gcheap_stats_get(struct gcheap *heap, struct gcheap_stats *out)
 	if (!out)
 		return error_set(-EINVAL, "the figures to fill in are NULL");
 	size = out->size;
-	if (size < offsetof(struct gcheap_stats, live_bytes))
+	if (size < offsetof(struct gcheap_stats, live_bytes) || size > STATS_BYTES_MAX)
 		return error_set(-EINVAL, "set size to sizeof(struct gcheap_stats) before calling "
 				 "gcheap_stats(): it is %zu", size);
 	/* A program may have been compiled with another version's struct. */

@@ -684,8 +684,8 @@ static inline void gcheap_store(struct gcheap_thread *thread, void *slot_addr, v
 }
 
 /*
- * Copy @n elements that may overlap, or clear them. With a type that does not exist, or
- * after fork(), they do nothing, and gcheap_error() says so.
+ * Copy @n elements that may overlap, or clear them. With a type that does not exist, with more
+ * elements than any heap has, or after fork(), they do nothing: errno and gcheap_error() say so.
  */
 GCHEAP_API void gcheap_copy(struct gcheap_thread *thread, gcheap_type type, void *dst,
 			    const void *src, size_t n);

@@ -422,6 +422,10 @@ static void test_copy_and_clear_elements(void **state)
 	assert_int_equal(array[10], 7);
 	gcheap_copy(f->thread, type, array, array + 3, 0);
 	assert_int_equal(array[1], 1);
+	errno = 0;
+	gcheap_copy(f->thread, type, array, array + 3, SIZE_MAX / 2);
+	assert_int_equal(errno, EINVAL);
+	assert_error_says("more than any heap has");
 	gcheap_copy(f->thread, 0, array, array + 3, 1);
 	assert_error_says("no type");
 	assert_int_equal(array[1], 1);

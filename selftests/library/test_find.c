@@ -468,6 +468,9 @@ static void test_stats_of_another_versions_size(void **state)
 	assert_int_equal(stats.live_bytes, 4711);
 	stats.size = 0;
 	assert_refused(gcheap_stats(f.heap, &stats), EINVAL, "size");
+	stats.size = 4097;
+	assert_refused(gcheap_stats(f.heap, &stats), EINVAL, "size");
+	assert_int_equal(stats.live_bytes, 4711);
 	assert_refused(gcheap_stats(f.heap, NULL), EINVAL, "NULL");
 	assert_refused(gcheap_stats(NULL, &stats), EINVAL, "NULL");
 	fixture_close(&f);

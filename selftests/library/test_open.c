@@ -62,6 +62,10 @@ static void test_err_config_size(void **state)
 	(void)state;
 	config.size = 0;
 	assert_open_refused(&config, EINVAL, "GCHEAP_CONFIG_INIT");
+	config.size = SIZE_MAX;
+	assert_open_refused(&config, EINVAL, "GCHEAP_CONFIG_INIT");
+	config.size = 4097;
+	assert_open_refused(&config, EINVAL, "GCHEAP_CONFIG_INIT");
 	config.size = offsetof(struct gcheap_config, stop_signal) - 1;
 	assert_open_refused(&config, EINVAL, "GCHEAP_CONFIG_INIT");
 	/* A program of the first release has no more. */

@@ -510,6 +510,10 @@ static void the_signal_can_be_chosen(void **state)
 	(void)state;
 	variable_set("GCHEAP_STOP", "never");
 	assert_open_refused(&config, EINVAL, "GCHEAP_STOP=never: must be auto, kernel or signal");
+	variable_set("GCHEAP_STOP", "kernel");
+	variable_set("GCHEAP_STOP_SIGNAL", "off");
+	assert_open_refused(&config, EINVAL, "leave out one of the two");
+	variable_set("GCHEAP_STOP_SIGNAL", NULL);
 	if (!side_begin(&side, compute))
 		skip_because(SKIP_BECAUSE);
 	side_end(&side);
