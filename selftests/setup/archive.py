@@ -125,3 +125,18 @@ class Server:
         self.server = Quiet(("127.0.0.1", 0), functools.partial(Handler, directory=machine.archive.folder))
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         machine.source(f"http://127.0.0.1:{self.server.server_port}/")
+
+
+def later_libc(folder):
+    """A program that is linked with a libc of the future, that libc, and its loader."""
+    source, script, libc = folder / "libc.c", folder / "libc.map", folder / "libc.so.6"
+    source.write_text("int later_function(void) { return 0; }\n")
+    script.write_text("GLIBC_2.999 { later_function; };\n")
+    subprocess.run(["gcc", "-shared", "-nostdlib", "-fPIC", "-o", libc, source, "-Wl,-soname,libc.so.6",
+                    f"-Wl,--version-script={script}"], check=True)
+    program = folder / "program"
+    main = folder / "program.c"
+    main.write_text("int later_function(void);\nvoid _start(void) { later_function(); for (;;) ; }\n")
+    subprocess.run(["gcc", "-nostdlib", "-o", program, main, libc], check=True)
+    loader = pathlib.Path("/lib64/ld-linux-x86-64.so.2").resolve()
+    return program, libc, loader
