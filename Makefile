@@ -232,7 +232,17 @@ $(foreach name,$(core_bench_names),$(eval $(call program,$(B)/bench/core/$(name)
 
 tools: $(tool_programs:%=$(B)/tools/%)
 examples: $(example_programs:%=$(B)/examples/%)
-bench-programs: $(bench_names:%=$(B)/bench/%) $(core_bench_names:%=$(B)/bench/core/%)
+# The peer that is written in Go, with the Go that scripts/setup peers has unpacked, if there is one.
+goroot := $(wildcard $(or $(GCHEAP_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/gcheap)/peers/go/goroot)
+go_peer := $(if $(goroot),$(B)/bench/go-peer)
+
+$(B)/bench/go-peer: bench/go/go-peer.go
+	@mkdir -p $(@D)
+	@echo '  GO      bench/go-peer'
+	$(Q)GOROOT=$(goroot) GOCACHE=$(abspath $(B))/go-cache GOTOOLCHAIN=local GOENV=off GOFLAGS= GO111MODULE=off \
+		$(goroot)/bin/go build -o $@ $<
+
+bench-programs: $(bench_names:%=$(B)/bench/%) $(core_bench_names:%=$(B)/bench/core/%) $(go_peer)
 device-bench-programs: $(device_bench_names:%=$(B)/bench/device/%)
 
 # ---- tests ---------------------------------------------------------------------------------------------------
@@ -341,7 +351,7 @@ soak:
 		$(B)/selftests/soak/soak $$(($(SOAK_MINUTES) * 60)) $(or $(SOAK_SEED),$$(date +%s)) $(SOAK_LIMIT)
 
 bench:
-	$(Q)scripts/setup build bench
+	$(Q)scripts/setup build bench peers
 	$(Q)$(MAKE) $(jobs) bench-programs
 	$(Q)scripts/run-bench $(bench_names:%=$(B)/bench/%)
 

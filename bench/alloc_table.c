@@ -1,32 +1,35 @@
 // SPDX-License-Identifier: MIT
-/* link: -lgc -lmimalloc */
+/* link: -ldl */
 /*
  * What an object costs from its allocation until its memory is used again, by size and kind:
  * typed objects, arrays of words that are pointers, leaves that are zeroed and that are not.
- * Beside them mimalloc's calloc and free, its malloc and free, and bdwgc, in turns in one
- * process; medians of ns an object.
+ * Beside them mimalloc's calloc and free, its malloc and free, and bdwgc, the installed ones
+ * and the newest (peers.h), in processes that take turns; medians of ns an object.
  *
- *	alloc_table [megabytes a round] [rounds] [threads]	256 5 1
+ *	alloc_table [megabytes a round] [rounds] [threads] [beside]	256 5 1 0
  *
  * A ring holds the last 1,024 objects of each thread, 64 from 4 KiB on, 4 of 1 MiB; the first
  * word of each is written. With several threads all allocate the same amount at once, and ns
  * are those of one of its objects to each thread. They are of CPU time, which other programs
  * on the machine disturb less, and include what a thread does for a cycle, but not what it
  * waits. How long a cache line takes from one CPU to another is told, too (distance.h).
+ *
+ * With `beside`, each round is run by as many threads, too, and a second line says how much
+ * more an object costs by `threads`: with more threads than cores, what is lost beyond them.
  */
 #define _GNU_SOURCE
-#define GC_THREADS
-#include <gc/gc.h>
 #include <gcheap.h>
-#include <mimalloc.h>
 #include <pthread.h>
 #include <sched.h>
 
 #include "bench.h"
 #include "distance.h"
+#include "peers.h"
+#include "turns.h"
 
 #define RING_MAX	1024u
 #define THREADS_MAX	64u
+#define ROUNDS_MAX	64u
 #define WORD		8u
 
 static const size_t sizes[] = {
@@ -39,8 +42,7 @@ static gcheap_type types[SIZES], word_type;
 
 /**
  * struct worker - a thread that allocates
- * @thread: its handle
- * @system: what it measures
+ * @thread: its handle, of gcheap
  * @which: of which size
  * @objects: how many
  * @mask: length of the ring less 1
@@ -49,7 +51,7 @@ static gcheap_type types[SIZES], word_type;
  */
 struct worker {
 	struct gcheap_thread *thread;
-	unsigned int system, which;
+	unsigned int which;
 	size_t objects, mask;
 	double ns;
 	void *ring[RING_MAX];
@@ -58,6 +60,10 @@ struct worker {
 /* In static memory, where bdwgc finds the rings. */
 static struct worker workers[THREADS_MAX];
 static pthread_barrier_t begin, end;
+
+/* The peer of this process. */
+static struct mimalloc mi;
+static struct bdwgc gc;
 
 static double cpu_ns(void)
 {
@@ -91,60 +97,109 @@ static void name(struct worker *w)						\
 	size_t bytes = sizes[w->which], i;					\
 										\
 	for (i = 0; i < w->objects; i++) {					\
-		mi_free(w->ring[i & w->mask]);					\
+		mi.free(w->ring[i & w->mask]);					\
 		hold(w, (expression), i);					\
 	}									\
 	for (i = 0; i <= w->mask; i++)						\
-		mi_free(w->ring[i]);						\
+		mi.free(w->ring[i]);						\
 }
 
 RUNS(run_typed, gcheap_new(w->thread, type))
 RUNS(run_array, gcheap_new_array(w->thread, word_type, bytes / WORD))
 RUNS(run_leaf, gcheap_new_leaf(w->thread, bytes))
 RUNS(run_uninit, gcheap_new_leaf_uninit(w->thread, bytes))
-FREES(run_calloc, mi_calloc(1, bytes))
-FREES(run_malloc, mi_malloc(bytes))
-RUNS(run_bdwgc, GC_MALLOC(bytes))
+FREES(run_calloc, mi.calloc(1, bytes))
+FREES(run_malloc, mi.malloc(bytes))
+RUNS(run_bdwgc, gc.malloc(bytes))
+
+/* What a process opens. */
+enum owner { GCHEAP, MIMALLOC, MIMALLOC_NEWEST, BDWGC, BDWGC_NEWEST, OWNERS };
 
 static const struct {
 	const char *name;
+	enum owner owner;
 	void (*run)(struct worker *w);
 } systems[] = {
-	{ "typed", run_typed }, { "array", run_array }, { "leaf", run_leaf },
-	{ "uninit", run_uninit }, { "mi calloc", run_calloc }, { "mi malloc", run_malloc },
-	{ "bdwgc", run_bdwgc },
+	{ "typed", GCHEAP, run_typed },
+	{ "array", GCHEAP, run_array },
+	{ "leaf", GCHEAP, run_leaf },
+	{ "uninit", GCHEAP, run_uninit },
+	{ "calloc", MIMALLOC, run_calloc },
+	{ "malloc", MIMALLOC, run_malloc },
+	{ "calloc*", MIMALLOC_NEWEST, run_calloc },
+	{ "malloc*", MIMALLOC_NEWEST, run_malloc },
+	{ "bdwgc", BDWGC, run_bdwgc },
+	{ "bdwgc*", BDWGC_NEWEST, run_bdwgc },
 };
 #define SYSTEMS	(sizeof(systems) / sizeof(systems[0]))
-#define CALLOC	4
 
-/* ---- threads ----------------------------------------------------------------------- */
+enum { TYPED, ARRAY, CALLOC = 4, CALLOC_NEWEST = 6 };
+
+static int is_here(enum owner owner)
+{
+	return owner == MIMALLOC_NEWEST ? newest_mimalloc() != NULL :
+	       owner == BDWGC_NEWEST ? newest_bdwgc() != NULL : 1;
+}
+
+/**
+ * struct request - a round
+ * @system: what is measured; SYSTEMS: nothing more
+ * @which: of which size
+ * @threads: by how many
+ * @objects: by each
+ * @mask: length of their rings less 1
+ */
+struct request {
+	unsigned int system, which, threads;
+	size_t objects, mask;
+};
+
+/* ---- a process ----------------------------------------------------------------------- */
+
+static struct request request;
+
+static void wait_for(const struct worker *w, pthread_barrier_t *barrier)
+{
+	/* Who waits is not waited for. */
+	if (w->thread)
+		gcheap_park(w->thread);
+	pthread_barrier_wait(barrier);
+	if (w->thread)
+		gcheap_unpark(w->thread);
+}
 
 static void *worker_main(void *arg)
 {
 	struct worker *w = arg;
+	unsigned int self = (unsigned int)(w - workers);
 
-	if (gcheap_thread_attach(heap, &w->thread))
+	if (gc.malloc)
+		bdwgc_register(&gc);
+	else if (!mi.malloc && gcheap_thread_attach(heap, &w->thread))
 		bench_fail("gcheap", gcheap_error());
 	for (;;) {
-		/* Who waits is not waited for. */
-		gcheap_park(w->thread);
-		pthread_barrier_wait(&begin);
-		gcheap_unpark(w->thread);
-		if (w->system == SYSTEMS)
+		wait_for(w, &begin);
+		if (request.system == SYSTEMS)
 			break;
-		w->ns = cpu_ns();
-		systems[w->system].run(w);
-		w->ns = cpu_ns() - w->ns;
-		memset(w->ring, 0, sizeof(w->ring));
-		gcheap_park(w->thread);
-		pthread_barrier_wait(&end);
-		gcheap_unpark(w->thread);
+		if (self < request.threads) {
+			w->which = request.which;
+			w->objects = request.objects;
+			w->mask = request.mask;
+			w->ns = cpu_ns();
+			systems[request.system].run(w);
+			w->ns = cpu_ns() - w->ns;
+			memset(w->ring, 0, sizeof(w->ring));
+		}
+		wait_for(w, &end);
 	}
-	gcheap_thread_detach(w->thread);
+	if (gc.malloc)
+		gc.unregister_my_thread();
+	else if (w->thread)
+		gcheap_thread_detach(w->thread);
 	return NULL;
 }
 
-static void setup(void)
+static void open_gcheap(void)
 {
 	struct gcheap_config config = GCHEAP_CONFIG_INIT;
 	uint8_t mask[] = { 1 };
@@ -153,9 +208,6 @@ static void setup(void)
 	};
 	size_t i;
 
-	GC_set_markers_count(1);
-	GC_INIT();
-	GC_allow_register_threads();
 	config.markers = 1;
 	if (gcheap_open(&config, &heap))
 		bench_fail("gcheap", gcheap_error());
@@ -173,38 +225,112 @@ static void setup(void)
 		bench_fail("gcheap", gcheap_error());
 }
 
-static void row(unsigned int which, size_t bytes, size_t rounds, size_t threads)
+static void open_owner(enum owner owner)
+{
+	switch (owner) {
+	case MIMALLOC:
+	case MIMALLOC_NEWEST:
+		mi = mimalloc_open(owner == MIMALLOC ? NULL : newest_mimalloc());
+		break;
+	case BDWGC:
+	case BDWGC_NEWEST:
+		gc = bdwgc_open(owner == BDWGC ? NULL : newest_bdwgc(), 1);
+		break;
+	default:
+		open_gcheap();
+	}
+}
+
+static void serve(const struct turn *turn, enum owner owner, unsigned int threads)
+{
+	pthread_t selves[THREADS_MAX];
+	unsigned int t;
+
+	open_owner(owner);
+	pthread_barrier_init(&begin, NULL, threads + 1);
+	pthread_barrier_init(&end, NULL, threads + 1);
+	for (t = 0; t < threads; t++) {
+		if (pthread_create(&selves[t], NULL, worker_main, &workers[t]))
+			bench_fail("alloc_table", "no thread");
+	}
+	while (turn_receive(turn, &request, sizeof(request))) {
+		double ns = 0;
+
+		pthread_barrier_wait(&begin);
+		pthread_barrier_wait(&end);
+		for (t = 0; t < request.threads; t++)
+			ns += workers[t].ns;
+		ns /= (double)request.threads * (double)request.objects;
+		turn_send(turn, &ns, sizeof(ns));
+	}
+	request.system = SYSTEMS;
+	pthread_barrier_wait(&begin);
+	for (t = 0; t < threads; t++)
+		pthread_join(selves[t], NULL);
+	if (heap)
+		gcheap_close(heap);
+	_exit(0);
+}
+
+/* ---- the table ------------------------------------------------------------------------- */
+
+static struct turn turns[OWNERS];
+
+static void print_ns(double ns)
+{
+	printf(ns < 1000 ? " %8.1f" : " %8.0f", ns);
+}
+
+static void row(unsigned int which, size_t bytes, size_t rounds, unsigned int threads,
+		unsigned int beside)
 {
 	size_t held = sizes[which] < 4096 ? 1024 : sizes[which] < 1048576 ? 64 : 4;
 	size_t objects = bytes / sizes[which];
-	double ns[SYSTEMS][64], median[SYSTEMS];
-	size_t round, s, t;
+	static double ns[SYSTEMS][ROUNDS_MAX], other[SYSTEMS][ROUNDS_MAX];
+	double median[SYSTEMS] = { 0 };
+	size_t round, s;
 
 	if (objects > 4000000)
 		objects = 4000000;
 	for (round = 0; round < rounds; round++) {
 		for (s = 0; s < SYSTEMS; s++) {
-			double sum = 0;
+			const struct turn *turn = &turns[systems[s].owner];
+			struct request ask = {
+				.system = (unsigned int)s, .which = which, .threads = threads,
+				.objects = objects, .mask = held - 1,
+			};
 
-			for (t = 0; t < threads; t++) {
-				workers[t].system = (unsigned int)s;
-				workers[t].which = which;
-				workers[t].objects = objects;
-				workers[t].mask = held - 1;
-			}
-			pthread_barrier_wait(&begin);
-			pthread_barrier_wait(&end);
-			for (t = 0; t < threads; t++)
-				sum += workers[t].ns;
-			ns[s][round] = sum / (double)threads / (double)objects;
+			if (!is_here(systems[s].owner))
+				continue;
+			turn_ask(turn, &ask, sizeof(ask), &ns[s][round], sizeof(ns[s][round]));
+			if (!beside)
+				continue;
+			ask.threads = beside;
+			turn_ask(turn, &ask, sizeof(ask), &other[s][round],
+				 sizeof(other[s][round]));
+			other[s][round] = ns[s][round] / other[s][round];
 		}
 	}
 	printf("%8zu %5zu", sizes[which], held);
 	for (s = 0; s < SYSTEMS; s++) {
+		if (!is_here(systems[s].owner))
+			continue;
 		median[s] = bench_median(ns[s], rounds);
-		printf(median[s] < 1000 ? " %9.1f" : " %9.0f", median[s]);
+		print_ns(median[s]);
 	}
-	printf("  %5.2f %5.2f\n", median[0] / median[CALLOC], median[1] / median[CALLOC]);
+	printf("  %5.2f %5.2f", median[TYPED] / median[CALLOC], median[ARRAY] / median[CALLOC]);
+	if (is_here(MIMALLOC_NEWEST))
+		printf("  %5.2f %5.2f", median[TYPED] / median[CALLOC_NEWEST],
+		       median[ARRAY] / median[CALLOC_NEWEST]);
+	printf("\n");
+	if (beside) {
+		printf("%5u / %-6u", threads, beside);
+		for (s = 0; s < SYSTEMS; s++) {
+			if (is_here(systems[s].owner))
+				printf(" %8.2f", bench_median(other[s], rounds));
+		}
+		printf("\n");
+	}
 	fflush(stdout);
 }
 
@@ -213,35 +339,38 @@ int main(int argc, char **argv)
 	size_t bytes = bench_argument(argc, argv, 1, 256) << 20;
 	size_t rounds = bench_argument(argc, argv, 2, 5);
 	size_t threads = bench_argument(argc, argv, 3, 1);
-	pthread_t selves[THREADS_MAX];
+	size_t beside = bench_argument(argc, argv, 4, 0);
 	unsigned int which;
-	size_t s, t;
+	size_t s;
 
-	if (!bytes || !rounds || rounds > 64 || !threads || threads > THREADS_MAX)
+	peers_begin(argv);
+	if (!bytes || !rounds || rounds > ROUNDS_MAX || !threads || threads > THREADS_MAX ||
+	    beside > THREADS_MAX)
 		bench_fail("alloc_table", "bad arguments");
-	setup();
-	pthread_barrier_init(&begin, NULL, (unsigned int)threads + 1);
-	pthread_barrier_init(&end, NULL, (unsigned int)threads + 1);
-	printf("alloc_table: ns of CPU an object, collections included; %zu MB a round, %zu threads, "
-	       "backend %s\n", bytes >> 20, threads,
-	       gcheap_backend(heap) == GCHEAP_BACKEND_DEVICE ? "device" : "local");
+	printf("alloc_table: ns of CPU an object, collections included; %zu MB a round, "
+	       "%zu threads\n",
+	       bytes >> 20, threads);
+	peers_print();
 	if (threads > 1)
 		printf("a cache line from one CPU to another: %.0f ns\n", distance());
-	printf("%8s %5s", "bytes", "held");
-	for (s = 0; s < SYSTEMS; s++)
-		printf(" %9s", systems[s].name);
-	printf("  typed and array / mi calloc (goal at 64: %s)\n", threads > 1 ? "0.7" : "0.6");
-	for (t = 0; t < threads; t++) {
-		if (pthread_create(&selves[t], NULL, worker_main, &workers[t]))
-			bench_fail("alloc_table", "no thread");
+	for (s = 0; s < OWNERS; s++) {
+		if (is_here((enum owner)s) && turn_begin(&turns[s]))
+			serve(&turns[s], (enum owner)s,
+			      (unsigned int)(threads > beside ? threads : beside));
 	}
+	printf("%8s %5s", "bytes", "held");
+	for (s = 0; s < SYSTEMS; s++) {
+		if (is_here(systems[s].owner))
+			printf(" %8s", systems[s].name);
+	}
+	printf("  typed and array / calloc%s (goal at 64: %s)\n",
+	       is_here(MIMALLOC_NEWEST) ? ", calloc*" : "", threads > 1 ? "0.7" : "0.6");
 	for (which = 0; which < SIZES; which++)
-		row(which, bytes, rounds, threads);
-	for (t = 0; t < threads; t++)
-		workers[t].system = SYSTEMS;
-	pthread_barrier_wait(&begin);
-	for (t = 0; t < threads; t++)
-		pthread_join(selves[t], NULL);
-	gcheap_close(heap);
+		row(which, bytes, rounds, (unsigned int)threads, (unsigned int)beside);
+	s = OWNERS;
+	while (s--) {
+		if (is_here((enum owner)s))
+			turn_end(&turns[s]);
+	}
 	return 0;
 }

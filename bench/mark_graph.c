@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-/* link: -lgc */
+/* link: -ldl */
 /*
- * Marking graphs of several shapes, with one marker and with two, beside bdwgc with as many. In
- * a process for each shape and number of markers the two collectors take turns; medians are
- * compared.
+ * Marking graphs of several shapes, with one marker and with two, beside bdwgc with as many, the
+ * installed one and the newest, and Go with as many (peers.h, go/). For each shape and number of
+ * markers each collector has a process, and they take turns; medians are compared.
  *
  *	mark_graph [rounds] [shape] [markers] [percent]		7 all 1 and 2 100
  *
@@ -13,18 +13,17 @@
  * 200 ns instead of 30, two markers that share a table lose most of what they gain.
  */
 #define _GNU_SOURCE
-#define GC_THREADS
-#include <gc/gc.h>
 #include <gcheap.h>
 #include <pthread.h>
 #include <sched.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "bench.h"
 #include "distance.h"
+#include "peers.h"
+#include "turns.h"
 
-/* ---- two collectors ----------------------------------------------------------------- */
+/* ---- collectors ----------------------------------------------------------------- */
 
 /**
  * struct collector - what builds and marks a graph
@@ -117,6 +116,7 @@ static double our_mark(size_t expected)
 	return (double)(after.mark_ns_total - before.mark_ns_total);
 }
 
+static struct bdwgc gc;
 static void *their_root;
 static double their_began, their_ns;
 
@@ -128,48 +128,70 @@ static void their_event(GC_EventType event)
 		their_ns = bench_ns() - their_began;
 }
 
+static void their_open_library(const char *library, unsigned int markers, size_t bytes)
+{
+	node_bytes = bytes;
+	gc = bdwgc_open(library, markers);
+	gc.disable();
+	gc.set_on_collection_event(their_event);
+}
+
 static void their_open(unsigned int markers, size_t bytes, size_t pointers)
 {
 	(void)pointers;
-	node_bytes = bytes;
-	GC_set_markers_count(markers);
-	GC_INIT();
-	GC_disable();
-	GC_set_on_collection_event(their_event);
+	their_open_library(NULL, markers, bytes);
+}
+
+static void their_open_newest(unsigned int markers, size_t bytes, size_t pointers)
+{
+	(void)pointers;
+	their_open_library(newest_bdwgc(), markers, bytes);
 }
 
 static void *their_node(void)
 {
-	return must(GC_MALLOC(node_bytes));
+	return must(gc.malloc(node_bytes));
 }
 
 static void *their_leaf(void)
 {
-	return must(GC_MALLOC_ATOMIC(16));
+	return must(gc.malloc_atomic(16));
 }
 
 static void *their_array(size_t n)
 {
-	return must(GC_MALLOC(n * sizeof(void *)));
+	return must(gc.malloc(n * sizeof(void *)));
 }
 
 static double their_mark(size_t expected)
 {
-	if (GC_is_disabled())
-		GC_enable();
-	GC_gcollect();
+	if (gc.is_disabled())
+		gc.enable();
+	gc.gcollect();
 	/* In use after a collection: what it found, and blocks of its own. */
-	if (GC_get_heap_size() - GC_get_free_bytes() < expected * 16)
+	if (gc.get_heap_size() - gc.get_free_bytes() < expected * 16)
 		bench_fail("bdwgc", "the cycle did not find what can be reached");
 	return their_ns;
 }
 
-static const struct collector ours = {
-	"gcheap", our_open, our_node, our_leaf, our_array, &our_root, our_mark
+enum { OURS, THEIRS, THEIRS_NEWEST, GO, COLLECTORS };
+
+/* Go is a program of its own. */
+static const struct collector collectors[COLLECTORS] = {
+	{ "gcheap", our_open, our_node, our_leaf, our_array, &our_root, our_mark },
+	{ "bdwgc", their_open, their_node, their_leaf, their_array, &their_root, their_mark },
+	{ "bdwgc*", their_open_newest, their_node, their_leaf, their_array, &their_root,
+	  their_mark },
+	{ .name = "Go*" },
 };
-static const struct collector theirs = {
-	"bdwgc", their_open, their_node, their_leaf, their_array, &their_root, their_mark
-};
+
+static char go_program[PEERS_PATH];
+
+static int is_here(unsigned int which)
+{
+	return which == THEIRS_NEWEST ? newest_bdwgc() != NULL :
+	       which == GO ? !access(go_program, X_OK) : 1;
+}
 
 /* ---- shapes -------------------------------------------------------------------------- */
 
@@ -319,41 +341,98 @@ static const struct shape shapes[] = {
 
 /* ---- rounds --------------------------------------------------------------------------- */
 
+static void serve_go(const struct turn *turn, const struct shape *shape, unsigned int markers,
+		     size_t n)
+{
+	char words[2][32];
+
+	snprintf(words[0], sizeof(words[0]), "%zu", n);
+	snprintf(words[1], sizeof(words[1]), "%u", markers);
+	dup2(turn->from, STDIN_FILENO);
+	dup2(turn->to, STDOUT_FILENO);
+	execl(go_program, go_program, "graph", shape->name, words[0], words[1], (char *)NULL);
+	_exit(1);
+}
+
+/* The process of a collector: says how many objects there are, and marks when it is asked. */
+static void serve(const struct turn *turn, const struct collector *collector,
+		  const struct shape *shape, unsigned int markers, size_t n)
+{
+	uint64_t count, request;
+
+	if (!collector->open)
+		serve_go(turn, shape, markers, n);
+	collector->open(markers, shape->bytes, shape->pointers);
+	count = shape->build(collector, shape, n);
+	/* Its threads are made. */
+	collector->mark(count);
+	turn_send(turn, &count, sizeof(count));
+	while (turn_receive(turn, &request, sizeof(request))) {
+		double ns = collector->mark(count);
+
+		turn_send(turn, &ns, sizeof(ns));
+	}
+	if (thread) {
+		gcheap_thread_detach(thread);
+		gcheap_close(heap);
+	}
+	_exit(0);
+}
+
 static void measure(const struct shape *shape, unsigned int markers, size_t n, size_t rounds)
 {
-	double *our_ns = must(calloc(rounds, sizeof(*our_ns)));
-	double *their_times = must(calloc(rounds, sizeof(*their_times)));
-	double *ratios = must(calloc(rounds, sizeof(*ratios)));
-	size_t count, i;
+	struct turn turns[COLLECTORS];
+	double *ns[COLLECTORS], *ratios[COLLECTORS];
+	uint64_t counts[COLLECTORS] = { 0 };
+	unsigned int c;
+	size_t i;
 
-	theirs.open(markers, shape->bytes, shape->pointers);
-	ours.open(markers, shape->bytes, shape->pointers);
-	count = shape->build(&theirs, shape, n);
-	shape->build(&ours, shape, n);
-	/* The threads of both are made. */
-	ours.mark(count);
-	theirs.mark(count);
-	for (i = 0; i < rounds; i++) {
-		our_ns[i] = ours.mark(count);
-		their_times[i] = theirs.mark(count);
-		ratios[i] = our_ns[i] / their_times[i];
+	for (c = 0; c < COLLECTORS; c++) {
+		if (!is_here(c))
+			continue;
+		ns[c] = must(calloc(rounds, sizeof(**ns)));
+		ratios[c] = must(calloc(rounds, sizeof(**ratios)));
+		if (turn_begin(&turns[c]))
+			serve(&turns[c], &collectors[c], shape, markers, n);
+		if (!turn_receive(&turns[c], &counts[c], sizeof(counts[c])))
+			bench_fail(collectors[c].name, "did not build its graph");
 	}
-	printf("%-7s %9zu %8u %9.1f %9.1f %8.3f", shape->name, count, markers,
-	       bench_median(our_ns, rounds) / 1e6, bench_median(their_times, rounds) / 1e6,
-	       bench_median(ratios, rounds));
+	if (counts[OURS] != counts[THEIRS])
+		bench_fail(shape->name, "the graphs differ");
+	for (i = 0; i < rounds; i++) {
+		for (c = 0; c < COLLECTORS; c++) {
+			if (!is_here(c))
+				continue;
+			turn_ask(&turns[c], &i, sizeof(i), &ns[c][i], sizeof(ns[c][i]));
+			ratios[c][i] = ns[OURS][i] / ns[c][i];
+		}
+	}
+	printf("%-7s %9llu %8u", shape->name, (unsigned long long)counts[OURS], markers);
+	for (c = 0; c < COLLECTORS; c++) {
+		if (is_here(c))
+			printf(" %9.1f", bench_median(ns[c], rounds) / 1e6);
+	}
+	for (c = THEIRS; c < COLLECTORS; c++) {
+		if (is_here(c))
+			printf(" %8.3f", bench_median(ratios[c], rounds));
+	}
 	if (markers < 3 && shape->goals[markers] > 0)
 		printf("  %.2f", shape->goals[markers]);
 	else
 		printf("     -");
-	printf("  %9.1f %9.1f", our_ns[0] / 1e6, their_times[0] / 1e6);
+	printf("  %9.1f %9.1f", ns[OURS][0] / 1e6, ns[THEIRS][0] / 1e6);
 	if (markers > 1)
 		printf("  %.0f ns", distance());
 	printf("  %s\n", shape->words);
-	gcheap_thread_detach(thread);
-	gcheap_close(heap);
-	free(our_ns);
-	free(their_times);
-	free(ratios);
+	fflush(stdout);
+	/* As turn_end() wants it. */
+	for (c = COLLECTORS; c--;) {
+		if (!is_here(c))
+			continue;
+		turn_end(&turns[c]);
+		free(ns[c]);
+		free(ratios[c]);
+	}
 }
 
 int main(int argc, char **argv)
@@ -362,32 +441,31 @@ int main(int argc, char **argv)
 	const char *name = argc > 2 ? argv[2] : "all";
 	unsigned int only = (unsigned int)bench_argument(argc, argv, 3, 0);
 	size_t percent = bench_argument(argc, argv, 4, 100);
-	unsigned int markers;
+	unsigned int markers, c;
 	size_t i;
 
+	peers_begin(argv);
+	peers_beside(go_program, "go-peer");
 	if (!rounds || !percent || percent > 100)
 		bench_fail("mark_graph", "bad arguments");
 	printf("mark_graph: ms, medians of %zu rounds; the ratios' own median; CPUs apart one way\n",
 	       rounds);
-	printf("%-7s %9s %8s %9s %9s %8s  %4s  %9s %9s\n", "shape", "objects", "markers", "gcheap",
-	       "bdwgc", "ratio", "goal", "least", "least");
+	peers_print();
+	printf("%-7s %9s %8s", "shape", "objects", "markers");
+	for (c = 0; c < COLLECTORS; c++) {
+		if (is_here(c))
+			printf(" %9s", collectors[c].name);
+	}
+	for (c = THEIRS; c < COLLECTORS; c++) {
+		if (is_here(c))
+			printf(" / %-6s", collectors[c].name);
+	}
+	printf("  %4s  %9s %9s\n", "goal", "least", "bdwgc's");
 	for (i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
 		if (strcmp(name, "all") && strcmp(name, shapes[i].name))
 			continue;
-		for (markers = only ? only : 1; markers <= (only ? only : 2); markers++) {
-			int status;
-			pid_t child;
-
-			fflush(stdout);
-			child = fork();
-			if (!child) {
-				measure(&shapes[i], markers, shapes[i].n / 100 * percent, rounds);
-				fflush(stdout);
-				_exit(0);
-			}
-			if (child < 0 || waitpid(child, &status, 0) != child || status)
-				bench_fail(shapes[i].name, "failed");
-		}
+		for (markers = only ? only : 1; markers <= (only ? only : 2); markers++)
+			measure(&shapes[i], markers, shapes[i].n / 100 * percent, rounds);
 	}
 	return 0;
 }

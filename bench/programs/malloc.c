@@ -3,10 +3,8 @@
  * The workloads on allocators that free by hand: mimalloc and the C library's. Both are
  * called by pointers, as shared libraries are anyway.
  */
-#include <dlfcn.h>
-#include <mimalloc.h>
-
 #include "programs.h"
+#include "../peers.h"
 
 static void *(*do_calloc)(size_t n, size_t bytes);
 static void (*do_free)(void *p);
@@ -33,17 +31,10 @@ static inline void *known(void *object)
 
 const struct workloads *mimalloc_workloads(const char *library)
 {
-	void *handle;
+	struct mimalloc mi = mimalloc_open(library);
 
-	do_calloc = mi_calloc;
-	do_free = mi_free;
-	if (library) {
-		handle = dlopen(library, RTLD_NOW | RTLD_LOCAL);
-		if (!handle)
-			bench_fail(library, dlerror());
-		*(void **)&do_calloc = symbol_of(handle, "mi_calloc");
-		*(void **)&do_free = symbol_of(handle, "mi_free");
-	}
+	do_calloc = mi.calloc;
+	do_free = mi.free;
 	return &workloads;
 }
 

@@ -27,12 +27,9 @@ struct workloads {
 
 /* Each opens its system in the process that calls it, which does nothing else. */
 const struct workloads *gcheap_workloads(void);
-/* With a library of the system's own; NULL: the one that the program is linked with. */
+/* With a library of the system's own; NULL: the one that is installed. */
 const struct workloads *mimalloc_workloads(const char *library);
 const struct workloads *bdwgc_workloads(const char *library);
 const struct workloads *libc_workloads(void);
-
-/* A function of a library that was opened: it is there, or the program ends. */
-void *symbol_of(void *library, const char *name);
 
 #endif /* GCHEAP_BENCH_PROGRAMS_H */
