@@ -52,6 +52,69 @@ bool inspect_slot(const struct gcheap *heap, uint64_t offset, struct slot *slot)
 	       inspect_slot_is_allocated(heap, slot);
 }
 
+/* It may be in the middle of zeroing it. */
+bool inspect_slot_is_held(const struct gcheap *heap, const struct slot *slot)
+{
+	const struct thread *thread;
+	const struct cache *cache;
+
+	for (thread = heap->world.threads; thread; thread = thread->next) {
+		for (cache = thread->caches; thread->is_holding && cache; cache = cache->next) {
+			if (cache->held[0] == slot->offset || cache->held[1] == slot->offset)
+				return true;
+		}
+		for (cache = thread->caches; thread->rest.is_anywhere && cache;
+		     cache = cache->next) {
+			if (cache_slot_is_in_hand(cache, slot->offset))
+				return true;
+		}
+	}
+	return false;
+}
+
+/* The same in the span that begins at slot->page. */
+static bool next_in_span(const struct gcheap *heap, uint64_t offset, struct slot *slot)
+{
+	const struct gcheap_span *span = &heap->view.spans[slot->page];
+	uint64_t start = (uint64_t)slot->page << GCHEAP_PAGE_SHIFT;
+
+	slot->info = heap->view.pages[slot->page];
+	if (GCHEAP_PAGE_KIND(slot->info) == GCHEAP_KIND_NONE)
+		return false;
+	slot->bytes = (span->state & GCHEAP_SPAN_STATE_MASK) == GCHEAP_SPAN_LARGE ?
+		(uint64_t)span->npages << GCHEAP_PAGE_SHIFT : GCHEAP_PAGE_SLOT_BYTES(slot->info);
+	slot->index = 0;
+	if (offset > start)
+		slot->index = (uint32_t)((offset - start + slot->bytes - 1) / slot->bytes);
+	for (; slot->index < span->slots; slot->index++) {
+		slot->offset = start + slot->index * slot->bytes;
+		if (inspect_slot_is_allocated(heap, slot))
+			return true;
+	}
+	return false;
+}
+
+bool inspect_next(const struct gcheap *heap, uint64_t offset, struct slot *slot)
+{
+	const struct gcheap_span *spans = heap->view.spans;
+	uint64_t pages = ctrl_load(&heap->view.ctrl->heap_pages);
+	uint64_t page = offset >> GCHEAP_PAGE_SHIFT;
+
+	if (page < pages && (spans[page].state & GCHEAP_SPAN_STATE_MASK) == GCHEAP_SPAN_INNER)
+		page = spans[page].first_page;
+	while (page < pages) {
+		if ((spans[page].state & GCHEAP_SPAN_STATE_MASK) == GCHEAP_SPAN_FREE) {
+			page++;
+			continue;
+		}
+		slot->page = (uint32_t)page;
+		if (next_in_span(heap, offset, slot))
+			return true;
+		page += spans[page].npages;
+	}
+	return false;
+}
+
 bool inspect_pointer(const struct gcheap *heap, const void *pointer)
 {
 	uint64_t target = address_offset(&heap->view, pointer);
@@ -76,14 +139,35 @@ static int object_find(const struct gcheap *heap, const void *p, struct slot *sl
 	return 0;
 }
 
+static void object_tell(const struct gcheap *heap, const struct slot *slot,
+			const struct object_view *object, struct gcheap_object *out)
+{
+	*out = (struct gcheap_object) {
+		.base = address_pointer(&heap->view, object->start),
+		.size = object->end - object->start,
+		.type = object->type,
+		.flags = (object->noscan ? GCHEAP_OBJECT_NOSCAN : 0) |
+			 (GCHEAP_PAGE_KIND(slot->info) == GCHEAP_KIND_LARGE ?
+			  GCHEAP_OBJECT_LARGE : 0),
+	};
+}
+
+void inspect_object(const struct gcheap *heap, const struct slot *slot, struct gcheap_object *out)
+{
+	struct object_view object;
+
+	layout_object(&heap->view, slot, &object);
+	object_tell(heap, slot, &object, out);
+}
+
 /* While caches are looked at, their threads do not allocate from them. */
-static void inspect_begin(struct gcheap *heap)
+void inspect_begin(struct gcheap *heap)
 {
 	world_lock(heap);
 	world_stop(heap, rest_self(heap));
 }
 
-static void inspect_end(struct gcheap *heap)
+void inspect_end(struct gcheap *heap)
 {
 	world_start(heap, rest_self(heap));
 	world_unlock(heap);
@@ -105,14 +189,7 @@ int gcheap_find(struct gcheap *heap, const void *p, struct gcheap_object *out)
 	inspect_end(heap);
 	if (error)
 		return error;
-	*out = (struct gcheap_object) {
-		.base = address_pointer(&heap->view, object.start),
-		.size = object.end - object.start,
-		.type = object.type,
-		.flags = (object.noscan ? GCHEAP_OBJECT_NOSCAN : 0) |
-			 (GCHEAP_PAGE_KIND(slot.info) == GCHEAP_KIND_LARGE ?
-			  GCHEAP_OBJECT_LARGE : 0),
-	};
+	object_tell(heap, &slot, &object, out);
 	return 0;
 }
 

@@ -37,14 +37,12 @@
  * struct verify - one verification
  * @heap: of what
  * @view: its tables
- * @pages: heap pages that exist
  * @slot: whose object a complaint is about; NULL: it is about the tables
  * @faults: what was found
  */
 struct verify {
 	const struct gcheap *heap;
 	const struct view *view;
-	uint64_t pages;
 	const struct slot *slot;
 	uint64_t faults;
 };
@@ -141,32 +139,12 @@ static void check_tables(struct verify *verify)
 
 /* ---- objects ---------------------------------------------------------------- */
 
-/* A thread may be in the middle of zeroing it. */
-static bool is_held(const struct verify *verify, const struct slot *slot)
-{
-	const struct thread *thread;
-	const struct cache *cache;
-
-	for (thread = verify->heap->world.threads; thread; thread = thread->next) {
-		for (cache = thread->caches; thread->is_holding && cache; cache = cache->next) {
-			if (cache->held[0] == slot->offset || cache->held[1] == slot->offset)
-				return true;
-		}
-		for (cache = thread->caches; thread->rest.is_anywhere && cache;
-		     cache = cache->next) {
-			if (cache_slot_is_in_hand(cache, slot->offset))
-				return true;
-		}
-	}
-	return false;
-}
-
 static void __printf(3, 4) complain(struct verify *verify, const struct slot *slot,
 				    const char *format, ...)
 {
 	va_list args;
 
-	if (is_held(verify, slot))
+	if (inspect_slot_is_held(verify->heap, slot))
 		return;
 	verify->slot = slot;
 	va_start(args, format);
@@ -248,32 +226,11 @@ static GUARD_EXEMPT void check_object(struct verify *verify, const struct slot *
 
 static void check_objects(struct verify *verify)
 {
-	const struct view *view = verify->view;
-	uint64_t page = 0;
+	struct slot slot;
+	uint64_t offset;
 
-	while (page < verify->pages) {
-		const struct gcheap_span *span = &view->spans[page];
-		struct slot slot = { .page = (uint32_t)page, .info = view->pages[page] };
-
-		if (state_of(span) == GCHEAP_SPAN_FREE) {
-			page++;
-			continue;
-		}
-		if (GCHEAP_PAGE_KIND(slot.info) == GCHEAP_KIND_NONE) {
-			page += span->npages;
-			continue;
-		}
-		slot.bytes = state_of(span) == GCHEAP_SPAN_LARGE ?
-			(uint64_t)span->npages << GCHEAP_PAGE_SHIFT :
-			GCHEAP_PAGE_SLOT_BYTES(slot.info);
-		slot.offset = page << GCHEAP_PAGE_SHIFT;
-		for (slot.index = 0; slot.index < span->slots; slot.index++) {
-			if (inspect_slot_is_allocated(verify->heap, &slot))
-				check_object(verify, &slot);
-			slot.offset += slot.bytes;
-		}
-		page += span->npages;
-	}
+	for (offset = 0; inspect_next(verify->heap, offset, &slot); offset = slot.offset + slot.bytes)
+		check_object(verify, &slot);
 }
 
 static int verify_all(struct gcheap *heap)
@@ -287,7 +244,6 @@ static int verify_all(struct gcheap *heap)
 		return error_set(error, "the backend did not finish the sweep: %s",
 				 strerror(-error));
 	verify.view = &heap->view;
-	verify.pages = heap->view.ctrl->heap_pages;
 	check_tables(&verify);
 	/* With tables that disagree there is no telling where the objects are. */
 	if (!verify.faults) {

@@ -755,6 +755,29 @@ struct gcheap_object {
 GCHEAP_API int gcheap_find(struct gcheap *heap, const void *p, struct gcheap_object *out);
 
 /**
+ * gcheap_walk() - go through all objects
+ * @heap: the heap
+ * @fn: called with each object, as gcheap_find() tells of it; what it returns, if not 0, ends the
+ *	walk
+ * @arg: for @fn
+ *
+ * Objects are those that no cycle has found dead: run one before for those that are alive. Each
+ * that there is when the walk begins and when it ends is seen once; of those made meanwhile, some
+ * are. Objects that share a slot are seen as one, in the order of their addresses with all others;
+ * what user arenas have is not seen.
+ *
+ * The other threads go on, and are stopped for a moment every 512 objects, which live until the
+ * next ones are looked at. So @fn may allocate, collect, drop what leads to its object, wait for
+ * other threads, and walk; it may neither close the heap nor gcheap_free() objects. It is called by
+ * the calling thread, which need not be attached.
+ *
+ * Return: 0; what @fn returned; -EINVAL @heap or @fn is NULL; -EPERM this is a child of fork();
+ * -ENOMEM; what the backend said when it did not finish a sweep.
+ */
+GCHEAP_API int gcheap_walk(struct gcheap *heap,
+			   int (*fn)(const struct gcheap_object *object, void *arg), void *arg);
+
+/**
  * gcheap_roundup() - how many bytes can be had for the price of some
  * @heap: the heap
  * @size: bytes of an object, or of an array

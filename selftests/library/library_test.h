@@ -27,6 +27,11 @@
 #else
 #define UNDER_ASAN 0
 #endif
+#ifdef __SANITIZE_THREAD__
+#define UNDER_TSAN 1
+#else
+#define UNDER_TSAN 0
+#endif
 
 /* A call failed as it should, and says so: @words are in gcheap_error(). */
 #define assert_refused(result, error, words)					\
