@@ -22,7 +22,14 @@
 /* Entries that roots may leave on the stack before they are followed. */
 #define ROOTS_STACK_BYTES	(1u << 20)
 
-/* Of the marked bytes, the part that an idle marker may keep for its stack. */
+/*
+ * Of the bytes in use, the part that the markers' stacks may take, all together; and what they
+ * may take in any case.
+ */
+#define STACKS_SHIFT		3
+#define STACKS_MIN_BYTES	((uint64_t)4 << 20)
+
+/* Of the marked bytes, the part that idle markers may keep for their stacks, all together. */
 #define KEEP_SHIFT		7
 #define KEEP_MIN_BYTES		(1u << 20)
 
@@ -60,6 +67,8 @@ static struct mark_team *team_create(struct marker *marker, uint32_t wanted)
 		return NULL;
 	}
 	team->markers[0] = marker;
+	team->most_stack_bytes = UINT64_MAX;
+	team->overflow.max_bytes = UINT64_MAX;
 	return team;
 }
 
@@ -97,7 +106,7 @@ int marker_create(struct gcheap *heap, uint32_t markers, const struct mark_kerne
 		free(marker);
 		return error_set(-ENOMEM, "no memory for the markers");
 	}
-	if (mark_stack_init(&marker->stack)) {
+	if (mark_stack_init(&marker->stack, &marker->team->budget)) {
 		team_destroy(marker->team);
 		free(marker);
 		return error_set(-ENOMEM, "no memory for the marker's stack");
@@ -115,8 +124,8 @@ void marker_destroy(struct marker *marker, bool is_here)
 	if (!marker)
 		return;
 	mark_threads_end(marker, is_here);
-	team_destroy(marker->team);
 	mark_stack_destroy(&marker->stack);
+	team_destroy(marker->team);
 	free(marker);
 }
 
@@ -171,37 +180,44 @@ static void begin_one(struct marker *marker)
 	marker->stretch.is_leaves = false;
 	marker->scanned = 0;
 	marker->busy_ns = 0;
-	marker->stack.overflow = false;
+}
+
+/*
+ * What the markers' stacks may take in this cycle: a part of what is in use, and under a memory
+ * limit no more than that has left.
+ */
+static uint64_t stacks_max(const struct marker *marker)
+{
+	const struct gcheap_counters *counters = &marker->view->ctrl->counters;
+	uint64_t limit = __atomic_load_n(&marker->heap->pacer.memory_limit, __ATOMIC_RELAXED);
+	uint64_t bytes = ctrl_load(&counters->in_use_pages) << GCHEAP_PAGE_SHIFT >> STACKS_SHIFT;
+	uint64_t resident = ctrl_load(&counters->resident_bytes) +
+			    ctrl_load(&counters->stock_bytes);
+
+	if (limit && (limit < resident || limit - resident < bytes))
+		bytes = limit < resident ? 0 : limit - resident;
+	if (bytes < STACKS_MIN_BYTES)
+		bytes = STACKS_MIN_BYTES;
+	return bytes < marker->team->most_stack_bytes ? bytes : marker->team->most_stack_bytes;
 }
 
 void mark_begin(struct marker *marker)
 {
-	const struct mark_team *team = marker->team;
+	struct mark_team *team = marker->team;
 	uint32_t i;
 
 	for (i = 0; i < team->size; i++)
 		begin_one(team->markers[i]);
+	team->budget.max_bytes = stacks_max(marker);
 	mark_hide_free(marker);
-}
-
-static bool has_overflow(struct mark_team *team)
-{
-	bool overflow = false;
-	uint32_t i;
-
-	for (i = 0; i < team->size; i++) {
-		overflow |= team->markers[i]->stack.overflow;
-		team->markers[i]->stack.overflow = false;
-	}
-	return overflow;
 }
 
 void mark_follow(struct marker *marker)
 {
 	mark_edges(marker);
 	mark_drain(marker);
-	while (has_overflow(marker->team))
-		mark_rescan(marker);
+	while (mark_take_up(marker))
+		;
 }
 
 void mark_finish(struct marker *marker, struct mark_result *result)
@@ -212,10 +228,11 @@ void mark_finish(struct marker *marker, struct mark_result *result)
 
 	mark_follow(marker);
 	mark_count(marker, result);
-	keep = (result->bytes >> KEEP_SHIFT) / team->size;
+	mark_overflow_end(&team->overflow);
+	keep = result->bytes >> KEEP_SHIFT;
+	keep = (keep > KEEP_MIN_BYTES ? keep : KEEP_MIN_BYTES) / team->size;
 	for (i = 0; i < team->size; i++)
-		mark_stack_trim(&team->markers[i]->stack, keep > KEEP_MIN_BYTES ? keep :
-										  KEEP_MIN_BYTES);
+		mark_stack_trim(&team->markers[i]->stack, keep);
 }
 
 uint32_t mark_shares(const struct marker *marker, struct mark_share *shares, uint32_t max)

@@ -53,8 +53,8 @@ void mark_prepare(struct marker *marker);
 /* Begin a cycle: MARK_START has been sent, no span is cached, and alloc bits are exact. */
 void mark_begin(struct marker *marker);
 /*
- * Roots. Each may drain when its buffers fill, and none can fail: without memory the
- * marker's stack overflows into a rescan of the mark bits.
+ * Roots. Each may drain when its buffers fill, and none can fail: what the markers' stacks have
+ * no room for is kept as bits, or found again by the mark bits (mark_overflow.h).
  */
 void mark_slots(struct marker *marker, void *const *slots, size_t n);
 void mark_typed(struct marker *marker, const struct root *root);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * Walks over all spans beside the marking itself. Before marking, one sets the bits of
- * free slots; after it, one makes the cycle's figures; and after the stack has
- * overflowed, one finds the objects that were marked and not scanned.
+ * free slots; after it, one makes the cycle's figures; and after stacks have overflowed,
+ * one finds the objects that were marked and not scanned.
  *
  * A free slot is neither scanned nor kept, whatever leads there: an old pointer, a
  * number, the end of the object before it. To look at the alloc bit of every object would
@@ -168,7 +168,25 @@ void mark_count(struct marker *marker, struct mark_result *result)
 	}
 }
 
-/* ---- what the stack had no room for -------------------------------------------- */
+/* ---- what the stacks had no room for ------------------------------------------- */
+
+/* What comes back is followed in parts that a stack of one segment has room for. */
+static void overflow_take(struct marker *marker)
+{
+	uint64_t pages = marker->end >> GCHEAP_PAGE_SHIFT;
+	uint64_t page;
+
+	for (page = 0; page < pages; page += 64) {
+		uint64_t some = mark_overflow_pages(marker, page);
+
+		for (; some; some &= some - 1) {
+			mark_overflow_page(marker, page + (unsigned int)__builtin_ctzll(some));
+			if (mark_stack_exceeds(&marker->stack, MARK_SEGMENT_BYTES / 2))
+				mark_drain(marker);
+		}
+	}
+	mark_drain(marker);
+}
 
 static void rescan_span(struct marker *marker, uint64_t page, uint64_t info)
 {
@@ -200,7 +218,24 @@ static void rescan_span(struct marker *marker, uint64_t page, uint64_t info)
 	mark_drain(marker);
 }
 
-void mark_rescan(struct marker *marker)
+/* There was no memory to know what it is: all that is marked is scanned again. */
+static void rescan(struct marker *marker)
 {
+	mark_overflow_end(&marker->team->overflow);
 	each_span(marker, 0, marker->end >> GCHEAP_PAGE_SHIFT, rescan_span);
+}
+
+bool mark_take_up(struct marker *marker)
+{
+	struct mark_overflow *overflow = &marker->team->overflow;
+
+	if (overflow->is_lost) {
+		rescan(marker);
+	} else if (overflow->has_some) {
+		overflow->has_some = false;
+		overflow_take(marker);
+	} else {
+		return false;
+	}
+	return true;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Walks through the mark bits of all spans: before marking, after it, and to take it up
- * again after the stack has overflowed.
+ * Walks through the bits of all spans: before marking, after it, and to take it up again
+ * after stacks have overflowed.
  */
 #ifndef GCHEAP_LIB_MARK_COUNT_H
 #define GCHEAP_LIB_MARK_COUNT_H
@@ -10,8 +10,8 @@
 
 /* Set the mark bits of free slots, so that no edge leads into one. */
 void mark_hide_free(struct marker *marker);
-/* Scan all marked objects again, because the stack overflowed. */
-void mark_rescan(struct marker *marker);
+/* Follow what the stacks had no room for; false: there was nothing. The markers are idle. */
+bool mark_take_up(struct marker *marker);
 /* The cycle's figures, from the mark bits; takes them off free slots. */
 void mark_count(struct marker *marker, struct mark_result *result);
 

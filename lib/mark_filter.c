@@ -13,9 +13,8 @@ void mark_filtered_slow(struct marker *marker, const uint64_t *edges, size_t cou
 		uint64_t entry = mark_edge(marker, edges[--count], marker->is_shared,
 					   false);
 
-		/* What is marked and dropped is an overflow. */
 		if (entry)
-			mark_stack_push(&marker->stack, entry);
+			mark_push(marker, entry);
 	}
 }
 

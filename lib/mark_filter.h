@@ -6,7 +6,7 @@
 #ifndef GCHEAP_LIB_MARK_FILTER_H
 #define GCHEAP_LIB_MARK_FILTER_H
 
-#include "mark_edge.h"
+#include "mark_overflow.h"
 
 /* Filter and mark what @marker->edges has. */
 void mark_edges(struct marker *marker);

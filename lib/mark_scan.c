@@ -191,7 +191,7 @@ static void scan_oblet(struct marker *marker, uint64_t entry)
 		end = object_end;
 	else if (!(entry & MARK_ENTRY_ONE) &&
 		 !push_oblets(marker, entry + MARK_OBLET_BYTES, object_end))
-		mark_stack_push(&marker->stack, entry + MARK_OBLET_BYTES);
+		mark_push(marker, entry + MARK_OBLET_BYTES);
 	scan_large_range(marker, span, object, offset, end);
 }
 

@@ -10,17 +10,31 @@
 
 _Static_assert(sizeof(struct mark_segment) == MARK_SEGMENT_BYTES, "a segment is its mapping");
 
+/* The budget is taken first, so that two markers do not take the last of it. */
+static bool budget_take(struct mark_stack *stack)
+{
+	struct mark_budget *budget = stack->budget;
+
+	if (__atomic_add_fetch(&budget->bytes, MARK_SEGMENT_BYTES, __ATOMIC_RELAXED) <=
+	    budget->max_bytes || !stack->bytes)
+		return true;
+	__atomic_fetch_sub(&budget->bytes, MARK_SEGMENT_BYTES, __ATOMIC_RELAXED);
+	return false;
+}
+
 static struct mark_segment *segment_map(struct mark_stack *stack)
 {
 	struct mark_segment *segment;
 
-	if (stack->bytes + MARK_SEGMENT_BYTES > stack->max_bytes)
+	if (!budget_take(stack))
 		return NULL;
 	/* Populated at once: 64 faults would cost several times as much. */
 	segment = mmap(NULL, MARK_SEGMENT_BYTES, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	if (segment == MAP_FAILED)
+	if (segment == MAP_FAILED) {
+		__atomic_fetch_sub(&stack->budget->bytes, MARK_SEGMENT_BYTES, __ATOMIC_RELAXED);
 		return NULL;
+	}
 	stack->bytes += MARK_SEGMENT_BYTES;
 	return segment;
 }
@@ -28,6 +42,7 @@ static struct mark_segment *segment_map(struct mark_stack *stack)
 static void segment_unmap(struct mark_stack *stack, struct mark_segment *segment)
 {
 	stack->bytes -= MARK_SEGMENT_BYTES;
+	__atomic_fetch_sub(&stack->budget->bytes, MARK_SEGMENT_BYTES, __ATOMIC_RELAXED);
 	munmap(segment, MARK_SEGMENT_BYTES);
 }
 
@@ -38,11 +53,11 @@ static void segment_enter(struct mark_stack *stack, struct mark_segment *segment
 	stack->limit = segment->entries + sizeof(segment->entries) / sizeof(segment->entries[0]);
 }
 
-int mark_stack_init(struct mark_stack *stack)
+int mark_stack_init(struct mark_stack *stack, struct mark_budget *budget)
 {
 	struct mark_segment *segment;
 
-	*stack = (struct mark_stack){ .max_bytes = UINT64_MAX };
+	*stack = (struct mark_stack){ .budget = budget };
 	segment = segment_map(stack);
 	if (!segment)
 		return -ENOMEM;

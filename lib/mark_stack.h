@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The marker's stack: objects that are marked and still to be scanned. It grows by
- * segments, each a mapping of its own. When there is no memory for a segment, the stack
- * drops what does not fit, and @overflow tells the marker to find it again by its mark
- * bit.
+ * segments, each a mapping of its own. The stacks of a heap's markers have a budget together, but
+ * each has one segment at least. What finds neither room nor memory is kept elsewhere
+ * (mark_overflow.h).
  */
 #ifndef GCHEAP_LIB_MARK_STACK_H
 #define GCHEAP_LIB_MARK_STACK_H
@@ -29,14 +29,23 @@ struct mark_segment {
 };
 
 /**
+ * struct mark_budget - memory of several stacks
+ * @bytes: what they have
+ * @max_bytes: what they may have together, beside the one segment that each has always
+ */
+struct mark_budget {
+	uint64_t bytes;
+	uint64_t max_bytes;
+};
+
+/**
  * struct mark_stack - a stack of entries
  * @top: where the next entry goes, in @segment
  * @limit: end of @segment's entries
  * @segment: the topmost
  * @spare: empty segments
  * @bytes: memory of all segments
- * @max_bytes: never take more; tests lower it
- * @overflow: entries were dropped
+ * @budget: shared with others
  */
 struct mark_stack {
 	uint64_t *top;
@@ -44,12 +53,11 @@ struct mark_stack {
 	struct mark_segment *segment;
 	struct mark_segment *spare;
 	uint64_t bytes;
-	uint64_t max_bytes;
-	bool overflow;
+	struct mark_budget *budget;
 };
 
 /* Make an empty stack with one segment: 0 or -ENOMEM. */
-int mark_stack_init(struct mark_stack *stack);
+int mark_stack_init(struct mark_stack *stack, struct mark_budget *budget);
 void mark_stack_destroy(struct mark_stack *stack);
 
 /* Give spare segments back until at most @bytes are kept; one is kept always. */
@@ -84,13 +92,13 @@ static inline bool mark_stack_exceeds(const struct mark_stack *stack, size_t byt
 	return used > bytes;
 }
 
-/* Put one entry on the stack, or note the overflow. */
-static inline void mark_stack_push(struct mark_stack *stack, uint64_t entry)
+/* Put one entry on the stack; false: there is no room. */
+static inline bool mark_stack_push(struct mark_stack *stack, uint64_t entry)
 {
-	if (mark_stack_reserve(stack, 1))
-		*stack->top++ = entry;
-	else
-		stack->overflow = true;
+	if (!mark_stack_reserve(stack, 1))
+		return false;
+	*stack->top++ = entry;
+	return true;
 }
 
 /* Make the segment below the topmost one; false: the stack is empty. */

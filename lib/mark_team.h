@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "mark_stack.h"
+
 struct marker;
 
 #define MARK_GIFT_MAX	4096u
@@ -83,6 +85,22 @@ struct mark_piece {
 };
 
 /**
+ * struct mark_overflow - entries that no stack had room for (mark_overflow.h)
+ * @bits: one for each granule of the heap, behind them one for each page; NULL: none is needed
+ * @bytes: of these
+ * @max_bytes: larger ones are not made; tests lower it
+ * @has_some: there are such entries
+ * @is_lost: there were some, and no memory to keep them
+ */
+struct mark_overflow {
+	uint64_t *bits;
+	uint64_t bytes;
+	uint64_t max_bytes;
+	bool has_some;
+	bool is_lost;
+};
+
+/**
  * struct mark_team - the markers of one heap
  * @busy: how many have work, and gifts that nobody has fetched
  * @idle: how many boxes are open, about: a hint
@@ -93,6 +111,9 @@ struct mark_piece {
  * @has_failed: there was no memory or no thread for one
  * @markers: all, @wanted of them; the first is that of the thread that runs a cycle
  * @threads: the others'
+ * @budget: memory of their stacks
+ * @most_stack_bytes: @budget is never more; tests lower it
+ * @overflow: what these have no room for
  * @piece_count: how many pieces are in use
  * @pieces: those of the range that is being worked on
  */
@@ -106,6 +127,9 @@ struct mark_team {
 	bool has_failed;
 	struct marker **markers;
 	pthread_t *threads;
+	struct mark_budget budget;
+	uint64_t most_stack_bytes;
+	struct mark_overflow overflow;
 	size_t piece_count;
 	struct mark_piece pieces[MARK_PIECES];
 };

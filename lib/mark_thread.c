@@ -30,7 +30,7 @@ struct marker *mark_helper_new(const struct marker *first, uint32_t number)
 	if (!marker)
 		return NULL;
 	memset(marker, 0, sizeof(*marker));
-	if (mark_stack_init(&marker->stack)) {
+	if (mark_stack_init(&marker->stack, &first->team->budget)) {
 		free(marker);
 		return NULL;
 	}

@@ -132,14 +132,14 @@ void chase(struct marker *marker, uint64_t entry, const bool is_shared)
 				continue;
 			found = mark_edge(marker, edge, is_shared, true);
 			if (found && next)
-				mark_stack_push(&marker->stack, next);
+				mark_push(marker, next);
 			if (found)
 				next = found;
 		}
 		entry = next;
 	} while (entry && mark_stack_empty(&marker->stack));
 	if (entry)
-		mark_stack_push(&marker->stack, entry);
+		mark_push(marker, entry);
 	marker->scanned += scanned;
 }
 

@@ -193,7 +193,7 @@ struct marks {
 
 /* Marks with some of the heap's markers. Between two cycles the mark bits are free to use. */
 static struct marks mark_with(struct gcheap *heap, void **roots, size_t n, uint32_t markers,
-			      const struct mark_kernel *kernel, uint64_t max_bytes)
+			      const struct mark_kernel *kernel, uint64_t most_bytes)
 {
 	struct marker *first = heap->marker;
 	struct mark_team *team = first->team;
@@ -212,8 +212,8 @@ static struct marks mark_with(struct gcheap *heap, void **roots, size_t n, uint3
 	for (i = 0; i < markers; i++) {
 		team->markers[i]->kernel = kernel;
 		mark_stack_trim(&team->markers[i]->stack, 0);
-		team->markers[i]->stack.max_bytes = max_bytes;
 	}
+	team->most_stack_bytes = most_bytes;
 	mark_begin(first);
 	mark_slots(first, roots, n / 2);
 	/* What is found later is marked, too. */
@@ -227,12 +227,13 @@ static struct marks mark_with(struct gcheap *heap, void **roots, size_t n, uint3
 	mark_finish(first, &marks.result);
 	for (i = 0; i < markers; i++) {
 		marks.helped |= i && team->markers[i]->scanned;
-		team->markers[i]->stack.max_bytes = UINT64_MAX;
 		assert_true(mark_stack_empty(&team->markers[i]->stack));
 		assert_int_equal(__atomic_load_n(&team->markers[i]->box.state, __ATOMIC_RELAXED),
 				 i ? BOX_OPEN : BOX_CLOSED);
 	}
 	assert_int_equal(team->busy, 0);
+	assert_null(team->overflow.bits);
+	team->most_stack_bytes = UINT64_MAX;
 	team->size = size;
 	return marks;
 }
@@ -261,7 +262,7 @@ static const struct mark_kernel *const kernels[] = {
 
 static void test_all_mark_what_one_portable_marker_marks(void **state)
 {
-	static const uint64_t stacks[] = { UINT64_MAX, MARK_SEGMENT_BYTES };
+	static const uint64_t stacks[] = { UINT64_MAX, 0 };
 	void *roots[SHAPES];
 	struct fixture f;
 	size_t l, k, s, n;
@@ -370,13 +371,14 @@ static void test_the_bottom_of_a_stack_is_given(void **state)
 {
 	const size_t n = 3 * MARK_SEGMENT_BYTES / 8;
 	unsigned char *seen = calloc(n + 1, 1);
+	struct mark_budget budget = { .max_bytes = UINT64_MAX };
 	uint64_t entries[1000];
 	struct mark_stack stack;
 	uint64_t next = 1;
 	size_t count, i, left = 0;
 
 	(void)state;
-	assert_int_equal(mark_stack_init(&stack), 0);
+	assert_int_equal(mark_stack_init(&stack, &budget), 0);
 	assert_int_equal(mark_stack_give(&stack, entries, 1000), 0);
 	while (next <= n) {
 		mark_stack_push(&stack, next++);
