@@ -32,6 +32,7 @@
 #include "limit.h"
 #include "loaded.h"
 #include "mark.h"
+#include "pin.h"
 #include "pressure.h"
 #include "report.h"
 #include "rest.h"
@@ -112,6 +113,14 @@ static void mark_held(const struct thread *thread)
 	}
 }
 
+/* Whether roots reach the object that somebody has asked about. */
+static void probe(struct gcheap *heap)
+{
+	mark_follow(heap->marker);
+	heap->probe_is_reached = view_bit(view_mark_bits(&heap->view),
+					  special_granule(heap->probe));
+}
+
 static uint64_t mark_all(struct gcheap *heap, struct cycle *cycle, struct mark_result *result)
 {
 	uint64_t begin = clock_ns();
@@ -119,7 +128,7 @@ static uint64_t mark_all(struct gcheap *heap, struct cycle *cycle, struct mark_r
 	uint64_t bytes;
 
 	mark_begin(heap->marker);
-	bytes = mark_registered(heap);
+	bytes = mark_registered(heap) + pins_mark(heap);
 	for (thread = heap->world.threads; thread; thread = thread->next) {
 		bytes += mark_frames(thread);
 		mark_held(thread);
@@ -128,6 +137,8 @@ static uint64_t mark_all(struct gcheap *heap, struct cycle *cycle, struct mark_r
 	if (heap->flags & GCHEAP_CONSERVATIVE_STACKS)
 		bytes += stack_mark(heap);
 	cycle->roots_ns = clock_ns() - begin;
+	if (heap->probe)
+		probe(heap);
 	mark_finish(heap->marker, result);
 	return bytes;
 }
@@ -291,10 +302,12 @@ static bool reason_is_of_growth(enum cycle_reason reason)
 	       reason == CYCLE_IDLE;
 }
 
-/* All other threads rest, and the caller's own is noted. */
-static int cycle_run(struct gcheap *heap, struct cycle *cycle)
+/*
+ * Until the sweep has begun. The lock of the specials is held: threads that are not attached wait
+ * with what they say of objects until it is known which of these live.
+ */
+static int cycle_run_locked(struct gcheap *heap, struct cycle *cycle, struct mark_result *result)
 {
-	struct mark_result result = { 0 };
 	uint32_t pressure = pressure_cycle_begins(heap);
 	uint64_t stopped = clock_ns();
 	uint64_t flushed, marked;
@@ -310,7 +323,7 @@ static int cycle_run(struct gcheap *heap, struct cycle *cycle)
 	cycle->flush_ns = flushed - stopped;
 
 	guard_reports(false);
-	cycle->root_bytes = mark_all(heap, cycle, &result);
+	cycle->root_bytes = mark_all(heap, cycle, result);
 	cycle->markers = mark_shares(heap->marker, cycle->shares, CYCLE_MARKERS);
 	guard_reports(true);
 	marked = clock_ns();
@@ -320,7 +333,7 @@ static int cycle_run(struct gcheap *heap, struct cycle *cycle)
 	error = stop_kernel_check(heap);
 	if (error)
 		return error;
-	error = sweep_start(heap, cycle, &result, cycle->is_sweep_background &&
+	error = sweep_start(heap, cycle, result, cycle->is_sweep_background &&
 			    sweep_may_be_background(heap, pressure));
 	if (error)
 		return error;
@@ -329,7 +342,21 @@ static int cycle_run(struct gcheap *heap, struct cycle *cycle)
 	pressure_cycle_ended(heap, pressure);
 	limit_keep(heap);
 	cycle->sweep_ns = clock_ns() - marked;
+	return 0;
+}
 
+/* All other threads rest, and the caller's own is noted. */
+static int cycle_run(struct gcheap *heap, struct cycle *cycle)
+{
+	struct mark_result result = { 0 };
+	int error;
+
+	specials_lock(heap);
+	error = cycle_run_locked(heap, cycle, &result);
+	specials_trim(&heap->specials);
+	specials_unlock(heap);
+	if (error)
+		return error;
 	cycle_count(heap, cycle, &result);
 	if (heap->flags & GCHEAP_VERIFY)
 		cycle_verify(heap);
@@ -465,24 +492,59 @@ int collect_before_alloc(struct thread *thread, uint64_t bytes)
 	return 0;
 }
 
-__attribute__((noinline))
-int gcheap_collect(struct gcheap_thread *fast)
+/* Whether a thread of the program may run a cycle. */
+static int thread_can_collect(const struct thread *thread)
 {
-	LIBRARY_ENTRY;
-	struct thread *thread = (struct thread *)fast;
-	const char *entry = __builtin_frame_address(0);
 	int error;
 
 	if (!thread)
 		return error_set(-EINVAL, "the thread is NULL: attach one with "
 				 "gcheap_thread_attach()");
 	error = heap_check(thread->heap);
+	if (!error && thread->is_parked)
+		error = error_set(-EINVAL, THREAD_IS_PARKED);
+	return error;
+}
+
+__attribute__((noinline))
+int gcheap_collect(struct gcheap_thread *fast)
+{
+	LIBRARY_ENTRY;
+	struct thread *thread = (struct thread *)fast;
+	const char *entry = __builtin_frame_address(0);
+	int error = thread_can_collect(thread);
+
 	if (error)
 		return error;
-	if (thread->is_parked)
-		return error_set(-EINVAL, THREAD_IS_PARKED);
 	world_lock(thread->heap);
 	error = collect_all(thread, entry, CYCLE_REQUEST);
 	world_unlock(thread->heap);
+	return error;
+}
+
+__attribute__((noinline))
+int gcheap_is_reachable(struct gcheap_thread *fast, const void *obj)
+{
+	LIBRARY_ENTRY;
+	struct thread *thread = (struct thread *)fast;
+	const char *entry = __builtin_frame_address(0);
+	struct gcheap *heap;
+	uint64_t key;
+	int error = thread_can_collect(thread);
+
+	if (error)
+		return error;
+	heap = thread->heap;
+	world_lock(heap);
+	error = special_begin(heap, obj, &key);
+	if (!error) {
+		specials_unlock(heap);
+		heap->probe = key;
+		error = collect_all(thread, entry, CYCLE_REQUEST);
+		heap->probe = 0;
+	}
+	if (!error)
+		error = heap->probe_is_reached;
+	world_unlock(heap);
 	return error;
 }

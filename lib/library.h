@@ -7,8 +7,8 @@
  * Threads: each that allocates is attached, and has caches of its own; what they share is
  * counted by atomics, or guarded by a lock. The world's lock (world.h) is held by who runs
  * a cycle, looks at other threads' caches, attaches or detaches; struct gcheap.lock guards
- * the roots and the declared stacks, which any thread may add; a backend serialises its
- * requests.
+ * the roots and the declared stacks, which any thread may add, and one of their own the
+ * specials (special.h); a backend serialises its requests.
  *
  * After fork() the child has no heap: its regions are not there. Every function
  * that touches them, or sends a request, asks heap_check() first; the inline
@@ -28,6 +28,7 @@
 #include "pacer.h"
 #include "roots.h"
 #include "slot_bits.h"
+#include "special.h"
 #include "stack.h"
 #include "view.h"
 
@@ -79,6 +80,9 @@ struct world {
  * @lock: guards @roots and @stacks
  * @roots: registered roots
  * @stacks: declared stacks
+ * @specials: what is special about single objects
+ * @probe: the key of the object of which the next cycle tells whether roots reach it; 0: none
+ * @probe_is_reached: what the last one told
  * @program_is_root: what the loader has mapped for writing is scanned
  * @pacer: when to collect
  * @pressure_seen: the number of events in CTRL that was acted on
@@ -110,6 +114,9 @@ struct gcheap {
 	pthread_mutex_t lock;
 	struct roots roots;
 	struct stacks stacks;
+	struct specials specials;
+	uint64_t probe;
+	bool probe_is_reached;
 	bool program_is_root;
 	struct pacer pacer;
 	uint32_t pressure_seen;

@@ -109,6 +109,7 @@ static void heap_free(struct gcheap *heap)
 {
 	slot_bits_free(&heap->slot_bits);
 	roots_destroy(&heap->roots);
+	specials_destroy(&heap->specials);
 	stop_kernel_free(heap);
 	/* A thread that had a handle may look for the stack that it is on. */
 	if (heap_is_here(heap))
@@ -160,6 +161,7 @@ int gcheap_open(const struct gcheap_config *config, struct gcheap **out)
 	if (!heap)
 		return error_set(-ENOMEM, "out of memory for a heap (or no MADV_WIPEONFORK: Linux "
 				 "4.14 or later is needed)");
+	specials_init(&heap->specials);
 	heap->layout = layouts[settings.config.layout];
 	heap->flags = settings.config.flags;
 	heap->trace_gc = settings.trace_gc;

@@ -3,11 +3,7 @@
  * Objects that a program gives back (gcheap_free()), or wants with more or fewer elements
  * (gcheap_realloc()).
  *
- * Neither stops other threads. What is asked about is an object of the caller's: its span's
- * entries in the tables stand still. Of an address that is none, they may change while they
- * are looked at, and the answer is then about one moment or the other. Whether a slot is
- * allocated is known by the alloc bits, or by the caller's own caches; what another thread's
- * caches hold is taken for allocated.
+ * Neither stops other threads (owned.h).
  */
 #include "thread.h"
 
@@ -21,21 +17,9 @@
 #include "error.h"
 #include "guard.h"
 #include "layout/layout.h"
+#include "owned.h"
 #include "size_classes.h"
-
-/**
- * struct owned - an object that a function was given
- * @slot: its slot
- * @object: what the program sees of it
- * @cache: the caller's cache that has its span; NULL: none has
- * @is_shared: others may share its slot
- */
-struct owned {
-	struct slot slot;
-	struct object_view object;
-	struct cache *cache;
-	bool is_shared;
-};
+#include "specials.h"
 
 /* What is done is nothing. */
 static void *refuse(const struct thread *thread, const void *obj, const char *why)
@@ -49,45 +33,14 @@ static void *refuse(const struct thread *thread, const void *obj, const char *wh
 			  bad_pointer_describe(thread->heap, obj, where));
 }
 
-static bool is_allocated(const struct thread *thread, const struct owned *owned)
-{
-	const struct view *view = &thread->heap->view;
-	const struct slot *slot = &owned->slot;
-	uint8_t state = view->spans[slot->page].state & GCHEAP_SPAN_STATE_MASK;
-
-	if (thread->heap->guard_bytes &&
-	    guard_is_closed(address_pointer(view, owned->object.start)))
-		return false;
-	if (owned->cache && owned->cache->span == slot->page)
-		return !cache_slot_is_free(thread, owned->cache, slot->index);
-	if (state == GCHEAP_SPAN_CACHED && !owned->cache)
-		return true;
-	return view_bit(view_alloc_bits(view), granule_of(slot->offset));
-}
-
 /* Finds the object that begins at @obj, or says why it cannot be used. */
-static bool owned_find(const struct thread *thread, const void *obj, struct owned *owned)
+static bool object_find(const struct thread *thread, const void *obj, struct owned *owned)
 {
-	const struct view *view = &thread->heap->view;
-	uint64_t offset = address_offset(view, obj);
-	struct slot *slot = &owned->slot;
+	const char *why;
 
-	if (offset >= address_end(view) || !address_slot(view, offset, slot))
-		return refuse(thread, obj, NULL);
-	layout_object(view, slot, &owned->object);
-	owned->is_shared = GCHEAP_PAGE_KIND(slot->info) == GCHEAP_KIND_NOSCAN &&
-			   slot->bytes == size_class_bytes[SIZE_CLASS_MIN] &&
-			   cache_is_tiny(thread->heap, 1);
-	owned->cache = NULL;
-	if ((view->spans[slot->page].state & GCHEAP_SPAN_STATE_MASK) == GCHEAP_SPAN_CACHED)
-		owned->cache = cache_of_slot(thread, slot->page, slot->info);
-	if (owned->is_shared)
+	if (owned_find(thread->heap, thread, obj, owned, &why))
 		return true;
-	if (offset != owned->object.start)
-		return refuse(thread, obj, "it is inside of one, which begins elsewhere");
-	if (!is_allocated(thread, owned))
-		return refuse(thread, obj, "it is free already");
-	return true;
+	return refuse(thread, obj, why);
 }
 
 static bool thread_can_own(const struct thread *thread)
@@ -122,9 +75,15 @@ void gcheap_free(struct gcheap_thread *fast, void *obj)
 	LIBRARY_ENTRY;
 	struct thread *thread = (struct thread *)fast;
 	struct owned owned;
+	int error;
 
-	if (!obj || !thread_can_own(thread) || !owned_find(thread, obj, &owned))
+	if (!obj || !thread_can_own(thread) || !object_find(thread, obj, &owned))
 		return;
+	error = specials_free(thread->heap, &owned, obj);
+	if (error) {
+		errno = -error;
+		return;
+	}
 	if (GCHEAP_PAGE_KIND(owned.slot.info) == GCHEAP_KIND_LARGE) {
 		free_large(thread->heap, obj, &owned);
 		return;
@@ -262,7 +221,7 @@ void *gcheap_realloc(struct gcheap_thread *fast, gcheap_type type, void *obj, si
 	if (record && __builtin_mul_overflow(record->bytes, (uint64_t)n, &bytes))
 		return error_null(-ENOMEM, "%zu elements of %llu bytes are more than any heap has",
 				  n, (unsigned long long)record->bytes);
-	if (!owned_find(thread, obj, &owned))
+	if (!object_find(thread, obj, &owned))
 		return NULL;
 	if (!type_fits(thread, &owned, type, record))
 		return refuse(thread, obj, "it is of another type");

@@ -14,8 +14,8 @@
 #include "thread.h"
 #include "world.h"
 
-/* What the tables of roots and stacks take. */
-static uint64_t tables_memory(struct gcheap *heap)
+/* What the tables of roots, stacks and specials take. */
+static uint64_t tables_memory(struct gcheap *heap, struct gcheap_stats *stats)
 {
 	uint64_t bytes;
 
@@ -23,6 +23,10 @@ static uint64_t tables_memory(struct gcheap *heap)
 	bytes = heap->roots.capacity * (sizeof(struct root) + sizeof(size_t)) +
 		heap->roots.mask_bytes + heap->stacks.capacity * sizeof(struct stack);
 	pthread_mutex_unlock(&heap->lock);
+	specials_lock(heap);
+	bytes += pool_memory(&heap->specials.records) + pool_memory(&heap->specials.tree.nodes);
+	stats->specials = heap->specials.tree.count;
+	specials_unlock(heap);
 	return bytes;
 }
 
@@ -42,7 +46,7 @@ static void stats_collect(struct gcheap *heap, struct gcheap_stats *stats)
 			 ctrl_load(&counters->quarantined_pages);
 	stats->free_bytes = pages << GCHEAP_PAGE_SHIFT;
 	stats->metadata_bytes = ctrl_load(&counters->table_bytes) + marker_memory(heap->marker) +
-				tables_memory(heap) + sizeof(*heap);
+				tables_memory(heap, stats) + sizeof(*heap);
 	stats->swept_spans = ctrl_load(&counters->swept_spans);
 	stats->freed_spans = ctrl_load(&counters->freed_spans);
 	stats->requests = __atomic_load_n(&heap->backend->requests, __ATOMIC_RELAXED);

@@ -5,7 +5,8 @@
  * Two passes over the heap's pages. The first is about spans and what is counted of
  * them; its rules are those of common/verify_tables.h. The second is about objects: that
  * every pointer leads to an object, and that what lies behind an object's last element
- * is zero, because the collector relies on it. Then come the roots (verify_roots.c).
+ * is zero, because the collector relies on it. Then come the roots (verify_roots.c), and the
+ * specials (verify_specials.c).
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -30,6 +31,7 @@
 #include "thread.h"
 #include "verify.h"
 #include "verify_roots.h"
+#include "verify_specials.h"
 #include "verify_tables.h"
 #include "world.h"
 
@@ -249,6 +251,7 @@ static int verify_all(struct gcheap *heap)
 	if (!verify.faults) {
 		check_objects(&verify);
 		verify.faults += verify_roots(heap, verify.faults);
+		verify.faults += verify_specials(heap, verify.faults);
 	}
 	if (!verify.faults)
 		return 0;

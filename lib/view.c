@@ -19,6 +19,8 @@ void view_init(struct view *view, const struct backend *backend)
 	view->marks[0] = (uint64_t *)(void *)marks;
 	view->marks[1] = (uint64_t *)(void *)(marks + GCHEAP_MARKS_TABLE(reserve, 1));
 	view->page_marks = (uint64_t *)(void *)(marks + GCHEAP_MARKS_PAGE_MARKS(reserve));
+	view->page_specials =
+		(uint64_t *)(void *)(marks + GCHEAP_MARKS_PAGE_SPECIALS(reserve));
 	view->bitmap = backend->regions[GCHEAP_REGION_BITMAP];
 	view->ctrl = backend->regions[GCHEAP_REGION_CTRL];
 }

@@ -25,6 +25,7 @@ struct backend;
  * @types: TYPES, by byte offset
  * @marks: the two bit tables
  * @page_marks: one bit a heap page
+ * @page_specials: the same, for spans with specials (special.h)
  * @bitmap: BITMAP; NULL in the other layouts
  * @ctrl: CTRL
  * @record_types: a heap of GCHEAP_RECORD_TYPES
@@ -37,6 +38,7 @@ struct view {
 	const char *types;
 	uint64_t *marks[2];
 	uint64_t *page_marks;
+	uint64_t *page_specials;
 	uint64_t *bitmap;
 	const struct gcheap_ctrl *ctrl;
 	bool record_types;

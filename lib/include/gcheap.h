@@ -512,8 +512,8 @@ GCHEAP_API void *gcheap_realloc(struct gcheap_thread *thread, gcheap_type type, 
  * goes back at once, a smaller one's if the calling thread holds the memory around it; else,
  * and where objects share a slot, a cycle frees it as if it had not been given back. What is
  * no object of the heap, an address inside of one, or an object that is known to be free is
- * refused: errno is EINVAL, gcheap_error() says why, and nothing is done. Otherwise errno is
- * left alone.
+ * refused: errno is EINVAL, gcheap_error() says why, and nothing is done; of an object that is
+ * pinned, EBUSY. Otherwise errno is left alone.
  */
 GCHEAP_API void gcheap_free(struct gcheap_thread *thread, void *obj);
 
@@ -727,6 +727,42 @@ GCHEAP_API void gcheap_enable(struct gcheap *heap);
  */
 GCHEAP_API int gcheap_trim(struct gcheap *heap);
 
+/* ---- specials --------------------------------------------------------------- */
+
+/*
+ * What may be said of a single object, whatever its type: Documentation/specials.md. Objects are
+ * named by the address that allocation returned; another one, or an object that is free, is
+ * -EINVAL. Any thread may call these, attached or not, for an object that is reachable meanwhile;
+ * they wait for a cycle that runs. When they fail, the object is as it was.
+ */
+
+/*
+ * Pin an object: it is a root, and keeps what it leads to, until it was unpinned as often as
+ * pinned. gcheap_free() refuses it; where gcheap_realloc() makes a new object, the old one stays
+ * pinned, and the new one is not. 0; -ENOMEM.
+ */
+GCHEAP_API int gcheap_pin(struct gcheap *heap, void *obj);
+/* 0; -ENOENT it is not pinned. */
+GCHEAP_API int gcheap_unpin(struct gcheap *heap, void *obj);
+
+/*
+ * Allocate an object of @n elements that is a root itself, until gcheap_free(); with type 0, a leaf
+ * of @n bytes. As gcheap_new_array().
+ */
+GCHEAP_API void *gcheap_new_uncollectable(struct gcheap_thread *thread, gcheap_type type, size_t n);
+
+/**
+ * gcheap_is_reachable() - run a cycle, and tell whether roots led to an object
+ * @thread: the calling thread
+ * @obj: the object, which no cycle has freed yet
+ *
+ * For tests of what keeps objects alive. With conservative stacks, the address that the caller has
+ * is such a root itself. When the object was not reachable, it may be gone on return.
+ *
+ * Return: 1, 0; -EINVAL @obj is none, or the thread cannot run a cycle (gcheap_collect()).
+ */
+GCHEAP_API int gcheap_is_reachable(struct gcheap_thread *thread, const void *obj);
+
 /* ---- looking inside --------------------------------------------------------- */
 
 /**
@@ -831,6 +867,7 @@ GCHEAP_API int gcheap_pointer_mask(struct gcheap *heap, const void *obj, uint8_t
  * @freed_spans: spans freed; this, @swept_spans, @free_bytes and @resident_bytes change while
  *	a sweep runs in the background
  * @requests: system calls made to the backend; calls of its logic where it is local
+ * @specials: what objects have that is special: one of each kind an object
  */
 struct gcheap_stats {
 	size_t size;
@@ -838,6 +875,7 @@ struct gcheap_stats {
 	uint64_t mapped_bytes, resident_bytes, free_bytes, metadata_bytes;
 	uint64_t pause_ns_max, pause_ns_total, mark_ns_total, sweep_ns_total;
 	uint64_t mark_bytes_total, swept_spans, freed_spans, requests;
+	uint64_t specials;
 };
 GCHEAP_API int gcheap_stats_get(struct gcheap *heap, struct gcheap_stats *out);
 /* The same. In C++ a function would hide the struct. */

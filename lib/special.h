@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The table of specials: what a heap knows of single objects beside their types (special.c).
+ *
+ * An object has one of each kind at most. The table has them in the order of their objects'
+ * addresses, and the page specials of MARKS say which spans have any: one bit a heap page, set at a
+ * span's first page. What is without any is never looked for there.
+ *
+ * A key is a number that orders them:
+ *
+ *	63          45 44                     5 4        3       0
+ *	+-------------+------------------------+--------+---------+
+ *	| 0           | offset from the base   | shared | kind    |
+ *	+-------------+------------------------+--------+---------+
+ *
+ * The offset is that of the slot, or of an object that may share its slot, that of the object.
+ *
+ * Locking: struct specials.lock guards all of this, and any thread may take it. Who runs a cycle
+ * takes it when all others have stopped, and keeps it until the sweep has begun: until then nobody
+ * finds, adds or removes anything, or looks at bits that change their meaning. Lock order: world,
+ * this, the heap's lock.
+ */
+#ifndef GCHEAP_LIB_SPECIAL_H
+#define GCHEAP_LIB_SPECIAL_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "pool.h"
+#include "special_tree.h"
+
+struct gcheap;
+struct owned;
+struct thread;
+
+/**
+ * enum special_kind - what is special about an object
+ * @SPECIAL_PIN: it was pinned: a root, which gcheap_free() refuses
+ * @SPECIAL_UNCOLLECTABLE: it was allocated so: a root until it is freed
+ */
+enum special_kind {
+	SPECIAL_PIN,
+	SPECIAL_UNCOLLECTABLE,
+};
+
+#define SPECIAL_KIND_BITS	4u
+#define SPECIAL_KIND(key)	((enum special_kind)((key) & 15))
+#define SPECIAL_SHARED		(1ull << SPECIAL_KIND_BITS)
+#define SPECIAL_OFFSET_SHIFT	(SPECIAL_KIND_BITS + 1)
+#define SPECIAL_OFFSET(key)	((key) >> SPECIAL_OFFSET_SHIFT)
+/* The first key of an object, and the first that is another's. */
+#define SPECIAL_FIRST(key)	((key) & ~15ull)
+#define SPECIAL_END(key)	(SPECIAL_FIRST(key) + 16)
+
+/* A place in a list that ends where it begins. */
+struct special_link {
+	struct special_link *next, *prev;
+};
+
+/**
+ * struct special - one entry of the table
+ * @link: in a list of its kind's; first
+ * @key: its key
+ * @object: as the program knows it
+ * @count: of pins: how many there are
+ */
+struct special {
+	struct special_link link;
+	uint64_t key;
+	void *object;
+	uint64_t count;
+};
+
+/**
+ * struct specials - a heap's table
+ * @lock: of all of this
+ * @tree: by key
+ * @records: memory of the entries, one size for all kinds
+ * @roots: a list of those whose objects are roots
+ */
+struct specials {
+	pthread_mutex_t lock;
+	struct tree tree;
+	struct pool records;
+	struct special_link roots;
+};
+
+void specials_init(struct specials *specials);
+/* Gives memory back that nobody uses. The lock is held. */
+void specials_trim(struct specials *specials);
+/* Gives all memory back; the heap may be a parent process's. */
+void specials_destroy(struct specials *specials);
+
+void specials_lock(struct gcheap *heap);
+void specials_unlock(struct gcheap *heap);
+
+/**
+ * special_begin() - take the lock, and find an object of which something special is to be said
+ * @heap: the heap, or NULL
+ * @obj: where it begins
+ * @key: receives its key, less the kind
+ *
+ * Return: 0; -EINVAL @heap is none, or no object begins there; -EPERM the heap is a parent's.
+ * gcheap_error() is set then, and the lock not taken.
+ */
+int special_begin(struct gcheap *heap, const void *obj, uint64_t *key);
+
+/* An object's key, less the kind. */
+uint64_t special_key(const struct owned *owned, const void *obj, const struct gcheap *heap);
+
+/* The granule of its slot's bits. */
+uint64_t special_granule(uint64_t key);
+
+/* ---- with the lock ------------------------------------------------------------ */
+
+/* The entry with a key; NULL: there is none. */
+struct special *special_find(struct gcheap *heap, uint64_t key);
+
+/*
+ * A new entry with a key that has none, on no list, and of zeros but for its key and object;
+ * NULL: no memory.
+ */
+struct special *special_add(struct gcheap *heap, uint64_t key, void *obj);
+
+/* Takes an entry out of the table, and off the list that it may be on. The record stays. */
+void special_take(struct gcheap *heap, struct special *special);
+
+/* The same, and frees it. */
+void special_remove(struct gcheap *heap, struct special *special);
+
+/*
+ * The entries of an object, one after the other: that with @key or the next; NULL: there is none
+ * below @end.
+ */
+struct special *special_next(struct gcheap *heap, uint64_t key, uint64_t end);
+
+/* Whether a span may have entries. */
+bool special_span_has_any(const struct gcheap *heap, uint64_t first_page);
+
+/* ---- lists ----------------------------------------------------------------------- */
+
+static inline void special_list_init(struct special_link *list)
+{
+	list->next = list;
+	list->prev = list;
+}
+
+static inline bool special_list_is_empty(const struct special_link *list)
+{
+	return list->next == list;
+}
+
+static inline void special_list_add(struct special_link *list, struct special *special)
+{
+	special->link.next = list;
+	special->link.prev = list->prev;
+	list->prev->next = &special->link;
+	list->prev = &special->link;
+}
+
+static inline void special_list_remove(struct special *special)
+{
+	if (!special->link.next)
+		return;
+	special->link.next->prev = special->link.prev;
+	special->link.prev->next = special->link.next;
+	special->link = (struct special_link) { NULL, NULL };
+}
+
+#endif /* GCHEAP_LIB_SPECIAL_H */

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The part of gcheap_verify() that is about specials: whether the table is in order, each entry is
+ * of an object that is allocated and begins where the entry says, and a span's bit of the page
+ * specials is set if and only if it has an entry.
+ */
+#include "verify_specials.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "address.h"
+#include "bad_pointer.h"
+#include "inspect.h"
+#include "layout/layout.h"
+#include "report.h"
+#include "verify_roots.h"
+
+/**
+ * struct check - what a check of specials needs
+ * @heap: whose
+ * @reported: faults reported so far, of others too
+ * @faults: of specials
+ */
+struct check {
+	struct gcheap *heap;
+	uint64_t reported;
+	uint64_t faults;
+};
+
+static void __attribute__((format(printf, 2, 3)))
+complain(struct check *check, const char *format, ...)
+{
+	char what[BAD_POINTER_TEXT + 160];
+	va_list args;
+
+	check->faults++;
+	if (check->reported++ >= VERIFY_REPORTS_MAX)
+		return;
+	va_start(args, format);
+	vsnprintf(what, sizeof(what), format, args);
+	va_end(args);
+	report("gcheap: verify: specials: %s\n", what);
+}
+
+/* Whether an entry is where its object is. */
+static bool entry_is_right(const struct gcheap *heap, uint64_t key, const struct special *special)
+{
+	const struct view *view = &heap->view;
+	uint64_t object = address_offset(view, special->object);
+	struct object_view seen;
+	struct slot slot;
+
+	if (special->key != key || !inspect_slot(heap, SPECIAL_OFFSET(key), &slot))
+		return false;
+	layout_object(view, &slot, &seen);
+	if (key & SPECIAL_SHARED)
+		return object == SPECIAL_OFFSET(key);
+	return slot.offset == SPECIAL_OFFSET(key) && object == seen.start;
+}
+
+/* First page of the span that an entry is in; 0: it is wrong. */
+static uint64_t check_entry(struct check *check, uint64_t key, const struct special *special)
+{
+	const struct gcheap *heap = check->heap;
+	struct slot slot;
+
+	if (!entry_is_right(heap, key, special)) {
+		complain(check, "the entry of kind %u for the object at %p is of none",
+			 SPECIAL_KIND(key), special->object);
+		return 0;
+	}
+	inspect_slot(heap, SPECIAL_OFFSET(key), &slot);
+	return slot.page;
+}
+
+static void check_page(struct check *check, uint64_t page, bool has_any)
+{
+	char where[BAD_POINTER_TEXT];
+
+	if (special_span_has_any(check->heap, page) == has_any)
+		return;
+	complain(check, "the page specials of %s are %s, though it has %s entry",
+		 bad_pointer_span(check->heap, page << GCHEAP_PAGE_SHIFT, where),
+		 has_any ? "clear" : "set", has_any ? "an" : "no");
+}
+
+uint64_t verify_specials(struct gcheap *heap, uint64_t faults)
+{
+	struct check check = { .heap = heap, .reported = faults };
+	uint64_t pages = address_end(&heap->view) >> GCHEAP_PAGE_SHIFT;
+	const struct tree_node *leaf;
+	uint64_t next = 0, page, i;
+
+	specials_lock(heap);
+	if (!tree_is_sound(&heap->specials.tree)) {
+		complain(&check, "the table is out of order");
+		specials_unlock(heap);
+		return check.faults;
+	}
+	for (leaf = heap->specials.tree.first; leaf; leaf = leaf->next) {
+		for (i = 0; i < leaf->count; i++) {
+			page = check_entry(&check, leaf->keys[i], leaf->values[i]);
+			/* Entries of a span follow each other. */
+			for (; next < page; next++)
+				check_page(&check, next, false);
+			if (page && page == next) {
+				check_page(&check, page, true);
+				next++;
+			}
+		}
+	}
+	for (; next < pages; next++)
+		check_page(&check, next, false);
+	specials_unlock(heap);
+	return check.faults;
+}
