@@ -199,7 +199,7 @@ static void *worker_main(void *arg)
 	return NULL;
 }
 
-static void open_gcheap(void)
+static void open_gcheap(unsigned int threads)
 {
 	struct gcheap_config config = GCHEAP_CONFIG_INIT;
 	uint8_t mask[] = { 1 };
@@ -211,7 +211,7 @@ static void open_gcheap(void)
 	config.markers = 1;
 	if (gcheap_open(&config, &heap))
 		bench_fail("gcheap", gcheap_error());
-	for (i = 0; i < THREADS_MAX; i++) {
+	for (i = 0; i < threads; i++) {
 		if (gcheap_root_add(heap, workers[i].ring, RING_MAX))
 			bench_fail("gcheap", gcheap_error());
 	}
@@ -225,7 +225,7 @@ static void open_gcheap(void)
 		bench_fail("gcheap", gcheap_error());
 }
 
-static void open_owner(enum owner owner)
+static void open_owner(enum owner owner, unsigned int threads)
 {
 	switch (owner) {
 	case MIMALLOC:
@@ -237,7 +237,7 @@ static void open_owner(enum owner owner)
 		gc = bdwgc_open(owner == BDWGC ? NULL : newest_bdwgc(), 1);
 		break;
 	default:
-		open_gcheap();
+		open_gcheap(threads);
 	}
 }
 
@@ -246,7 +246,7 @@ static void serve(const struct turn *turn, enum owner owner, unsigned int thread
 	pthread_t selves[THREADS_MAX];
 	unsigned int t;
 
-	open_owner(owner);
+	open_owner(owner, threads);
 	pthread_barrier_init(&begin, NULL, threads + 1);
 	pthread_barrier_init(&end, NULL, threads + 1);
 	for (t = 0; t < threads; t++) {
