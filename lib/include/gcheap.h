@@ -379,18 +379,24 @@ static inline void *gcheap_cache_next_(struct gcheap_cache_ *cache, uint64_t fre
 	char *slot = gcheap_cache_take_(cache, free);
 	char *at = slot;
 
-	for (; bytes >= 32; bytes -= 32) {
+	if (bytes >= 32) {
+		for (; bytes > 64; bytes -= 32) {
+			__builtin_memset(at, 0, 32);
+			at += 32;
+			/* Keeps the compiler from making a call of the whole loop. */
+			__asm__ volatile("" : "+r"(at));
+		}
+		/* The last 64, or less: then the two overlap. Up to there it is no loop. */
 		__builtin_memset(at, 0, 32);
-		at += 32;
-		/* Keeps the compiler from making a call of the whole loop. */
-		__asm__ volatile("" : "+r"(at));
+		__builtin_memset(at + bytes - 32, 0, 32);
+	} else {
+		if (bytes & 16) {
+			__builtin_memset(at, 0, 16);
+			at += 16;
+		}
+		if (bytes & 8)
+			__builtin_memset(at, 0, 8);
 	}
-	if (bytes & 16) {
-		__builtin_memset(at, 0, 16);
-		at += 16;
-	}
-	if (bytes & 8)
-		__builtin_memset(at, 0, 8);
 	/* The zeros are visible before any store of the slot's address. */
 	__atomic_thread_fence(__ATOMIC_RELEASE);
 	return slot;
