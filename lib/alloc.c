@@ -19,6 +19,7 @@
 #include "error.h"
 #include "fast_tables.h"
 #include "guard.h"
+#include "hooks.h"
 #include "layout/layout.h"
 #include "limit.h"
 #include "refill.h"
@@ -158,8 +159,8 @@ static NOINLINE void *object_large(struct thread *thread, gcheap_type type, uint
 	char *object;
 	int error;
 
-	if (thread->is_parked)
-		return error_null(-EINVAL, THREAD_IS_PARKED);
+	if (thread_hindrance(thread))
+		return error_null(-EINVAL, "%s", thread_hindrance(thread));
 	/* A cycle would not help. */
 	if (bytes >= heap->view.reserve_bytes)
 		return large_failed(-ENOMEM, bytes);
@@ -177,6 +178,8 @@ static NOINLINE void *object_large(struct thread *thread, gcheap_type type, uint
 		}
 		error = backend_request(heap->backend, GCHEAP_OP_ALLOC_LARGE, &alloc);
 	}
+	if (error == -ENOMEM && hooks_out_of_memory(thread, bytes) && !collect_for_memory(thread))
+		error = backend_request(heap->backend, GCHEAP_OP_ALLOC_LARGE, &alloc);
 	if (error)
 		return large_failed(error, bytes);
 

@@ -29,6 +29,7 @@
 #include "flush.h"
 #include "frame.h"
 #include "guard.h"
+#include "hooks.h"
 #include "limit.h"
 #include "loaded.h"
 #include "mark.h"
@@ -121,13 +122,15 @@ static void probe(struct gcheap *heap)
 					  special_granule(heap->probe));
 }
 
-static uint64_t mark_all(struct gcheap *heap, struct cycle *cycle, struct mark_result *result)
+static uint64_t mark_all(struct gcheap *heap, struct thread *self, struct cycle *cycle,
+			 struct mark_result *result)
 {
 	uint64_t begin = clock_ns();
 	const struct thread *thread;
 	uint64_t bytes;
 
 	mark_begin(heap->marker);
+	hooks_cycle_begins(heap, self);
 	bytes = mark_registered(heap) + pins_mark(heap);
 	for (thread = heap->world.threads; thread; thread = thread->next) {
 		bytes += mark_frames(thread);
@@ -306,7 +309,8 @@ static bool reason_is_of_growth(enum cycle_reason reason)
  * Until the sweep has begun. The lock of the specials is held: threads that are not attached wait
  * with what they say of objects until it is known which of these live.
  */
-static int cycle_run_locked(struct gcheap *heap, struct cycle *cycle, struct mark_result *result)
+static int cycle_run_locked(struct gcheap *heap, struct thread *self, struct cycle *cycle,
+			    struct mark_result *result)
 {
 	uint32_t pressure = pressure_cycle_begins(heap);
 	uint64_t stopped = clock_ns();
@@ -323,7 +327,7 @@ static int cycle_run_locked(struct gcheap *heap, struct cycle *cycle, struct mar
 	cycle->flush_ns = flushed - stopped;
 
 	guard_reports(false);
-	cycle->root_bytes = mark_all(heap, cycle, result);
+	cycle->root_bytes = mark_all(heap, self, cycle, result);
 	cycle->markers = mark_shares(heap->marker, cycle->shares, CYCLE_MARKERS);
 	guard_reports(true);
 	marked = clock_ns();
@@ -346,13 +350,13 @@ static int cycle_run_locked(struct gcheap *heap, struct cycle *cycle, struct mar
 }
 
 /* All other threads rest, and the caller's own is noted. */
-static int cycle_run(struct gcheap *heap, struct cycle *cycle)
+static int cycle_run(struct gcheap *heap, struct thread *self, struct cycle *cycle)
 {
 	struct mark_result result = { 0 };
 	int error;
 
 	specials_lock(heap);
-	error = cycle_run_locked(heap, cycle, &result);
+	error = cycle_run_locked(heap, self, cycle, &result);
 	specials_trim(&heap->specials);
 	specials_unlock(heap);
 	if (error)
@@ -384,7 +388,7 @@ static void run_stopped(void *arg)
 
 	stopped->error = roots_are_known(heap, stopped->thread);
 	if (!stopped->error)
-		stopped->error = cycle_run(heap, stopped->cycle);
+		stopped->error = cycle_run(heap, stopped->thread, stopped->cycle);
 	if (heap->trace_gc)
 		heap->cycle_cpu_ns += clock_process_ns() - cpu_ns;
 }
@@ -412,9 +416,12 @@ int collect_below(struct thread *thread, const char *entry, enum cycle_reason re
 				    backend_can_sweep_in_background(heap->backend);
 	mark_prepare(heap->marker);
 	loaded_stop(heap, thread, run_stopped, &stopped);
-	if (!stopped.error && heap->trace_gc)
+	if (stopped.error)
+		return stopped.error;
+	if (heap->trace_gc)
 		cycle_log(heap, &cycle);
-	return stopped.error;
+	hooks_note(heap, &cycle);
+	return 0;
 }
 
 static __attribute__((noinline))
@@ -444,7 +451,7 @@ int collect_for_memory(struct thread *thread)
 	/* The kernel did not hold the threads long enough: the signal does. */
 	if (error == -ETIMEDOUT)
 		error = collect_all(thread, entry, CYCLE_MEMORY);
-	world_unlock(thread->heap);
+	hooks_unlock_world(thread);
 	return error;
 }
 
@@ -483,7 +490,7 @@ int collect_before_alloc(struct thread *thread, uint64_t bytes)
 	reason = cycle_reason(heap, bytes);
 	if (reason)
 		error = collect_all(thread, entry, reason);
-	world_unlock(heap);
+	hooks_unlock_world(thread);
 	/* These last, and the heap would grow to the end of its reserve. */
 	if (error == -EINVAL || (error && thread->frames_lost.count))
 		return error;
@@ -501,8 +508,8 @@ static int thread_can_collect(const struct thread *thread)
 		return error_set(-EINVAL, "the thread is NULL: attach one with "
 				 "gcheap_thread_attach()");
 	error = heap_check(thread->heap);
-	if (!error && thread->is_parked)
-		error = error_set(-EINVAL, THREAD_IS_PARKED);
+	if (!error && thread_hindrance(thread))
+		error = error_set(-EINVAL, "%s", thread_hindrance(thread));
 	return error;
 }
 
@@ -518,7 +525,7 @@ int gcheap_collect(struct gcheap_thread *fast)
 		return error;
 	world_lock(thread->heap);
 	error = collect_all(thread, entry, CYCLE_REQUEST);
-	world_unlock(thread->heap);
+	hooks_unlock_world(thread);
 	return error;
 }
 
@@ -545,6 +552,6 @@ int gcheap_is_reachable(struct gcheap_thread *fast, const void *obj)
 	}
 	if (!error)
 		error = heap->probe_is_reached;
-	world_unlock(heap);
+	hooks_unlock_world(thread);
 	return error;
 }

@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <gcheap.h>
+
 #include "mark_team.h"
 
 struct gcheap;
@@ -27,12 +29,12 @@ struct gcheap;
  */
 enum cycle_reason {
 	CYCLE_NONE,
-	CYCLE_REQUEST,
-	CYCLE_GROWTH,
-	CYCLE_LIMIT,
-	CYCLE_PRESSURE,
-	CYCLE_MEMORY,
-	CYCLE_IDLE,
+	CYCLE_REQUEST = GCHEAP_CYCLE_REQUEST,
+	CYCLE_GROWTH = GCHEAP_CYCLE_GROWTH,
+	CYCLE_LIMIT = GCHEAP_CYCLE_LIMIT,
+	CYCLE_PRESSURE = GCHEAP_CYCLE_PRESSURE,
+	CYCLE_MEMORY = GCHEAP_CYCLE_MEMORY,
+	CYCLE_IDLE = GCHEAP_CYCLE_IDLE,
 };
 
 /**

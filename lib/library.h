@@ -25,6 +25,7 @@
 #include <gcheap.h>
 #include <linux/gcheap.h>
 
+#include "hooks.h"
 #include "pacer.h"
 #include "roots.h"
 #include "slot_bits.h"
@@ -83,6 +84,7 @@ struct world {
  * @specials: what is special about single objects
  * @probe: the key of the object of which the next cycle tells whether roots reach it; 0: none
  * @probe_is_reached: what the last one told
+ * @hooks: functions of the program that it calls
  * @program_is_root: what the loader has mapped for writing is scanned
  * @pacer: when to collect
  * @pressure_seen: the number of events in CTRL that was acted on
@@ -117,6 +119,7 @@ struct gcheap {
 	struct specials specials;
 	uint64_t probe;
 	bool probe_is_reached;
+	struct hooks hooks;
 	bool program_is_root;
 	struct pacer pacer;
 	uint32_t pressure_seen;

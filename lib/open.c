@@ -110,6 +110,7 @@ static void heap_free(struct gcheap *heap)
 	slot_bits_free(&heap->slot_bits);
 	roots_destroy(&heap->roots);
 	specials_destroy(&heap->specials);
+	hooks_destroy(&heap->hooks);
 	stop_kernel_free(heap);
 	/* A thread that had a handle may look for the stack that it is on. */
 	if (heap_is_here(heap))

@@ -15,6 +15,7 @@
 #include "backend/backend.h"
 #include "collect.h"
 #include "error.h"
+#include "hooks.h"
 #include "layout/layout.h"
 #include "limit.h"
 #include "size_classes.h"
@@ -72,6 +73,9 @@ static int refill_spans(struct thread *thread, struct cache *cache)
 			return -ENOMEM;
 		error = refill_send(thread, cache);
 	}
+	if (error == -ENOMEM && hooks_out_of_memory(thread, cache->want_bytes) &&
+	    !collect_for_memory(thread))
+		error = refill_send(thread, cache);
 	if (error == -ENOMEM)
 		return error_set(error, "out of memory: the heap's reserve, a memory limit or the "
 				 "machine has no room for %u bytes of objects; raise the limit or "
@@ -89,8 +93,8 @@ int refill_cache(struct thread *thread, struct cache *cache)
 	/* In a child of fork() the cache is zeros and must stay so. */
 	if (!heap_is_here(thread->heap))
 		return heap_check(thread->heap);
-	if (thread->is_parked)
-		return error_set(-EINVAL, THREAD_IS_PARKED);
+	if (thread_hindrance(thread))
+		return error_set(-EINVAL, "%s", thread_hindrance(thread));
 	while (!cache_open_window(thread, cache)) {
 		thread->filling = cache;
 		error = refill_spans(thread, cache);

@@ -32,8 +32,11 @@ static void end_detach(void *unused)
 
 	(void)unused;
 	rest_own_reap();
-	while ((thread = rest_own_threads))
+	while ((thread = rest_own_threads)) {
+		/* It may have ended in one. */
+		thread->is_in_hook = false;
 		gcheap_thread_detach(&thread->fast);
+	}
 }
 
 static void end_init(void)
@@ -133,6 +136,10 @@ void gcheap_thread_detach(struct gcheap_thread *fast)
 	if (!thread)
 		return;
 	heap = thread->heap;
+	if (thread->is_in_hook) {
+		errno = -error_set(-EINVAL, THREAD_IS_IN_HOOK);
+		return;
+	}
 	if (!heap_is_here(heap)) {
 		/* Nobody else is in the child of a fork(), and the lock may be held for good. */
 		world_detach(thread);

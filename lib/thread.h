@@ -70,6 +70,7 @@ struct rest {
  *	not change while the thread waits to run again
  * @is_parked: gcheap_park() was called, and gcheap_unpark() not yet
  * @entries: how often it had been in the library when it was last stopped anywhere
+ * @is_in_hook: the heap has called a function of the program by it (hooks.h)
  * @is_holding: it has not been in the library since it was stopped in the middle of the
  *	program: slots of its caches are held (cache.h)
  * @native: the stack that it was born with, if it was found
@@ -109,6 +110,7 @@ struct thread {
 	struct rest rest;
 	bool is_resting;
 	bool is_parked;
+	bool is_in_hook;
 	bool is_holding;
 	unsigned int entries;
 	struct native_stack native;
@@ -142,9 +144,16 @@ static inline bool thread_is_running(const struct thread *thread)
 	       __atomic_load_n(&thread->rest.state, __ATOMIC_SEQ_CST) == THREAD_RUNS;
 }
 
-/* What is said where a thread does what it has promised not to. */
-#define THREAD_IS_PARKED	"the thread is parked: call gcheap_unpark() before it allocates " \
-				"or collects"
+#define THREAD_IS_IN_HOOK	"a hook may not do that (struct gcheap_hooks): have it done " \
+				"when it has returned"
+
+/* Why a thread may neither allocate nor collect now, for people; NULL: it may. */
+static inline const char *thread_hindrance(const struct thread *thread)
+{
+	if (thread->is_parked)
+		return "the thread is parked: call gcheap_unpark() before it allocates or collects";
+	return thread->is_in_hook ? THREAD_IS_IN_HOOK : NULL;
+}
 
 /* End a thread, its spans returned or lost with the heap already. */
 void thread_free(struct thread *thread);

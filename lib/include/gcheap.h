@@ -733,6 +733,109 @@ GCHEAP_API void gcheap_enable(struct gcheap *heap);
  */
 GCHEAP_API int gcheap_trim(struct gcheap *heap);
 
+/* ---- hooks ------------------------------------------------------------------ */
+
+/*
+ * Why a cycle ran: somebody asked for it; the heap had grown; it would have been more than the
+ * memory limit; the system was short of memory; an allocation found none; the last cycle was long
+ * ago.
+ */
+enum gcheap_cycle_reason {
+	GCHEAP_CYCLE_REQUEST = 1,
+	GCHEAP_CYCLE_GROWTH = 2,
+	GCHEAP_CYCLE_LIMIT = 3,
+	GCHEAP_CYCLE_PRESSURE = 4,
+	GCHEAP_CYCLE_MEMORY = 5,
+	GCHEAP_CYCLE_IDLE = 6,
+};
+
+/**
+ * struct gcheap_cycle - figures of one cycle
+ * @size: sizeof(struct gcheap_cycle) of the library
+ * @number: the first one is 1
+ * @reason: why it ran
+ * @markers: how many threads have marked
+ * @start_ns: when it began, after the heap was opened
+ * @stop_ns: until all threads had stopped; they went on after this and the next four
+ * @flush_ns: until their caches were flushed
+ * @roots_ns: until the roots were read
+ * @mark_ns: until what these lead to was marked
+ * @sweep_ns: until the sweep had begun, and with few spans ended
+ * @root_bytes: roots, frames and stacks that were read
+ * @before_bytes: what was alive after the cycle before, and what was taken since
+ * @live_bytes: what is alive
+ * @live_objects: the same in objects
+ * @goal_bytes: with how much the next cycle begins; UINT64_MAX: growth begins none
+ * @freed_spans: spans without a live object; UINT64_MAX: they are being freed now
+ */
+struct gcheap_cycle {
+	size_t size;
+	uint64_t number;
+	enum gcheap_cycle_reason reason;
+	uint32_t markers;
+	uint64_t start_ns;
+	uint64_t stop_ns;
+	uint64_t flush_ns;
+	uint64_t roots_ns;
+	uint64_t mark_ns;
+	uint64_t sweep_ns;
+	uint64_t root_bytes;
+	uint64_t before_bytes;
+	uint64_t live_bytes;
+	uint64_t live_objects;
+	uint64_t goal_bytes;
+	uint64_t freed_spans;
+};
+
+/**
+ * struct gcheap_hooks - what a heap calls, and when
+ * @size: sizeof(struct gcheap_hooks)
+ * @cycle_begins: in each cycle, before roots are read. All threads of the heap are stopped,
+ *	wherever they were: nothing may be called that takes a lock or memory, and of the library
+ *	gcheap_hook_mark() alone. One that fails begins, and does not end
+ * @cycle_ends: after a cycle, when the threads go on
+ * @out_of_memory: before an allocation fails for want of @bytes, after a cycle has not helped: for
+ *	who can drop what leads to objects. Another cycle, and another try, follow
+ * @arg: for all of them
+ *
+ * Each may be NULL. They are called by the thread that runs the cycle, or that allocates.
+ * @cycle_ends and @out_of_memory may do what they like but allocate and collect by that thread's
+ * handle, detach it, and add hooks, all of which is refused; and but wait for other threads of the
+ * heap, which may wait for this one, close the heap, and leave by longjmp(). They are meant to note
+ * a figure, to wake a thread, to empty a table.
+ */
+struct gcheap_hooks {
+	size_t size;
+	void (*cycle_begins)(struct gcheap *heap, void *arg);
+	void (*cycle_ends)(struct gcheap *heap, const struct gcheap_cycle *cycle, void *arg);
+	void (*out_of_memory)(struct gcheap *heap, size_t bytes, void *arg);
+	void *arg;
+};
+
+/**
+ * gcheap_hooks_add() - have a heap call functions of the program
+ * @heap: the heap
+ * @hooks: which; copied
+ *
+ * Several may be added; they are called in that order, until the heap is closed. Any thread may
+ * add some, but from a hook.
+ *
+ * Return: 0; -EINVAL @heap or @hooks is NULL, has a size that no release has, or no function, or a
+ * hook of the calling thread runs; -E2BIG @hooks is of a newer library and uses what this one does
+ * not know; -EPERM this is a child of fork(); -ENOMEM.
+ */
+GCHEAP_API int gcheap_hooks_add(struct gcheap *heap, const struct gcheap_hooks *hooks);
+
+/**
+ * gcheap_hook_mark() - have words that only the program finds be roots of the cycle that begins
+ * @heap: the heap
+ * @slots: @n pointers to objects, or NULL
+ * @n: how many
+ *
+ * Return: 0; -EINVAL @heap is NULL, or the caller is not in cycle_begins().
+ */
+GCHEAP_API int gcheap_hook_mark(struct gcheap *heap, void *const *slots, size_t n);
+
 /* ---- specials --------------------------------------------------------------- */
 
 /*
