@@ -33,6 +33,7 @@
 #include "limit.h"
 #include "loaded.h"
 #include "mark.h"
+#include "mark_piece.h"
 #include "pin.h"
 #include "pressure.h"
 #include "report.h"
@@ -79,6 +80,7 @@ static uint64_t mark_registered(struct gcheap *heap)
 			break;
 		}
 	}
+	mark_gathered(heap->marker);
 	pthread_mutex_unlock(&heap->lock);
 	return bytes;
 }

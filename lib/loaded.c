@@ -21,6 +21,7 @@
 #include "entry.h"
 #include "error.h"
 #include "mark.h"
+#include "mark_piece.h"
 #include "stop_signal.h"
 #include "thread.h"
 #include "world.h"
@@ -332,17 +333,19 @@ static void scan_tls(struct loaded *loaded, const struct dl_phdr_info *info,
 
 static int loaded_object(struct dl_phdr_info *info, size_t size, void *arg)
 {
+	bool has_tls = size >= offsetof(struct dl_phdr_info, dlpi_tls_data) +
+			       sizeof(info->dlpi_tls_data);
 	struct loaded *loaded = arg;
 	const struct thread *thread;
 
 	if (loaded->heap->program_is_root)
 		scan_segments(loaded, info);
-	if (size < offsetof(struct dl_phdr_info, dlpi_tls_data) + sizeof(info->dlpi_tls_data))
-		return 0;
-	for (thread = loaded->heap->world.threads; thread; thread = thread->next) {
+	for (thread = loaded->heap->world.threads; thread && has_tls; thread = thread->next) {
 		if (thread->tls_is_root)
 			scan_tls(loaded, info, thread);
 	}
+	/* It may be unloaded when the loader has told of all. */
+	mark_gathered(loaded->heap->marker);
 	return 0;
 }
 

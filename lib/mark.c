@@ -36,9 +36,6 @@
 /* Bytes of heap from which on the first cycle has others' help already. */
 #define LARGE_HEAP_PAGES	4096u
 
-/* Roots are divided in pieces of so many bytes: some 20 us. */
-#define PIECE_BYTES		((uint64_t)256 << 10)
-
 static uint32_t cpus_allowed(void)
 {
 	cpu_set_t cpus;
@@ -215,6 +212,7 @@ void mark_begin(struct marker *marker)
 void mark_follow(struct marker *marker)
 {
 	mark_edges(marker);
+	mark_gathered(marker);
 	mark_drain(marker);
 	while (mark_take_up(marker))
 		;
@@ -275,7 +273,7 @@ void mark_slots(struct marker *marker, void *const *slots, size_t n)
 {
 	uint64_t start = (uint64_t)(uintptr_t)slots;
 
-	mark_in_pieces(marker, slots_piece, start, start + n * sizeof(*slots), PIECE_BYTES, NULL);
+	mark_gather(marker, slots_piece, start, start + n * sizeof(*slots), 1, NULL);
 }
 
 /* Elements, by their numbers. */
@@ -293,9 +291,8 @@ static void typed_piece(struct marker *marker, const struct mark_piece *piece)
 
 void mark_typed(struct marker *marker, const struct root *root)
 {
-	uint64_t bytes = view_type(marker->view, root->type)->bytes;
-
-	mark_in_pieces(marker, typed_piece, 0, root->count, PIECE_BYTES / bytes + 1, root);
+	mark_gather(marker, typed_piece, 0, root->count, view_type(marker->view, root->type)->bytes,
+		    root);
 }
 
 /*
@@ -340,11 +337,10 @@ void mark_ambiguous_edge(struct marker *marker, uint64_t edge)
  * Stacks are read whole, red zones between variables too, and while a thread that is parked
  * writes to the part that it calls other functions in.
  */
-static __attribute__((no_sanitize("address"), no_sanitize("thread")))
-void ambiguous_piece(struct marker *marker, const struct mark_piece *piece)
+__attribute__((no_sanitize("address"), no_sanitize("thread")))
+void mark_ambiguous_here(struct marker *marker, uint64_t start, uint64_t end)
 {
-	uintptr_t at = piece->start;
-	uintptr_t end = piece->end;
+	uintptr_t at = (start + 7) & ~(uintptr_t)7;
 	/* Much of a stack was never written. */
 	bool is_valgrind = guard_is_valgrind();
 	/* Offset 0 is nothing's, and that of the end may be the last object's. */
@@ -363,11 +359,16 @@ void ambiguous_piece(struct marker *marker, const struct mark_piece *piece)
 	roots_flush(marker);
 }
 
+static void ambiguous_piece(struct marker *marker, const struct mark_piece *piece)
+{
+	mark_ambiguous_here(marker, piece->start, piece->end);
+}
+
 void mark_ambiguous(struct marker *marker, const void *start, size_t bytes)
 {
 	uint64_t from = ((uintptr_t)start + 7) & ~(uintptr_t)7;
 	uint64_t to = (uintptr_t)start + bytes;
 
 	if (from < to)
-		mark_in_pieces(marker, ambiguous_piece, from, to, PIECE_BYTES, NULL);
+		mark_gather(marker, ambiguous_piece, from, to, 1, NULL);
 }

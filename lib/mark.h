@@ -54,11 +54,14 @@ void mark_prepare(struct marker *marker);
 void mark_begin(struct marker *marker);
 /*
  * Roots. Each may drain when its buffers fill, and none can fail: what the markers' stacks have
- * no room for is kept as bits, or found again by the mark bits (mark_overflow.h).
+ * no room for is kept as bits, or found again by the mark bits (mark_overflow.h). Those of 1 KiB
+ * and more may be read later, at mark_gathered() at the latest (mark_piece.h).
  */
 void mark_slots(struct marker *marker, void *const *slots, size_t n);
 void mark_typed(struct marker *marker, const struct root *root);
 void mark_ambiguous(struct marker *marker, const void *start, size_t bytes);
+/* The same at once, by any marker: for pieces of roots. */
+void mark_ambiguous_here(struct marker *marker, uint64_t start, uint64_t end);
 /* Follow everything. More may be marked then, and followed. */
 void mark_follow(struct marker *marker);
 /* The same; then the result, and the cycle's marking is over. */

@@ -115,7 +115,8 @@ struct mark_overflow {
  * @most_stack_bytes: @budget is never more; tests lower it
  * @overflow: what these have no room for
  * @piece_count: how many pieces are in use
- * @pieces: those of the range that is being worked on
+ * @pieces: those of the range that is being worked on, or roots that are gathered
+ * @gathered_bytes: of these roots
  */
 struct mark_team {
 	uint32_t busy __attribute__((aligned(64)));
@@ -132,6 +133,7 @@ struct mark_team {
 	struct mark_overflow overflow;
 	size_t piece_count;
 	struct mark_piece pieces[MARK_PIECES];
+	uint64_t gathered_bytes;
 };
 
 #endif /* GCHEAP_LIB_MARK_TEAM_H */

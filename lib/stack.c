@@ -400,15 +400,22 @@ static uintptr_t context_end(const char *top)
 #endif
 }
 
-/* Stacks are read whole, red zones between variables too, and while their threads are parked. */
-__attribute__((no_sanitize("address"), no_sanitize("thread")))
-bool stack_has_context(const char *sp, const char *top)
+void stack_context_find(void)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	uintptr_t at = (((uintptr_t)sp + 7) & ~(uintptr_t)7) | (CONTEXT_STEP - 8);
-	uintptr_t end = context_end(top);
 
 	pthread_once(&once, context_mark_find);
+}
+
+/* Stacks are read whole, red zones between variables too, and while their threads are parked. */
+__attribute__((no_sanitize("address"), no_sanitize("thread")))
+bool stack_part_has_context(const char *low, const char *part_end, const char *top)
+{
+	uintptr_t at = (((uintptr_t)low + 7) & ~(uintptr_t)7) | (CONTEXT_STEP - 8);
+	uintptr_t end = context_end(top);
+
+	if (end > (uintptr_t)part_end)
+		end = (uintptr_t)part_end;
 	if (!context_mark)
 		return false;
 	/* To valgrind much of a stack was never written. */
@@ -417,6 +424,12 @@ bool stack_has_context(const char *sp, const char *top)
 		at += CONTEXT_STEP;
 	guard_reports(true);
 	return at + 8 <= end;
+}
+
+bool stack_has_context(const char *sp, const char *top)
+{
+	stack_context_find();
+	return stack_part_has_context(sp, top, top);
 }
 
 /* ---- AddressSanitizer's fake stack -------------------------------------------------- */

@@ -110,6 +110,12 @@ bool stack_part_holds(const struct stacks *stacks, const struct stack *part, con
  */
 bool stack_has_context(const char *sp, const char *top);
 
+/* The same of a part of it, [@low, @end), by any thread after stack_context_find(). */
+bool stack_part_has_context(const char *low, const char *end, const char *top);
+
+/* Finds out how such contexts are told, if it is not known yet. */
+void stack_context_find(void);
+
 /* gcheap_error() says that @sp is on no known stack; returns -EINVAL. */
 int stack_unknown(const void *sp);
 

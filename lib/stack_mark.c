@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "mark.h"
+#include "mark_piece.h"
 #include "stack.h"
 #include "thread.h"
 
@@ -44,19 +45,54 @@ static uint64_t mark_range(struct marker *marker, const char *low, const char *t
 	return bytes;
 }
 
-/* A stack that is suspended. Guard pages may lie in it: nobody says that they were armed. */
-static uint64_t mark_whole(struct marker *marker, const char *low, const char *top)
+/* Calls @mark for what can be read of a stack. */
+static void each_readable(struct marker *marker, const char *low, const char *top,
+			  void (*mark)(struct marker *marker, uint64_t low, uint64_t top))
 {
 	const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-	uint64_t bytes = 0;
 
 	while (low < top) {
 		const char *end = stack_readable_end(low, top);
 
-		bytes += mark_range(marker, low, end);
+		mark(marker, (uintptr_t)low, (uintptr_t)end);
 		low = (const char *)(((uintptr_t)end & ~(page - 1)) + page);
 	}
-	return bytes;
+}
+
+static void whole_piece(struct marker *marker, const struct mark_piece *piece)
+{
+	each_readable(marker, (const char *)(uintptr_t)piece->start,
+		      (const char *)(uintptr_t)piece->end, mark_ambiguous_here);
+}
+
+static void range_with_fake(struct marker *marker, uint64_t low, uint64_t top)
+{
+	mark_range(marker, (const char *)(uintptr_t)low, (const char *)(uintptr_t)top);
+}
+
+/*
+ * A stack that is suspended. Guard pages may lie in it: nobody says that they were armed, and
+ * whichever marker reads it finds out. The fake stack is that of the thread which runs the cycle.
+ */
+static uint64_t mark_whole(struct marker *marker, const char *low, const char *top)
+{
+	if (stack_fake())
+		each_readable(marker, low, top, range_with_fake);
+	else
+		mark_gather(marker, whole_piece, (uintptr_t)low, (uintptr_t)top, 1, NULL);
+	return (uint64_t)(top - low);
+}
+
+/* Of a stack that a thread runs on, which is read for two things. */
+static void running_piece(struct marker *marker, const struct mark_piece *piece)
+{
+	struct rest *rest = (struct rest *)piece->argument;
+
+	if (!__atomic_load_n(&rest->has_contexts, __ATOMIC_RELAXED) &&
+	    stack_part_has_context((const char *)(uintptr_t)piece->start,
+				   (const char *)(uintptr_t)piece->end, rest->stack.top))
+		__atomic_store_n(&rest->has_contexts, true, __ATOMIC_RELAXED);
+	mark_ambiguous_here(marker, piece->start, piece->end);
 }
 
 /* Whether a thread runs on a stack, or would if it did not rest. */
@@ -83,6 +119,7 @@ static uint64_t mark_declared(struct gcheap *heap)
 		if (!stack_is_used(heap, stack))
 			bytes += mark_whole(heap->marker, stack->low, stack->top);
 	}
+	mark_gathered(heap->marker);
 	pthread_mutex_unlock(&heap->lock);
 	return bytes;
 }
@@ -90,8 +127,11 @@ static uint64_t mark_declared(struct gcheap *heap)
 static uint64_t mark_thread(struct thread *thread)
 {
 	struct marker *marker = thread->heap->marker;
-	const struct rest *rest = &thread->rest;
-	uint64_t bytes = sizeof(rest->registers);
+	struct rest *rest = &thread->rest;
+	uint64_t low = ((uintptr_t)rest->sp + 7) & ~(uintptr_t)7;
+	uint64_t top = (uintptr_t)rest->stack.top;
+	uint64_t bytes = sizeof(rest->registers) + top - low;
+	void *fake = stack_fake();
 
 	mark_ambiguous(marker, rest->registers, sizeof(rest->registers));
 	if (rest->held) {
@@ -101,10 +141,11 @@ static uint64_t mark_thread(struct thread *thread)
 	if (rest->stack.top != thread->native.top)
 		bytes += mark_whole(marker, native_stack_low(&thread->native),
 				    thread->native.top);
-	/* On a stack that nobody has declared, what is below is suspended. */
-	if (stack_has_context(rest->sp, rest->stack.top))
-		bytes += mark_whole(marker, rest->stack.low, rest->sp);
-	return bytes + mark_range(marker, rest->sp, rest->stack.top);
+	rest->has_contexts = false;
+	mark_gather(marker, running_piece, low, top, 1, rest);
+	if (fake)
+		bytes += mark_fake_frames(marker, fake, rest->sp, rest->stack.top);
+	return bytes;
 }
 
 uint64_t stack_mark(struct gcheap *heap)
@@ -112,7 +153,14 @@ uint64_t stack_mark(struct gcheap *heap)
 	struct thread *thread;
 	uint64_t bytes = 0;
 
+	stack_context_find();
 	for (thread = heap->world.threads; thread; thread = thread->next)
 		bytes += mark_thread(thread);
+	mark_gathered(heap->marker);
+	/* On a stack that leads to others nobody has declared, what is below is suspended. */
+	for (thread = heap->world.threads; thread; thread = thread->next) {
+		if (thread->rest.has_contexts)
+			bytes += mark_whole(heap->marker, thread->rest.stack.low, thread->rest.sp);
+	}
 	return bytes + mark_declared(heap);
 }

@@ -40,6 +40,7 @@ enum thread_state { THREAD_RUNS, THREAD_RESTS };
  * @is_signalled: the collector's: the signal was sent
  * @held: the collector's: the kernel has stopped it (stop_kernel.h), and tells this of it; NULL: it
  *	has not. The thread itself does not know, and its @state is that it runs
+ * @has_contexts: the collector's: its stack leads to others that nobody has declared
  * @registers: what it had in registers when it parked, or when it was stopped anywhere; else
  *	zeros, and they lie above @sp
  */
@@ -47,6 +48,7 @@ struct rest {
 	uint32_t state;
 	bool is_anywhere;
 	bool is_signalled;
+	bool has_contexts;
 	const struct gcheap_stopped *held;
 	const char *sp;
 	struct stack stack;
