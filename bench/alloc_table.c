@@ -6,7 +6,7 @@
  * Beside them mimalloc's calloc and free, its malloc and free, and bdwgc, the installed ones
  * and the newest (peers.h), in processes that take turns; medians of ns an object.
  *
- *	alloc_table [megabytes a round] [rounds] [threads] [beside]	256 5 1 0
+ *	alloc_table [megabytes] [rounds] [threads] [beside] [bytes] [held]	256 5 1 0 0 0
  *
  * A ring holds the last 1,024 objects of each thread, 64 from 4 KiB on, 4 of 1 MiB; the first
  * word of each is written. With several threads all allocate the same amount at once, and ns
@@ -16,6 +16,8 @@
  *
  * With `beside`, each round is run by as many threads, too, and a second line says how much
  * more an object costs by `threads`: with more threads than cores, what is lost beyond them.
+ * With `bytes`, only objects of that size are measured. With `held`, each of `threads` holds so
+ * many, a power of two: of 8 with 256 and 2 with 1,024, a cycle finds as many objects live.
  */
 #define _GNU_SOURCE
 #include <gcheap.h>
@@ -282,9 +284,10 @@ static void print_ns(double ns)
 }
 
 static void row(unsigned int which, size_t bytes, size_t rounds, unsigned int threads,
-		unsigned int beside)
+		unsigned int beside, size_t wanted)
 {
-	size_t held = sizes[which] < 4096 ? 1024 : sizes[which] < 1048576 ? 64 : 4;
+	size_t usual = sizes[which] < 4096 ? 1024 : sizes[which] < 1048576 ? 64 : 4;
+	size_t held = wanted ? wanted : usual;
 	size_t objects = bytes / sizes[which];
 	static double ns[SYSTEMS][ROUNDS_MAX], other[SYSTEMS][ROUNDS_MAX];
 	double median[SYSTEMS] = { 0 };
@@ -298,16 +301,24 @@ static void row(unsigned int which, size_t bytes, size_t rounds, unsigned int th
 			struct request ask = {
 				.system = (unsigned int)s, .which = which, .threads = threads,
 				.objects = objects, .mask = held - 1,
-			};
+			}, also;
 
 			if (!is_here(systems[s].owner))
 				continue;
-			turn_ask(turn, &ask, sizeof(ask), &ns[s][round], sizeof(ns[s][round]));
+			/* Who comes first finds the caches as others have left them. */
+			if (!beside || round % 2)
+				turn_ask(turn, &ask, sizeof(ask), &ns[s][round],
+					 sizeof(ns[s][round]));
 			if (!beside)
 				continue;
-			ask.threads = beside;
-			turn_ask(turn, &ask, sizeof(ask), &other[s][round],
+			also = ask;
+			also.threads = beside;
+			also.mask = usual - 1;
+			turn_ask(turn, &also, sizeof(also), &other[s][round],
 				 sizeof(other[s][round]));
+			if (round % 2 == 0)
+				turn_ask(turn, &ask, sizeof(ask), &ns[s][round],
+					 sizeof(ns[s][round]));
 			other[s][round] = ns[s][round] / other[s][round];
 		}
 	}
@@ -340,12 +351,14 @@ int main(int argc, char **argv)
 	size_t rounds = bench_argument(argc, argv, 2, 5);
 	size_t threads = bench_argument(argc, argv, 3, 1);
 	size_t beside = bench_argument(argc, argv, 4, 0);
+	size_t only = bench_argument(argc, argv, 5, 0);
+	size_t held = bench_argument(argc, argv, 6, 0);
 	unsigned int which;
 	size_t s;
 
 	peers_begin(argv);
 	if (!bytes || !rounds || rounds > ROUNDS_MAX || !threads || threads > THREADS_MAX ||
-	    beside > THREADS_MAX)
+	    beside > THREADS_MAX || held > RING_MAX || (held & (held - 1)))
 		bench_fail("alloc_table", "bad arguments");
 	printf("alloc_table: ns of CPU an object, collections included; %zu MB a round, "
 	       "%zu threads\n",
@@ -365,8 +378,11 @@ int main(int argc, char **argv)
 	}
 	printf("  typed and array / calloc%s (goal at 64: %s)\n",
 	       is_here(MIMALLOC_NEWEST) ? ", calloc*" : "", threads > 1 ? "0.7" : "0.6");
-	for (which = 0; which < SIZES; which++)
-		row(which, bytes, rounds, (unsigned int)threads, (unsigned int)beside);
+	for (which = 0; which < SIZES; which++) {
+		if (!only || only == sizes[which])
+			row(which, bytes, rounds, (unsigned int)threads, (unsigned int)beside,
+			    held);
+	}
 	s = OWNERS;
 	while (s--) {
 		if (is_here((enum owner)s))
