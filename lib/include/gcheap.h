@@ -369,6 +369,23 @@ static inline char *gcheap_cache_take_(struct gcheap_cache_ *cache, uint64_t fre
 	return slot;
 }
 
+/* How far ahead of an object memory is fetched that will be written: a few objects. */
+#define GCHEAP_AHEAD_	1024
+
+/*
+ * Has a line brought to this core, to be written. It may be of no object, or no memory at all.
+ * Compilers have the instruction only for some processors, and what they take instead, which
+ * brings a line to be read, gains half as much; where it is not known it does nothing.
+ */
+static inline void gcheap_fetch_(const char *line)
+{
+#if defined(__x86_64__)
+	__asm__ volatile("prefetchw %0" : : "m" (*line));
+#else
+	__builtin_prefetch(line, 1);
+#endif
+}
+
 /*
  * The same, zeroed. Slots that it has to zero are multiples of 8 bytes. The memset()s have
  * constant lengths, which compilers turn into stores.
@@ -379,6 +396,7 @@ static inline void *gcheap_cache_next_(struct gcheap_cache_ *cache, uint64_t fre
 	char *slot = gcheap_cache_take_(cache, free);
 	char *at = slot;
 
+	gcheap_fetch_(slot + GCHEAP_AHEAD_);
 	if (bytes >= 32) {
 		for (; bytes > 64; bytes -= 32) {
 			__builtin_memset(at, 0, 32);
