@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+/* link: -Wl,--no-as-needed -lgcc_s */
 /*
  * Hooks: what is called, when, with which figures, and what it may not do.
  */
