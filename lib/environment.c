@@ -26,7 +26,8 @@
 #define NAMES_FLAGS	"CONSERVATIVE_STACKS", "RECORD_TYPES", "CONCURRENT", "WRITE_TRACKING", \
 			"GENERATIONAL"
 /* What scripts, tests and benchmarks read. */
-#define NAMES_TOOLS	"CACHE", "SEED", "OPS", "DOOR", "RANGES", "ROUNDS", "SELFTEST_SECONDS"
+#define NAMES_TOOLS	"CACHE", "SEED", "OPS", "DOOR", "RANGES", "ROUNDS", "PERCENT", \
+			"SELFTEST_SECONDS"
 
 const char *environment_value(const char *name)
 {
