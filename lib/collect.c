@@ -26,6 +26,7 @@
 #include "cycle_log.h"
 #include "entry.h"
 #include "error.h"
+#include "finalizer.h"
 #include "flush.h"
 #include "frame.h"
 #include "guard.h"
@@ -38,6 +39,7 @@
 #include "pressure.h"
 #include "report.h"
 #include "rest.h"
+#include "specials.h"
 #include "stack_mark.h"
 #include "stop_kernel.h"
 #include "thread.h"
@@ -116,24 +118,13 @@ static void mark_held(const struct thread *thread)
 	}
 }
 
-/* Whether roots reach the object that somebody has asked about. */
-static void probe(struct gcheap *heap)
-{
-	mark_follow(heap->marker);
-	heap->probe_is_reached = view_bit(view_mark_bits(&heap->view),
-					  special_granule(heap->probe));
-}
-
-static uint64_t mark_all(struct gcheap *heap, struct thread *self, struct cycle *cycle,
-			 struct mark_result *result)
+static void mark_roots(struct gcheap *heap, struct cycle *cycle)
 {
 	uint64_t begin = clock_ns();
 	const struct thread *thread;
 	uint64_t bytes;
 
-	mark_begin(heap->marker);
-	hooks_cycle_begins(heap, self);
-	bytes = mark_registered(heap) + pins_mark(heap);
+	bytes = mark_registered(heap) + pins_mark(heap) + finalizers_mark(heap);
 	for (thread = heap->world.threads; thread; thread = thread->next) {
 		bytes += mark_frames(thread);
 		mark_held(thread);
@@ -141,11 +132,39 @@ static uint64_t mark_all(struct gcheap *heap, struct thread *self, struct cycle 
 	bytes += loaded_mark(heap);
 	if (heap->flags & GCHEAP_CONSERVATIVE_STACKS)
 		bytes += stack_mark(heap);
+	cycle->root_bytes = bytes;
 	cycle->roots_ns = clock_ns() - begin;
+}
+
+/* All that roots lead to is known: what becomes of the rest? */
+static int mark_specials(struct gcheap *heap)
+{
+	int error;
+
+	if (!heap->probe && !specials_may_die(heap))
+		return 0;
+	mark_follow(heap->marker);
+	/* Threads that went on meanwhile may have moved what leads to an object. */
+	error = stop_kernel_check(heap);
+	if (error)
+		return error;
 	if (heap->probe)
-		probe(heap);
+		heap->probe_is_reached = mark_is_set(heap->marker, special_granule(heap->probe));
+	specials_settle(heap);
+	return 0;
+}
+
+static int mark_all(struct gcheap *heap, struct thread *self, struct cycle *cycle,
+		    struct mark_result *result)
+{
+	int error;
+
+	mark_begin(heap->marker);
+	hooks_cycle_begins(heap, self);
+	mark_roots(heap, cycle);
+	error = mark_specials(heap);
 	mark_finish(heap->marker, result);
-	return bytes;
+	return error;
 }
 
 /* ---- a cycle ---------------------------------------------------------------- */
@@ -329,14 +348,14 @@ static int cycle_run_locked(struct gcheap *heap, struct thread *self, struct cyc
 	cycle->flush_ns = flushed - stopped;
 
 	guard_reports(false);
-	cycle->root_bytes = mark_all(heap, self, cycle, result);
+	error = mark_all(heap, self, cycle, result);
 	cycle->markers = mark_shares(heap->marker, cycle->shares, CYCLE_MARKERS);
 	guard_reports(true);
 	marked = clock_ns();
 	cycle->mark_ns = marked - flushed;
 
-	/* Threads that went on meanwhile may have moved what leads to an object. */
-	error = stop_kernel_check(heap);
+	if (!error)
+		error = stop_kernel_check(heap);
 	if (error)
 		return error;
 	error = sweep_start(heap, cycle, result, cycle->is_sweep_background &&

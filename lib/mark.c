@@ -372,3 +372,24 @@ void mark_ambiguous(struct marker *marker, const void *start, size_t bytes)
 	if (from < to)
 		mark_gather(marker, ambiguous_piece, from, to, 1, NULL);
 }
+
+/* ---- single objects --------------------------------------------------------------- */
+
+void mark_from_object(struct marker *marker, uint64_t offset)
+{
+	struct slot slot;
+
+	if (!address_slot(marker->view, offset, &slot) || slot.info & GCHEAP_PAGE_NOSCAN)
+		return;
+	if (GCHEAP_PAGE_KIND(slot.info) == GCHEAP_KIND_LARGE)
+		mark_scan_large(marker, slot.page);
+	else
+		mark_scan(marker, (slot.info & MARK_ENTRY_INFO) | slot.offset |
+			  page_info_index((slot.offset >> GCHEAP_PAGE_SHIFT) - slot.page));
+	roots_flush(marker);
+}
+
+bool mark_is_set(const struct marker *marker, uint64_t granule)
+{
+	return view_bit(marker->marks, granule);
+}

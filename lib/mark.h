@@ -62,6 +62,10 @@ void mark_typed(struct marker *marker, const struct root *root);
 void mark_ambiguous(struct marker *marker, const void *start, size_t bytes);
 /* The same at once, by any marker: for pieces of roots. */
 void mark_ambiguous_here(struct marker *marker, uint64_t start, uint64_t end);
+/* What the object at an offset leads to, but not the object itself. */
+void mark_from_object(struct marker *marker, uint64_t offset);
+/* Whether the slot with a granule is marked, of all that was followed. */
+bool mark_is_set(const struct marker *marker, uint64_t granule);
 /* Follow everything. More may be marked then, and followed. */
 void mark_follow(struct marker *marker);
 /* The same; then the result, and the cycle's marking is over. */

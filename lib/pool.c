@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * Pieces of one size. Those that are allocated after each other lie beside each other, and who
- * frees one is the next to get it. Memory goes back when no piece is left: what it is for comes
- * and goes in masses.
+ * frees one is the next to get it. Memory goes back when no piece is left, and none was the time
+ * before: what it is for comes and goes in masses.
  */
 #include "pool.h"
 
@@ -49,6 +49,7 @@ void *pool_alloc(struct pool *pool)
 		pool->at += pool->piece_bytes;
 	}
 	pool->used++;
+	pool->has_rested = false;
 	return piece;
 }
 
@@ -65,8 +66,10 @@ void pool_free(struct pool *pool, void *piece)
 
 void pool_trim(struct pool *pool)
 {
-	if (!pool->used)
+	if (!pool->used && pool->has_rested)
 		pool_destroy(pool);
+	else
+		pool->has_rested = !pool->used;
 }
 
 void pool_destroy(struct pool *pool)

@@ -8,6 +8,7 @@
 #ifndef GCHEAP_LIB_POOL_H
 #define GCHEAP_LIB_POOL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,6 +24,7 @@ struct pool_free;
  * @chunks: all memory
  * @chunk_count: how many those are
  * @used: pieces that are allocated
+ * @has_rested: none was, when memory was last to be given back
  * @free: pieces that came back
  * @at: the newest chunk's rest
  * @end: of that
@@ -32,6 +34,7 @@ struct pool {
 	struct pool_chunk *chunks;
 	size_t chunk_count;
 	size_t used;
+	bool has_rested;
 	struct pool_free *free;
 	char *at, *end;
 };
@@ -39,7 +42,7 @@ struct pool {
 /* Not zeroed; NULL: there is no memory. */
 void *pool_alloc(struct pool *pool);
 void pool_free(struct pool *pool, void *piece);
-/* Gives all memory back, if no piece is allocated. */
+/* Gives all memory back, if no piece is allocated, and none was the last time. */
 void pool_trim(struct pool *pool);
 /* The same whatever is allocated: nobody uses it any more. */
 void pool_destroy(struct pool *pool);

@@ -21,6 +21,9 @@ void specials_init(struct specials *specials)
 	tree_init(&specials->tree);
 	specials->records = (struct pool) { .piece_bytes = 64 };
 	special_list_init(&specials->roots);
+	special_list_init(&specials->arguments);
+	special_list_init(&specials->queue);
+	special_list_init(&specials->running);
 }
 
 _Static_assert(sizeof(struct special) <= 64, "an entry is a cache line");
@@ -35,7 +38,6 @@ void specials_destroy(struct specials *specials)
 {
 	tree_destroy(&specials->tree);
 	pool_destroy(&specials->records);
-	special_list_init(&specials->roots);
 	pthread_mutex_destroy(&specials->lock);
 }
 
@@ -154,6 +156,7 @@ struct special *special_add(struct gcheap *heap, uint64_t key, void *obj)
 		pool_free(&specials->records, special);
 		return NULL;
 	}
+	specials->mortal += SPECIAL_IS_MORTAL(SPECIAL_KIND(key));
 	page = key_page(heap, key);
 	if (!special_span_has_any(heap, page))
 		__atomic_fetch_or(&heap->view.page_specials[page / 64], 1ull << page % 64,
@@ -165,6 +168,7 @@ void special_take(struct gcheap *heap, struct special *special)
 {
 	special_list_remove(special);
 	tree_remove(&heap->specials.tree, special->key);
+	heap->specials.mortal -= SPECIAL_IS_MORTAL(SPECIAL_KIND(special->key));
 	page_update(heap, special->key);
 }
 

@@ -38,11 +38,18 @@ struct thread;
  * enum special_kind - what is special about an object
  * @SPECIAL_PIN: it was pinned: a root, which gcheap_free() refuses
  * @SPECIAL_UNCOLLECTABLE: it was allocated so: a root until it is freed
+ * @SPECIAL_FINALIZER: a function is to run before it is freed
+ * @SPECIAL_CLEANUP: functions are to run after it has died; the first of them
  */
 enum special_kind {
 	SPECIAL_PIN,
 	SPECIAL_UNCOLLECTABLE,
+	SPECIAL_FINALIZER,
+	SPECIAL_CLEANUP,
 };
+
+/* Whether objects with such an entry may die: with others they are roots. */
+#define SPECIAL_IS_MORTAL(kind)	((kind) >= SPECIAL_FINALIZER)
 
 #define SPECIAL_KIND_BITS	4u
 #define SPECIAL_KIND(key)	((enum special_kind)((key) & 15))
@@ -59,31 +66,70 @@ struct special_link {
 };
 
 /**
- * struct special - one entry of the table
- * @link: in a list of its kind's; first
+ * struct special - one entry of the table, or what was one and is to run
+ * @link: in a list; first
  * @key: its key
  * @object: as the program knows it
  * @count: of pins: how many there are
+ * @finalize: of finalizers: the function
+ * @cleanup: of cleanups: the function
+ * @argument: for that
+ * @queued_ns: when it was queued, CLOCK_MONOTONIC
+ * @is_queued: it was
+ * @has_waited: of finalizers: in an earlier cycle its object was dead, and another one led to it
+ * @is_cyclic: in the last one it led to itself
+ * @next: of cleanups in the table: the next one of the object; of finalizers in a cycle: of dead
+ *	objects
+ * @thread: of one that runs: who runs it
  */
 struct special {
 	struct special_link link;
 	uint64_t key;
 	void *object;
-	uint64_t count;
+	union {
+		uint64_t count;
+		void (*finalize)(void *object, void *argument);
+		void (*cleanup)(void *argument);
+	};
+	void *argument;
+	uint64_t queued_ns : 61;
+	uint64_t is_queued : 1;
+	uint64_t has_waited : 1;
+	uint64_t is_cyclic : 1;
+	union {
+		struct special *next;
+		const struct thread *thread;
+	};
 };
 
 /**
- * struct specials - a heap's table
+ * struct specials - a heap's table, and what is to run
  * @lock: of all of this
  * @tree: by key
  * @records: memory of the entries, one size for all kinds
+ * @mortal: how many entries are of kinds whose objects may die
  * @roots: a list of those whose objects are roots
+ * @arguments: those whose arguments lead into the heap, which are roots
+ * @queue: what is to run, in order; it is a root, too
+ * @running: what runs
+ * @queued: how many were queued, since the heap was opened
+ * @begun: how many of them have begun to run
+ * @ended: how many have come to their end
+ * @cyclic: how many dead objects were found by the last cycle that lead to themselves
  */
 struct specials {
 	pthread_mutex_t lock;
 	struct tree tree;
 	struct pool records;
+	uint64_t mortal;
 	struct special_link roots;
+	struct special_link arguments;
+	struct special_link queue;
+	struct special_link running;
+	uint64_t queued;
+	uint64_t begun;
+	uint64_t ended;
+	uint64_t cyclic;
 };
 
 void specials_init(struct specials *specials);

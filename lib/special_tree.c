@@ -67,9 +67,10 @@ static struct tree_node *leaf_of(const struct tree *tree, uint64_t key)
 	return node;
 }
 
+/* Whether a key is in a leaf, or nowhere. */
 static bool leaf_spans(const struct tree_node *leaf, uint64_t key)
 {
-	return leaf && leaf->keys[0] <= key && key <= leaf->keys[leaf->count - 1];
+	return leaf && leaf->keys[0] <= key && key < leaf->end;
 }
 
 /* ---- looking up -------------------------------------------------------------- */
@@ -140,15 +141,15 @@ static void leaf_link_behind(struct tree_node *leaf, struct tree_node *new)
 }
 
 /*
- * Moves a part of a full child to a new node behind it: half, or where keys ascend to the end of
- * the tree, the last one alone, so that nodes stay full.
+ * Moves a part of a full child to a new node behind it: half, or where keys ascend the last one
+ * alone, so that nodes stay full.
  */
 static bool split(struct tree *tree, struct tree_node *parent, uint64_t at, bool is_leaf,
-		  bool is_end)
+		  bool ascends)
 {
 	struct tree_node *child = parent->values[at];
 	struct tree_node *new = pool_alloc(&tree->nodes);
-	uint64_t kept = is_end ? TREE_FANOUT - 1 : TREE_FANOUT / 2;
+	uint64_t kept = ascends ? TREE_FANOUT - 1 : TREE_FANOUT / 2;
 
 	if (!new)
 		return false;
@@ -156,8 +157,11 @@ static bool split(struct tree *tree, struct tree_node *parent, uint64_t at, bool
 	memcpy(new->keys, &child->keys[kept], new->count * sizeof(*new->keys));
 	memcpy(new->values, &child->values[kept], new->count * sizeof(*new->values));
 	child->count = kept;
-	if (is_leaf)
+	if (is_leaf) {
 		leaf_link_behind(child, new);
+		new->end = child->end;
+		child->end = new->keys[0];
+	}
 	node_open(parent, at + 1);
 	parent->keys[at + 1] = new->keys[0];
 	parent->values[at + 1] = new;
@@ -170,7 +174,7 @@ static bool root_make(struct tree *tree)
 
 	if (!root)
 		return false;
-	*root = (struct tree_node) { .count = 0 };
+	*root = (struct tree_node) { .end = UINT64_MAX };
 	tree->root = root;
 	tree->first = root;
 	tree->height = 0;
@@ -208,7 +212,8 @@ static struct tree_node *leaf_with_room(struct tree *tree, uint64_t key)
 		is_end &= at == node->count - 1;
 		if (child->count == TREE_FANOUT) {
 			if (!split(tree, node, at, level == 1,
-				   is_end && key > child->keys[TREE_FANOUT - 1]))
+				   (is_end || level == 1) &&
+				   key > child->keys[TREE_FANOUT - 1]))
 				return NULL;
 			at += key >= node->keys[at + 1];
 		}
@@ -224,9 +229,7 @@ bool tree_insert(struct tree *tree, uint64_t key, void *value)
 
 	if (!tree->root && !root_make(tree))
 		return false;
-	/* Behind the last key of all there is nobody else whose it could be. */
-	if (!leaf || leaf->count == TREE_FANOUT || key < leaf->keys[0] ||
-	    (key > leaf->keys[leaf->count - 1] && leaf->next))
+	if (!leaf_spans(leaf, key) || leaf->count == TREE_FANOUT)
 		leaf = leaf_with_room(tree, key);
 	if (!leaf)
 		return false;
@@ -234,6 +237,8 @@ bool tree_insert(struct tree *tree, uint64_t key, void *value)
 	node_open(leaf, at);
 	leaf->keys[at] = key;
 	leaf->values[at] = value;
+	if (key >= leaf->end)
+		leaf->end = key + 1;
 	tree->recent = leaf;
 	tree->count++;
 	return true;
@@ -259,6 +264,7 @@ static void leaf_append(struct tree_node *leaf, const struct tree_node *from)
 	memcpy(&leaf->keys[leaf->count], from->keys, from->count * sizeof(*leaf->keys));
 	memcpy(&leaf->values[leaf->count], from->values, from->count * sizeof(*leaf->values));
 	leaf->count += from->count;
+	leaf->end = from->end;
 }
 
 /* Whether two neighbours below one parent became one: the child @at, and that behind it. */
@@ -402,7 +408,6 @@ void tree_compact(struct tree *tree)
 	}
 	if (is_other)
 		inner_make(tree);
-	pool_trim(&tree->nodes);
 }
 
 void tree_destroy(struct tree *tree)
@@ -433,6 +438,8 @@ static bool node_is_sound(const struct tree_node *node, uint32_t level, uint64_t
 	if (level)
 		return true;
 	if (node != *leaf || (node->next && node->next->prev != node))
+		return false;
+	if (node->end <= node->keys[node->count - 1] || node->end > end)
 		return false;
 	*leaf = node->next;
 	return true;

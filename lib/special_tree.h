@@ -23,13 +23,15 @@
  * @count: entries
  * @prev: of leaves: the one before
  * @next: of leaves: the one behind
+ * @end: of leaves: keys below this, and not below its first, belong here. It may be less than that
+ *	of the next one
  * @keys: in ascending order
  * @values: of a leaf, for each key; of others the children
  */
 struct tree_node {
 	uint64_t count;
 	struct tree_node *prev, *next;
-	uint64_t reserved;
+	uint64_t end;
 	uint64_t keys[TREE_FANOUT];
 	void *values[TREE_FANOUT];
 };

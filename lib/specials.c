@@ -1,14 +1,142 @@
 // SPDX-License-Identifier: MIT
 /*
  * Specials of all kinds together, when their objects go.
+ *
+ * A cycle walks through the table in order: once to find the objects that are not marked, and when
+ * there are any, again, after finalizers have kept theirs, to end the entries of those that are
+ * dead for good, and to bring the page specials up to date, span by span.
  */
 #include "specials.h"
 
 #include <errno.h>
 
+#include "address.h"
 #include "error.h"
+#include "finalizer.h"
 #include "library.h"
+#include "mark.h"
 #include "owned.h"
+
+/* ---- cycles ---------------------------------------------------------------------- */
+
+bool specials_may_die(const struct gcheap *heap)
+{
+	return heap->specials.mortal || heap->specials.cyclic;
+}
+
+/* The finalizers of objects that are not marked, and in @others whether there are other entries. */
+static struct special *find_dead(const struct gcheap *heap, bool *others)
+{
+	struct special *first = NULL, **last = &first;
+	const struct tree_node *leaf;
+	uint64_t i;
+
+	*others = false;
+	for (leaf = heap->specials.tree.first; leaf; leaf = leaf->next) {
+		for (i = 0; i < leaf->count; i++) {
+			uint64_t key = leaf->keys[i];
+
+			if (mark_is_set(heap->marker, special_granule(key)))
+				continue;
+			if (SPECIAL_KIND(key) != SPECIAL_FINALIZER) {
+				*others = true;
+				continue;
+			}
+			*last = leaf->values[i];
+			last = &(*last)->next;
+			*last = NULL;
+		}
+	}
+	return first;
+}
+
+/**
+ * struct span_walk - the span that a walk through the table is in
+ * @page: its first page
+ * @end: the key behind those of its objects; 0: there is none
+ * @has_any: it has entries that stay
+ */
+struct span_walk {
+	uint64_t page;
+	uint64_t end;
+	bool has_any;
+};
+
+static void span_leave(struct gcheap *heap, const struct span_walk *walk)
+{
+	if (walk->end && !walk->has_any)
+		heap->view.page_specials[walk->page / 64] &= ~(1ull << walk->page % 64);
+}
+
+static void span_enter(const struct gcheap *heap, struct span_walk *walk, uint64_t key)
+{
+	struct slot slot;
+
+	*walk = (struct span_walk) { .end = key + 1 };
+	if (!address_slot(&heap->view, SPECIAL_OFFSET(key), &slot))
+		return;
+	walk->page = slot.page;
+	walk->end = (walk->page + heap->view.spans[slot.page].npages) <<
+		    (GCHEAP_PAGE_SHIFT + SPECIAL_OFFSET_SHIFT);
+}
+
+/* Whether an entry is to go: what was to be done with it has been. */
+static bool entry_ends(struct gcheap *heap, struct special *special)
+{
+	bool is_marked = mark_is_set(heap->marker, special_granule(special->key));
+
+	switch (SPECIAL_KIND(special->key)) {
+	case SPECIAL_FINALIZER:
+		return special->is_queued;
+	case SPECIAL_CLEANUP:
+		if (!is_marked)
+			cleanups_queue(heap, special);
+		return !is_marked;
+	default:
+		return false;
+	}
+}
+
+static void end_dead(struct gcheap *heap)
+{
+	struct specials *specials = &heap->specials;
+	struct span_walk walk = { .end = 0 };
+	struct tree_node *leaf;
+	uint64_t i;
+
+	for (leaf = specials->tree.first; leaf; leaf = leaf->next) {
+		for (i = 0; i < leaf->count; i++) {
+			if (leaf->keys[i] >= walk.end) {
+				span_leave(heap, &walk);
+				span_enter(heap, &walk, leaf->keys[i]);
+			}
+			if (entry_ends(heap, leaf->values[i])) {
+				leaf->values[i] = NULL;
+				specials->mortal--;
+			} else {
+				walk.has_any = true;
+			}
+		}
+	}
+	span_leave(heap, &walk);
+	tree_compact(&specials->tree);
+}
+
+void specials_settle(struct gcheap *heap)
+{
+	struct special *dead;
+	uint64_t queued = 0;
+	bool others;
+
+	heap->specials.cyclic = 0;
+	dead = find_dead(heap, &others);
+	if (dead)
+		queued = finalizers_settle(heap, dead);
+	if (queued || others)
+		end_dead(heap);
+}
+
+/* ---- giving back ------------------------------------------------------------------ */
 
 static int free_locked(struct gcheap *heap, uint64_t first, const void *obj)
 {
@@ -16,8 +144,14 @@ static int free_locked(struct gcheap *heap, uint64_t first, const void *obj)
 
 	if (special)
 		return error_set(-EBUSY, "%p is pinned: gcheap_unpin() it before it is freed", obj);
-	while ((special = special_next(heap, first, SPECIAL_END(first))))
-		special_remove(heap, special);
+	while ((special = special_next(heap, first, SPECIAL_END(first)))) {
+		if (SPECIAL_KIND(special->key) == SPECIAL_CLEANUP) {
+			special_take(heap, special);
+			cleanups_queue(heap, special);
+		} else {
+			special_remove(heap, special);
+		}
+	}
 	return 0;
 }
 

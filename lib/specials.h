@@ -1,12 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What becomes of an object's specials, of all kinds, when it is freed (specials.c).
+ * What becomes of specials, of all kinds, in a cycle, and when an object is freed (specials.c).
  */
 #ifndef GCHEAP_LIB_SPECIALS_H
 #define GCHEAP_LIB_SPECIALS_H
 
+#include <stdbool.h>
+
 struct gcheap;
 struct owned;
+
+/* Whether a cycle has to look at objects' entries at all. The lock is held. */
+bool specials_may_die(const struct gcheap *heap);
+
+/*
+ * All that roots lead to is marked: sees which objects with entries are dead, marks what is to live
+ * on, and ends the others' entries. The lock is held.
+ */
+void specials_settle(struct gcheap *heap);
 
 /**
  * specials_free() - a program gives an object back

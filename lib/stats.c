@@ -9,6 +9,7 @@
 #include "backend/backend.h"
 #include "entry.h"
 #include "error.h"
+#include "finalizer.h"
 #include "library.h"
 #include "mark.h"
 #include "thread.h"
@@ -26,6 +27,10 @@ static uint64_t tables_memory(struct gcheap *heap, struct gcheap_stats *stats)
 	specials_lock(heap);
 	bytes += pool_memory(&heap->specials.records) + pool_memory(&heap->specials.tree.nodes);
 	stats->specials = heap->specials.tree.count;
+	stats->finalizers_queued = heap->specials.queued - heap->specials.begun;
+	stats->finalizers_run = heap->specials.ended;
+	stats->finalizer_wait_ns = finalizers_wait_ns(heap);
+	stats->finalizer_cycles = heap->specials.cyclic;
 	specials_unlock(heap);
 	return bytes;
 }

@@ -13,6 +13,7 @@
 #include "entry.h"
 #include "error.h"
 #include "fast_tables.h"
+#include "finalizer.h"
 #include "flush.h"
 #include "frame.h"
 #include "mark.h"
@@ -147,6 +148,7 @@ void gcheap_thread_detach(struct gcheap_thread *fast)
 		return;
 	}
 	gcheap_unpark(fast);
+	finalizers_detach(thread);
 	world_lock(heap);
 	/*
 	 * Spans that the backend did not take back would stay cached, and no sweep could

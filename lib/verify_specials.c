@@ -85,6 +85,22 @@ static void check_page(struct check *check, uint64_t page, bool has_any)
 		 has_any ? "clear" : "set", has_any ? "an" : "no");
 }
 
+/* What waits for its finalizer has left the table, and lives. */
+static void check_queue(struct check *check)
+{
+	const struct special_link *queue = &check->heap->specials.queue;
+	const struct special_link *link;
+
+	for (link = queue->next; link != queue; link = link->next) {
+		const struct special *special = (const struct special *)link;
+
+		if (SPECIAL_KIND(special->key) == SPECIAL_FINALIZER &&
+		    !entry_is_right(check->heap, special->key, special))
+			complain(check, "the finalizer that is queued for the object at %p is of "
+				 "none", special->object);
+	}
+}
+
 uint64_t verify_specials(struct gcheap *heap, uint64_t faults)
 {
 	struct check check = { .heap = heap, .reported = faults };
@@ -112,6 +128,7 @@ uint64_t verify_specials(struct gcheap *heap, uint64_t faults)
 	}
 	for (; next < pages; next++)
 		check_page(&check, next, false);
+	check_queue(&check);
 	specials_unlock(heap);
 	return check.faults;
 }

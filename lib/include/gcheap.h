@@ -879,6 +879,62 @@ GCHEAP_API int gcheap_unpin(struct gcheap *heap, void *obj);
 GCHEAP_API void *gcheap_new_uncollectable(struct gcheap_thread *thread, gcheap_type type, size_t n);
 
 /**
+ * gcheap_finalizer_set() - have a function run before an object is freed
+ * @heap: the heap
+ * @obj: the object
+ * @fn: called with the object and @arg; NULL: nothing is to run any more, if something was
+ * @arg: for @fn; when it leads into the heap it is a root until @fn has returned: it must not lead
+ *	to @obj
+ *
+ * When a cycle finds that nothing leads to the object, @fn is queued, and runs once, in
+ * gcheap_run_finalizers(). Until it has returned the object lives, and all it leads to; afterwards
+ * it is an object like any other, which @fn may have stored somewhere, and for which it may have
+ * set a finalizer again. Of dead objects that lead to each other those run first to which none of
+ * the others leads, and the next when a later cycle finds them dead; those that lead to themselves,
+ * over others or directly, never run. An object has one finalizer: a second call replaces it.
+ * gcheap_free() ends it; so does gcheap_close(): none runs then.
+ *
+ * Return: 0; -ENOMEM, and an earlier one is still set; -EINVAL.
+ */
+GCHEAP_API int gcheap_finalizer_set(struct gcheap *heap, void *obj,
+				    void (*fn)(void *obj, void *arg), void *arg);
+
+/*
+ * Have a function run after an object has died, with an argument that is not it: as a finalizer,
+ * but that the object is freed, and may be part of a cycle. An object may have any number; they
+ * run in no order. Where it has a finalizer, too, that runs first. gcheap_free() queues them. 0;
+ * -EINVAL @fn is NULL, or @arg leads to @obj; -ENOMEM.
+ */
+GCHEAP_API int gcheap_cleanup_add(struct gcheap *heap, void *obj, void (*fn)(void *arg), void *arg);
+/* Take one back; of several, any. It looks through all of the object's. 0; -ENOENT. */
+GCHEAP_API int gcheap_cleanup_remove(struct gcheap *heap, void *obj, void (*fn)(void *arg),
+				     void *arg);
+
+/**
+ * gcheap_run_finalizers() - run what is queued
+ * @thread: the calling thread, in which they run, one after the other
+ *
+ * Finalizers and cleanups may do what a program may: allocate, collect, wait for others, call this,
+ * and end the thread. They must not close the heap. What they queue is left to the next call.
+ * Any number of threads may call it at a time.
+ *
+ * Return: how many have run; -EINVAL.
+ */
+GCHEAP_API int gcheap_run_finalizers(struct gcheap_thread *thread);
+
+/**
+ * gcheap_finalizer_cycles() - objects that are dead, and whose finalizers never run
+ * @heap: the heap
+ * @objects: receives one object of each cycle among objects that the last collection found
+ * @n: room there
+ *
+ * A cycle to which another one leads, or an object that is to be finalized before, may be missing.
+ *
+ * Return: how many there are, which may be more than @n; -EINVAL.
+ */
+GCHEAP_API int gcheap_finalizer_cycles(struct gcheap *heap, void **objects, size_t n);
+
+/**
  * gcheap_is_reachable() - run a cycle, and tell whether roots led to an object
  * @thread: the calling thread
  * @obj: the object, which no cycle has freed yet
@@ -995,6 +1051,11 @@ GCHEAP_API int gcheap_pointer_mask(struct gcheap *heap, const void *obj, uint8_t
  *	a sweep runs in the background
  * @requests: system calls made to the backend; calls of its logic where it is local
  * @specials: what objects have that is special: one of each kind an object
+ * @finalizers_queued: finalizers and cleanups that wait for a thread to run them
+ * @finalizers_run: those that have run
+ * @finalizer_wait_ns: for how long the first of those that wait has waited
+ * @finalizer_cycles: cycles among objects with finalizers that the last collection found, which
+ *	never run (gcheap_finalizer_cycles())
  */
 struct gcheap_stats {
 	size_t size;
@@ -1002,7 +1063,7 @@ struct gcheap_stats {
 	uint64_t mapped_bytes, resident_bytes, free_bytes, metadata_bytes;
 	uint64_t pause_ns_max, pause_ns_total, mark_ns_total, sweep_ns_total;
 	uint64_t mark_bytes_total, swept_spans, freed_spans, requests;
-	uint64_t specials;
+	uint64_t specials, finalizers_queued, finalizers_run, finalizer_wait_ns, finalizer_cycles;
 };
 GCHEAP_API int gcheap_stats_get(struct gcheap *heap, struct gcheap_stats *out);
 /* The same. In C++ a function would hide the struct. */

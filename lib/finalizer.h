@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Functions that run when objects have died: finalizers, before their object is freed, and
+ * cleanups, afterwards (finalizer.c).
+ */
+#ifndef GCHEAP_LIB_FINALIZER_H
+#define GCHEAP_LIB_FINALIZER_H
+
+#include <stdint.h>
+
+struct gcheap;
+struct special;
+struct thread;
+
+/* In all of these the lock of the specials is held, but in the last. */
+
+/* Mark what is kept for them: arguments, and what is to run or runs. Return: how many bytes. */
+uint64_t finalizers_mark(struct gcheap *heap);
+
+/**
+ * finalizers_settle() - see which finalizers may run
+ * @heap: the heap, in whose cycle all that roots lead to is marked
+ * @dead: finalizers whose objects are not marked, linked by @next
+ *
+ * What these objects lead to is marked. Those to which no other one leads are queued, and marked,
+ * too; they are still in the table, but belong out of it. Return: how many that are.
+ */
+uint64_t finalizers_settle(struct gcheap *heap, struct special *dead);
+
+/* Queue the cleanups of an object. Their entry belongs out of the table, or has left it. */
+void cleanups_queue(struct gcheap *heap, struct special *first);
+
+/* How long the first of the queue has waited; 0: it is empty. */
+uint64_t finalizers_wait_ns(const struct gcheap *heap);
+
+/* A thread detaches, perhaps in the middle of a finalizer: what runs there has ended. */
+void finalizers_detach(const struct thread *thread);
+
+#endif /* GCHEAP_LIB_FINALIZER_H */
