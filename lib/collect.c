@@ -113,7 +113,7 @@ static void mark_held(const struct thread *thread)
 			void *slot = view->base + cache->held[i];
 
 			if (cache->held[i])
-				mark_slots(thread->heap->marker, &slot, 1);
+				mark_slots_here(thread->heap->marker, &slot, 1);
 		}
 	}
 }

@@ -199,11 +199,11 @@ static uint64_t list_mark(struct gcheap *heap, const struct special_link *list,
 			pointers[count++] = special->object;
 		bytes += 2 * sizeof(*pointers);
 		if (count > MARK_TOGETHER - 2) {
-			mark_slots(heap->marker, pointers, count);
+			mark_slots_here(heap->marker, pointers, count);
 			count = 0;
 		}
 	}
-	mark_slots(heap->marker, pointers, count);
+	mark_slots_here(heap->marker, pointers, count);
 	return bytes;
 }
 

@@ -17,6 +17,7 @@
 #include "error.h"
 #include "library.h"
 #include "mark.h"
+#include "mark_piece.h"
 #include "memory.h"
 #include "rest.h"
 #include "thread.h"
@@ -129,6 +130,8 @@ int gcheap_hook_mark(struct gcheap *heap, void *const *slots, size_t n)
 		return error_set(-EINVAL, "gcheap_hook_mark() is for a hook's cycle_begins(): use "
 				 "gcheap_root_add() elsewhere");
 	mark_slots(heap->marker, slots, n);
+	/* They may be on the stack of the hook. */
+	mark_gathered(heap->marker);
 	return 0;
 }
 

@@ -276,6 +276,13 @@ void mark_slots(struct marker *marker, void *const *slots, size_t n)
 	mark_gather(marker, slots_piece, start, start + n * sizeof(*slots), 1, NULL);
 }
 
+void mark_slots_here(struct marker *marker, void *const *slots, size_t n)
+{
+	slots_piece(marker, &(struct mark_piece) {
+		.start = (uint64_t)(uintptr_t)slots, .end = (uint64_t)(uintptr_t)(slots + n),
+	});
+}
+
 /* Elements, by their numbers. */
 static void typed_piece(struct marker *marker, const struct mark_piece *piece)
 {

@@ -58,6 +58,8 @@ void mark_begin(struct marker *marker);
  * and more may be read later, at mark_gathered() at the latest (mark_piece.h).
  */
 void mark_slots(struct marker *marker, void *const *slots, size_t n);
+/* The same at once: they may change when this returns. For few. */
+void mark_slots_here(struct marker *marker, void *const *slots, size_t n);
 void mark_typed(struct marker *marker, const struct root *root);
 void mark_ambiguous(struct marker *marker, const void *start, size_t bytes);
 /* The same at once, by any marker: for pieces of roots. */

@@ -90,10 +90,10 @@ uint64_t pins_mark(struct gcheap *heap)
 		objects[count++] = ((const struct special *)link)->object;
 		bytes += sizeof(*objects);
 		if (count == PINS_BATCH) {
-			mark_slots(heap->marker, objects, count);
+			mark_slots_here(heap->marker, objects, count);
 			count = 0;
 		}
 	}
-	mark_slots(heap->marker, objects, count);
+	mark_slots_here(heap->marker, objects, count);
 	return bytes;
 }

@@ -54,14 +54,19 @@ void specials_unlock(struct gcheap *heap)
 int special_begin(struct gcheap *heap, const void *obj, uint64_t *key)
 {
 	char where[BAD_POINTER_TEXT];
+	const struct thread *self;
 	struct owned owned;
 	const char *why;
 	int error = heap_check(heap);
 
 	if (error)
 		return error;
+	self = rest_self(heap);
+	if (self && heap->hooks.beginning == self)
+		return error_set(-EINVAL, "a hook's cycle_begins() cannot say anything of objects, "
+				 "which the cycle that begins looks at");
 	specials_lock(heap);
-	if (owned_find(heap, rest_self(heap), obj, &owned, &why)) {
+	if (owned_find(heap, self, obj, &owned, &why)) {
 		*key = special_key(&owned, obj, heap);
 		return 0;
 	}

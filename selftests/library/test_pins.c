@@ -306,6 +306,25 @@ static void test_err_is_reachable(void **state)
 	gcheap_unpark(p->f.thread);
 }
 
+static int in_hook;
+
+static void pin_in_hook(struct gcheap *heap, void *arg)
+{
+	in_hook = gcheap_pin(heap, arg);
+}
+
+static void test_err_pin_in_a_hook(void **state)
+{
+	struct pins_fixture *p = *state;
+	struct gcheap_hooks hooks = {
+		.size = sizeof(hooks), .cycle_begins = pin_in_hook, .arg = new_list(p, 1),
+	};
+
+	assert_int_equal(gcheap_hooks_add(p->f.heap, &hooks), 0);
+	assert_int_equal(live(p), 0);
+	assert_refused(in_hook, EINVAL, "hook");
+}
+
 /* ---- the table -------------------------------------------------------------------------- */
 
 static void shuffle(void **objects, size_t count, uint64_t *random)
@@ -594,6 +613,7 @@ int main(void)
 		test_with_nodes(test_err_uncollectable),
 		test_with_nodes(test_what_roots_lead_to_is_reachable),
 		test_with_nodes(test_err_is_reachable),
+		test_with_nodes(test_err_pin_in_a_hook),
 		test_with_nodes(test_a_hundred_thousand_come_and_go_in_any_order),
 		test_with_nodes(test_pins_agree_with_a_model),
 		test_with_nodes(test_err_no_memory_for_a_pin),
