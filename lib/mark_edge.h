@@ -45,6 +45,7 @@ _Static_assert(GCHEAP_RESERVE_MAX <= 1ull << 40, "an entry has 40 bits of offset
  * struct mark_stretch - 64 granules, whose mark bits are one word, and the span that has them
  * @number: which: offset / 1024; UINT64_MAX: none
  * @is_leaves: it is of small objects without pointers, and the rest says which
+ * @is_granules: each granule is one of them
  * @first: offset of the span's first byte
  * @first_page: its first page
  * @magic: slot number = (byte offset in the span * magic) >> 32
@@ -54,6 +55,7 @@ _Static_assert(GCHEAP_RESERVE_MAX <= 1ull << 40, "an entry has 40 bits of offset
 struct mark_stretch {
 	uint64_t number;
 	bool is_leaves;
+	bool is_granules;
 	uint64_t first;
 	uint64_t first_page;
 	uint32_t magic;

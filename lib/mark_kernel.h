@@ -58,6 +58,9 @@ static inline void mark_stretch_find(struct marker *marker, uint64_t edge)
 	stretch->magic = GCHEAP_PAGE_MAGIC(info);
 	stretch->slot_bytes = GCHEAP_PAGE_SLOT_BYTES(info);
 	stretch->slots = marker->slots[kind == GCHEAP_KIND_HEAP_BITS][GCHEAP_PAGE_CLASS(info)];
+	/* Without waste behind the last. */
+	stretch->is_granules = stretch->slot_bytes == 1u << GCHEAP_GRANULE_SHIFT &&
+			       !(stretch->slots % (GCHEAP_PAGE_BYTES >> GCHEAP_GRANULE_SHIFT));
 }
 
 /* Set the mark bits of objects in the stretch. */

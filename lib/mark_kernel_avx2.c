@@ -142,6 +142,14 @@ static AVX2 GUARD_EXEMPT void avx2_array(struct marker *marker, const uint64_t *
 								  marker->edge_count, in, edge);
 				continue;
 			}
+			if (stretch->is_granules) {
+				granule = _mm256_srli_epi64(edge, GCHEAP_GRANULE_SHIFT);
+				granule = _mm256_and_si256(granule, _mm256_set1_epi64x(63));
+				granule = _mm256_sllv_epi64(_mm256_set1_epi64x(1), granule);
+				granule = _mm256_and_si256(granule, vector_of(wanted_words[in]));
+				bits = _mm256_or_si256(bits, granule);
+				continue;
+			}
 			index = _mm256_sub_epi64(edge, _mm256_set1_epi64x((long long)
 									  stretch->first));
 			index = _mm256_mul_epu32(index, _mm256_set1_epi64x(stretch->magic));
