@@ -5,7 +5,7 @@
  * are found dead by a collection ("die"), and their finalizers run ("run"); nanoseconds an object,
  * medians of several rounds, in turns with bdwgc, whose GC_register_finalizer_no_order() keeps no
  * order, as no object leads to another here. Then a cycle over a heap where objects on a tenth of
- * the spans have a cleanup, beside the same heap without.
+ * the spans have a cleanup, beside the same heap without; and gcheap_weak_get().
  *
  * Arguments: objects, rounds.
  */
@@ -226,6 +226,33 @@ static void cycles(unsigned long rounds)
 	       bench_median(without, rounds), bench_median(ratios, rounds));
 }
 
+/* ---- weak references ----------------------------------------------------------------- */
+
+static void weak_get(unsigned long rounds)
+{
+	struct gcheap_thread *thread;
+	struct gcheap *heap = heap_open(&thread);
+	void *object = gcheap_new_uncollectable(thread, type_of(heap), 1);
+	struct gcheap_weak *weak;
+	double ns[ROUNDS_MAX];
+	unsigned long round, i;
+
+	if (!object || gcheap_weak_new(heap, object, &weak))
+		bench_fail("gcheap", gcheap_error());
+	for (round = 0; round < rounds; round++) {
+		double start = bench_ns();
+
+		for (i = 0; i < objects; i++) {
+			if (gcheap_weak_get(thread, weak) != object)
+				bench_fail("gcheap", "a weak reference has lost its object");
+		}
+		ns[round] = (bench_ns() - start) / (double)objects;
+	}
+	printf("gcheap_weak_get: %.1f ns\n", bench_median(ns, rounds));
+	gcheap_thread_detach(thread);
+	gcheap_close(heap);
+}
+
 int main(int argc, char **argv)
 {
 	unsigned long rounds = bench_argument(argc, argv, 2, 7);
@@ -235,5 +262,6 @@ int main(int argc, char **argv)
 		bench_fail("specials", "1 to 64 rounds");
 	finalizers(rounds);
 	cycles(rounds);
+	weak_get(rounds);
 	return 0;
 }

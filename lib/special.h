@@ -40,12 +40,16 @@ struct thread;
  * @SPECIAL_UNCOLLECTABLE: it was allocated so: a root until it is freed
  * @SPECIAL_FINALIZER: a function is to run before it is freed
  * @SPECIAL_CLEANUP: functions are to run after it has died; the first of them
+ * @SPECIAL_WEAK: a weak reference leads to it, which is cleared before finalizers run
+ * @SPECIAL_WEAK_LONG: the same, but it is cleared when the object is freed
  */
 enum special_kind {
 	SPECIAL_PIN,
 	SPECIAL_UNCOLLECTABLE,
 	SPECIAL_FINALIZER,
 	SPECIAL_CLEANUP,
+	SPECIAL_WEAK,
+	SPECIAL_WEAK_LONG,
 };
 
 /* Whether objects with such an entry may die: with others they are roots. */
@@ -70,12 +74,12 @@ struct special_link {
  * @link: in a list; first
  * @key: its key
  * @object: as the program knows it
- * @count: of pins: how many there are
+ * @count: of pins: how many there are; of weak references: how many have it
  * @finalize: of finalizers: the function
  * @cleanup: of cleanups: the function
- * @argument: for that
+ * @argument: for that; the weak reference
  * @queued_ns: when it was queued, CLOCK_MONOTONIC
- * @is_queued: it was
+ * @is_queued: it was; of weak references: it has left the table
  * @has_waited: of finalizers: in an earlier cycle its object was dead, and another one led to it
  * @is_cyclic: in the last one it led to itself
  * @next: of cleanups in the table: the next one of the object; of finalizers in a cycle: of dead
@@ -109,7 +113,8 @@ struct special {
  * @records: memory of the entries, one size for all kinds
  * @mortal: how many entries are of kinds whose objects may die
  * @roots: a list of those whose objects are roots
- * @arguments: those whose arguments lead into the heap, which are roots
+ * @arguments: those whose arguments lead into the heap, which are roots; weak references that
+ *	somebody has
  * @queue: what is to run, in order; it is a root, too
  * @running: what runs
  * @queued: how many were queued, since the heap was opened

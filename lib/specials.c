@@ -16,6 +16,7 @@
 #include "library.h"
 #include "mark.h"
 #include "owned.h"
+#include "weak.h"
 
 /* ---- cycles ---------------------------------------------------------------------- */
 
@@ -24,7 +25,15 @@ bool specials_may_die(const struct gcheap *heap)
 	return heap->specials.mortal || heap->specials.cyclic;
 }
 
-/* The finalizers of objects that are not marked, and in @others whether there are other entries. */
+static bool is_weak(uint64_t key)
+{
+	return SPECIAL_KIND(key) == SPECIAL_WEAK || SPECIAL_KIND(key) == SPECIAL_WEAK_LONG;
+}
+
+/*
+ * The finalizers of objects that are not marked, and in @others whether there are other entries
+ * that may have to go. Weak references of the short kind to such objects are cleared.
+ */
 static struct special *find_dead(const struct gcheap *heap, bool *others)
 {
 	struct special *first = NULL, **last = &first;
@@ -36,8 +45,12 @@ static struct special *find_dead(const struct gcheap *heap, bool *others)
 		for (i = 0; i < leaf->count; i++) {
 			uint64_t key = leaf->keys[i];
 
-			if (mark_is_set(heap->marker, special_granule(key)))
+			if (mark_is_set(heap->marker, special_granule(key))) {
+				*others |= is_weak(key) && weak_is_dead(heap, leaf->values[i]);
 				continue;
+			}
+			if (SPECIAL_KIND(key) == SPECIAL_WEAK)
+				weak_of(leaf->values[i])->object = NULL;
 			if (SPECIAL_KIND(key) != SPECIAL_FINALIZER) {
 				*others = true;
 				continue;
@@ -92,6 +105,12 @@ static bool entry_ends(struct gcheap *heap, struct special *special)
 		if (!is_marked)
 			cleanups_queue(heap, special);
 		return !is_marked;
+	case SPECIAL_WEAK:
+	case SPECIAL_WEAK_LONG:
+		if (is_marked && weak_of(special)->object && !weak_is_dead(heap, special))
+			return false;
+		weak_end(heap, special);
+		return true;
 	default:
 		return false;
 	}
@@ -148,6 +167,9 @@ static int free_locked(struct gcheap *heap, uint64_t first, const void *obj)
 		if (SPECIAL_KIND(special->key) == SPECIAL_CLEANUP) {
 			special_take(heap, special);
 			cleanups_queue(heap, special);
+		} else if (is_weak(special->key)) {
+			special_take(heap, special);
+			weak_end(heap, special);
 		} else {
 			special_remove(heap, special);
 		}

@@ -15,6 +15,7 @@
 #include "layout/layout.h"
 #include "report.h"
 #include "verify_roots.h"
+#include "weak.h"
 
 /**
  * struct check - what a check of specials needs
@@ -59,6 +60,15 @@ static bool entry_is_right(const struct gcheap *heap, uint64_t key, const struct
 	return slot.offset == SPECIAL_OFFSET(key) && object == seen.start;
 }
 
+/* Whether a weak reference is an object, and refers to the entry's. */
+static bool weak_is_right(const struct gcheap *heap, const struct special *special)
+{
+	struct slot slot;
+
+	return inspect_slot(heap, address_offset(&heap->view, special->argument), &slot) &&
+	       weak_of(special)->object == special->object && weak_of(special)->special == special;
+}
+
 /* First page of the span that an entry is in; 0: it is wrong. */
 static uint64_t check_entry(struct check *check, uint64_t key, const struct special *special)
 {
@@ -70,6 +80,10 @@ static uint64_t check_entry(struct check *check, uint64_t key, const struct spec
 			 SPECIAL_KIND(key), special->object);
 		return 0;
 	}
+	if ((SPECIAL_KIND(key) == SPECIAL_WEAK || SPECIAL_KIND(key) == SPECIAL_WEAK_LONG) &&
+	    !weak_is_right(heap, special))
+		complain(check, "the weak reference %p does not lead to its object at %p",
+			 special->argument, special->object);
 	inspect_slot(heap, SPECIAL_OFFSET(key), &slot);
 	return slot.page;
 }

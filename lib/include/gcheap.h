@@ -934,6 +934,32 @@ GCHEAP_API int gcheap_run_finalizers(struct gcheap_thread *thread);
  */
 GCHEAP_API int gcheap_finalizer_cycles(struct gcheap *heap, void **objects, size_t n);
 
+struct gcheap_weak;	/* a weak reference to an object */
+
+/**
+ * gcheap_weak_new() - have a weak reference to an object
+ * @heap: the heap
+ * @obj: the object
+ * @weak: receives the reference
+ *
+ * It does not keep the object, and is cleared by the cycle that finds the object dead, before the
+ * object's finalizer runs, for good. All who ask for the same object get the same reference, which
+ * is itself an object of the heap, a leaf: it is alive until everyone who has asked has called
+ * gcheap_weak_free(), and for as long as something leads to it, so that objects may have pointers
+ * to references. It is not given to gcheap_free(). gcheap_free() of the object clears it.
+ *
+ * Context: as gcheap_new(): the calling thread is attached to the heap, unless there is a reference
+ * already.
+ * Return: 0; -ENOMEM; -EINVAL, also for a thread that is not attached.
+ */
+GCHEAP_API int gcheap_weak_new(struct gcheap *heap, void *obj, struct gcheap_weak **weak);
+/* The same, but it leads to the object until that is freed: finalizers run before. */
+GCHEAP_API int gcheap_weak_new_long(struct gcheap *heap, void *obj, struct gcheap_weak **weak);
+/* The object, or NULL: it is dead. From here on it is the caller's to keep in a root. */
+GCHEAP_API void *gcheap_weak_get(struct gcheap_thread *thread, struct gcheap_weak *weak);
+/* Gives a reference back, once for each time that it was asked for; NULL is allowed. */
+GCHEAP_API void gcheap_weak_free(struct gcheap *heap, struct gcheap_weak *weak);
+
 /**
  * gcheap_is_reachable() - run a cycle, and tell whether roots led to an object
  * @thread: the calling thread
