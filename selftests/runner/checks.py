@@ -11,8 +11,11 @@ from runner.jobs import BUILD, CACHE, ROOT, Logs, check_job, fuzz_job, program_j
 
 CHECKPATCH = f"{CACHE}/linux-source/scripts/checkpatch.pl"
 
-# The library's tests that run in several threads: tsan_tests of the Makefile.
-TSAN_TESTS = ("test_threads", "test_markers", "test_marker_threads", "test_mutation", "test_tune")
+
+def tsan_tests():
+    """The library's tests that the Makefile builds with ThreadSanitizer."""
+    with open(f"{ROOT}/Makefile") as file:
+        return re.search(r"^tsan_tests := ((?:.*\\\n)*.*)$", file.read(), re.MULTILINE).group(1).replace("\\", "").split()
 
 
 def sources(*folders, suffixes=(".c", ".h")):
@@ -157,7 +160,7 @@ def host_jobs(fuzz_seconds):
                                 GCHEAP_BACKEND="local"))
         jobs.append(program_job(f"native/library/{test}", f"{BUILD}/selftests/library-shared/{test}",
                                 GCHEAP_BACKEND="local"))
-    for test in TSAN_TESTS:
+    for test in tsan_tests():
         jobs.append(program_job(f"tsan/library/{test}", f"{BUILD}/tsan/selftests/library/{test}",
                                 GCHEAP_BACKEND="local"))
     jobs += [fuzz_job(target, fuzz_seconds) for target in tests_of("selftests/fuzz", "fuzz_*.c")]
