@@ -242,27 +242,25 @@ static void enqueue(struct gcheap *heap, struct special *special, uint64_t now)
 	heap->specials.queued++;
 }
 
-uint64_t finalizers_settle(struct gcheap *heap, struct special *dead)
+uint64_t finalizers_settle(struct gcheap *heap, const struct dead *dead)
 {
 	const struct special_link *queue = &heap->specials.queue;
 	const struct special_link *last = queue->prev;
 	struct special *special, *next;
-	uint64_t now = clock_ns(), count = 0, queued = 0;
-	bool all_alone;
+	bool all_alone = dead->count <= ALONE_MAX;
+	uint64_t now = clock_ns(), queued = 0;
 
-	for (special = dead; special; special = special->next)
-		count++;
-	all_alone = count <= ALONE_MAX;
-	for (special = dead; special; special = special->next) {
+	for (special = dead->first; special && (all_alone || dead->waited);
+	     special = special->next) {
 		if (all_alone || special->has_waited)
 			settle_alone(heap, special);
 	}
-	for (special = dead; special && !all_alone; special = special->next) {
+	for (special = dead->first; special && !all_alone; special = special->next) {
 		if (!special->has_waited)
 			mark_from_object(heap->marker, SPECIAL_OFFSET(special->key));
 	}
 	mark_follow(heap->marker);
-	for (special = dead; special; special = next) {
+	for (special = dead->first; special; special = next) {
 		next = special->next;
 		if (is_marked(heap, special)) {
 			special->has_waited = true;

@@ -18,14 +18,26 @@ struct thread;
 uint64_t finalizers_mark(struct gcheap *heap);
 
 /**
+ * struct dead - finalizers whose objects are not marked
+ * @first: linked by @next
+ * @count: how many there are
+ * @waited: how many of them have waited before
+ */
+struct dead {
+	struct special *first;
+	uint64_t count;
+	uint64_t waited;
+};
+
+/**
  * finalizers_settle() - see which finalizers may run
  * @heap: the heap, in whose cycle all that roots lead to is marked
- * @dead: finalizers whose objects are not marked, linked by @next
+ * @dead: those of its dead objects
  *
  * What these objects lead to is marked. Those to which no other one leads are queued, and marked,
  * too; they are still in the table, but belong out of it. Return: how many that are.
  */
-uint64_t finalizers_settle(struct gcheap *heap, struct special *dead);
+uint64_t finalizers_settle(struct gcheap *heap, const struct dead *dead);
 
 /* Queue the cleanups of an object. Their entry belongs out of the table, or has left it. */
 void cleanups_queue(struct gcheap *heap, struct special *first);

@@ -84,14 +84,6 @@ uint64_t special_key(const struct owned *owned, const void *obj, const struct gc
 	return owned->slot.offset << SPECIAL_OFFSET_SHIFT;
 }
 
-uint64_t special_granule(uint64_t key)
-{
-	/* Slots that are shared begin with a granule. */
-	if (key & SPECIAL_SHARED)
-		return SPECIAL_OFFSET(key) >> GCHEAP_GRANULE_SHIFT;
-	return granule_of(SPECIAL_OFFSET(key));
-}
-
 /* ---- page specials ------------------------------------------------------------ */
 
 /* First page of the span that has a key's object. */

@@ -28,6 +28,7 @@
 #include <stdint.h>
 
 #include "pool.h"
+#include "slots.h"
 #include "special_tree.h"
 
 struct gcheap;
@@ -161,7 +162,13 @@ int special_begin(struct gcheap *heap, const void *obj, uint64_t *key);
 uint64_t special_key(const struct owned *owned, const void *obj, const struct gcheap *heap);
 
 /* The granule of its slot's bits. */
-uint64_t special_granule(uint64_t key);
+static inline uint64_t special_granule(uint64_t key)
+{
+	/* Slots that are shared begin with a granule. */
+	if (key & SPECIAL_SHARED)
+		return SPECIAL_OFFSET(key) >> GCHEAP_GRANULE_SHIFT;
+	return granule_of(SPECIAL_OFFSET(key));
+}
 
 /* ---- with the lock ------------------------------------------------------------ */
 

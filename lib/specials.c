@@ -34,9 +34,11 @@ static bool is_weak(uint64_t key)
  * The finalizers of objects that are not marked, and in @others whether there are other entries
  * that may have to go. Weak references of the short kind to such objects are cleared.
  */
-static struct special *find_dead(const struct gcheap *heap, bool *others)
+static struct dead find_dead(const struct gcheap *heap, bool *others)
 {
-	struct special *first = NULL, **last = &first;
+	const uint64_t *marks = view_mark_bits(&heap->view);
+	struct dead dead = { .first = NULL };
+	struct special **last = &dead.first;
 	const struct tree_node *leaf;
 	uint64_t i;
 
@@ -45,7 +47,7 @@ static struct special *find_dead(const struct gcheap *heap, bool *others)
 		for (i = 0; i < leaf->count; i++) {
 			uint64_t key = leaf->keys[i];
 
-			if (mark_is_set(heap->marker, special_granule(key))) {
+			if (view_bit(marks, special_granule(key))) {
 				*others |= is_weak(key) && weak_is_dead(heap, leaf->values[i]);
 				continue;
 			}
@@ -56,11 +58,13 @@ static struct special *find_dead(const struct gcheap *heap, bool *others)
 				continue;
 			}
 			*last = leaf->values[i];
+			dead.count++;
+			dead.waited += (*last)->has_waited;
 			last = &(*last)->next;
-			*last = NULL;
 		}
 	}
-	return first;
+	*last = NULL;
+	return dead;
 }
 
 /**
@@ -143,14 +147,14 @@ static void end_dead(struct gcheap *heap)
 
 void specials_settle(struct gcheap *heap)
 {
-	struct special *dead;
+	struct dead dead;
 	uint64_t queued = 0;
 	bool others;
 
 	heap->specials.cyclic = 0;
 	dead = find_dead(heap, &others);
-	if (dead)
-		queued = finalizers_settle(heap, dead);
+	if (dead.first)
+		queued = finalizers_settle(heap, &dead);
 	if (queued || others)
 		end_dead(heap);
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+/* link: -Wl,--no-as-needed -lgcc_s */
 /*
  * Finalizers and cleanups: what they keep, in which order they run, how often, and where.
  */
@@ -366,6 +367,23 @@ static void test_cleanups_are_taken_back_in_any_order(void **state)
 		assert_int_equal(specials_of(f->f.heap), 0);
 		assert_sound(f->f.heap);
 	}
+}
+
+static void test_the_argument_of_a_cleanup_that_moves_up_is_a_root(void **state)
+{
+	struct finals_fixture *f = *state;
+	struct node *node = new_node(f, 0);
+
+	assert_int_equal(gcheap_cleanup_add(f->f.heap, node, note_argument, NULL), 0);
+	assert_int_equal(gcheap_cleanup_add(f->f.heap, node, note_argument, new_node(f, 0)), 0);
+	assert_int_equal(gcheap_pin(f->f.heap, node), 0);
+	assert_int_equal(live(f), 2);
+	assert_int_equal(gcheap_cleanup_remove(f->f.heap, node, note_argument, NULL), 0);
+	assert_int_equal(live(f), 2);
+	assert_int_equal(gcheap_unpin(f->f.heap, node), 0);
+	assert_int_equal(live(f), 1);
+	assert_int_equal(run(f), 1);
+	assert_int_equal(live(f), 0);
 }
 
 static void test_a_finalizer_runs_before_cleanups(void **state)
@@ -758,6 +776,7 @@ int main(void)
 		test_with_nodes(test_objects_of_any_size_have_finalizers),
 		test_with_nodes(test_cleanups_run_after_their_object_has_gone),
 		test_with_nodes(test_cleanups_are_taken_back_in_any_order),
+		test_with_nodes(test_the_argument_of_a_cleanup_that_moves_up_is_a_root),
 		test_with_nodes(test_a_finalizer_runs_before_cleanups),
 		test_with_nodes(test_a_hundred_thousand_cleanups_of_one_object),
 		test_with_nodes(test_what_is_freed_has_no_finalizer_any_more),
