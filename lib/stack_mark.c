@@ -134,6 +134,8 @@ static uint64_t mark_thread(struct thread *thread)
 	void *fake = stack_fake();
 
 	mark_ambiguous(marker, rest->registers, sizeof(rest->registers));
+	mark_ambiguous(marker, rest->vector, rest->vector_bytes);
+	bytes += rest->vector_bytes;
 	if (rest->held) {
 		mark_ambiguous(marker, rest->held->vector, rest->held->vector_bytes);
 		bytes += rest->held->vector_bytes;

@@ -27,6 +27,11 @@ static int stop_signal;
 /* From SIGRTMIN: debuggers, profilers and other libraries take the first ones. */
 #define SIGNAL_FIRST	5
 
+/* What the kernel puts on the stack of an x86-64 processor's vector registers: <asm/sigcontext.h>. */
+#define VECTOR_BYTES		512u
+#define VECTOR_END_BYTES	48u
+#define VECTOR_MAGIC		0x46505853u
+
 int stop_signal_number(void)
 {
 	return stop_signal;
@@ -78,6 +83,37 @@ static void context_registers(const ucontext_t *context, uintptr_t *registers)
 #endif
 }
 
+/*
+ * Where the kernel has put vector registers: compilers move pairs of pointers by them, and so does
+ * memmove(). On x86-64 what is saved of them follows the 512 bytes that all processors have; the
+ * last of these say how far.
+ */
+static void context_vector(const ucontext_t *context, struct rest *rest)
+{
+#if defined(__x86_64__)
+	const struct {
+		uint32_t magic, extended_bytes;
+		uint64_t features;
+		uint32_t bytes;
+	} *end;
+	const char *start = (const char *)context->uc_mcontext.fpregs;
+
+	rest->vector = start;
+	rest->vector_bytes = start ? VECTOR_BYTES : 0;
+	if (!start)
+		return;
+	end = (const void *)(start + VECTOR_BYTES - VECTOR_END_BYTES);
+	if (end->magic == VECTOR_MAGIC && end->bytes > VECTOR_BYTES)
+		rest->vector_bytes = end->bytes;
+#elif defined(__aarch64__)
+	rest->vector = context->uc_mcontext.__reserved;
+	rest->vector_bytes = sizeof(context->uc_mcontext.__reserved);
+#else
+	(void)context;
+	(void)rest;
+#endif
+}
+
 /* Notes where a thread is in the middle of the program. */
 static void note_here(struct thread *thread, const ucontext_t *context, const struct stack *signal)
 {
@@ -87,6 +123,7 @@ static void note_here(struct thread *thread, const ucontext_t *context, const st
 	rest->sp = context_stack_pointer(context) - RED_ZONE;
 	rest->stack = *signal;
 	context_registers(context, rest->registers);
+	context_vector(context, rest);
 	if (entry_state.entries != thread->entries)
 		thread->is_holding = false;
 	thread->entries = entry_state.entries;
@@ -130,6 +167,8 @@ static void stop_here(const ucontext_t *context)
 			continue;
 		thread->rest.is_anywhere = false;
 		memset(thread->rest.registers, 0, sizeof(thread->rest.registers));
+		thread->rest.vector = NULL;
+		thread->rest.vector_bytes = 0;
 	}
 }
 

@@ -43,6 +43,9 @@ enum thread_state { THREAD_RUNS, THREAD_RESTS };
  * @has_contexts: the collector's: its stack leads to others that nobody has declared
  * @registers: what it had in registers when it parked, or when it was stopped anywhere; else
  *	zeros, and they lie above @sp
+ * @vector: when a signal stopped it: where the kernel has saved its vector registers; else NULL.
+ *	At a call there is nothing in them
+ * @vector_bytes: the length of that
  */
 struct rest {
 	uint32_t state;
@@ -53,6 +56,8 @@ struct rest {
 	const char *sp;
 	struct stack stack;
 	uintptr_t registers[REST_REGISTERS];
+	const void *vector;
+	size_t vector_bytes;
 };
 
 /**

@@ -84,24 +84,38 @@ static void cycles_beside(void (*run)(struct side *side, struct gcheap_thread *t
 
 #if defined(__x86_64__)
 
-/* The object's address is below the stack pointer, where a function that calls none may have it. */
-static __attribute__((noinline)) void wait_in_red_zone(struct side *side,
+/* A leaf whose address is nowhere, but for its complement; 0: there is no memory. */
+static __attribute__((noinline)) uintptr_t hidden_leaf(struct side *side,
 						       struct gcheap_thread *thread)
 {
 	uint64_t *leaf = gcheap_new_leaf(thread, LEAF);
-	uintptr_t hidden;
 	int i;
 
 	if (!leaf) {
 		side->error = "cannot allocate";
-		return;
+		return 0;
 	}
 	*leaf = KEY;
-	hidden = ~(uintptr_t)leaf;
 	/* The last one is held, because it might still be on its way. */
 	for (i = 0; i < 3; i++)
 		gcheap_new_leaf(thread, LEAF);
-	__asm__ volatile("" : "=r"(leaf) : "0"(NULL));
+	return ~(uintptr_t)leaf;
+}
+
+static void leaf_check(struct side *side, uintptr_t leaf)
+{
+	if (*(uint64_t *)leaf != KEY)
+		side->error = "its object was freed";
+}
+
+/* The object's address is below the stack pointer, where a function that calls none may have it. */
+static __attribute__((noinline)) void wait_in_red_zone(struct side *side,
+						       struct gcheap_thread *thread)
+{
+	uintptr_t hidden = hidden_leaf(side, thread);
+
+	if (!hidden)
+		return;
 	stack_wipe();
 	__atomic_store_n(&side->waits, true, __ATOMIC_RELEASE);
 	__asm__ volatile("notq %[word]\n\t"
@@ -113,15 +127,79 @@ static __attribute__((noinline)) void wait_in_red_zone(struct side *side,
 			 "movq -64(%%rsp), %[word]\n\t"
 			 "movq $0, -64(%%rsp)"
 			 : [word] "+&r"(hidden) : [end] "r"(&side->shall_end) : "memory", "cc");
-	leaf = (uint64_t *)hidden;
-	if (*leaf != KEY)
-		side->error = "its object was freed";
+	leaf_check(side, hidden);
 }
 
 static void the_red_zone_of_stopped_threads_is_scanned(void **state)
 {
 	(void)state;
 	cycles_beside(wait_in_red_zone);
+}
+
+/* In a vector register: pairs of pointers are moved by them. */
+static __attribute__((noinline)) void wait_with_vector(struct side *side,
+						       struct gcheap_thread *thread)
+{
+	uintptr_t hidden = hidden_leaf(side, thread);
+
+	if (!hidden)
+		return;
+	stack_wipe();
+	__atomic_store_n(&side->waits, true, __ATOMIC_RELEASE);
+	__asm__ volatile("notq %[word]\n\t"
+			 "movq %[word], %%xmm9\n\t"
+			 "xorl %k[word], %k[word]\n"
+			 "1:\tpause\n\t"
+			 "cmpb $0, (%[end])\n\t"
+			 "je 1b\n\t"
+			 "movq %%xmm9, %[word]\n\t"
+			 "pxor %%xmm9, %%xmm9"
+			 : [word] "+&r"(hidden) : [end] "r"(&side->shall_end)
+			 : "memory", "cc", "xmm9");
+	leaf_check(side, hidden);
+}
+
+static void vector_registers_of_stopped_threads_are_scanned(void **state)
+{
+	(void)state;
+	cycles_beside(wait_with_vector);
+}
+
+/* In the half of one that is saved elsewhere. */
+static __attribute__((noinline, target("avx"))) void wait_with_high_half(struct side *side,
+									 struct gcheap_thread *thread)
+{
+	uintptr_t hidden = hidden_leaf(side, thread);
+
+	if (!hidden)
+		return;
+	stack_wipe();
+	__atomic_store_n(&side->waits, true, __ATOMIC_RELEASE);
+	__asm__ volatile("notq %[word]\n\t"
+			 "vmovq %[word], %%xmm9\n\t"
+			 "vinsertf128 $1, %%xmm9, %%ymm9, %%ymm9\n\t"
+			 "vxorpd %%xmm8, %%xmm8, %%xmm8\n\t"
+			 "vblendpd $12, %%ymm9, %%ymm8, %%ymm9\n\t"
+			 "xorl %k[word], %k[word]\n"
+			 "1:\tpause\n\t"
+			 "cmpb $0, (%[end])\n\t"
+			 "je 1b\n\t"
+			 "vextractf128 $1, %%ymm9, %%xmm9\n\t"
+			 "vmovq %%xmm9, %[word]\n\t"
+			 "vzeroall"
+			 : [word] "+&r"(hidden) : [end] "r"(&side->shall_end)
+			 : "memory", "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6",
+			   "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14",
+			   "xmm15");
+	leaf_check(side, hidden);
+}
+
+static void high_halves_of_vector_registers_are_scanned(void **state)
+{
+	(void)state;
+	if (!__builtin_cpu_supports("avx"))
+		skip_because("this CPU has no AVX");
+	cycles_beside(wait_with_high_half);
 }
 
 #endif
@@ -233,6 +311,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #if defined(__x86_64__)
 		cmocka_unit_test(the_red_zone_of_stopped_threads_is_scanned),
+		cmocka_unit_test(vector_registers_of_stopped_threads_are_scanned),
+		cmocka_unit_test(high_halves_of_vector_registers_are_scanned),
 #endif
 		cmocka_unit_test(a_slot_that_was_just_taken_is_held),
 		cmocka_unit_test(a_free_slot_that_is_held_leads_nowhere),
