@@ -65,7 +65,7 @@ void mark_overflow(struct marker *marker, uint64_t entry)
 		return;
 	}
 	bit_set(bits, granule_of(offset));
-	bit_set(page_bits(marker, bits), offset >> GCHEAP_PAGE_SHIFT);
+	bit_set(page_bits(marker, bits), granule_of(offset) / (MARK_WORDS_PER_PAGE * 64));
 	__atomic_store_n(&overflow->has_some, true, __ATOMIC_RELAXED);
 }
 
@@ -77,6 +77,22 @@ uint64_t mark_overflow_pages(struct marker *marker, uint64_t page)
 	if (pages)
 		*word = 0;
 	return pages;
+}
+
+/* The entry whose bit is that of the granule at @at. */
+static uint64_t entry_at(uint64_t info, uint64_t page, uint64_t at)
+{
+	uint64_t first_page = page - GCHEAP_PAGE_INDEX(info);
+	uint64_t first = first_page << GCHEAP_PAGE_SHIFT;
+	uint64_t start;
+
+	/* Of a large object, an oblet and all behind it. */
+	if (GCHEAP_PAGE_KIND(info) == GCHEAP_KIND_LARGE)
+		return (info & MARK_ENTRY_INFO) | at;
+	/* Slots of 24 bytes may begin before their granule. */
+	start = first + page_info_slot(info, at - first) * GCHEAP_PAGE_SLOT_BYTES(info);
+	return (info & MARK_ENTRY_INFO) | start |
+	       page_info_index((start >> GCHEAP_PAGE_SHIFT) - first_page);
 }
 
 void mark_overflow_page(struct marker *marker, uint64_t page)
@@ -91,15 +107,10 @@ void mark_overflow_page(struct marker *marker, uint64_t page)
 		if (word)
 			words[i] = 0;
 		for (; word; word &= word - 1) {
-			uint64_t start = (page << GCHEAP_PAGE_SHIFT) + ((i * 64 +
+			uint64_t at = (page << GCHEAP_PAGE_SHIFT) + ((i * 64 +
 				(unsigned int)__builtin_ctzll(word)) << GCHEAP_GRANULE_SHIFT);
 
-			/* Of a large object, an oblet and all behind it. */
-			if (GCHEAP_PAGE_KIND(info) == GCHEAP_KIND_LARGE)
-				mark_push(marker, (info & MARK_ENTRY_INFO) | start);
-			else
-				mark_push(marker, (info & MARK_ENTRY_INFO) | start |
-					  page_info_index(GCHEAP_PAGE_INDEX(info)));
+			mark_push(marker, entry_at(info, page, at));
 		}
 	}
 }

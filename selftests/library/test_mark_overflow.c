@@ -216,6 +216,52 @@ static void test_what_comes_back_overflows_in_turn(void **state)
 	fixture_close(&f);
 }
 
+/*
+ * Every other slot of 24 bytes begins in the middle of the granule that has its bit. All of them
+ * lead to a leaf, by their last word.
+ */
+static void test_slots_between_granules_overflow(void **state)
+{
+	gcheap_type pointer, node;
+	struct figures figures;
+	void *root = NULL;
+	struct fixture f;
+	uint32_t markers;
+	size_t i, w, l;
+
+	(void)state;
+	in_each_layout(l) {
+		markers_open(&f, test_layouts[l].layout, MARKERS);
+		pointer = type_with_mask(f.heap, 8, 8, 1);
+		node = type_with_mask(f.heap, 24, 8, 4);
+		root = NULL;
+		assert_int_equal(gcheap_root_add(f.heap, &root, 1), 0);
+		for (i = 0; i < ARRAYS; i++) {
+			void **array = markers_new(&f, pointer, ARRAY_WORDS);
+
+			array[0] = root;
+			root = array;
+			for (w = 1; w < ARRAY_WORDS; w++) {
+				void **object = markers_new(&f, node, 1);
+
+				array[w] = object;
+				object[2] = gcheap_new_leaf(f.thread, 16);
+				assert_non_null(object[2]);
+			}
+		}
+		assert_int_equal(live_after_collect(&f), ARRAYS * (2 * ARRAY_WORDS - 1));
+		mark_threads_make(f.heap->marker);
+		f.heap->marker->team->most_stack_bytes = 0;
+		for (markers = 1; markers <= MARKERS; markers++) {
+			figures = mark_one(f.heap, &root, markers);
+			assert_true(figures.has_overflowed);
+			assert_int_equal(figures.objects, ARRAYS * (2 * ARRAY_WORDS - 1));
+			assert_int_equal(figures.scanned, ARRAYS * ARRAY_WORDS);
+		}
+		fixture_close(&f);
+	}
+}
+
 /* Oblets of a large object overflow, too. */
 static void test_a_large_object_in_between_overflows(void **state)
 {
@@ -351,6 +397,7 @@ int main(void)
 #if HAS_INTERNALS
 		markers_test(test_the_bound_is_kept_and_nothing_is_scanned_twice),
 		markers_test(test_what_comes_back_overflows_in_turn),
+		markers_test(test_slots_between_granules_overflow),
 		markers_test(test_a_large_object_in_between_overflows),
 		markers_test(test_the_bound_is_of_the_heap_and_of_its_limit),
 #endif
