@@ -137,6 +137,8 @@ static inline void *object_from_class(struct thread *thread, struct alloc_class 
 
 /* ---- large objects ---------------------------------------------------------- */
 
+static void *thread_failed(const struct thread *thread);
+
 static COLD void *large_failed(int error, uint64_t bytes)
 {
 	if (error == -ENOMEM || error == -EOVERFLOW)
@@ -180,6 +182,8 @@ static NOINLINE void *object_large(struct thread *thread, gcheap_type type, uint
 	}
 	if (error == -ENOMEM && hooks_out_of_memory(thread, bytes) && !collect_for_memory(thread))
 		error = backend_request(heap->backend, GCHEAP_OP_ALLOC_LARGE, &alloc);
+	if (!heap_is_here(heap))
+		return thread_failed(thread);
 	if (error)
 		return large_failed(error, bytes);
 

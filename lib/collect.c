@@ -148,8 +148,12 @@ static int mark_specials(struct gcheap *heap)
 	error = stop_kernel_check(heap);
 	if (error)
 		return error;
-	if (heap->probe)
-		heap->probe_is_reached = mark_is_set(heap->marker, special_granule(heap->probe));
+	if (heap->probe) {
+		/* A free slot's mark bit is set meanwhile. */
+		heap->probe_is_reached = mark_is_set(heap->marker, special_granule(heap->probe)) &&
+					 view_bit(view_alloc_bits(&heap->view),
+						  special_granule(heap->probe));
+	}
 	specials_settle(heap);
 	return 0;
 }
@@ -473,7 +477,8 @@ int collect_for_memory(struct thread *thread)
 	if (error == -ETIMEDOUT)
 		error = collect_all(thread, entry, CYCLE_MEMORY);
 	hooks_unlock_world(thread);
-	return error;
+	/* A hook may have called fork(). */
+	return heap_is_here(thread->heap) ? error : heap_check(thread->heap);
 }
 
 /* Whether one should run before @bytes more are taken. */
@@ -512,6 +517,8 @@ int collect_before_alloc(struct thread *thread, uint64_t bytes)
 	if (reason)
 		error = collect_all(thread, entry, reason);
 	hooks_unlock_world(thread);
+	if (!heap_is_here(heap))
+		return heap_check(heap);
 	/* These last, and the heap would grow to the end of its reserve. */
 	if (error == -EINVAL || (error && thread->frames_lost.count))
 		return error;

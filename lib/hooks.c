@@ -126,6 +126,9 @@ int gcheap_hook_mark(struct gcheap *heap, void *const *slots, size_t n)
 
 	if (error)
 		return error;
+	if ((!slots && n) || n > SIZE_MAX / sizeof(*slots))
+		return error_set(-EINVAL, "%zu slots at %p are no memory", n,
+				 (const void *)slots);
 	if (!heap->hooks.beginning || heap->hooks.beginning != rest_self(heap))
 		return error_set(-EINVAL, "gcheap_hook_mark() is for a hook's cycle_begins(): use "
 				 "gcheap_root_add() elsewhere");
@@ -199,5 +202,6 @@ bool hooks_out_of_memory(struct thread *thread, uint64_t bytes)
 		any = true;
 	}
 	thread->is_in_hook = false;
-	return any;
+	/* One may have called fork(). */
+	return any && heap_is_here(heap);
 }

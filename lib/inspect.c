@@ -72,6 +72,21 @@ bool inspect_slot_is_held(const struct gcheap *heap, const struct slot *slot)
 	return false;
 }
 
+bool inspect_slot_is_kept(const struct gcheap *heap, const struct slot *slot)
+{
+	const struct thread *thread;
+	const struct cache *cache;
+
+	for (thread = heap->world.threads; thread; thread = thread->next) {
+		for (cache = thread->caches; thread->is_holding && cache; cache = cache->next) {
+			/* Whoever has taken it has stored there what is left. */
+			if (cache->held[0] == slot->offset && !cache->parts[cache->which ^ 1].free)
+				return true;
+		}
+	}
+	return false;
+}
+
 /* The same in the span that begins at slot->page. */
 static bool next_in_span(const struct gcheap *heap, uint64_t offset, struct slot *slot)
 {

@@ -27,6 +27,12 @@ bool inspect_slot(const struct gcheap *heap, uint64_t offset, struct slot *slot)
  */
 bool inspect_slot_is_held(const struct gcheap *heap, const struct slot *slot);
 
+/*
+ * Whether an allocated slot is nobody's object yet: it was kept for a thread that may have been
+ * about to take it when it was stopped, and has not. The world is stopped.
+ */
+bool inspect_slot_is_kept(const struct gcheap *heap, const struct slot *slot);
+
 /**
  * inspect_next() - go through the allocated slots
  * @heap: a heap whose world is stopped, and in which nobody sweeps

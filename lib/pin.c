@@ -80,14 +80,23 @@ int pin_uncollectable(struct gcheap *heap, void *obj)
 
 uint64_t pins_mark(struct gcheap *heap)
 {
-	const struct special_link *list = &heap->specials.roots;
-	const struct special_link *link;
+	const uint64_t *alloc_bits = view_alloc_bits(&heap->view);
+	struct special_link *list = &heap->specials.roots;
+	struct special_link *link, *next;
 	void *objects[PINS_BATCH];
 	uint64_t bytes = 0;
 	size_t count = 0;
 
-	for (link = list->next; link != list; link = link->next) {
-		objects[count++] = ((const struct special *)link)->object;
+	for (link = list->next; link != list; link = next) {
+		struct special *special = (struct special *)link;
+
+		next = link->next;
+		/* It was free, in another thread's cache, when the program named it. */
+		if (!view_bit(alloc_bits, special_granule(special->key))) {
+			special_remove(heap, special);
+			continue;
+		}
+		objects[count++] = special->object;
 		bytes += sizeof(*objects);
 		if (count == PINS_BATCH) {
 			mark_slots_here(heap->marker, objects, count);

@@ -75,10 +75,11 @@ void pool_trim(struct pool *pool)
 void pool_destroy(struct pool *pool)
 {
 	while (pool->chunks) {
-		struct pool_chunk *next = pool->chunks->next;
+		struct pool_chunk *chunk = pool->chunks;
 
-		memory_free(pool->chunks);
-		pool->chunks = next;
+		/* First: a child of fork() would free it again. */
+		__atomic_store_n(&pool->chunks, chunk->next, __ATOMIC_RELAXED);
+		memory_free(chunk);
 	}
 	*pool = (struct pool) { .piece_bytes = pool->piece_bytes };
 }

@@ -76,6 +76,8 @@ static int refill_spans(struct thread *thread, struct cache *cache)
 	if (error == -ENOMEM && hooks_out_of_memory(thread, cache->want_bytes) &&
 	    !collect_for_memory(thread))
 		error = refill_send(thread, cache);
+	if (!heap_is_here(thread->heap))
+		return heap_check(thread->heap);
 	if (error == -ENOMEM)
 		return error_set(error, "out of memory: the heap's reserve, a memory limit or the "
 				 "machine has no room for %u bytes of objects; raise the limit or "

@@ -32,6 +32,8 @@ static void end_detach(void *unused)
 	struct thread *thread;
 
 	(void)unused;
+	/* It may have ended in a hook: no function of the library returns to any more. */
+	entry_state.depth = 0;
 	rest_own_reap();
 	while ((thread = rest_own_threads)) {
 		/* It may have ended in one. */
@@ -137,7 +139,7 @@ void gcheap_thread_detach(struct gcheap_thread *fast)
 	if (!thread)
 		return;
 	heap = thread->heap;
-	if (thread->is_in_hook) {
+	if (thread->is_in_hook && heap_is_here(heap)) {
 		errno = -error_set(-EINVAL, THREAD_IS_IN_HOOK);
 		return;
 	}

@@ -229,10 +229,12 @@ static GUARD_EXEMPT void check_object(struct verify *verify, const struct slot *
 static void check_objects(struct verify *verify)
 {
 	struct slot slot;
-	uint64_t offset;
+	uint64_t offset = 0;
 
-	for (offset = 0; inspect_next(verify->heap, offset, &slot); offset = slot.offset + slot.bytes)
+	while (inspect_next(verify->heap, offset, &slot)) {
 		check_object(verify, &slot);
+		offset = slot.offset + slot.bytes;
+	}
 }
 
 static int verify_all(struct gcheap *heap)

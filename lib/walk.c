@@ -18,6 +18,7 @@
 #include "backend/backend.h"
 #include "entry.h"
 #include "error.h"
+#include "guard.h"
 #include "inspect.h"
 #include "library.h"
 #include "memory.h"
@@ -53,7 +54,8 @@ static int walk_begin(struct gcheap *heap, struct walk **out)
 	if (!walk)
 		return error_set(-ENOMEM, "out of memory for a walk of the heap");
 	walk->heap = heap;
-	error = gcheap_root_add(heap, walk->bases, WALK_BATCH);
+	/* Others may give an object back meanwhile: a precise one would be wrong then. */
+	error = gcheap_root_add_ambiguous(heap, walk->bases, sizeof(walk->bases));
 	if (error) {
 		memory_free(walk);
 		return error;
@@ -72,6 +74,17 @@ static void walk_end(struct walk *walk)
 	memory_free(walk);
 }
 
+/* While somebody sweeps, spans come and go. */
+static int sweep_finish(struct gcheap *heap)
+{
+	int error = backend_sweep_finish(heap->backend);
+
+	if (error)
+		return error_set(error, "the backend did not finish the sweep: %s",
+				 strerror(-error));
+	return 0;
+}
+
 /* The world is stopped. */
 static int batch_look(struct walk *walk)
 {
@@ -79,18 +92,19 @@ static int batch_look(struct walk *walk)
 	struct slot slot;
 	int error;
 
-	/* Else spans come and go. */
-	error = backend_sweep_finish(heap->backend);
+	error = sweep_finish(heap);
 	if (error)
-		return error_set(error, "the backend did not finish the sweep: %s",
-				 strerror(-error));
+		return error;
 	memset(walk->bases, 0, sizeof(walk->bases));
 	walk->count = 0;
 	while (walk->count < WALK_BATCH && inspect_next(heap, walk->next, &slot)) {
 		walk->next = slot.offset + slot.bytes;
-		if (inspect_slot_is_held(heap, &slot))
+		if (inspect_slot_is_kept(heap, &slot))
 			continue;
 		inspect_object(heap, &slot, &walk->objects[walk->count]);
+		/* Given back, and not to be read. */
+		if (heap->guard_bytes && guard_is_closed(walk->objects[walk->count].base))
+			continue;
 		walk->bases[walk->count] = walk->objects[walk->count].base;
 		walk->count++;
 	}
@@ -103,6 +117,10 @@ static int walk_batch(struct walk *walk)
 	uint64_t next = walk->next;
 	int error = heap_check(walk->heap);
 
+	if (error)
+		return error;
+	/* Most of it, or all, before the threads are stopped for the rest. */
+	error = sweep_finish(walk->heap);
 	if (error)
 		return error;
 	inspect_begin(walk->heap);
@@ -135,8 +153,12 @@ int gcheap_walk(struct gcheap *heap, int (*fn)(const struct gcheap_object *objec
 		return result;
 	do {
 		result = walk_batch(walk);
-		for (i = 0; !result && i < walk->count; i++)
+		for (i = 0; !result && i < walk->count; i++) {
 			result = fn(&walk->objects[i], arg);
+			/* It may have called fork(): there are no objects then. */
+			if (!result && !heap_is_here(heap))
+				result = heap_check(heap);
+		}
 	} while (!result && walk->count);
 	walk_end(walk);
 	return result;

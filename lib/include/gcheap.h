@@ -819,8 +819,9 @@ struct gcheap_cycle {
  * Each may be NULL. They are called by the thread that runs the cycle, or that allocates.
  * @cycle_ends and @out_of_memory may do what they like but allocate and collect by that thread's
  * handle, detach it, and add hooks, all of which is refused; and but wait for other threads of the
- * heap, which may wait for this one, close the heap, and leave by longjmp(). They are meant to note
- * a figure, to wake a thread, to empty a table.
+ * heap, which may wait for this one, close the heap, and leave by longjmp() or an exception. Two
+ * threads may be in them at a time. They are meant to note a figure, to wake a thread, to empty a
+ * table.
  */
 struct gcheap_hooks {
 	size_t size;
@@ -1013,8 +1014,9 @@ GCHEAP_API int gcheap_find(struct gcheap *heap, const void *p, struct gcheap_obj
  *
  * The other threads go on, and are stopped for a moment every 512 objects, which live until the
  * next ones are looked at. So @fn may allocate, collect, drop what leads to its object, wait for
- * other threads, and walk; it may neither close the heap nor gcheap_free() objects. It is called by
- * the calling thread, which need not be attached.
+ * other threads, and walk; it may not close the heap, end its thread, or leave by longjmp() or an
+ * exception. What somebody gives back by gcheap_free() meanwhile, or makes, @fn may still, or
+ * already, be called with. It is called by the calling thread, which need not be attached.
  *
  * Return: 0; what @fn returned; -EINVAL @heap or @fn is NULL; -EPERM this is a child of fork();
  * -ENOMEM; what the backend said when it did not finish a sweep.

@@ -328,6 +328,8 @@ static void err_mark_out_of_a_hook(void **state)
 
 	assert_refused(gcheap_hook_mark(f->heap, &slot, 1), EINVAL, "cycle_begins");
 	assert_refused(gcheap_hook_mark(NULL, &slot, 1), EINVAL, "NULL");
+	assert_refused(gcheap_hook_mark(f->heap, NULL, 1), EINVAL, "no memory");
+	assert_refused(gcheap_hook_mark(f->heap, &slot, SIZE_MAX / 4), EINVAL, "no memory");
 }
 
 static void ends_its_thread(struct gcheap *heap, const struct gcheap_cycle *cycle, void *arg)
@@ -419,6 +421,72 @@ static void err_child_of_fork(void **state)
 	assert_int_equal(status, 0);
 }
 
+static void forks_at_end(struct gcheap *heap, const struct gcheap_cycle *cycle, void *arg)
+{
+	pid_t *child = arg;
+
+	(void)heap;
+	(void)cycle;
+	if (*child < 0)
+		*child = fork();
+}
+
+static void forks_without_memory(struct gcheap *heap, size_t bytes, void *arg)
+{
+	(void)bytes;
+	forks_at_end(heap, NULL, arg);
+}
+
+/* Waits for the child, if this is not it. */
+static void assert_child(pid_t child, bool is_right)
+{
+	int status;
+
+	if (!child)
+		_exit(!is_right);
+	assert_true(child > 0);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+}
+
+static void err_fork_in_a_hook(void **state)
+{
+	pid_t child = -1;
+	struct gcheap_hooks hooks = { .size = sizeof(hooks), .arg = &child };
+	struct fixture *f = *state;
+	struct fixture full;
+	struct calls calls;
+	size_t bytes;
+	void *object;
+	int error;
+
+	hooks.cycle_ends = forks_at_end;
+	assert_int_equal(gcheap_hooks_add(f->heap, &hooks), 0);
+	error = gcheap_collect(f->thread);
+	assert_child(child, error == -EPERM || !error);
+	/* In the middle of an allocation. */
+	assert_int_equal(gcheap_set_gc_percent(f->heap, 0), 0);
+	for (bytes = 64; bytes <= 1 << 20; bytes <<= 14) {
+		child = -1;
+		do {
+			object = gcheap_new_leaf(f->thread, bytes);
+		} while (child < 0);
+		assert_child(child, !object && errno == EPERM);
+		assert_non_null(object);
+	}
+	hooks.cycle_ends = NULL;
+	hooks.out_of_memory = forks_without_memory;
+	for (bytes = 1024; bytes <= 1 << 20; bytes <<= 10) {
+		fixture_open_full(&full, &calls, false);
+		child = -1;
+		assert_int_equal(gcheap_hooks_add(full.heap, &hooks), 0);
+		object = gcheap_new_leaf(full.thread, bytes);
+		assert_child(child, !object && errno == EPERM);
+		assert_null(object);
+		fixture_close(&full);
+	}
+}
+
 static const struct backend_ops *real_ops;
 
 static int no_sweep(struct backend *backend, enum gcheap_op op, void *arg)
@@ -462,6 +530,7 @@ int main(void)
 		fixture_test(a_thread_may_end_in_a_hook),
 		fixture_test(err_hooks),
 		fixture_test(err_child_of_fork),
+		fixture_test(err_fork_in_a_hook),
 		fixture_test(a_cycle_that_fails_does_not_end),
 	};
 

@@ -336,6 +336,81 @@ static void other_threads_go_on(void **state)
 	objects_forget(f);
 }
 
+static void *makes_some(void *arg)
+{
+	struct fixture f = { .heap = arg };
+	gcheap_type type = type_with_mask(f.heap, sizeof(struct node), 8, 1);
+	static void *mine[100];
+	size_t i;
+
+	memset(mine, 0, sizeof(mine));
+	if (gcheap_thread_attach(f.heap, &f.thread) || gcheap_root_add(f.heap, mine, 100))
+		abort();
+	for (i = 0; i < 100; i++)
+		mine[i] = gcheap_new(f.thread, type);
+	__atomic_store_n(&is_over, 1, __ATOMIC_RELEASE);
+	/* Stopped anywhere, but not in the middle of an allocation. */
+	while (__atomic_load_n(&is_over, __ATOMIC_ACQUIRE) == 1)
+		;
+	if (gcheap_root_remove(f.heap, mine))
+		abort();
+	gcheap_thread_detach(f.thread);
+	return NULL;
+}
+
+static void what_a_computing_thread_has_made_is_seen(void **state)
+{
+	struct gcheap_config config = GCHEAP_CONFIG_INIT;
+	struct fixture f;
+	unsigned int i;
+	pthread_t thread;
+
+	(void)state;
+	fixture_open_with(&f, &config);
+	memset(objects, 0, sizeof(objects));
+	is_over = 0;
+	gcheap_park(f.thread);
+	assert_int_equal(pthread_create(&thread, NULL, makes_some, f.heap), 0);
+	while (!__atomic_load_n(&is_over, __ATOMIC_ACQUIRE))
+		usleep(100);
+	gcheap_unpark(f.thread);
+	for (i = 0; i < 3; i++) {
+		strangers = 0;
+		assert_int_equal(gcheap_walk(f.heap, see, NULL), 0);
+		assert_int_equal(strangers, 100);
+		/* A slot is kept for the thread from here on, which does not take it. */
+		assert_int_equal(gcheap_collect(f.thread), 0);
+	}
+	__atomic_store_n(&is_over, 2, __ATOMIC_RELEASE);
+	gcheap_park(f.thread);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	gcheap_unpark(f.thread);
+	fixture_close(&f);
+}
+
+static int frees(const struct gcheap_object *object, void *arg)
+{
+	struct churn *churn = arg;
+
+	if (see(object, NULL))
+		return 1;
+	if (churn->calls++ % 3 == 0)
+		gcheap_free(churn->f->thread, object->base);
+	return churn->calls % 100 ? 0 : gcheap_verify(churn->f->heap);
+}
+
+/* What it has given back is in the batch, and no fault. */
+static void it_may_free(void **state)
+{
+	struct fixture *f = *state;
+	struct churn churn = { .f = f };
+
+	objects_make(f);
+	objects_forget(f);
+	assert_int_equal(gcheap_walk(f->heap, frees, &churn), 0);
+	assert_int_equal(churn.calls, 2 * OBJECTS);
+}
+
 /* ---- errors ------------------------------------------------------------------------- */
 
 static void err_null(void **state)
@@ -364,12 +439,14 @@ static void err_no_memory(void **state)
 	assert_int_equal(gcheap_walk(f->heap, see, NULL), 0);
 }
 
-/* Called in the child, too. */
+/* Not called in the child, which has none of the objects. */
 static int fork_within(const struct gcheap_object *object, void *arg)
 {
 	pid_t *child = arg;
 
 	(void)object;
+	if (!*child)
+		_exit(2);
 	if (*child < 0)
 		*child = fork();
 	return 0;
@@ -404,6 +481,8 @@ int main(void)
 		fixture_test(objects_live_while_they_are_looked_at),
 		fixture_test(it_may_walk),
 		fixture_test(other_threads_go_on),
+		cmocka_unit_test(what_a_computing_thread_has_made_is_seen),
+		fixture_test(it_may_free),
 		fixture_test(err_null),
 		fixture_test(err_no_memory),
 		fixture_test(err_child_of_fork),
