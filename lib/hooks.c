@@ -111,27 +111,28 @@ void hooks_cycle_begins(struct gcheap *heap, struct thread *thread)
 	const struct hook *hook;
 
 	thread->is_in_hook = true;
-	heap->hooks.beginning = thread;
+	__atomic_store_n(&heap->hooks.beginning, thread->entry, __ATOMIC_RELAXED);
 	for (hook = heap->hooks.first; hook; hook = hook->next) {
 		if (hook->hooks.cycle_begins)
 			hook->hooks.cycle_begins(heap, hook->hooks.arg);
 	}
-	heap->hooks.beginning = NULL;
+	__atomic_store_n(&heap->hooks.beginning, NULL, __ATOMIC_RELAXED);
 	thread->is_in_hook = false;
 }
 
 int gcheap_hook_mark(struct gcheap *heap, void *const *slots, size_t n)
 {
-	int error = heap_check(heap);
+	int error;
 
-	if (error)
-		return error;
+	if (!heap || !hooks_is_beginning(&heap->hooks)) {
+		error = heap_check(heap);
+		return error ? error :
+			error_set(-EINVAL, "gcheap_hook_mark() is for a hook's cycle_begins(): "
+				  "use gcheap_root_add() elsewhere");
+	}
 	if ((!slots && n) || n > SIZE_MAX / sizeof(*slots))
 		return error_set(-EINVAL, "%zu slots at %p are no memory", n,
 				 (const void *)slots);
-	if (!heap->hooks.beginning || heap->hooks.beginning != rest_self(heap))
-		return error_set(-EINVAL, "gcheap_hook_mark() is for a hook's cycle_begins(): use "
-				 "gcheap_root_add() elsewhere");
 	mark_slots(heap->marker, slots, n);
 	/* They may be on the stack of the hook. */
 	mark_gathered(heap->marker);

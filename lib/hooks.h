@@ -11,6 +11,8 @@
 
 #include <gcheap.h>
 
+#include "entry.h"
+
 struct cycle;
 struct hook;
 struct thread;
@@ -18,14 +20,20 @@ struct thread;
 /**
  * struct hooks - the hooks of a heap
  * @first: in the order in which they were added; grows at its end, under the world's lock
- * @beginning: the thread whose cycle_begins() runs now; NULL: there is none
+ * @beginning: of the thread whose cycle_begins() runs now; NULL: there is none. Others read it
  * @ended: figures of the last cycle, until who ran it takes them. The world's lock guards it
  */
 struct hooks {
 	struct hook *first;
-	const struct thread *beginning;
+	const struct entry_state *beginning;
 	struct gcheap_cycle ended;
 };
+
+/* Whether the calling thread is in a heap's cycle_begins(). */
+static inline bool hooks_is_beginning(const struct hooks *hooks)
+{
+	return __atomic_load_n(&hooks->beginning, __ATOMIC_RELAXED) == &entry_state;
+}
 
 void hooks_destroy(struct hooks *hooks);
 

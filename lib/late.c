@@ -100,15 +100,16 @@ void late_report(const struct late *late)
 	if (in_library)
 		snprintf(why, sizeof(why), "it rests when it leaves the library");
 	else if (blocks(late->tid, late->signal))
-		snprintf(why, sizeof(why), "it blocks signal %d, which would stop it: let it "
-			 "not", late->signal);
+		snprintf(why, sizeof(why), "it blocks signal %d, which would stop it: unblock "
+			 "it", late->signal);
 	else if (late->signal && late->is_unsent)
 		snprintf(why, sizeof(why), "the kernel has no room for signal %d, which would "
 			 "stop it: raise RLIMIT_SIGPENDING", late->signal);
 	else if (late->signal)
 		snprintf(why, sizeof(why), "signal %d was sent to it", late->signal);
 	else
-		snprintf(why, sizeof(why), "no signal stops it; GCHEAP_STOP_SIGNAL may name one");
+		snprintf(why, sizeof(why), "no signal stops threads of heaps without "
+			 "GCHEAP_CONSERVATIVE_STACKS, or without stop_signal");
 	report("gcheap: a cycle has waited for a second for thread %d (%s): in the %s, %s "
 	       "(state %c); %s%s\n", late->tid, name, in_library ? "library" : "program", where,
 	       state_of(late->tid), why,

@@ -59,6 +59,9 @@ int heap_check(const struct gcheap *heap)
 	if (!heap_is_here(heap))
 		return error_set(-EPERM, "this heap is the parent process's: after fork the child "
 				 "must open a heap of its own");
+	if (hooks_is_beginning(&heap->hooks))
+		return error_set(-EINVAL, "in a hook's cycle_begins() all threads are stopped, and "
+				 "gcheap_hook_mark() alone may be called");
 	return 0;
 }
 

@@ -49,10 +49,14 @@ static bool thread_can_own(const struct thread *thread)
 		error_null(-EINVAL, "the thread is NULL: attach one with gcheap_thread_attach()");
 		return false;
 	}
-	if (heap_is_here(thread->heap))
-		return true;
-	errno = -heap_check(thread->heap);
-	return false;
+	if (!heap_is_here(thread->heap)) {
+		errno = -heap_check(thread->heap);
+		return false;
+	}
+	/* A hook may give objects back: that is how it makes room. */
+	if (thread->is_parked)
+		error_null(-EINVAL, "%s", thread_hindrance(thread));
+	return !thread->is_parked;
 }
 
 /* ---- giving back ---------------------------------------------------------------- */

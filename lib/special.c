@@ -62,9 +62,6 @@ int special_begin(struct gcheap *heap, const void *obj, uint64_t *key)
 	if (error)
 		return error;
 	self = rest_self(heap);
-	if (self && heap->hooks.beginning == self)
-		return error_set(-EINVAL, "a hook's cycle_begins() cannot say anything of objects, "
-				 "which the cycle that begins looks at");
 	specials_lock(heap);
 	if (owned_find(heap, self, obj, &owned, &why)) {
 		*key = special_key(&owned, obj, heap);

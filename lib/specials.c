@@ -145,13 +145,30 @@ static void end_dead(struct gcheap *heap)
 	tree_compact(&specials->tree);
 }
 
+/* What the last cycle found to lead to itself may be reachable again. */
+static void forget_cyclic(struct specials *specials)
+{
+	const struct tree_node *leaf;
+	uint64_t i;
+
+	for (leaf = specials->tree.first; leaf && specials->cyclic; leaf = leaf->next) {
+		for (i = 0; i < leaf->count; i++) {
+			struct special *special = leaf->values[i];
+
+			if (SPECIAL_KIND(leaf->keys[i]) == SPECIAL_FINALIZER)
+				special->is_cyclic = false;
+		}
+	}
+	specials->cyclic = 0;
+}
+
 void specials_settle(struct gcheap *heap)
 {
 	struct dead dead;
 	uint64_t queued = 0;
 	bool others;
 
-	heap->specials.cyclic = 0;
+	forget_cyclic(&heap->specials);
 	dead = find_dead(heap, &others);
 	if (dead.first)
 		queued = finalizers_settle(heap, &dead);

@@ -139,6 +139,11 @@ void gcheap_thread_detach(struct gcheap_thread *fast)
 	if (!thread)
 		return;
 	heap = thread->heap;
+	if (!pthread_equal(thread->self, pthread_self()) && heap_is_here(heap)) {
+		errno = -error_set(-EINVAL, "a thread is detached by itself: this is another one's "
+				   "handle");
+		return;
+	}
 	if (thread->is_in_hook && heap_is_here(heap)) {
 		errno = -error_set(-EINVAL, THREAD_IS_IN_HOOK);
 		return;

@@ -32,10 +32,13 @@ int gcheap_set_gc_percent(struct gcheap *heap, int32_t percent)
 int32_t gcheap_gc_percent(struct gcheap *heap)
 {
 	LIBRARY_ENTRY;
+	int error = heap_check(heap);
 	int32_t percent;
 
-	if (heap_check(heap))
+	if (error) {
+		errno = -error;
 		return -1;
+	}
 	world_lock(heap);
 	percent = heap->pacer.gc_percent;
 	world_unlock(heap);
@@ -60,10 +63,13 @@ int gcheap_set_memory_limit(struct gcheap *heap, uint64_t bytes)
 uint64_t gcheap_memory_limit(struct gcheap *heap)
 {
 	LIBRARY_ENTRY;
+	int error = heap_check(heap);
 	uint64_t bytes;
 
-	if (heap_check(heap))
+	if (error) {
+		errno = -error;
 		return 0;
+	}
 	world_lock(heap);
 	bytes = heap->pacer.memory_limit;
 	world_unlock(heap);

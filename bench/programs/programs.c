@@ -8,7 +8,7 @@
  *	programs [rounds] [depth] [list nodes]		5 18 10000000
  *
  * The newest mimalloc, bdwgc and Go run beside the installed ones where they are there
- * (../peers.h; ../go/programs.go is compiled with the newest Go). What each computes is
+ * (../peers.h; ../go/go-peer.go is compiled with the newest Go). What each computes is
  * compared: a program that lost an object does not go unnoticed.
  */
 #define _GNU_SOURCE

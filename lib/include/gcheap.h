@@ -135,7 +135,9 @@ enum gcheap_layout {
 
 /**
  * struct gcheap_config - how to open a heap; start from GCHEAP_CONFIG_INIT
- * @size: sizeof(struct gcheap_config)
+ * @size: sizeof(struct gcheap_config). Begin with GCHEAP_CONFIG_INIT and change what should be
+ *	different: zeros in all other fields mean no conservative stacks, and a cycle at each
+ *	chance
  * @reserve_bytes: address space; a multiple of 64 MiB; 0: 64 GiB, and where there is
  *	less, as by ulimit -v or under valgrind, up to half of what there is
  * @backend: where spans come from
@@ -718,8 +720,10 @@ GCHEAP_API void gcheap_clear(struct gcheap_thread *thread, gcheap_type type, voi
 /* ---- collection ------------------------------------------------------------- */
 
 /*
- * Run a full cycle: marked and swept on return. -EINVAL with conservative stacks
- * on a stack that is not known.
+ * Run a full cycle: marked and swept on return. -EINVAL with conservative stacks on a stack that is
+ * not known, and where the thread may run none (parked, in a hook); -ETIMEDOUT threads were held
+ * for too long, and nothing was freed; -ENOMEM a frame was lost for want of memory; -EOPNOTSUPP
+ * another thread's thread-local storage cannot be found; else what the backend said.
  */
 GCHEAP_API int gcheap_collect(struct gcheap_thread *thread);
 
@@ -772,7 +776,7 @@ enum gcheap_cycle_reason {
  * @size: sizeof(struct gcheap_cycle) of the library
  * @number: the first one is 1
  * @reason: why it ran
- * @markers: how many threads have marked
+ * @markers: how many markers there were, the thread that ran the cycle included
  * @start_ns: when it began, after the heap was opened
  * @stop_ns: until all threads had stopped; they went on after this and the next four
  * @flush_ns: until their caches were flushed
@@ -818,7 +822,7 @@ struct gcheap_cycle {
  *
  * Each may be NULL. They are called by the thread that runs the cycle, or that allocates.
  * @cycle_ends and @out_of_memory may do what they like but allocate and collect by that thread's
- * handle, detach it, and add hooks, all of which is refused; and but wait for other threads of the
+ * handle, run finalizers by it, detach it, and add hooks, all of which is refused; and but wait for other threads of the
  * heap, which may wait for this one, close the heap, and leave by longjmp() or an exception. Two
  * threads may be in them at a time. They are meant to note a figure, to wake a thread, to empty a
  * table.

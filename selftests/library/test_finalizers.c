@@ -167,6 +167,14 @@ static void test_cycles_never_run_and_are_counted(void **state)
 	assert_int_equal(gcheap_finalizer_cycles(f->f.heap, NULL, 0), 2);
 	assert_refused(gcheap_finalizer_cycles(f->f.heap, NULL, 1), EINVAL, "NULL");
 	assert_int_equal(run(f), 0);
+	/* One that is reachable again is none for now. */
+	assert_int_equal(gcheap_pin(f->f.heap, objects[0]), 0);
+	assert_int_equal(live(f), 3);
+	assert_int_equal(stats_of(f->f.heap).finalizer_cycles, 1);
+	assert_int_equal(gcheap_finalizer_cycles(f->f.heap, NULL, 0), 1);
+	assert_int_equal(gcheap_unpin(f->f.heap, objects[0]), 0);
+	assert_int_equal(live(f), 3);
+	assert_int_equal(gcheap_finalizer_cycles(f->f.heap, NULL, 0), 2);
 	/* Who breaks one lets it run. */
 	a->next = NULL;
 	assert_int_equal(gcheap_finalizer_set(f->f.heap, self, NULL, NULL), 0);

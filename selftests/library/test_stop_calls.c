@@ -604,7 +604,7 @@ static void who_blocks_the_signal_is_named(void **state)
 static void who_computes_without_a_signal_is_named(void **state)
 {
 	(void)state;
-	named_with(compute, -1, "in the program, computing (state R); no signal stops it",
+	named_with(compute, -1, "in the program, computing (state R); no signal stops threads",
 		   end_late);
 }
 
