@@ -25,6 +25,7 @@
 #include "refill.h"
 #include "size_classes.h"
 #include "verify_write.h"
+#include "world.h"
 
 #define LIKELY(x)	__builtin_expect(!!(x), 1)
 #define NOINLINE	__attribute__((noinline))
@@ -148,6 +149,22 @@ static COLD void *large_failed(int error, uint64_t bytes)
 	return error_null(error, "the backend refused a large object: %s", strerror(-error));
 }
 
+/* How much is zeroed before it is looked whether somebody waits for this thread: 0.1 ms. */
+#define ZERO_BYTES	((uint64_t)1 << 20)
+
+/* Zeroes an object that nobody knows yet, and lets cycles of other threads run meanwhile. */
+static void zero_large(struct thread *thread, char *object, uint64_t bytes)
+{
+	thread->making = object;
+	for (; bytes > ZERO_BYTES; bytes -= ZERO_BYTES) {
+		memset(object, 0, ZERO_BYTES);
+		object += ZERO_BYTES;
+		world_poll(thread);
+	}
+	memset(object, 0, bytes);
+	thread->making = NULL;
+}
+
 /*
  * An object with a span of its own; @bytes is what @count elements take; @zero: what is in it
  * counts. What the backend knows to be zero is not zeroed again.
@@ -192,7 +209,7 @@ static NOINLINE void *object_large(struct thread *thread, gcheap_type type, uint
 	if (heap->guard_bytes)
 		guard_open(object, span_bytes);
 	if (alloc.out_flags & GCHEAP_GRANT_NEEDZERO && (zero || heap_is_checked(heap)))
-		memset(object, 0, span_bytes);
+		zero_large(thread, object, span_bytes);
 	if (heap->layout->finish_large && type && view_type(&heap->view, type)->ptr_bytes)
 		heap->layout->finish_large(&heap->view, object, view_type(&heap->view, type),
 					   bytes);

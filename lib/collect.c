@@ -101,13 +101,15 @@ static uint64_t mark_frames(const struct thread *thread)
 	return bytes;
 }
 
-/* Slots that a thread may be about to use, which was stopped in the middle of that. */
+/* What a thread is about to use, which was stopped in the middle of that. */
 static void mark_held(const struct thread *thread)
 {
 	const struct view *view = &thread->heap->view;
 	const struct cache *cache;
+	void *making = thread->making;
 	unsigned int i;
 
+	mark_slots_here(thread->heap->marker, &making, 1);
 	for (cache = thread->caches; thread->is_holding && cache; cache = cache->next) {
 		for (i = 0; i < 2; i++) {
 			void *slot = view->base + cache->held[i];

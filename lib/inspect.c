@@ -52,6 +52,11 @@ bool inspect_slot(const struct gcheap *heap, uint64_t offset, struct slot *slot)
 	       inspect_slot_is_allocated(heap, slot);
 }
 
+static bool is_made(const struct gcheap *heap, const struct thread *thread, uint64_t offset)
+{
+	return thread->making && address_offset(&heap->view, thread->making) == offset;
+}
+
 /* It may be in the middle of zeroing it. */
 bool inspect_slot_is_held(const struct gcheap *heap, const struct slot *slot)
 {
@@ -59,6 +64,8 @@ bool inspect_slot_is_held(const struct gcheap *heap, const struct slot *slot)
 	const struct cache *cache;
 
 	for (thread = heap->world.threads; thread; thread = thread->next) {
+		if (is_made(heap, thread, slot->offset))
+			return true;
 		for (cache = thread->caches; thread->is_holding && cache; cache = cache->next) {
 			if (cache->held[0] == slot->offset || cache->held[1] == slot->offset)
 				return true;
@@ -78,6 +85,8 @@ bool inspect_slot_is_kept(const struct gcheap *heap, const struct slot *slot)
 	const struct cache *cache;
 
 	for (thread = heap->world.threads; thread; thread = thread->next) {
+		if (is_made(heap, thread, slot->offset))
+			return true;
 		for (cache = thread->caches; thread->is_holding && cache; cache = cache->next) {
 			/* Whoever has taken it has stored there what is left. */
 			if (cache->held[0] == slot->offset && !cache->parts[cache->which ^ 1].free)

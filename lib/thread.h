@@ -93,6 +93,8 @@ struct rest {
  * @noscan_caches: by size class: for objects of which the heap knows nothing
  * @caches: all its caches
  * @free_caches: what allocation classes that went back to mixed spans have left
+ * @making: a large object that is being zeroed, or NULL: a root, with anything in it, for cycles
+ *	that run meanwhile
  * @filling: the cache that is being filled: a cycle may run meanwhile
  * @buckets: the caches by key
  * @alloc_classes: the allocation classes by key
@@ -132,6 +134,7 @@ struct thread {
 	struct cache *noscan_caches[THREAD_SIZE_CLASSES];
 	struct cache *caches;
 	struct cache *free_caches;
+	char *making;
 	struct cache *filling;
 	struct cache *buckets[THREAD_BUCKETS];
 	struct alloc_class *alloc_classes[THREAD_ALLOC_CLASSES];

@@ -676,6 +676,68 @@ static void threads_of_two_heaps_do_not_wait_for_each_other(void **state)
 	fixture_close(&f[0]);
 }
 
+/* ---- large objects ------------------------------------------------------------------- */
+
+static uint64_t cycles_beside;
+static int large_is_made;
+
+static void *collects_on(void *arg)
+{
+	struct gcheap_thread *thread;
+
+	if (gcheap_thread_attach(arg, &thread))
+		abort();
+	while (!__atomic_load_n(&large_is_made, __ATOMIC_RELAXED)) {
+		if (gcheap_collect(thread))
+			abort();
+		__atomic_fetch_add(&cycles_beside, 1, __ATOMIC_RELAXED);
+	}
+	gcheap_thread_detach(thread);
+	return NULL;
+}
+
+/* Memory that had another object is zeroed, which takes long: cycles need not wait for it. */
+static void cycles_run_while_a_large_object_is_zeroed(void **state)
+{
+	enum { BYTES = 128 << 20 };
+	struct fixture f;
+	unsigned char *large;
+	uint64_t before, after;
+	pthread_t thread;
+	size_t i;
+
+	(void)state;
+	fixture_open(&f);
+	if (gcheap_backend(f.heap) != GCHEAP_BACKEND_LOCAL) {
+		fixture_close(&f);
+		skip_because("the module may have zeroed it already");
+	}
+	large = gcheap_new_leaf(f.thread, BYTES);
+	assert_non_null(large);
+	memset(large, 0xff, BYTES);
+	assert_int_equal(gcheap_collect(f.thread), 0);
+	large_is_made = 0;
+	cycles_beside = 0;
+	assert_int_equal(pthread_create(&thread, NULL, collects_on, f.heap), 0);
+	gcheap_park(f.thread);
+	while (!__atomic_load_n(&cycles_beside, __ATOMIC_RELAXED))
+		usleep(100);
+	gcheap_unpark(f.thread);
+	before = __atomic_load_n(&cycles_beside, __ATOMIC_RELAXED);
+	large = gcheap_new_leaf(f.thread, BYTES);
+	after = __atomic_load_n(&cycles_beside, __ATOMIC_RELAXED);
+	__atomic_store_n(&large_is_made, 1, __ATOMIC_RELAXED);
+	gcheap_park(f.thread);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	gcheap_unpark(f.thread);
+	assert_non_null(large);
+	/* One may have been about to end when the memory was asked for. */
+	assert_true(after - before > 1);
+	for (i = 0; i < BYTES; i += 4096)
+		assert_int_equal(large[i], 0);
+	fixture_close(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -693,6 +755,7 @@ int main(void)
 		cmocka_unit_test(err_a_parked_thread_allocates_or_collects),
 		cmocka_unit_test(a_heap_is_closed_while_a_thread_rests_for_another),
 		cmocka_unit_test(threads_of_two_heaps_do_not_wait_for_each_other),
+		cmocka_unit_test(cycles_run_while_a_large_object_is_zeroed),
 	};
 
 	return run_in_all_layouts("threads", tests);
