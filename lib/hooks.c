@@ -124,7 +124,7 @@ int gcheap_hook_mark(struct gcheap *heap, void *const *slots, size_t n)
 {
 	int error;
 
-	if (!heap || !hooks_is_beginning(&heap->hooks)) {
+	if (!heap || !heap_is_beginning(heap)) {
 		error = heap_check(heap);
 		return error ? error :
 			error_set(-EINVAL, "gcheap_hook_mark() is for a hook's cycle_begins(): "

@@ -11,9 +11,8 @@
 
 #include <gcheap.h>
 
-#include "entry.h"
-
 struct cycle;
+struct entry_state;
 struct hook;
 struct thread;
 
@@ -28,12 +27,6 @@ struct hooks {
 	const struct entry_state *beginning;
 	struct gcheap_cycle ended;
 };
-
-/* Whether the calling thread is in a heap's cycle_begins(). */
-static inline bool hooks_is_beginning(const struct hooks *hooks)
-{
-	return __atomic_load_n(&hooks->beginning, __ATOMIC_RELAXED) == &entry_state;
-}
 
 void hooks_destroy(struct hooks *hooks);
 

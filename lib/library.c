@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "entry.h"
 #include "error.h"
 #include "wipe_on_fork.h"
 
@@ -49,6 +50,11 @@ bool heap_is_here(const struct gcheap *heap)
 	return __builtin_expect(__atomic_load_n(heap->owner_mark, __ATOMIC_RELAXED) != 0, 1);
 }
 
+bool heap_is_beginning(const struct gcheap *heap)
+{
+	return __atomic_load_n(&heap->hooks.beginning, __ATOMIC_RELAXED) == &entry_state;
+}
+
 int heap_check(const struct gcheap *heap)
 {
 	if (!heap)
@@ -59,7 +65,7 @@ int heap_check(const struct gcheap *heap)
 	if (!heap_is_here(heap))
 		return error_set(-EPERM, "this heap is the parent process's: after fork the child "
 				 "must open a heap of its own");
-	if (hooks_is_beginning(&heap->hooks))
+	if (heap_is_beginning(heap))
 		return error_set(-EINVAL, "in a hook's cycle_begins() all threads are stopped, and "
 				 "gcheap_hook_mark() alone may be called");
 	return 0;

@@ -146,12 +146,15 @@ void heap_put(struct gcheap *heap);
  * heap_check() - may this process use the heap?
  * @heap: a heap, or NULL
  *
- * Return: 0; -EINVAL @heap is NULL, or closed; -EPERM this is a child of the process that
- * opened it. gcheap_error() is set.
+ * Return: 0; -EINVAL @heap is NULL, or closed, or the caller is in a hook's cycle_begins(); -EPERM
+ * this is a child of the process that opened it. gcheap_error() is set.
  */
 int heap_check(const struct gcheap *heap);
 
-/* The same without an error message, for a heap that is not NULL. */
+/* Whether the calling thread is in a hook's cycle_begins(), of a heap that is not NULL. */
+bool heap_is_beginning(const struct gcheap *heap);
+
+/* heap_check() without an error message, for a heap that is not NULL. */
 bool heap_is_here(const struct gcheap *heap);
 
 /* Whether each allocation goes the slow way, to be checked or guarded. */

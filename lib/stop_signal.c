@@ -27,7 +27,7 @@ static int stop_signal;
 /* From SIGRTMIN: debuggers, profilers and other libraries take the first ones. */
 #define SIGNAL_FIRST	5
 
-/* What the kernel puts on the stack of an x86-64 processor's vector registers: <asm/sigcontext.h>. */
+/* What the kernel saves of an x86-64 processor's vector registers: <asm/sigcontext.h>. */
 #define VECTOR_BYTES		512u
 #define VECTOR_END_BYTES	48u
 #define VECTOR_MAGIC		0x46505853u

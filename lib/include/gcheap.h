@@ -822,10 +822,10 @@ struct gcheap_cycle {
  *
  * Each may be NULL. They are called by the thread that runs the cycle, or that allocates.
  * @cycle_ends and @out_of_memory may do what they like but allocate and collect by that thread's
- * handle, run finalizers by it, detach it, and add hooks, all of which is refused; and but wait for other threads of the
- * heap, which may wait for this one, close the heap, and leave by longjmp() or an exception. Two
- * threads may be in them at a time. They are meant to note a figure, to wake a thread, to empty a
- * table.
+ * handle, run finalizers by it, detach it, and add hooks, all of which is refused; and but wait for
+ * other threads of the heap, which may wait for this one, close the heap, and leave by longjmp() or
+ * an exception. Two threads may be in them at a time. They are meant to note a figure, to wake a
+ * thread, to empty a table.
  */
 struct gcheap_hooks {
 	size_t size;
