@@ -5,7 +5,7 @@
  *
  * They stay until the heap is closed, so that they are called without a lock. While one runs, its
  * thread is in the middle of something: its caches are flushed, and one of them may be about to be
- * filled. What would change them is refused (thread_refuses()).
+ * filled. What would change them is refused (thread_hindrance()).
  */
 #include "hooks.h"
 

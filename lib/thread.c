@@ -32,11 +32,10 @@ static void end_detach(void *unused)
 	struct thread *thread;
 
 	(void)unused;
-	/* It may have ended in a hook: no function of the library returns to any more. */
+	/* It may have ended in a hook, so that functions of the library never returned. */
 	entry_state.depth = 0;
 	rest_own_reap();
 	while ((thread = rest_own_threads)) {
-		/* It may have ended in one. */
 		thread->is_in_hook = false;
 		gcheap_thread_detach(&thread->fast);
 	}
