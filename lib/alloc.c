@@ -208,12 +208,13 @@ static NOINLINE void *object_large(struct thread *thread, gcheap_type type, uint
 	object = heap->view.base + ((uint64_t)alloc.out_page << GCHEAP_PAGE_SHIFT);
 	if (heap->guard_bytes)
 		guard_open(object, span_bytes);
+	/* Before a cycle may run, which finds it and begins to count anew. */
+	pacer_take(&heap->pacer, span_bytes);
 	if (alloc.out_flags & GCHEAP_GRANT_NEEDZERO && (zero || heap_is_checked(heap)))
 		zero_large(thread, object, span_bytes);
 	if (heap->layout->finish_large && type && view_type(&heap->view, type)->ptr_bytes)
 		heap->layout->finish_large(&heap->view, object, view_type(&heap->view, type),
 					   bytes);
-	pacer_take(&heap->pacer, span_bytes);
 	limit_keep(heap);
 	__atomic_fetch_add(&heap->allocated_objects, 1, __ATOMIC_RELAXED);
 	__atomic_fetch_add(&heap->allocated_bytes, span_bytes, __ATOMIC_RELAXED);

@@ -354,11 +354,13 @@ int gcheap_run_finalizers(struct gcheap_thread *fast)
 	int64_t last = run_begin(thread);
 	struct special *special;
 	struct gcheap *heap;
+	uint64_t number;
 	int count = 0;
 
 	if (last < 0)
 		return (int)last;
 	heap = thread->heap;
+	number = thread->number;
 	special = run_next(thread, NULL, (uint64_t)last);
 	while (special) {
 		if (SPECIAL_KIND(special->key) == SPECIAL_FINALIZER)
@@ -366,8 +368,11 @@ int gcheap_run_finalizers(struct gcheap_thread *fast)
 		else
 			special->cleanup(special->argument);
 		count += count < INT_MAX;
-		/* It has detached this thread: what ran there is forgotten. */
-		if (rest_self(heap) != thread)
+		/*
+		 * It has detached this thread, and perhaps attached it again: what ran there is
+		 * forgotten. Or it has called fork(): the child has no specials.
+		 */
+		if (rest_self(heap) != thread || thread->number != number || !heap_is_here(heap))
 			break;
 		special = run_next(thread, special, (uint64_t)last);
 	}

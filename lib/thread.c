@@ -64,6 +64,7 @@ static int end_is_noticed(void)
 int gcheap_thread_attach(struct gcheap *heap, struct gcheap_thread **out)
 {
 	LIBRARY_ENTRY;
+	static uint64_t attached;
 	struct thread *thread;
 	unsigned int i;
 	int error = heap_check(heap);
@@ -78,6 +79,7 @@ int gcheap_thread_attach(struct gcheap *heap, struct gcheap_thread **out)
 	if (!thread)
 		return error_set(-ENOMEM, "out of memory for a thread's tables");
 	thread->heap = heap;
+	thread->number = __atomic_add_fetch(&attached, 1, __ATOMIC_RELAXED);
 	thread->self = pthread_self();
 	thread->tid = gettid();
 	thread->entry = &entry_state;

@@ -64,6 +64,7 @@ struct rest {
  * struct thread - one attached mutator
  * @fast: what the inline functions use; must be first
  * @heap: its heap, with a reference while it is an orphan
+ * @number: no other attachment of the process has it, though its handle may be in the same memory
  * @is_orphan: another thread has closed the heap: what is left is its own thread's to free,
  *	which may be reading it
  * @next: of the heap's threads
@@ -109,6 +110,7 @@ struct rest {
 struct thread {
 	struct gcheap_thread fast;
 	struct gcheap *heap;
+	uint64_t number;
 	bool is_orphan;
 	struct thread *next;
 	struct thread *own_next;

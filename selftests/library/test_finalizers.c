@@ -587,6 +587,90 @@ static void *run_and_end(void *arg)
 	return ender->detaches ? NULL : "not ended";
 }
 
+static void attach_again(void *obj, void *arg)
+{
+	struct ender *ender = arg;
+
+	note(((struct node *)obj)->number);
+	gcheap_thread_detach(ender->thread);
+	if (gcheap_thread_attach(ender->heap, &ender->thread))
+		abort();
+}
+
+static void *run_and_attach_again(void *arg)
+{
+	struct ender *ender = arg;
+	struct gcheap_thread *before;
+	int i;
+
+	if (gcheap_thread_attach(ender->heap, &ender->thread))
+		return "attach";
+	for (i = 0; i < 20; i++) {
+		before = ender->thread;
+		if (gcheap_run_finalizers(before) != 1)
+			return "run";
+	}
+	gcheap_thread_detach(ender->thread);
+	return NULL;
+}
+
+/* Its new handle may be where the old one was: the record that ran is forgotten all the same. */
+static void test_finalizers_may_attach_their_thread_again(void **state)
+{
+	struct finals_fixture *f = *state;
+	struct ender ender = { .heap = f->f.heap };
+	pthread_t thread;
+	void *result;
+	int i;
+
+	for (i = 0; i < 20; i++)
+		assert_int_equal(gcheap_finalizer_set(f->f.heap, new_node(f, i), attach_again,
+						      &ender), 0);
+	assert_int_equal(live(f), 20);
+	gcheap_park(f->f.thread);
+	assert_int_equal(pthread_create(&thread, NULL, run_and_attach_again, &ender), 0);
+	assert_int_equal(pthread_join(thread, &result), 0);
+	gcheap_unpark(f->f.thread);
+	assert_null(result);
+	assert_int_equal(ran_count, 20);
+	/* Records of their own, each. */
+	for (i = 0; i < 100; i++)
+		new_final(f, i);
+	assert_sound(f->f.heap);
+	assert_int_equal(live(f), 100);
+	assert_int_equal(run(f), 100);
+	assert_int_equal(live(f), 0);
+	assert_sound(f->f.heap);
+}
+
+static void fork_now(void *obj, void *arg)
+{
+	(void)obj;
+	*(pid_t *)arg = fork();
+}
+
+/* A child runs no more of what is queued: its objects are not there. */
+static void test_a_finalizer_may_fork(void **state)
+{
+	struct finals_fixture *f = *state;
+	pid_t child = -1;
+	int status, count;
+
+	assert_int_equal(gcheap_finalizer_set(f->f.heap, new_node(f, 1), fork_now, &child), 0);
+	assert_int_equal(live(f), 1);
+	/* Behind the first one in the queue. */
+	new_final(f, 2);
+	assert_int_equal(live(f), 2);
+	count = run(f);
+	if (!child)
+		_exit(count != 1 || ran_count || run(f) != -EPERM);
+	assert_true(child > 0);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	assert_int_equal(count, 2);
+	assert_int_equal(ran_count, 1);
+}
+
 static void test_finalizers_may_end_their_thread(void **state)
 {
 	struct finals_fixture *f = *state;
@@ -793,6 +877,8 @@ int main(void)
 		test_with_nodes(test_finalizers_allocate_collect_and_run_others),
 		test_with_nodes(test_what_is_queued_meanwhile_is_left_to_the_next_call),
 		test_with_nodes(test_finalizers_may_end_their_thread),
+		test_with_nodes(test_finalizers_may_attach_their_thread_again),
+		test_with_nodes(test_a_finalizer_may_fork),
 		test_with_nodes(test_threads_set_and_run_during_cycles),
 		test_with_nodes(test_a_child_has_no_finalizers),
 		test_with_nodes(test_pages_of_dead_objects_are_not_special),
