@@ -7,7 +7,9 @@
 #define NODE_WORDS	6u
 #define NODE_EDGES	4u
 #define NODE_EDGE_FIRST	1u
-#define EDGE_NONE	((struct model_edge) { MODEL_NONE, 0 })
+
+/* Of leaves that nothing keeps, at most: it is they that most cycles by growth start by. */
+#define DROPPED_BYTES	(192u << 10)
 
 /* Of a node: @tag proves that nobody wrote over it. */
 struct node {
@@ -23,6 +25,7 @@ void model_init(struct model *model, struct gcheap *heap, uint64_t seed)
 	*model = (struct model) { .heap = heap };
 	model->node_type = type_with_mask(heap, sizeof(struct node), 8, 0x1e);
 	model->table_type = type_with_mask(heap, sizeof(void *), 8, 1);
+	model->root_type = type_with_mask(heap, MODEL_TYPED_WORDS * sizeof(void *), 8, 2);
 	model->nodes = calloc(MODEL_OWNERS * MODEL_NODES, sizeof(*model->nodes));
 	model->owners = calloc(MODEL_OWNERS, sizeof(*model->owners));
 	model->stack = calloc(MODEL_OWNERS * MODEL_NODES, sizeof(*model->stack));
@@ -31,12 +34,10 @@ void model_init(struct model *model, struct gcheap *heap, uint64_t seed)
 		struct model_owner *o = &model->owners[owner];
 
 		o->random = seed + owner;
-		for (i = 0; i < MODEL_ROOTS; i++)
-			o->root_edges[i] = EDGE_NONE;
 		for (i = 0; i < MODEL_NODES; i++)
 			o->free[i] = owner * MODEL_NODES + i;
 		o->free_count = MODEL_NODES;
-		assert_int_equal(gcheap_root_add(heap, o->roots, MODEL_ROOTS), 0);
+		model_roots_init(model, owner);
 	}
 }
 
@@ -45,7 +46,7 @@ void model_destroy(struct model *model)
 	uint32_t i;
 
 	for (i = 0; i < MODEL_OWNERS; i++)
-		assert_int_equal(gcheap_root_remove(model->heap, model->owners[i].roots), 0);
+		model_roots_destroy(model, i);
 	for (i = 0; i < MODEL_OWNERS * MODEL_NODES; i++)
 		free(model->nodes[i].edges);
 	free(model->nodes);
@@ -64,12 +65,12 @@ static void **edge_slot(const struct model_node *node, uint32_t edge)
 	return words + edge / NODE_EDGES * NODE_WORDS + NODE_EDGE_FIRST + edge % NODE_EDGES;
 }
 
-static void *edge_address(const struct model *model, struct model_edge edge)
+void *model_address(const struct model *model, struct model_edge edge)
 {
 	return edge.node == MODEL_NONE ? NULL : model->nodes[edge.node].object + edge.offset;
 }
 
-static uint32_t random_below(struct model_owner *owner, uint32_t end)
+uint32_t model_random(struct model_owner *owner, uint32_t end)
 {
 	return (uint32_t)(random_next(&owner->random) >> 32) % end;
 }
@@ -80,8 +81,8 @@ static struct model_edge edge_to(const struct model *model, struct model_owner *
 {
 	struct model_edge edge = { node, 0 };
 
-	if (!random_below(owner, 4))
-		edge.offset = random_below(owner, (uint32_t)model->nodes[node].bytes);
+	if (!model_random(owner, 4))
+		edge.offset = model_random(owner, (uint32_t)model->nodes[node].bytes);
 	return edge;
 }
 
@@ -92,8 +93,8 @@ static struct model_edge edge_to(const struct model *model, struct model_owner *
 static uint32_t own_node(struct model *model, uint32_t owner)
 {
 	struct model_owner *o = &model->owners[owner];
-	uint32_t node = o->root_edges[random_below(o, MODEL_ROOTS)].node;
-	uint32_t steps = random_below(o, 16);
+	uint32_t node = o->root_edges[model_random(o, MODEL_ROOTS)].node;
+	uint32_t steps = model_random(o, 16);
 
 	while (node != MODEL_NONE && node / MODEL_NODES == owner && steps--) {
 		const struct model_node *n = &model->nodes[node];
@@ -101,7 +102,7 @@ static uint32_t own_node(struct model *model, uint32_t owner)
 
 		if (!n->edge_count)
 			break;
-		next = n->edges[random_below(o, n->edge_count)].node;
+		next = n->edges[model_random(o, n->edge_count)].node;
 		if (next == MODEL_NONE || next / MODEL_NODES != owner)
 			break;
 		node = next;
@@ -109,26 +110,19 @@ static uint32_t own_node(struct model *model, uint32_t owner)
 	return node != MODEL_NONE && node / MODEL_NODES == owner ? node : MODEL_NONE;
 }
 
-static void root_set(struct model *model, uint32_t owner, uint32_t root, struct model_edge edge)
-{
-	model->owners[owner].root_edges[root] = edge;
-	model->owners[owner].roots[root] = edge_address(model, edge);
-}
-
 static void edge_set(struct model *model, struct gcheap_thread *thread, uint32_t node,
 		     uint32_t at, struct model_edge edge)
 {
 	model->nodes[node].edges[at] = edge;
-	gcheap_store(thread, edge_slot(&model->nodes[node], at), edge_address(model, edge));
+	gcheap_store(thread, edge_slot(&model->nodes[node], at), model_address(model, edge));
 }
 
 /* ---- objects -------------------------------------------------------------------------- */
 
-/* From 1 to @most, small ones more often. */
-static uint32_t random_length(struct model_owner *owner, uint32_t most)
+uint32_t model_random_length(struct model_owner *owner, uint32_t most)
 {
-	uint32_t length = 1 + random_below(owner, most);
-	uint32_t shift = random_below(owner, 12);
+	uint32_t length = 1 + model_random(owner, most);
+	uint32_t shift = model_random(owner, 12);
 
 	return (length >> shift) + 1;
 }
@@ -158,7 +152,7 @@ static const char *object_new(struct model *model, struct gcheap_thread *thread,
 {
 	struct model_owner *o = &model->owners[owner];
 
-	node->kind = (enum model_kind)random_below(o, MODEL_KINDS);
+	node->kind = (enum model_kind)model_random(o, MODEL_KINDS);
 	node->count = 1;
 	switch (node->kind) {
 	case MODEL_NODE:
@@ -167,20 +161,20 @@ static const char *object_new(struct model *model, struct gcheap_thread *thread,
 		node->object = gcheap_new(thread, model->node_type);
 		break;
 	case MODEL_RECORDS:
-		node->count = random_length(o, 300);
+		node->count = model_random_length(o, 300);
 		node->bytes = node->count * sizeof(struct node);
 		node->edge_count = node->count * NODE_EDGES;
 		node->object = gcheap_new_array(thread, model->node_type, node->count);
 		break;
 	case MODEL_TABLE:
-		node->count = random_length(o, 30000);
+		node->count = model_random_length(o, 30000);
 		node->bytes = node->count * sizeof(void *);
 		node->edge_count = node->count;
 		node->object = gcheap_new_array(thread, model->table_type, node->count);
 		break;
 	default:
 		/* Two words at least: smaller ones share slots. */
-		node->bytes = 8 + random_length(o, 8000) * 8;
+		node->bytes = 8 + model_random_length(o, 8000) * 8;
 		node->edge_count = 0;
 		node->object = gcheap_new_leaf(thread, node->bytes);
 		break;
@@ -205,7 +199,9 @@ static const char *make(struct model *model, struct gcheap_thread *thread, uint3
 	/* No cycle can run before it is in the root: this is not the library. */
 	number = o->free[--o->free_count];
 	model->nodes[number].object = node.object;
-	root_set(model, owner, 0, (struct model_edge) { number, 0 });
+	error = model_root_set(model, owner, 0, (struct model_edge) { number, 0 });
+	if (error)
+		return error;
 	for (i = 0; i < node.bytes / 8; i++) {
 		if (((const uint64_t *)(const void *)node.object)[i])
 			return "a new object is not zero";
@@ -214,7 +210,7 @@ static const char *make(struct model *model, struct gcheap_thread *thread, uint3
 	if (!node.edges)
 		return "no memory for the model";
 	for (i = 0; i < node.edge_count; i++)
-		node.edges[i] = EDGE_NONE;
+		node.edges[i] = MODEL_NOWHERE;
 	node.mark = model->nodes[number].mark;
 	if (node.kind == MODEL_LEAF)
 		leaf_fill(&node, number);
@@ -223,58 +219,66 @@ static const char *make(struct model *model, struct gcheap_thread *thread, uint3
 	model->nodes[number] = node;
 
 	parent = own_node(model, owner);
-	if (parent == MODEL_NONE || !model->nodes[parent].edge_count || random_below(o, 8) == 0)
-		root_set(model, owner, 1 + random_below(o, MODEL_ROOTS - 1),
-			 edge_to(model, o, number));
-	else
-		edge_set(model, thread, parent,
-			 random_below(o, model->nodes[parent].edge_count),
-			 edge_to(model, o, number));
+	if (parent == MODEL_NONE || !model->nodes[parent].edge_count || model_random(o, 8) == 0)
+		return model_root_set(model, owner, 1 + model_random(o, MODEL_ROOTS - 1),
+				      edge_to(model, o, number));
+	edge_set(model, thread, parent, model_random(o, model->nodes[parent].edge_count),
+		 edge_to(model, o, number));
 	return NULL;
+}
+
+static const char *drop(struct gcheap_thread *thread, struct model_owner *owner)
+{
+	return gcheap_new_leaf(thread, 1 + model_random(owner, DROPPED_BYTES)) ? NULL :
+	       gcheap_error();
 }
 
 static void point(struct model *model, struct gcheap_thread *thread, uint32_t owner, bool clear)
 {
 	struct model_owner *o = &model->owners[owner];
 	uint32_t from = own_node(model, owner);
-	struct model_edge to = o->root_edges[random_below(o, MODEL_ROOTS)];
+	struct model_edge to = o->root_edges[model_random(o, MODEL_ROOTS)];
 
 	if (from == MODEL_NONE || !model->nodes[from].edge_count)
 		return;
 	if (clear) {
-		to = EDGE_NONE;
-	} else if (random_below(o, 2)) {
+		to = MODEL_NOWHERE;
+	} else if (model_random(o, 2)) {
 		uint32_t node = own_node(model, owner);
 
-		to = node == MODEL_NONE ? EDGE_NONE : edge_to(model, o, node);
+		to = node == MODEL_NONE ? MODEL_NOWHERE : edge_to(model, o, node);
 	}
-	edge_set(model, thread, from, random_below(o, model->nodes[from].edge_count), to);
+	edge_set(model, thread, from, model_random(o, model->nodes[from].edge_count), to);
 }
 
 const char *model_step(struct model *model, uint32_t owner, struct gcheap_thread *thread)
 {
 	struct model_owner *o = &model->owners[owner];
-	uint32_t what = random_below(o, 100);
+	uint32_t what = model_random(o, 100);
 
-	if (what < 55)
+	if (what < 50)
 		return make(model, thread, owner);
+	if (what < 55)
+		return drop(thread, o);
 	if (what < 88)
 		point(model, thread, owner, false);
 	else if (what < 94)
 		point(model, thread, owner, true);
 	else if (what < 96)
-		root_set(model, owner, random_below(o, MODEL_ROOTS), EDGE_NONE);
+		return model_root_set(model, owner, model_random(o, MODEL_ROOTS), MODEL_NOWHERE);
+	else if (what < 98)
+		return model_roots_change(model, owner, thread);
 	else
 		gcheap_safepoint(thread);
 	return NULL;
 }
 
-void model_share(struct model *model, uint32_t from, uint32_t to)
+const char *model_share(struct model *model, uint32_t from, uint32_t to)
 {
 	struct model_owner *o = &model->owners[from];
+	uint32_t root = 1 + model_random(o, MODEL_ROOTS - 1);
 
-	root_set(model, to, 1 + random_below(o, MODEL_ROOTS - 1),
-		 o->root_edges[random_below(o, MODEL_ROOTS)]);
+	return model_root_set(model, to, root, o->root_edges[model_random(o, MODEL_ROOTS)]);
 }
 
 /* ---- checks --------------------------------------------------------------------------- */
@@ -287,7 +291,7 @@ static const char *content_check(const struct model *model, uint32_t number)
 	uint32_t i;
 
 	for (i = 0; i < node->edge_count; i++) {
-		if (*edge_slot(node, i) != edge_address(model, node->edges[i]))
+		if (*edge_slot(node, i) != model_address(model, node->edges[i]))
 			return "a pointer has changed";
 	}
 	for (i = 0; node->kind == MODEL_LEAF && i < node->bytes / 8; i++) {
@@ -356,7 +360,8 @@ const char *model_check(struct model *model, uint64_t *reachable)
 
 	*reachable = 0;
 	model->walk++;
-	for (owner = 0; owner < MODEL_OWNERS; owner++) {
+	for (owner = 0; owner < MODEL_OWNERS && !error; owner++) {
+		error = model_roots_check(model, owner, reachable);
 		for (i = 0; i < MODEL_ROOTS && !error; i++)
 			error = reach(model, model->owners[owner].root_edges[i], &depth,
 				      reachable);

@@ -11,10 +11,12 @@
 #define GCHEAP_LIBRARY_TEST_MODEL_H
 
 #include "library_test.h"
+#include "model_roots.h"
 
 #define MODEL_OWNERS		8u
 #define MODEL_NODES		4096u	/* of an owner */
-#define MODEL_ROOTS		48u	/* of an owner */
+#define MODEL_GROUPS		12u	/* of roots, of an owner */
+#define MODEL_ROOTS		(MODEL_GROUPS * MODEL_GROUP)
 #define MODEL_NONE		UINT32_MAX
 
 /* What an object is. */
@@ -35,6 +37,8 @@ struct model_edge {
 	uint32_t node;
 	uint32_t offset;
 };
+
+#define MODEL_NOWHERE	((struct model_edge) { MODEL_NONE, 0 })
 
 /**
  * struct model_node - one object
@@ -58,14 +62,14 @@ struct model_node {
 
 /**
  * struct model_owner - what one thread has
- * @roots: memory that is a root of the heap
- * @root_edges: what is in it
+ * @groups: its roots
+ * @root_edges: where they lead
  * @free: numbers of its nodes that are not in use
  * @free_count: how many
  * @random: its random numbers
  */
 struct model_owner {
-	void *roots[MODEL_ROOTS];
+	struct model_group groups[MODEL_GROUPS];
 	struct model_edge root_edges[MODEL_ROOTS];
 	uint32_t free[MODEL_NODES];
 	uint32_t free_count;
@@ -77,6 +81,7 @@ struct model_owner {
  * @heap: the heap
  * @node_type: of MODEL_NODE and MODEL_RECORDS
  * @table_type: of MODEL_TABLE
+ * @root_type: of roots that are typed
  * @nodes: all; those of owner i begin at i * MODEL_NODES
  * @owners: who owns them
  * @walk: number of the last walk
@@ -86,6 +91,7 @@ struct model {
 	struct gcheap *heap;
 	gcheap_type node_type;
 	gcheap_type table_type;
+	gcheap_type root_type;
 	struct model_node *nodes;
 	struct model_owner *owners;
 	uint32_t walk;
@@ -101,21 +107,31 @@ void model_destroy(struct model *model);
  * @owner: the calling thread's
  * @thread: the calling thread, attached to the model's heap
  *
- * Makes an object and keeps it, sets or clears a pointer in an object or a root. Return:
- * what went wrong; NULL: nothing.
+ * Makes an object and keeps it, sets or clears a pointer in an object or a root, or has
+ * roots be of another kind. Return: what went wrong; NULL: nothing.
  */
 const char *model_step(struct model *model, uint32_t owner, struct gcheap_thread *thread);
 
 /* A pointer of the owner's becomes one of another's roots, who waits meanwhile. */
-void model_share(struct model *model, uint32_t from, uint32_t to);
+const char *model_share(struct model *model, uint32_t from, uint32_t to);
 
 /**
  * model_check() - compare the heap with its model
  * @model: the model; nobody works on it
- * @reachable: receives how many objects the roots lead to; their content was compared
+ * @reachable: receives how many objects the roots lead to, and how many are roots; their content
+ *	was compared
  *
  * Drops the nodes that no root leads to. Return: what is wrong; NULL: nothing.
  */
 const char *model_check(struct model *model, uint64_t *reachable);
+
+/* Where an edge leads. */
+void *model_address(const struct model *model, struct model_edge edge);
+
+/* A number below @end. */
+uint32_t model_random(struct model_owner *owner, uint32_t end);
+
+/* From 2 to @most + 1, small ones more often. */
+uint32_t model_random_length(struct model_owner *owner, uint32_t most);
 
 #endif /* GCHEAP_LIBRARY_TEST_MODEL_H */
