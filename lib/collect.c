@@ -293,8 +293,7 @@ static void cycle_verify(struct gcheap *heap)
 	abort();
 }
 
-/* What would make a cycle miss something: it is not begun then. */
-static int roots_are_known(struct gcheap *heap, const struct thread *self)
+int collect_roots_are_known(const struct gcheap *heap, const struct thread *self)
 {
 	const struct thread *thread;
 
@@ -413,7 +412,7 @@ static void run_stopped(void *arg)
 	/* What the process uses from here on, markers included, the cycle does. */
 	uint64_t cpu_ns = heap->trace_gc ? clock_process_ns() : 0;
 
-	stopped->error = roots_are_known(heap, stopped->thread);
+	stopped->error = collect_roots_are_known(heap, stopped->thread);
 	if (!stopped->error)
 		stopped->error = cycle_run(heap, stopped->thread, stopped->cycle);
 	if (heap->trace_gc)

@@ -7,6 +7,7 @@
 
 #include <stdint.h>
 
+struct gcheap;
 struct thread;
 
 /**
@@ -32,5 +33,11 @@ int collect_before_alloc(struct thread *thread, uint64_t bytes);
  * and the heap is in use as before; its caches may be empty.
  */
 int collect_for_memory(struct thread *thread);
+
+/*
+ * Whether all roots can be read, by @self, the calling thread's handle or NULL, while all others
+ * rest: 0; else what a cycle would miss, with gcheap_error() set.
+ */
+int collect_roots_are_known(const struct gcheap *heap, const struct thread *self);
 
 #endif /* GCHEAP_LIB_COLLECT_H */

@@ -28,20 +28,26 @@
 
 /**
  * struct loaded - what the loader's callback needs
- * @heap: whose cycle it is
- * @bytes: how many were gone through
+ * @heap: whose roots are read
+ * @reader: by whom
+ * @file: name of the loaded file
+ * @thread: of thread-local storage: whose; else NULL
  */
 struct loaded {
 	struct gcheap *heap;
-	uint64_t bytes;
+	struct loaded_reader *reader;
+	const char *file;
+	const struct thread *thread;
 };
 
 static void loaded_scan(struct loaded *loaded, uintptr_t start, uintptr_t end)
 {
-	if (start >= end)
-		return;
-	mark_ambiguous(loaded->heap->marker, (const void *)start, end - start);
-	loaded->bytes += end - start;
+	struct loaded_part part = {
+		.file = loaded->file, .thread = loaded->thread, .start = start, .end = end,
+	};
+
+	if (start < end)
+		loaded->reader->part(loaded->reader, &part);
 }
 
 /* What the loader has protected: whole pages, as it does. */
@@ -338,14 +344,18 @@ static int loaded_object(struct dl_phdr_info *info, size_t size, void *arg)
 	struct loaded *loaded = arg;
 	const struct thread *thread;
 
+	loaded->file = info->dlpi_name ? info->dlpi_name : "";
+	loaded->thread = NULL;
 	if (loaded->heap->program_is_root)
 		scan_segments(loaded, info);
 	for (thread = loaded->heap->world.threads; thread && has_tls; thread = thread->next) {
+		loaded->thread = thread;
 		if (thread->tls_is_root)
 			scan_tls(loaded, info, thread);
 	}
 	/* It may be unloaded when the loader has told of all. */
-	mark_gathered(loaded->heap->marker);
+	if (loaded->reader->file_ends)
+		loaded->reader->file_ends(loaded->reader);
 	return 0;
 }
 
@@ -397,13 +407,48 @@ void loaded_stop(struct gcheap *heap, const struct thread *self, void (*run)(voi
 	world_start(heap, self);
 }
 
-uint64_t loaded_mark(struct gcheap *heap)
+void loaded_read(struct gcheap *heap, struct loaded_reader *reader)
 {
-	struct loaded loaded = { .heap = heap };
+	struct loaded loaded = { .heap = heap, .reader = reader };
 
 	if (any_is_root(heap))
 		dl_iterate_phdr(loaded_object, &loaded);
-	return loaded.bytes;
+}
+
+/**
+ * struct loaded_marking - the reader that marks
+ * @reader: what loaded_read() calls; first
+ * @marker: with what
+ * @bytes: how many were gone through
+ */
+struct loaded_marking {
+	struct loaded_reader reader;
+	struct marker *marker;
+	uint64_t bytes;
+};
+
+static void mark_part(struct loaded_reader *reader, const struct loaded_part *part)
+{
+	struct loaded_marking *marking = (struct loaded_marking *)reader;
+
+	mark_ambiguous(marking->marker, (const void *)part->start, part->end - part->start);
+	marking->bytes += part->end - part->start;
+}
+
+static void mark_file_ends(struct loaded_reader *reader)
+{
+	mark_gathered(((struct loaded_marking *)reader)->marker);
+}
+
+uint64_t loaded_mark(struct gcheap *heap)
+{
+	struct loaded_marking marking = {
+		.reader = { .part = mark_part, .file_ends = mark_file_ends },
+		.marker = heap->marker,
+	};
+
+	loaded_read(heap, &marking.reader);
+	return marking.bytes;
 }
 
 bool loaded_is_known(const struct gcheap *heap, const struct thread *self)

@@ -24,6 +24,36 @@ struct tls_table {
 };
 
 /**
+ * struct loaded_part - some memory that the loader knows
+ * @file: name of the loaded file that it is of; "": the program itself
+ * @thread: whose thread-local storage it is; NULL: static variables
+ * @start: where it begins
+ * @end: one past its last byte
+ */
+struct loaded_part {
+	const char *file;
+	const struct thread *thread;
+	uintptr_t start;
+	uintptr_t end;
+};
+
+/**
+ * struct loaded_reader - who reads that memory
+ * @part: called with each part, which holds for as long as that takes
+ * @file_ends: called behind the last one of a file, which stays loaded until then; or NULL
+ */
+struct loaded_reader {
+	void (*part)(struct loaded_reader *reader, const struct loaded_part *part);
+	void (*file_ends)(struct loaded_reader *reader);
+};
+
+/*
+ * Has all of that memory read that was added. The heap's threads all rest, but for the calling
+ * one.
+ */
+void loaded_read(struct gcheap *heap, struct loaded_reader *reader);
+
+/**
  * loaded_mark() - mark what that memory leads to, as far as it was added
  * @heap: whose threads all rest, but for the calling one
  *
@@ -35,10 +65,10 @@ uint64_t loaded_mark(struct gcheap *heap);
  * loaded_stop() - do something while all threads of a heap are stopped but the calling one
  * @heap: whose world's lock is held
  * @self: the calling thread's handle
- * @run: what; it may call loaded_mark()
+ * @run: what; it may call loaded_read()
  * @arg: for @run
  *
- * None of the threads has the loader's lock meanwhile, which loaded_mark() takes, and nobody else
+ * None of the threads has the loader's lock meanwhile, which loaded_read() takes, and nobody else
  * gets it: who has it may wait for what a stopped thread has.
  */
 void loaded_stop(struct gcheap *heap, const struct thread *self, void (*run)(void *arg), void *arg);

@@ -196,6 +196,13 @@ int gcheap_root_add_ambiguous(struct gcheap *heap, const void *start, size_t byt
 	});
 }
 
+int roots_add_own(struct gcheap *heap, const void *start, size_t bytes)
+{
+	return roots_append(heap, &(struct root) {
+		.start = start, .count = bytes, .kind = ROOT_AMBIGUOUS, .is_own = true,
+	});
+}
+
 int gcheap_root_remove(struct gcheap *heap, const void *start)
 {
 	LIBRARY_ENTRY;

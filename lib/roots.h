@@ -5,6 +5,7 @@
 #ifndef GCHEAP_LIB_ROOTS_H
 #define GCHEAP_LIB_ROOTS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,6 +19,7 @@
  * @mask: of typed roots whose type may have none: their own; else NULL
  * @mask_bytes: its length
  * @kind: how to read it
+ * @is_own: it is the library's own, about which nobody asks
  * @next: in its bucket: the index of the next one, plus 1; 0: none. Of those with one
  *	address a later one comes first
  */
@@ -32,6 +34,7 @@ struct root {
 		ROOT_TYPED,
 		ROOT_AMBIGUOUS,
 	} kind;
+	bool is_own;
 	size_t next;
 };
 
@@ -49,6 +52,12 @@ struct roots {
 	size_t *buckets;
 	uint64_t mask_bytes;
 };
+
+/*
+ * gcheap_root_add_ambiguous() for memory of the library's own, of a heap that heap_check() has
+ * passed; gcheap_root_remove() takes it back.
+ */
+int roots_add_own(struct gcheap *heap, const void *start, size_t bytes);
 
 /* Forgets all roots; the heap may be a parent process's. */
 void roots_destroy(struct roots *roots);

@@ -55,7 +55,7 @@ static int walk_begin(struct gcheap *heap, struct walk **out)
 		return error_set(-ENOMEM, "out of memory for a walk of the heap");
 	walk->heap = heap;
 	/* Others may give an object back meanwhile: a precise one would be wrong then. */
-	error = gcheap_root_add_ambiguous(heap, walk->bases, sizeof(walk->bases));
+	error = roots_add_own(heap, walk->bases, sizeof(walk->bases));
 	if (error) {
 		memory_free(walk);
 		return error;

@@ -1029,6 +1029,87 @@ GCHEAP_API int gcheap_walk(struct gcheap *heap,
 			   int (*fn)(const struct gcheap_object *object, void *arg), void *arg);
 
 /**
+ * enum gcheap_holder_kind - what can point to an object, so that it lives
+ * @GCHEAP_HOLDER_OBJECT: an object of the heap
+ * @GCHEAP_HOLDER_ROOT: pointers of gcheap_root_add()
+ * @GCHEAP_HOLDER_ROOT_TYPED: elements of gcheap_root_add_typed()
+ * @GCHEAP_HOLDER_ROOT_AMBIGUOUS: memory of gcheap_root_add_ambiguous()
+ * @GCHEAP_HOLDER_FRAME: a variable of GCHEAP_FRAME
+ * @GCHEAP_HOLDER_STACK: a stack
+ * @GCHEAP_HOLDER_REGISTERS: what a thread has in registers
+ * @GCHEAP_HOLDER_PROGRAM: static variables (gcheap_root_add_program())
+ * @GCHEAP_HOLDER_TLS: thread-local variables (gcheap_root_add_tls())
+ * @GCHEAP_HOLDER_PIN: it is pinned
+ * @GCHEAP_HOLDER_UNCOLLECTABLE: it was allocated as a root
+ * @GCHEAP_HOLDER_FINALIZER: its finalizer is queued, or runs
+ * @GCHEAP_HOLDER_ARGUMENT: the argument of a finalizer or cleanup that is set, queued, or runs
+ * @GCHEAP_HOLDER_WEAK: it is a weak reference that somebody has; what that refers to is not held
+ */
+enum gcheap_holder_kind {
+	GCHEAP_HOLDER_OBJECT = 1,
+	GCHEAP_HOLDER_ROOT = 2,
+	GCHEAP_HOLDER_ROOT_TYPED = 3,
+	GCHEAP_HOLDER_ROOT_AMBIGUOUS = 4,
+	GCHEAP_HOLDER_FRAME = 5,
+	GCHEAP_HOLDER_STACK = 6,
+	GCHEAP_HOLDER_REGISTERS = 7,
+	GCHEAP_HOLDER_PROGRAM = 8,
+	GCHEAP_HOLDER_TLS = 9,
+	GCHEAP_HOLDER_PIN = 10,
+	GCHEAP_HOLDER_UNCOLLECTABLE = 11,
+	GCHEAP_HOLDER_FINALIZER = 12,
+	GCHEAP_HOLDER_ARGUMENT = 13,
+	GCHEAP_HOLDER_WEAK = 14,
+};
+
+/**
+ * struct gcheap_holder - one thing that points to an object
+ * @size: sizeof(struct gcheap_holder) of the library
+ * @kind: what it is
+ * @slot: the word that has the pointer; NULL: there is none that the program knows
+ * @pointer: what is there: the object's address, one inside of it, or, where any word may be a
+ *	pointer, the one behind its end
+ * @object: the object that has the word; zeros unless @kind is GCHEAP_HOLDER_OBJECT
+ * @name: for people: the kind; of stacks, registers and frames with the thread's number and
+ *	name, of static and thread-local variables with the loaded file. It lasts as long as the call
+ *	that gets it
+ */
+struct gcheap_holder {
+	size_t size;
+	enum gcheap_holder_kind kind;
+	const void *slot;
+	const void *pointer;
+	struct gcheap_object object;
+	const char *name;
+};
+
+/**
+ * gcheap_holders() - who points to an object
+ * @heap: the heap
+ * @obj: the object's address, or any inside of it
+ * @fn: called with each holder: roots first, then objects in the order of their addresses; what
+ *	it returns, if not 0, ends this
+ * @arg: for @fn
+ *
+ * For whoever asks why an object does not die. A holder is a word that a cycle would find the object
+ * by; one with several such words is told several times. Objects are those that no cycle has found
+ * dead: run one before, or dead ones may be among the holders. Of objects that share a slot, what
+ * points to any holds all. With conservative stacks, the caller's own variables are holders, too.
+ * What gcheap_hook_mark() marks in each cycle is not found.
+ *
+ * All threads are stopped while all of the heap and its roots are read once, which takes about as
+ * long as a cycle; then they go on, and @fn is called. It may do what gcheap_walk() allows, and
+ * call this, to go on to a root; until it has returned for the last time the holders are alive. The
+ * calling thread need not be attached; its stack is read if it is.
+ *
+ * Return: 0; what @fn returned; -ENOENT @obj leads to no object; -EINVAL @heap or @fn is NULL, or a
+ * thread is on a stack that is not known; -EPERM this is a child of fork(); -ENOMEM; -EOPNOTSUPP as
+ * gcheap_collect(); what the backend said when it did not finish a sweep.
+ */
+GCHEAP_API int gcheap_holders(struct gcheap *heap, const void *obj,
+			      int (*fn)(const struct gcheap_holder *holder, void *arg), void *arg);
+
+/**
  * gcheap_roundup() - how many bytes can be had for the price of some
  * @heap: the heap
  * @size: bytes of an object, or of an array
