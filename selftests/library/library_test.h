@@ -153,4 +153,7 @@ void stack_wipe(void);
 /* A repeatable random number. */
 uint64_t random_next(uint64_t *state);
 
+/* What a variable says, by which a run is repeated or made longer; or else. */
+uint64_t environment_number(const char *name, uint64_t otherwise);
+
 #endif /* GCHEAP_LIBRARY_TEST_H */

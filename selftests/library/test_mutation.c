@@ -202,13 +202,6 @@ static void *part_live(void *arg)
 	return NULL;
 }
 
-static uint64_t environment_number(const char *name, uint64_t otherwise)
-{
-	const char *value = getenv(name);
-
-	return value ? strtoull(value, NULL, 0) : otherwise;
-}
-
 static void cycle_ends(struct gcheap *heap, const struct gcheap_cycle *cycle, void *arg)
 {
 	struct run *run = arg;
