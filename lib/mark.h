@@ -23,6 +23,7 @@ struct mark_kernel;
 struct mark_share;
 struct marker;
 struct root;
+struct slot;
 
 /**
  * marker_create() - make the first marker of a heap
@@ -70,6 +71,16 @@ void mark_from_object(struct marker *marker, uint64_t offset);
 bool mark_is_set(const struct marker *marker, uint64_t granule);
 /* Follow everything. More may be marked then, and followed. */
 void mark_follow(struct marker *marker);
+/**
+ * mark_watch() - be told of each object that becomes marked
+ * @marker: the marker, which has followed all
+ * @fn: is called with its slot once it is; it marks nothing. NULL: that is over
+ * @arg: for @fn
+ *
+ * All marking is this thread's meanwhile, and takes some times as long: for what is little, or has
+ * no other way.
+ */
+void mark_watch(struct marker *marker, void (*fn)(void *arg, const struct slot *slot), void *arg);
 /* The same; then the result, and the cycle's marking is over. */
 void mark_finish(struct marker *marker, struct mark_result *result);
 /**

@@ -64,6 +64,16 @@ struct mark_stretch {
 };
 
 /**
+ * struct mark_watch - who wants to know of each object that becomes marked
+ * @fn: is told of its slot, and marks nothing itself; NULL: nobody
+ * @arg: for @fn
+ */
+struct mark_watch {
+	void (*fn)(void *arg, const struct slot *slot);
+	void *arg;
+};
+
+/**
  * struct marker - one marker of a heap
  * @base: address of the heap, as a number
  * @end: bytes from it that exist; this cycle's
@@ -82,6 +92,7 @@ struct mark_stretch {
  * @slots: slots of a span, by size class; [1]: with heap bits
  * @kernel: how many words at once are scanned
  * @stretch: the last one that array mode looked up
+ * @watch: who is told of what becomes marked; of the first marker alone
  * @team: the heap's markers
  * @number: which of them it is
  * @is_shared: others may mark at the same time: mark bits are set by atomics
@@ -112,6 +123,7 @@ struct marker {
 	uint16_t slots[2][SIZE_CLASSES];
 	const struct mark_kernel *kernel;
 	struct mark_stretch stretch;
+	struct mark_watch watch;
 	struct mark_team *team;
 	uint32_t number;
 	bool is_shared;

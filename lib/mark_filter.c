@@ -4,6 +4,8 @@
  */
 #include "mark_filter.h"
 
+#include "mark_watch.h"
+
 /* So many edges before one is filtered its mark word is fetched. */
 #define AHEAD	16u
 
@@ -24,6 +26,10 @@ void mark_edges(struct marker *marker)
 	size_t left = 0;
 	size_t at;
 
+	if (__builtin_expect(!!marker->watch.fn, 0)) {
+		mark_edges_watched(marker);
+		return;
+	}
 	for (at = 0; at + AHEAD < count; at++) {
 		mark_prefetch_word(marker, marker->edges[at + AHEAD]);
 		left = mark_filter(marker, marker->edges, left, at, at + 1);

@@ -25,7 +25,7 @@ static inline GUARD_EXEMPT bool array_is_ordered(const uint64_t *words)
 static inline void scan_many(struct marker *marker, const uint64_t *words, uint64_t mask)
 {
 	mark_edges_room(marker);
-	if (mask == ~0ull && array_is_ordered(words))
+	if (mask == ~0ull && array_is_ordered(words) && !marker->watch.fn)
 		marker->kernel->array(marker, words);
 	else
 		mark_scan_words(marker, words, mask);

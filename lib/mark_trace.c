@@ -12,6 +12,7 @@
 #include "layout/type_word.h"
 #include "mark_scan.h"
 #include "mark_share.h"
+#include "mark_watch.h"
 
 #define LINE_BYTES	64u
 /* Lines of an object that are fetched before it is scanned. */
@@ -243,7 +244,9 @@ void mark_drain(struct marker *marker)
 
 	marker->is_draining = true;
 	marker->has_coarse = false;
-	if (drain_alone(marker, &pipeline)) {
+	if (marker->watch.fn) {
+		mark_drain_watched(marker);
+	} else if (drain_alone(marker, &pipeline)) {
 		mark_share_begin(marker);
 		do {
 			drain_shared(marker, &pipeline);
