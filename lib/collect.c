@@ -25,6 +25,7 @@
 #include "clock.h"
 #include "cycle_log.h"
 #include "entry.h"
+#include "ephemeron.h"
 #include "error.h"
 #include "finalizer.h"
 #include "flush.h"
@@ -150,6 +151,7 @@ static int mark_specials(struct gcheap *heap)
 	error = stop_kernel_check(heap);
 	if (error)
 		return error;
+	ephemerons_settle(heap);
 	if (heap->probe) {
 		/* A free slot's mark bit is set meanwhile. */
 		heap->probe_is_reached = mark_is_set(heap->marker, special_granule(heap->probe)) &&

@@ -20,6 +20,7 @@
 #include "address.h"
 #include "clock.h"
 #include "entry.h"
+#include "ephemeron.h"
 #include "error.h"
 #include "library.h"
 #include "mark.h"
@@ -228,7 +229,7 @@ static void settle_alone(struct gcheap *heap, struct special *special)
 	if (is_marked(heap, special))
 		return;
 	mark_from_object(heap->marker, SPECIAL_OFFSET(special->key));
-	mark_follow(heap->marker);
+	ephemerons_follow(heap);
 	special->is_cyclic = is_marked(heap, special);
 	heap->specials.cyclic += special->is_cyclic;
 }
@@ -259,7 +260,7 @@ uint64_t finalizers_settle(struct gcheap *heap, const struct dead *dead)
 		if (!special->has_waited)
 			mark_from_object(heap->marker, SPECIAL_OFFSET(special->key));
 	}
-	mark_follow(heap->marker);
+	ephemerons_follow(heap);
 	for (special = dead->first; special; special = next) {
 		next = special->next;
 		if (is_marked(heap, special)) {
@@ -271,7 +272,7 @@ uint64_t finalizers_settle(struct gcheap *heap, const struct dead *dead)
 	}
 	if (queued) {
 		list_mark(heap, queue, last, true);
-		mark_follow(heap->marker);
+		ephemerons_follow(heap);
 	}
 	return queued;
 }

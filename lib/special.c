@@ -14,6 +14,7 @@
 #include "owned.h"
 #include "rest.h"
 #include "thread.h"
+#include "weak_map.h"
 
 void specials_init(struct specials *specials)
 {
@@ -22,6 +23,10 @@ void specials_init(struct specials *specials)
 	specials->records = (struct pool) { .piece_bytes = 64 };
 	special_list_init(&specials->roots);
 	special_list_init(&specials->arguments);
+	special_list_init(&specials->ephemerons);
+	special_list_init(&specials->ready);
+	special_list_init(&specials->settled);
+	special_list_init(&specials->maps);
 	special_list_init(&specials->queue);
 	special_list_init(&specials->running);
 }
@@ -36,6 +41,7 @@ void specials_trim(struct specials *specials)
 
 void specials_destroy(struct specials *specials)
 {
+	weak_maps_destroy(specials);
 	tree_destroy(&specials->tree);
 	pool_destroy(&specials->records);
 	pthread_mutex_destroy(&specials->lock);
@@ -170,6 +176,21 @@ void special_remove(struct gcheap *heap, struct special *special)
 {
 	special_take(heap, special);
 	pool_free(&heap->specials.records, special);
+}
+
+void special_replace(struct gcheap *heap, struct special *special, struct special *other)
+{
+	struct tree_place place;
+
+	/* There is one. */
+	if (tree_find(&heap->specials.tree, special->key, &place))
+		place.leaf->values[place.index] = other;
+	if (!special->link.next)
+		return;
+	other->link = special->link;
+	other->link.next->prev = &other->link;
+	other->link.prev->next = &other->link;
+	special->link = (struct special_link) { NULL, NULL };
 }
 
 struct special *special_next(struct gcheap *heap, uint64_t key, uint64_t end)

@@ -32,6 +32,7 @@
 #include "special_tree.h"
 
 struct gcheap;
+struct gcheap_weak_map;
 struct owned;
 struct thread;
 
@@ -43,6 +44,8 @@ struct thread;
  * @SPECIAL_CLEANUP: functions are to run after it has died; the first of them
  * @SPECIAL_WEAK: a weak reference leads to it, which is cleared before finalizers run
  * @SPECIAL_WEAK_LONG: the same, but it is cleared when the object is freed
+ * @SPECIAL_EPHEMERON: values are kept as long as it lives; the first of them
+ * @SPECIAL_MAP: weak maps live as long as it does; the first of them
  */
 enum special_kind {
 	SPECIAL_PIN,
@@ -51,6 +54,8 @@ enum special_kind {
 	SPECIAL_CLEANUP,
 	SPECIAL_WEAK,
 	SPECIAL_WEAK_LONG,
+	SPECIAL_EPHEMERON,
+	SPECIAL_MAP,
 };
 
 /* Whether objects with such an entry may die: with others they are roots. */
@@ -78,13 +83,14 @@ struct special_link {
  * @count: of pins: how many there are; of weak references: how many have it
  * @finalize: of finalizers: the function
  * @cleanup: of cleanups: the function
- * @argument: for that; the weak reference
+ * @map: of ephemerons: the weak map that it is in, or NULL; of maps: the map
+ * @argument: for the function; the weak reference; the value of an ephemeron
  * @queued_ns: when it was queued, CLOCK_MONOTONIC
  * @is_queued: it was; of weak references: it has left the table
  * @has_waited: of finalizers: in an earlier cycle its object was dead, and another one led to it
  * @is_cyclic: in the last one it led to itself
- * @next: of cleanups in the table: the next one of the object; of finalizers in a cycle: of dead
- *	objects
+ * @next: of cleanups, ephemerons and maps in the table: the next one of the object; of finalizers
+ *	in a cycle: of dead objects
  * @thread: of one that runs: who runs it
  */
 struct special {
@@ -95,6 +101,7 @@ struct special {
 		uint64_t count;
 		void (*finalize)(void *object, void *argument);
 		void (*cleanup)(void *argument);
+		struct gcheap_weak_map *map;
 	};
 	void *argument;
 	uint64_t queued_ns : 61;
@@ -116,6 +123,11 @@ struct special {
  * @roots: a list of those whose objects are roots
  * @arguments: those whose arguments lead into the heap, which are roots; weak references that
  *	somebody has
+ * @ephemerons: those of kinds ephemeron and map, but for @ready and @settled
+ * @ready: of these, those whose objects a cycle has marked
+ * @settled: and those for which it has marked what they keep, too
+ * @maps: all weak maps
+ * @map_bytes: memory of their tables
  * @queue: what is to run, in order; it is a root, too
  * @running: what runs
  * @queued: how many were queued, since the heap was opened
@@ -130,6 +142,11 @@ struct specials {
 	uint64_t mortal;
 	struct special_link roots;
 	struct special_link arguments;
+	struct special_link ephemerons;
+	struct special_link ready;
+	struct special_link settled;
+	struct special_link maps;
+	uint64_t map_bytes;
 	struct special_link queue;
 	struct special_link running;
 	uint64_t queued;
@@ -187,6 +204,9 @@ void special_take(struct gcheap *heap, struct special *special);
 /* The same, and frees it. */
 void special_remove(struct gcheap *heap, struct special *special);
 
+/* Has @other, of the same key, in the place of an entry, in the table and on its list. */
+void special_replace(struct gcheap *heap, struct special *special, struct special *other);
+
 /*
  * The entries of an object, one after the other: that with @key or the next; NULL: there is none
  * below @end.
@@ -209,21 +229,50 @@ static inline bool special_list_is_empty(const struct special_link *list)
 	return list->next == list;
 }
 
+static inline void special_link_add(struct special_link *list, struct special_link *link)
+{
+	link->next = list;
+	link->prev = list->prev;
+	list->prev->next = link;
+	list->prev = link;
+}
+
 static inline void special_list_add(struct special_link *list, struct special *special)
 {
-	special->link.next = list;
-	special->link.prev = list->prev;
-	list->prev->next = &special->link;
-	list->prev = &special->link;
+	special_link_add(list, &special->link);
+}
+
+/* From the list that it is on, if any. */
+static inline void special_link_remove(struct special_link *link)
+{
+	if (!link->next)
+		return;
+	link->next->prev = link->prev;
+	link->prev->next = link->next;
+	*link = (struct special_link) { NULL, NULL };
 }
 
 static inline void special_list_remove(struct special *special)
 {
-	if (!special->link.next)
+	special_link_remove(&special->link);
+}
+
+/* The first of a list, which is not empty. */
+static inline struct special *special_list_first(const struct special_link *list)
+{
+	return (struct special *)list->next;
+}
+
+/* Puts what @from has behind what @list has, and empties it. */
+static inline void special_list_append(struct special_link *list, struct special_link *from)
+{
+	if (special_list_is_empty(from))
 		return;
-	special->link.next->prev = special->link.prev;
-	special->link.prev->next = special->link.next;
-	special->link = (struct special_link) { NULL, NULL };
+	from->next->prev = list->prev;
+	list->prev->next = from->next;
+	from->prev->next = list;
+	list->prev = from->prev;
+	special_list_init(from);
 }
 
 #endif /* GCHEAP_LIB_SPECIAL_H */

@@ -102,6 +102,7 @@ void tree_around(struct tree *tree, uint64_t key, struct tree_place *before,
 	if (!tree->root)
 		return;
 	leaf = leaf_spans(tree->recent, key) ? tree->recent : leaf_of(tree, key);
+	tree->recent = leaf;
 	index = keys_below(leaf, key);
 	if (index)
 		*before = (struct tree_place) { .leaf = leaf, .index = index - 1 };

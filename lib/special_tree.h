@@ -77,6 +77,15 @@ bool tree_find(struct tree *tree, uint64_t key, struct tree_place *place);
 void tree_around(struct tree *tree, uint64_t key, struct tree_place *before,
 		 struct tree_place *from);
 
+/* From an entry to the next; a leaf of NULL behind the last. */
+static inline void tree_next(struct tree_place *place)
+{
+	if (++place->index < place->leaf->count)
+		return;
+	place->leaf = place->leaf->next;
+	place->index = 0;
+}
+
 /* Adds an entry whose key has none. False: there is no memory, and nothing has changed. */
 bool tree_insert(struct tree *tree, uint64_t key, void *value);
 

@@ -11,12 +11,14 @@
 #include <errno.h>
 
 #include "address.h"
+#include "ephemeron.h"
 #include "error.h"
 #include "finalizer.h"
 #include "library.h"
 #include "mark.h"
 #include "owned.h"
 #include "weak.h"
+#include "weak_map.h"
 
 /* ---- cycles ---------------------------------------------------------------------- */
 
@@ -97,8 +99,11 @@ static void span_enter(const struct gcheap *heap, struct span_walk *walk, uint64
 		    (GCHEAP_PAGE_SHIFT + SPECIAL_OFFSET_SHIFT);
 }
 
-/* Whether an entry is to go: what was to be done with it has been. */
-static bool entry_ends(struct gcheap *heap, struct special *special)
+/*
+ * Whether an entry is to go: what was to be done with it has been. Owners of maps go on a list, as
+ * the entries of their maps are elsewhere in the table.
+ */
+static bool entry_ends(struct gcheap *heap, struct special *special, struct special_link *owners)
 {
 	bool is_marked = mark_is_set(heap->marker, special_granule(special->key));
 
@@ -115,6 +120,16 @@ static bool entry_ends(struct gcheap *heap, struct special *special)
 			return false;
 		weak_end(heap, special);
 		return true;
+	case SPECIAL_EPHEMERON:
+		if (!is_marked)
+			ephemerons_free(heap, special);
+		return !is_marked;
+	case SPECIAL_MAP:
+		if (!is_marked) {
+			special_list_remove(special);
+			special_list_add(owners, special);
+		}
+		return !is_marked;
 	default:
 		return false;
 	}
@@ -124,16 +139,18 @@ static void end_dead(struct gcheap *heap)
 {
 	struct specials *specials = &heap->specials;
 	struct span_walk walk = { .end = 0 };
+	struct special_link owners;
 	struct tree_node *leaf;
 	uint64_t i;
 
+	special_list_init(&owners);
 	for (leaf = specials->tree.first; leaf; leaf = leaf->next) {
 		for (i = 0; i < leaf->count; i++) {
 			if (leaf->keys[i] >= walk.end) {
 				span_leave(heap, &walk);
 				span_enter(heap, &walk, leaf->keys[i]);
 			}
-			if (entry_ends(heap, leaf->values[i])) {
+			if (entry_ends(heap, leaf->values[i], &owners)) {
 				leaf->values[i] = NULL;
 				specials->mortal--;
 			} else {
@@ -143,6 +160,8 @@ static void end_dead(struct gcheap *heap)
 	}
 	span_leave(heap, &walk);
 	tree_compact(&specials->tree);
+	while (!special_list_is_empty(&owners))
+		weak_maps_free(heap, special_list_first(&owners));
 }
 
 /* What the last cycle found to lead to itself may be reachable again. */
@@ -172,6 +191,7 @@ void specials_settle(struct gcheap *heap)
 	dead = find_dead(heap, &others);
 	if (dead.first)
 		queued = finalizers_settle(heap, &dead);
+	ephemerons_settled(heap);
 	if (queued || others)
 		end_dead(heap);
 }
@@ -191,6 +211,12 @@ static int free_locked(struct gcheap *heap, uint64_t first, const void *obj)
 		} else if (is_weak(special->key)) {
 			special_take(heap, special);
 			weak_end(heap, special);
+		} else if (SPECIAL_KIND(special->key) == SPECIAL_EPHEMERON) {
+			special_take(heap, special);
+			ephemerons_free(heap, special);
+		} else if (SPECIAL_KIND(special->key) == SPECIAL_MAP) {
+			special_take(heap, special);
+			weak_maps_free(heap, special);
 		} else {
 			special_remove(heap, special);
 		}

@@ -14,8 +14,8 @@ struct owned;
 bool specials_may_die(const struct gcheap *heap);
 
 /*
- * All that roots lead to is marked: sees which objects with entries are dead, marks what is to live
- * on, and ends the others' entries. The lock is held.
+ * All that roots lead to is marked, and values of ephemerons (ephemeron.h): sees which objects with
+ * entries are dead, marks what is to live on, and ends the others' entries. The lock is held.
  */
 void specials_settle(struct gcheap *heap);
 

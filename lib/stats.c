@@ -25,7 +25,8 @@ static uint64_t tables_memory(struct gcheap *heap, struct gcheap_stats *stats)
 		heap->roots.mask_bytes + heap->stacks.capacity * sizeof(struct stack);
 	pthread_mutex_unlock(&heap->lock);
 	specials_lock(heap);
-	bytes += pool_memory(&heap->specials.records) + pool_memory(&heap->specials.tree.nodes);
+	bytes += pool_memory(&heap->specials.records) + pool_memory(&heap->specials.tree.nodes) +
+		 heap->specials.map_bytes;
 	stats->specials = heap->specials.tree.count;
 	stats->finalizers_queued = heap->specials.queued - heap->specials.begun;
 	stats->finalizers_run = heap->specials.ended;

@@ -16,6 +16,7 @@
 #include "report.h"
 #include "verify_roots.h"
 #include "weak.h"
+#include "weak_map.h"
 
 /**
  * struct check - what a check of specials needs
@@ -69,6 +70,59 @@ static bool weak_is_right(const struct gcheap *heap, const struct special *speci
 	       weak_of(special)->object == special->object && weak_of(special)->special == special;
 }
 
+/* Whether the value of an ephemeron is as a precise pointer must be, and its map knows it. */
+static bool ephemeron_is_right(const struct gcheap *heap, const struct special *special)
+{
+	const struct gcheap_weak_map *map = special->map;
+
+	return inspect_pointer(heap, special->argument) &&
+	       (!map || identity_table_find(&map->table, special->object) == special);
+}
+
+/* The entries of kinds ephemeron and map that an object has. */
+static void check_chain(struct check *check, const struct special *first)
+{
+	const struct special *special;
+
+	for (special = first; special; special = special->next) {
+		if (special->key != first->key || special->object != first->object)
+			complain(check, "an entry of the object at %p is in the chain of that at "
+				 "%p", special->object, first->object);
+		else if (SPECIAL_KIND(first->key) == SPECIAL_MAP && special->map->owner != special)
+			complain(check, "the owner of a weak map at %p is not its owner",
+				 special->object);
+		else if (SPECIAL_KIND(first->key) == SPECIAL_EPHEMERON &&
+			 !ephemeron_is_right(check->heap, special))
+			complain(check, "the value %p of the ephemeron of %p is none, or its weak "
+				 "map has another one", special->argument, special->object);
+	}
+}
+
+/* Keys of weak maps are in them because of their entries. */
+static void check_maps(struct check *check)
+{
+	const struct special_link *maps = &check->heap->specials.maps;
+	const struct special_link *link;
+
+	for (link = maps->next; link != maps; link = link->next) {
+		const struct gcheap_weak_map *map = (const struct gcheap_weak_map *)link;
+		uint64_t i, count = 0;
+
+		for (i = 0; i < map->table.room; i++) {
+			const struct identity_place *place = &map->table.places[i];
+			const struct special *special = place->value;
+
+			count += !!special;
+			if (special && (special->map != map || special->object != place->address))
+				complain(check, "a weak map leads from %p to the entry of %p",
+					 place->address, special->object);
+		}
+		if (count != map->table.count)
+			complain(check, "a weak map has %llu keys, and says %llu",
+				 (unsigned long long)count, (unsigned long long)map->table.count);
+	}
+}
+
 /* First page of the span that an entry is in; 0: it is wrong. */
 static uint64_t check_entry(struct check *check, uint64_t key, const struct special *special)
 {
@@ -84,6 +138,8 @@ static uint64_t check_entry(struct check *check, uint64_t key, const struct spec
 	    !weak_is_right(heap, special))
 		complain(check, "the weak reference %p does not lead to its object at %p",
 			 special->argument, special->object);
+	if (SPECIAL_KIND(key) == SPECIAL_EPHEMERON || SPECIAL_KIND(key) == SPECIAL_MAP)
+		check_chain(check, special);
 	inspect_slot(heap, SPECIAL_OFFSET(key), &slot);
 	return slot.page;
 }
@@ -143,6 +199,7 @@ uint64_t verify_specials(struct gcheap *heap, uint64_t faults)
 	for (; next < pages; next++)
 		check_page(&check, next, false);
 	check_queue(&check);
+	check_maps(&check);
 	specials_unlock(heap);
 	return check.faults;
 }

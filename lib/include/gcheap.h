@@ -966,6 +966,57 @@ GCHEAP_API void *gcheap_weak_get(struct gcheap_thread *thread, struct gcheap_wea
 GCHEAP_API void gcheap_weak_free(struct gcheap *heap, struct gcheap_weak *weak);
 
 /**
+ * gcheap_ephemeron_add() - keep a value as long as a key lives
+ * @heap: the heap
+ * @key: an object
+ * @value: any pointer, as in an object
+ *
+ * It does not keep the key, not even where the value leads to it. A key may have several, and a
+ * pair may be added several times. It lasts until gcheap_ephemeron_remove(), gcheap_free() of the
+ * key, or the cycle in which that is freed: a key that its finalizer keeps, keeps its values.
+ *
+ * Context: any thread.
+ * Return: 0; -ENOMEM; -EINVAL no object begins at @key.
+ */
+GCHEAP_API int gcheap_ephemeron_add(struct gcheap *heap, void *key, void *value);
+/*
+ * Takes one such pair back: 0; -ENOENT there is none; -EINVAL. The time grows with the number of
+ * @key's ephemerons.
+ */
+GCHEAP_API int gcheap_ephemeron_remove(struct gcheap *heap, void *key, void *value);
+
+struct gcheap_weak_map;	/* a table from objects to values that live as long as these */
+
+/**
+ * gcheap_weak_map_new() - make a weak map
+ * @heap: the heap
+ * @owner: the object that has the map, or NULL
+ * @map: receives the map
+ *
+ * Its keys are objects, by identity, which it does not keep. A key's value lives as long as the
+ * key, though it may lead to the key, and the entry goes with that. With an owner, values live as
+ * long as both the key and the owner, and the map is freed with the owner: so a language's weak map
+ * may be an object that leads to one, and be collected though a value leads to it. Else it lasts
+ * until gcheap_weak_map_free(), or until the heap is closed.
+ *
+ * Context: any thread; any number of threads may use a map at the same time, but
+ * gcheap_weak_map_get() only if they are attached.
+ * Return: 0; -ENOMEM; -EINVAL no object begins at @owner, or @map is NULL.
+ */
+GCHEAP_API int gcheap_weak_map_new(struct gcheap *heap, void *owner, struct gcheap_weak_map **map);
+/* Takes all keys out, and frees the map; NULL is allowed. */
+GCHEAP_API void gcheap_weak_map_free(struct gcheap_weak_map *map);
+/* Gives a key a value, which is not NULL, instead of what it had: 0; -ENOMEM, -EINVAL. */
+GCHEAP_API int gcheap_weak_map_set(struct gcheap_weak_map *map, void *key, void *value);
+/* A key's value, from here on the caller's to keep in a root; NULL: it has none. */
+GCHEAP_API void *gcheap_weak_map_get(struct gcheap_thread *thread, struct gcheap_weak_map *map,
+				     const void *key);
+/* Takes a key out: 0; -ENOENT it is none; -EINVAL. */
+GCHEAP_API int gcheap_weak_map_remove(struct gcheap_weak_map *map, const void *key);
+/* How many keys it has: those that no cycle has found dead. */
+GCHEAP_API uint64_t gcheap_weak_map_count(struct gcheap_weak_map *map);
+
+/**
  * gcheap_is_reachable() - run a cycle, and tell whether roots led to an object
  * @thread: the calling thread
  * @obj: the object, which no cycle has freed yet
