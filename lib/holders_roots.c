@@ -7,8 +7,10 @@
 
 #include <errno.h>
 
+#include "address.h"
 #include "frame.h"
 #include "guard.h"
+#include "inspect.h"
 #include "layout/typed_pointers.h"
 #include "library.h"
 #include "loaded.h"
@@ -180,6 +182,35 @@ static void read_queue(struct holders *holders, const struct special_link *list,
 	}
 }
 
+/* Values, which live as long as their keys. */
+static void read_values(struct holders *holders, const struct special *special)
+{
+	struct gcheap_holder *holder;
+	struct slot slot;
+
+	for (; special; special = special->next) {
+		if (!holders_leads(holders, special->argument))
+			continue;
+		holder = holders_add(holders, GCHEAP_HOLDER_EPHEMERON, NULL, special->argument,
+				     special->map ? "value in a weak map" : "value of an ephemeron");
+		if (holder && inspect_slot(holders->heap, SPECIAL_OFFSET(special->key), &slot))
+			inspect_object(holders->heap, &slot, &holder->object);
+	}
+}
+
+static void read_ephemerons(struct holders *holders)
+{
+	const struct special_link *list = &holders->heap->specials.ephemerons;
+	const struct special_link *link;
+
+	for (link = list->next; link != list; link = link->next) {
+		const struct special *special = (const struct special *)link;
+
+		if (SPECIAL_KIND(special->key) == SPECIAL_EPHEMERON)
+			read_values(holders, special);
+	}
+}
+
 static void read_specials(struct holders *holders)
 {
 	struct specials *specials = &holders->heap->specials;
@@ -202,6 +233,7 @@ static void read_specials(struct holders *holders)
 		   "argument of a queued finalizer", "argument of a queued cleanup");
 	read_queue(holders, &specials->running, "running finalizer",
 		   "argument of a running finalizer", "argument of a running cleanup");
+	read_ephemerons(holders);
 	specials_unlock(holders->heap);
 }
 

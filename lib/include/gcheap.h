@@ -1095,6 +1095,7 @@ GCHEAP_API int gcheap_walk(struct gcheap *heap,
  * @GCHEAP_HOLDER_FINALIZER: its finalizer is queued, or runs
  * @GCHEAP_HOLDER_ARGUMENT: the argument of a finalizer or cleanup that is set, queued, or runs
  * @GCHEAP_HOLDER_WEAK: it is a weak reference that somebody has; what that refers to is not held
+ * @GCHEAP_HOLDER_EPHEMERON: it is a value of a key, by an ephemeron or in a weak map
  */
 enum gcheap_holder_kind {
 	GCHEAP_HOLDER_OBJECT = 1,
@@ -1111,6 +1112,7 @@ enum gcheap_holder_kind {
 	GCHEAP_HOLDER_FINALIZER = 12,
 	GCHEAP_HOLDER_ARGUMENT = 13,
 	GCHEAP_HOLDER_WEAK = 14,
+	GCHEAP_HOLDER_EPHEMERON = 15,
 };
 
 /**
@@ -1120,7 +1122,7 @@ enum gcheap_holder_kind {
  * @slot: the word that has the pointer; NULL: there is none that the program knows
  * @pointer: what is there: the object's address, one inside of it, or, where any word may be a
  *	pointer, the one behind its end
- * @object: the object that has the word; zeros unless @kind is GCHEAP_HOLDER_OBJECT
+ * @object: the object that has the word, or the key whose value it is; zeros of other kinds
  * @name: for people: the kind; of stacks, registers and frames with the thread's number and
  *	name, of static and thread-local variables with the loaded file. It lasts as long as the call
  *	that gets it

@@ -394,6 +394,27 @@ static void weak_references_hold_nothing_and_are_held(void **state)
 	assert_none(f->heap, weak);
 }
 
+static void values_are_held_by_their_keys(void **state)
+{
+	struct fixture *f = *state;
+	struct node *key = gcheap_new(f->thread, node_type(f));
+	struct node *value = gcheap_new(f->thread, node_type(f));
+	struct gcheap_weak_map *map;
+
+	assert_int_equal(gcheap_ephemeron_add(f->heap, key, value), 0);
+	assert_none(f->heap, key);
+	assert_one(f->heap, value, GCHEAP_HOLDER_EPHEMERON, NULL, "value of an ephemeron");
+	assert_ptr_equal(holders_of(f->heap, value)->all[0].object.base, key);
+	assert_int_equal(gcheap_ephemeron_remove(f->heap, key, value), 0);
+	assert_none(f->heap, value);
+	assert_int_equal(gcheap_weak_map_new(f->heap, key, &map), 0);
+	assert_int_equal(gcheap_weak_map_set(map, key, value), 0);
+	assert_none(f->heap, key);
+	assert_one(f->heap, value, GCHEAP_HOLDER_EPHEMERON, NULL, "value in a weak map");
+	assert_ptr_equal(holders_of(f->heap, value)->all[0].object.base, key);
+	gcheap_weak_map_free(map);
+}
+
 /* ---- variables ----------------------------------------------------------------------------- */
 
 static struct node *static_variable;
@@ -1013,6 +1034,7 @@ int main(void)
 		fixture_test(roots_themselves_are_told),
 		fixture_test(finalizers_and_their_arguments_are_told),
 		fixture_test(weak_references_hold_nothing_and_are_held),
+		fixture_test(values_are_held_by_their_keys),
 		fixture_test(static_and_thread_local_variables_are_told),
 		conservative_test(stacks_of_other_threads_are_told),
 		conservative_test(registers_of_other_threads_are_told),
