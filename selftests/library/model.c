@@ -197,6 +197,7 @@ static const char *make(struct model *model, struct gcheap_thread *thread, uint3
 	if (error)
 		return error;
 	/* No cycle can run before it is in the root: this is not the library. */
+	o->allocated++;
 	number = o->free[--o->free_count];
 	model->nodes[number].object = node.object;
 	error = model_root_set(model, owner, 0, (struct model_edge) { number, 0 });
@@ -229,8 +230,11 @@ static const char *make(struct model *model, struct gcheap_thread *thread, uint3
 
 static const char *drop(struct gcheap_thread *thread, struct model_owner *owner)
 {
-	return gcheap_new_leaf(thread, 1 + model_random(owner, DROPPED_BYTES)) ? NULL :
-	       gcheap_error();
+	/* As the others' leaves, of two words at least. */
+	if (!gcheap_new_leaf(thread, 16 + model_random(owner, DROPPED_BYTES)))
+		return gcheap_error();
+	owner->allocated++;
+	return NULL;
 }
 
 static void point(struct model *model, struct gcheap_thread *thread, uint32_t owner, bool clear)

@@ -66,6 +66,7 @@ struct model_node {
  * @root_edges: where they lead
  * @free: numbers of its nodes that are not in use
  * @free_count: how many
+ * @allocated: objects that it has allocated, in all
  * @random: its random numbers
  */
 struct model_owner {
@@ -73,6 +74,7 @@ struct model_owner {
 	struct model_edge root_edges[MODEL_ROOTS];
 	uint32_t free[MODEL_NODES];
 	uint32_t free_count;
+	uint64_t allocated;
 	uint64_t random;
 };
 

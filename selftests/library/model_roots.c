@@ -99,6 +99,7 @@ static const char *object_begin(const struct model *model, struct model_owner *o
 
 	if (!object)
 		return gcheap_error();
+	owner->allocated++;
 	group->object = object;
 	slots_fill(model, owner, group,
 		   object + model_random(owner, count - MODEL_GROUP + 1), 1);
