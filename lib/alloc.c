@@ -159,7 +159,7 @@ static void zero_large(struct thread *thread, char *object, uint64_t bytes)
 	for (; bytes > ZERO_BYTES; bytes -= ZERO_BYTES) {
 		memset(object, 0, ZERO_BYTES);
 		object += ZERO_BYTES;
-		world_poll(thread);
+		world_poll();
 	}
 	memset(object, 0, bytes);
 	thread->making = NULL;

@@ -510,7 +510,7 @@ int collect_before_alloc(struct thread *thread, uint64_t bytes)
 	enum cycle_reason reason;
 	int error = 0;
 
-	world_poll(thread);
+	world_poll();
 	if (!cycle_is_due(heap, bytes))
 		return 0;
 	error_save();

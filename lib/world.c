@@ -295,15 +295,10 @@ void world_start(struct gcheap *heap, const struct thread *self)
 /* A handler found the thread in the library, which it leaves now. */
 static NOINLINE void leave(void)
 {
-	struct thread *thread;
-
 	__builtin_unwind_init();
 	entry_state.depth++;
 	entry_state.asked = 0;
-	for (thread = rest_own_threads; thread; thread = thread->own_next) {
-		if (!thread->is_parked)
-			world_poll(thread);
-	}
+	world_poll();
 	entry_state.depth--;
 	__asm__ volatile("" : : : "memory");
 }
@@ -321,9 +316,21 @@ static NOINLINE void poll_rest(void)
 	rest_end();
 }
 
-NOINLINE void world_poll(struct thread *thread)
+/* Whether a cycle of one of the calling thread's heaps wants it at rest. */
+static bool is_asked(void)
 {
-	if (!__atomic_load_n(&thread->fast.stop, __ATOMIC_RELAXED))
+	const struct thread *thread = rest_own_threads;
+
+	/* In the child of a fork() nobody asks, whatever was asked before it. */
+	while (thread && (!__atomic_load_n(&thread->fast.stop, __ATOMIC_RELAXED) ||
+			  thread->is_parked || !heap_is_here(thread->heap)))
+		thread = thread->own_next;
+	return thread;
+}
+
+NOINLINE void world_poll(void)
+{
+	if (!is_asked())
 		return;
 	__builtin_unwind_init();
 	poll_rest();
@@ -342,7 +349,7 @@ void gcheap_safepoint_slow_(struct gcheap_thread *fast)
 	struct thread *thread = (struct thread *)fast;
 
 	if (thread_is_usable(thread) && !thread->is_parked)
-		world_poll(thread);
+		world_poll();
 }
 
 /* @frame: of gcheap_park(), which is gone when the thread is parked: it is copied. */

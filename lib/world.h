@@ -104,9 +104,9 @@ int world_stacks_are_known(const struct gcheap *heap, const struct thread *self)
 void world_start(struct gcheap *heap, const struct thread *self);
 
 /*
- * Rests if it is asked to. @thread is the calling thread's, and in no state that a flush of
- * its caches would break.
+ * Rests if one of the calling thread's heaps asks for it, whichever it works for: it could do so
+ * for long. None of its handles is in a state that a flush of its caches would break.
  */
-void world_poll(struct thread *thread);
+void world_poll(void);
 
 #endif /* GCHEAP_LIB_WORLD_H */

@@ -284,7 +284,11 @@ GCHEAP_API void gcheap_park(struct gcheap_thread *thread);
 /* Waits until a cycle that runs has ended. */
 GCHEAP_API void gcheap_unpark(struct gcheap_thread *thread);
 
-/* For loops that neither allocate nor collect for long: where others may stop the thread. */
+/*
+ * For loops that neither allocate nor collect for long: where others of this heap may stop the
+ * thread. One that is attached to several heaps calls it for each; where it allocates, whichever
+ * heap for, it stops for all of them.
+ */
 GCHEAP_API void gcheap_safepoint_slow_(struct gcheap_thread *thread);
 static inline void gcheap_safepoint(struct gcheap_thread *thread)
 {

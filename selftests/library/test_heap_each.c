@@ -10,6 +10,7 @@
  * Environment: GCHEAP_SEED repeats a run, as far as threads can; GCHEAP_ROUNDS changes its length.
  */
 #include <pthread.h>
+#include <sched.h>
 #include <time.h>
 
 #include "model.h"
@@ -246,10 +247,99 @@ static void each_thread_has_a_heap_and_one_has_two(void **state)
 	}
 }
 
+/* ---- work for one heap, a cycle of the other ------------------------------------------- */
+
+/* Bytes that a thread allocates after it was asked to rest, before it gives up. */
+#define BYTES_MOST	((size_t)8 << 20)
+
+/**
+ * struct busy - a thread of two heaps that works in one alone
+ * @heaps: the heaps; it works in the first one, in which no cycle runs
+ * @bytes: of each object
+ * @is_ready: it is attached to both
+ * @has_given_up: it allocated on and on, and nothing had it rest
+ */
+struct busy {
+	struct gcheap *heaps[2];
+	size_t bytes;
+	bool is_ready;
+	bool has_given_up;
+};
+
+static bool is_asked(struct gcheap_thread *thread)
+{
+	return __atomic_load_n(&thread->stop, __ATOMIC_SEQ_CST);
+}
+
+static void *busy_run(void *arg)
+{
+	struct gcheap_thread *threads[2];
+	struct busy *busy = arg;
+	size_t bytes = 0;
+	unsigned int i;
+
+	for (i = 0; i < 2; i++) {
+		if (gcheap_thread_attach(busy->heaps[i], &threads[i]))
+			abort();
+	}
+	__atomic_store_n(&busy->is_ready, true, __ATOMIC_SEQ_CST);
+	while (!is_asked(threads[1]))
+		sched_yield();
+	for (; is_asked(threads[1]) && bytes < BYTES_MOST; bytes += busy->bytes) {
+		if (!gcheap_new_leaf(threads[0], busy->bytes))
+			abort();
+	}
+	busy->has_given_up = bytes >= BYTES_MOST;
+	for (i = 0; i < 2; i++)
+		gcheap_thread_detach(threads[i]);
+	return NULL;
+}
+
+static void work_for_one_heap_delays_no_cycle_of_another(size_t bytes)
+{
+	struct gcheap_config config = fixture_config();
+	struct busy busy = { .bytes = bytes };
+	struct fixture f[2];
+	pthread_t thread;
+	unsigned int i;
+
+	config.gc_percent = -1;
+	for (i = 0; i < 2; i++) {
+		fixture_open_with(&f[i], &config);
+		busy.heaps[i] = f[i].heap;
+	}
+	assert_int_equal(pthread_create(&thread, NULL, busy_run, &busy), 0);
+	while (!__atomic_load_n(&busy.is_ready, __ATOMIC_SEQ_CST))
+		sched_yield();
+	assert_int_equal(gcheap_collect(f[1].thread), 0);
+	for (i = 0; i < 2; i++)
+		gcheap_park(f[i].thread);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	for (i = 0; i < 2; i++) {
+		gcheap_unpark(f[i].thread);
+		fixture_close(&f[i]);
+	}
+	assert_false(busy.has_given_up);
+}
+
+static void small_objects_of_one_heap_delay_no_cycle_of_another(void **state)
+{
+	(void)state;
+	work_for_one_heap_delays_no_cycle_of_another(64);
+}
+
+static void large_objects_of_one_heap_delay_no_cycle_of_another(void **state)
+{
+	(void)state;
+	work_for_one_heap_delays_no_cycle_of_another(256 << 10);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_thread_has_a_heap_and_one_has_two),
+		cmocka_unit_test(small_objects_of_one_heap_delay_no_cycle_of_another),
+		cmocka_unit_test(large_objects_of_one_heap_delay_no_cycle_of_another),
 	};
 
 	return run_in_all_layouts("a heap a thread", tests);
