@@ -202,13 +202,6 @@ static void *visitor_run(void *arg)
 	return NULL;
 }
 
-static uint64_t environment_number(const char *name, uint64_t otherwise)
-{
-	const char *value = getenv(name);
-
-	return value ? strtoull(value, NULL, 0) : otherwise;
-}
-
 static void each_thread_has_a_heap_and_one_has_two(void **state)
 {
 	uint64_t seed = environment_number("GCHEAP_SEED", (uint64_t)time(NULL));
