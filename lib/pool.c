@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * Pieces of one size. Those that are allocated after each other lie beside each other, and who
- * frees one is the next to get it. Memory goes back when no piece is left, and none was the time
- * before: what it is for comes and goes in masses.
+ * frees one is the next to get it. Memory goes back when no piece has been there for a while: what it
+ * is for comes and goes in masses, and to have it all again costs many page faults.
  */
 #include "pool.h"
 
@@ -49,7 +49,7 @@ void *pool_alloc(struct pool *pool)
 		pool->at += pool->piece_bytes;
 	}
 	pool->used++;
-	pool->has_rested = false;
+	pool->rests = 0;
 	return piece;
 }
 
@@ -66,10 +66,8 @@ void pool_free(struct pool *pool, void *piece)
 
 void pool_trim(struct pool *pool)
 {
-	if (!pool->used && pool->has_rested)
+	if (!pool->used && ++pool->rests >= POOL_RESTS)
 		pool_destroy(pool);
-	else
-		pool->has_rested = !pool->used;
 }
 
 void pool_destroy(struct pool *pool)

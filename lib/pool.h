@@ -15,6 +15,9 @@
 /* What one chunk takes. */
 #define POOL_CHUNK_BYTES	((size_t)64 << 10)
 
+/* Cycles come and go faster than what programs do once in a while with all their objects. */
+#define POOL_RESTS		8u
+
 struct pool_chunk;
 struct pool_free;
 
@@ -24,7 +27,7 @@ struct pool_free;
  * @chunks: all memory
  * @chunk_count: how many those are
  * @used: pieces that are allocated
- * @has_rested: none was, when memory was last to be given back
+ * @rests: how often memory was to be given back since one was
  * @free: pieces that came back
  * @at: the newest chunk's rest
  * @end: of that
@@ -34,7 +37,7 @@ struct pool {
 	struct pool_chunk *chunks;
 	size_t chunk_count;
 	size_t used;
-	bool has_rested;
+	unsigned int rests;
 	struct pool_free *free;
 	char *at, *end;
 };
@@ -42,7 +45,7 @@ struct pool {
 /* Not zeroed; NULL: there is no memory. */
 void *pool_alloc(struct pool *pool);
 void pool_free(struct pool *pool, void *piece);
-/* Gives all memory back, if no piece is allocated, and none was the last time. */
+/* Gives all memory back, if no piece was allocated for POOL_RESTS such calls. */
 void pool_trim(struct pool *pool);
 /* The same whatever is allocated: nobody uses it any more. */
 void pool_destroy(struct pool *pool);

@@ -374,8 +374,10 @@ static void test_a_hundred_thousand_come_and_go_in_any_order(void **state)
 	assert_int_equal(specials_of(p->f.heap), 0);
 	assert_int_equal(live(p), 0);
 	assert_sound(p->f.heap);
-	/* What the table took is given back by the second cycle that finds it empty. */
-	assert_int_equal(live(p), 0);
+	/* What the table took is given back when some cycles have found it empty. */
+	assert_int_not_equal(p->f.heap->specials.records.chunk_count, 0);
+	for (i = 0; i < (int)POOL_RESTS; i++)
+		assert_int_equal(live(p), 0);
 	assert_int_equal(p->f.heap->specials.records.chunk_count, 0);
 	assert_int_equal(p->f.heap->specials.tree.nodes.chunk_count, 0);
 	free(objects);
