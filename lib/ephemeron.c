@@ -106,7 +106,7 @@ void ephemerons_free(struct gcheap *heap, struct special *first)
 	for (; first; first = next) {
 		next = first->next;
 		if (first->map)
-			weak_map_forget(first->map, first->object);
+			identity_table_remove(&first->map->table, first->object);
 		pool_free(&heap->specials.records, first);
 	}
 }

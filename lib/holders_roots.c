@@ -192,7 +192,8 @@ static void read_values(struct holders *holders, const struct special *special)
 		if (!holders_leads(holders, special->argument))
 			continue;
 		holder = holders_add(holders, GCHEAP_HOLDER_EPHEMERON, NULL, special->argument,
-				     special->map ? "value in a weak map" : "value of an ephemeron");
+				     special->map ? "value in a weak map" :
+						    "value of an ephemeron");
 		if (holder && inspect_slot(holders->heap, SPECIAL_OFFSET(special->key), &slot))
 			inspect_object(holders->heap, &slot, &holder->object);
 	}

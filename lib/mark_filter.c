@@ -4,8 +4,6 @@
  */
 #include "mark_filter.h"
 
-#include "mark_watch.h"
-
 /* So many edges before one is filtered its mark word is fetched. */
 #define AHEAD	16u
 
@@ -20,6 +18,34 @@ void mark_filtered_slow(struct marker *marker, const uint64_t *edges, size_t cou
 	}
 }
 
+static void edge_watched(struct marker *marker, uint64_t edge)
+{
+	struct slot slot;
+	uint64_t entry;
+	bool is_new;
+
+	if (mark_raw_bit(marker, edge))
+		return;
+	/* That of a free slot is set. */
+	is_new = address_slot(marker->view, edge, &slot) &&
+		 !view_bit(marker->marks, granule_of(slot.offset));
+	entry = mark_edge(marker, edge, false, false);
+	if (entry)
+		mark_push(marker, entry);
+	if (is_new)
+		marker->watch.fn(marker->watch.arg, &slot);
+}
+
+/* One by one, for who wants to know of each object. */
+static void edges_watched(struct marker *marker)
+{
+	size_t i;
+
+	for (i = 0; i < marker->edge_count; i++)
+		edge_watched(marker, marker->edges[i]);
+	marker->edge_count = 0;
+}
+
 void mark_edges(struct marker *marker)
 {
 	size_t count = marker->edge_count;
@@ -27,7 +53,7 @@ void mark_edges(struct marker *marker)
 	size_t at;
 
 	if (__builtin_expect(!!marker->watch.fn, 0)) {
-		mark_edges_watched(marker);
+		edges_watched(marker);
 		return;
 	}
 	for (at = 0; at + AHEAD < count; at++) {

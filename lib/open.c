@@ -19,6 +19,7 @@
 #include "stop_kernel.h"
 #include "stop_signal.h"
 #include "thread.h"
+#include "weak_map.h"
 #include "world.h"
 #include "wipe_on_fork.h"
 
@@ -109,6 +110,7 @@ static void heap_free(struct gcheap *heap)
 {
 	slot_bits_free(&heap->slot_bits);
 	roots_destroy(&heap->roots);
+	weak_maps_destroy(&heap->specials);
 	specials_destroy(&heap->specials);
 	hooks_destroy(&heap->hooks);
 	stop_kernel_free(heap);

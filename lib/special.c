@@ -14,7 +14,6 @@
 #include "owned.h"
 #include "rest.h"
 #include "thread.h"
-#include "weak_map.h"
 
 void specials_init(struct specials *specials)
 {
@@ -41,7 +40,6 @@ void specials_trim(struct specials *specials)
 
 void specials_destroy(struct specials *specials)
 {
-	weak_maps_destroy(specials);
 	tree_destroy(&specials->tree);
 	pool_destroy(&specials->records);
 	pthread_mutex_destroy(&specials->lock);

@@ -31,11 +31,6 @@ static bool map_reserve(struct gcheap_weak_map *map)
 	return has_room;
 }
 
-void weak_map_forget(struct gcheap_weak_map *map, const void *key)
-{
-	identity_table_remove(&map->table, key);
-}
-
 static void map_destroy(struct specials *specials, struct gcheap_weak_map *map)
 {
 	specials->map_bytes -= sizeof(*map) +

@@ -22,10 +22,10 @@ struct gcheap_weak_map {
 	struct identity_table table;
 };
 
-/* In these the lock of the specials is held. A key goes, whose entry is freed by who calls. */
-void weak_map_forget(struct gcheap_weak_map *map, const void *key);
-
-/* Frees the maps of an owner that has gone. Its chain of entries has left the table. */
+/*
+ * Frees the maps of an owner that has gone. Its chain of entries has left the table. The lock of
+ * the specials is held.
+ */
 void weak_maps_free(struct gcheap *heap, struct special *first);
 
 /* Frees the memory of all maps: the heap is closed, and has no entries any more. */

@@ -1124,8 +1124,8 @@ enum gcheap_holder_kind {
  * @size: sizeof(struct gcheap_holder) of the library
  * @kind: what it is
  * @slot: the word that has the pointer; NULL: there is none that the program knows
- * @pointer: what is there: the object's address, one inside of it, or, where any word may be a
- *	pointer, the one behind its end
+ * @pointer: what is there: the object's address, one inside of it, or, where any word may be
+ *	a pointer, the one behind its end
  * @object: the object that has the word, or the key whose value it is; zeros of other kinds
  * @name: for people: the kind; of stacks, registers and frames with the thread's number and
  *	name, of static and thread-local variables with the loaded file. It lasts as long as the call
@@ -1144,8 +1144,8 @@ struct gcheap_holder {
  * gcheap_holders() - who points to an object
  * @heap: the heap
  * @obj: the object's address, or any inside of it
- * @fn: called with each holder: roots first, then objects in the order of their addresses; what
- *	it returns, if not 0, ends this
+ * @fn: called with each holder: roots first, then objects in the order of their addresses;
+ *	what it returns, if not 0, ends this
  * @arg: for @fn
  *
  * For whoever asks why an object does not die. A holder is a word that a cycle would find the object
