@@ -15,12 +15,16 @@
  *	roots		reading roots
  *	mark		marking what they lead to; after it, where several markers had a part
  *			in that, "by 2 (1.2 0.9)": for how long each of them
- *	sweep		SWEEP_START. The heap's threads are stopped for all five
+ *	sweep		SWEEP_START, in the thread that ran the cycle, and the giving back of
+ *			what is dead, if no worker does. The heap's threads are stopped for all
+ *			five. Spans in which something lives are swept later, one by one, by
+ *			whoever takes them, or by the worker: that is in no line
  *	8->4->10 MiB	bytes of slots in use at the start (found live by the last cycle,
  *			and taken since); found live by this one; at which the next cycle
  *			starts, - if none will
- *	1234 spans freed	because no object in them was marked; "swept in the
- *			background" when nobody knows yet how many these are
+ *	1234 spans freed	in that time, because no object in them was marked; "swept by a
+ *			kernel worker" when one does all of the sweep while the program goes
+ *			on, and nobody knows yet how many these are, or how long it takes
  *	device		the backend
  */
 #include "cycle_log.h"
@@ -100,7 +104,7 @@ void cycle_log(const struct gcheap *heap, const struct cycle *cycle)
 	char stop[24], flush[24], roots[24], mark[24], sweep[24];
 	char before[24], after[24], goal[24] = "-";
 	char markers[CYCLE_MARKERS * 24 + 24];
-	char freed[40] = "swept in the background";
+	char freed[40] = "swept by a kernel worker";
 	char line[LINE_BYTES];
 
 	print_ms(stop, sizeof(stop), cycle->stop_ns);
