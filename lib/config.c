@@ -340,6 +340,8 @@ static int environment_read(struct settings *settings)
 	if (!error)
 		error = read_flag(config, "GCHEAP_HUGE_PAGES", GCHEAP_HUGE_PAGES);
 	if (!error)
+		error = read_flag(config, "GCHEAP_FINALIZER_THREAD", GCHEAP_FINALIZER_THREAD);
+	if (!error)
 		error = read_switch("GCHEAP_URING", &settings->uring);
 	if (!error)
 		error = read_switch("GCHEAP_GUARDS", &settings->guards);
@@ -360,7 +362,7 @@ static int flags_check(uint32_t flags)
 	};
 	uint32_t unknown = flags & ~(GCHEAP_CONSERVATIVE_STACKS | GCHEAP_VERIFY |
 				     GCHEAP_FAULT_FREED | GCHEAP_HUGE_PAGES |
-				     GCHEAP_RECORD_TYPES);
+				     GCHEAP_RECORD_TYPES | GCHEAP_FINALIZER_THREAD);
 	size_t i;
 
 	for (i = 0; i < sizeof(missing) / sizeof(missing[0]); i++) {

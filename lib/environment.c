@@ -21,7 +21,7 @@
 #define NAMES_LIBRARY	"BACKEND", "LAYOUT", "RESERVE", "GC", "MEMLIMIT", "MARKERS", "ISA", \
 			"TRACE", \
 			"VERIFY", "FAULT_FREED", "HUGE_PAGES", "URING", "STOP_SIGNAL", "STOP", \
-			"GUARDS"
+			"FINALIZER_THREAD", "GUARDS"
 /* Flags that a program alone can set, because they change what it may do with its heap. */
 #define NAMES_FLAGS	"CONSERVATIVE_STACKS", "RECORD_TYPES", "CONCURRENT", "WRITE_TRACKING", \
 			"GENERATIONAL"

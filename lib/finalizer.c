@@ -348,10 +348,26 @@ static int64_t run_begin(const struct thread *thread)
 	return last;
 }
 
-/* What the program does there is not the library's: it may be stopped, and end the thread. */
-int gcheap_run_finalizers(struct gcheap_thread *fast)
+bool finalizers_any_queued(struct gcheap *heap)
 {
-	struct thread *thread = (struct thread *)fast;
+	LIBRARY_ENTRY;
+	bool any;
+
+	specials_lock(heap);
+	any = !special_list_is_empty(&heap->specials.queue);
+	specials_unlock(heap);
+	return any;
+}
+
+void finalizers_wake(struct gcheap *heap)
+{
+	if (!__atomic_exchange_n(&heap->finalizer_thread.work, 1, __ATOMIC_SEQ_CST))
+		rest_word_wake(&heap->finalizer_thread.work);
+}
+
+/* What the program does there is not the library's: it may be stopped, and end the thread. */
+int finalizers_run(struct thread *thread, const uint32_t *quits)
+{
 	int64_t last = run_begin(thread);
 	struct special *special;
 	struct gcheap *heap;
@@ -375,9 +391,18 @@ int gcheap_run_finalizers(struct gcheap_thread *fast)
 		 */
 		if (rest_self(heap) != thread || thread->number != number || !heap_is_here(heap))
 			break;
+		if (__atomic_load_n(quits, __ATOMIC_SEQ_CST))
+			last = 0;
 		special = run_next(thread, special, (uint64_t)last);
 	}
 	return count;
+}
+
+int gcheap_run_finalizers(struct gcheap_thread *fast)
+{
+	static const uint32_t never;
+
+	return finalizers_run((struct thread *)fast, &never);
 }
 
 void finalizers_detach(const struct thread *thread)

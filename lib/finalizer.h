@@ -6,13 +6,14 @@
 #ifndef GCHEAP_LIB_FINALIZER_H
 #define GCHEAP_LIB_FINALIZER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct gcheap;
 struct special;
 struct thread;
 
-/* In all of these the lock of the specials is held, but in the last. */
+/* In these the lock of the specials is held. */
 
 /* Mark what is kept for them: arguments, and what is to run or runs. Return: how many bytes. */
 uint64_t finalizers_mark(struct gcheap *heap);
@@ -44,6 +45,23 @@ void cleanups_queue(struct gcheap *heap, struct special *first);
 
 /* How long the first of the queue has waited; 0: it is empty. */
 uint64_t finalizers_wait_ns(const struct gcheap *heap);
+
+/* ---- without the lock ------------------------------------------------------------ */
+
+/* Whether anything is queued. */
+bool finalizers_any_queued(struct gcheap *heap);
+
+/* Has the library's own thread look at the queue, if there is one (finalizer_thread.h). */
+void finalizers_wake(struct gcheap *heap);
+
+/**
+ * finalizers_run() - run what is queued
+ * @thread: the calling thread, or NULL
+ * @quits: begin no further one when this is not 0
+ *
+ * Return: how many have run, or -EINVAL, with gcheap_error() set.
+ */
+int finalizers_run(struct thread *thread, const uint32_t *quits);
 
 /* A thread detaches, perhaps in the middle of a finalizer: what runs there has ended. */
 void finalizers_detach(const struct thread *thread);

@@ -15,6 +15,7 @@
 #include "cycle_log.h"
 #include "entry.h"
 #include "error.h"
+#include "finalizer_thread.h"
 #include "library.h"
 #include "mark.h"
 #include "mark_piece.h"
@@ -185,6 +186,7 @@ void hooks_unlock_world(struct thread *thread)
 
 	heap->hooks.ended.size = 0;
 	world_unlock(heap);
+	finalizer_thread_call(heap);
 	if (ended.size)
 		cycle_ended(thread, &ended);
 }

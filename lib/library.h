@@ -70,6 +70,22 @@ struct world {
 };
 
 /**
+ * struct finalizer_thread - the library's own thread that runs finalizers (finalizer_thread.h)
+ * @is_there: there is one; who closes the heap waits for this word to be 0
+ * @work: it is to look at the queue; it waits for this word
+ * @quits: there will be none any more
+ * @was_made: there was one
+ * @thread: the last one. This and the one before are its own to write
+ */
+struct finalizer_thread {
+	uint32_t is_there;
+	uint32_t work;
+	uint32_t quits;
+	bool was_made;
+	pthread_t thread;
+};
+
+/**
  * struct gcheap - one heap
  * @view: the mapped regions
  * @backend: who answers requests
@@ -82,6 +98,7 @@ struct world {
  * @roots: registered roots
  * @stacks: declared stacks
  * @specials: what is special about single objects
+ * @finalizer_thread: who runs what these have queued
  * @probe: the key of the object of which the next cycle tells whether roots reach it; 0: none
  * @probe_is_reached: what the last one told
  * @hooks: functions of the program that it calls
@@ -117,6 +134,7 @@ struct gcheap {
 	struct roots roots;
 	struct stacks stacks;
 	struct specials specials;
+	struct finalizer_thread finalizer_thread;
 	uint64_t probe;
 	bool probe_is_reached;
 	struct hooks hooks;

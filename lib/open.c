@@ -13,6 +13,7 @@
 #include "config.h"
 #include "entry.h"
 #include "error.h"
+#include "finalizer_thread.h"
 #include "guard.h"
 #include "layout/layout.h"
 #include "mark.h"
@@ -210,6 +211,15 @@ void gcheap_close(struct gcheap *heap)
 	LIBRARY_ENTRY;
 	if (!heap)
 		return;
+	if (heap->flags & GCHEAP_FINALIZER_THREAD && heap_is_here(heap)) {
+		/* It would wait for itself. */
+		if (finalizer_thread_is_self(heap)) {
+			errno = -error_set(-EINVAL, "a finalizer that the library's own thread "
+					   "runs cannot close the heap");
+			return;
+		}
+		finalizer_thread_end(heap);
+	}
 	while (heap->world.threads) {
 		struct thread *thread = heap->world.threads;
 

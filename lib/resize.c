@@ -15,6 +15,7 @@
 #include "bad_pointer.h"
 #include "entry.h"
 #include "error.h"
+#include "finalizer_thread.h"
 #include "guard.h"
 #include "layout/layout.h"
 #include "owned.h"
@@ -88,6 +89,8 @@ void gcheap_free(struct gcheap_thread *fast, void *obj)
 		errno = -error;
 		return;
 	}
+	/* It may have had cleanups. */
+	finalizer_thread_call(thread->heap);
 	if (GCHEAP_PAGE_KIND(owned.slot.info) == GCHEAP_KIND_LARGE) {
 		free_large(thread->heap, obj, &owned);
 		return;

@@ -26,12 +26,10 @@ static pthread_once_t end_once = PTHREAD_ONCE_INIT;
 static pthread_key_t end_key;
 static int end_error;
 
-/* Detaches the calling system thread from all heaps. */
-static void end_detach(void *unused)
+void thread_end_self(void)
 {
 	struct thread *thread;
 
-	(void)unused;
 	/* It may have ended in a hook, so that functions of the library never returned. */
 	entry_state.depth = 0;
 	rest_own_reap();
@@ -39,6 +37,12 @@ static void end_detach(void *unused)
 		thread->is_in_hook = false;
 		gcheap_thread_detach(&thread->fast);
 	}
+}
+
+static void end_detach(void *unused)
+{
+	(void)unused;
+	thread_end_self();
 }
 
 static void end_init(void)
@@ -130,11 +134,28 @@ void thread_free(struct thread *thread)
 	free(thread);
 }
 
+bool thread_any_of_program(const struct gcheap *heap)
+{
+	const struct thread *thread = heap->world.threads;
+
+	while (thread && thread->is_of_library)
+		thread = thread->next;
+	return thread;
+}
+
+struct gcheap_thread *gcheap_thread_self(struct gcheap *heap)
+{
+	struct thread *thread = heap ? rest_self(heap) : NULL;
+
+	return thread ? &thread->fast : NULL;
+}
+
 void gcheap_thread_detach(struct gcheap_thread *fast)
 {
 	LIBRARY_ENTRY;
 	struct thread *thread = (struct thread *)fast;
 	struct gcheap *heap;
+	bool is_last;
 	int error = errno;
 
 	if (!thread)
@@ -165,9 +186,12 @@ void gcheap_thread_detach(struct gcheap_thread *fast)
 	flush_caches(thread);
 	world_detach(thread);
 	/* Perhaps no thread of the program is left, and the process is to end. */
-	if (!heap->world.threads)
+	is_last = !thread_any_of_program(heap);
+	if (is_last)
 		marker_send_home(heap->marker);
 	world_unlock(heap);
+	if (is_last && !thread->is_of_library)
+		finalizers_wake(heap);
 	thread_free(thread);
 	errno = error;
 }

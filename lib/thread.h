@@ -65,6 +65,7 @@ struct rest {
  * @fast: what the inline functions use; must be first
  * @heap: its heap, with a reference while it is an orphan
  * @number: no other attachment of the process has it, though its handle may be in the same memory
+ * @is_of_library: it is the library's own (finalizer_thread.h)
  * @is_orphan: another thread has closed the heap: what is left is its own thread's to free,
  *	which may be reading it
  * @next: of the heap's threads
@@ -111,6 +112,7 @@ struct thread {
 	struct gcheap_thread fast;
 	struct gcheap *heap;
 	uint64_t number;
+	bool is_of_library;
 	bool is_orphan;
 	struct thread *next;
 	struct thread *own_next;
@@ -166,6 +168,12 @@ static inline const char *thread_hindrance(const struct thread *thread)
 		return "the thread is parked: call gcheap_unpark() before it allocates or collects";
 	return thread->is_in_hook ? THREAD_IS_IN_HOOK : NULL;
 }
+
+/* Whether threads of the program are attached to a heap. The world's lock is held. */
+bool thread_any_of_program(const struct gcheap *heap);
+
+/* The calling thread is about to end: detaches it from all heaps. */
+void thread_end_self(void);
 
 /* End a thread, its spans returned or lost with the heap already. */
 void thread_free(struct thread *thread);

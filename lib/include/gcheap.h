@@ -132,6 +132,8 @@ enum gcheap_layout {
 #define GCHEAP_VERIFY			(1u << 5)	/* debug: check objects and cycles */
 #define GCHEAP_GENERATIONAL		(1u << 6)	/* young cycles from dirty pages */
 #define GCHEAP_RECORD_TYPES		(1u << 7)	/* every object's exact type can be found */
+/* A thread of the library's own runs finalizers and cleanups: Documentation/specials.md. */
+#define GCHEAP_FINALIZER_THREAD		(1u << 8)
 
 /**
  * struct gcheap_config - how to open a heap; start from GCHEAP_CONFIG_INIT
@@ -166,7 +168,7 @@ enum gcheap_layout {
  * GCHEAP_LAYOUT=span|header|footer|bitmap, GCHEAP_RESERVE=<n>[KMG], GCHEAP_GC=<percent>|off,
  * GCHEAP_MEMLIMIT=<n>[KMG], GCHEAP_MARKERS=<n>, GCHEAP_ISA=portable|avx2|avx512,
  * GCHEAP_TRACE=gc, GCHEAP_VERIFY=1|0, GCHEAP_FAULT_FREED=1|0, GCHEAP_HUGE_PAGES=1|0,
- * GCHEAP_URING=1|0, GCHEAP_GUARDS=1|0, GCHEAP_STOP_SIGNAL=<n>|off,
+ * GCHEAP_FINALIZER_THREAD=1|0, GCHEAP_URING=1|0, GCHEAP_GUARDS=1|0, GCHEAP_STOP_SIGNAL=<n>|off,
  * GCHEAP_STOP=auto|kernel|signal.
  */
 struct gcheap_config {
@@ -201,7 +203,8 @@ GCHEAP_API int gcheap_open(const struct gcheap_config *config, struct gcheap **h
 
 /*
  * Close a heap: all objects are gone, and the handle of a thread that is attached;
- * finalizers do not run. NULL is allowed.
+ * finalizers do not run. NULL is allowed. With GCHEAP_FINALIZER_THREAD it waits until one that runs
+ * in the library's own thread has returned; called by that one, it is refused (errno is EINVAL).
  */
 GCHEAP_API void gcheap_close(struct gcheap *heap);
 
@@ -274,6 +277,12 @@ GCHEAP_API int gcheap_thread_attach(struct gcheap *heap, struct gcheap_thread **
  * any more. Their blocks may end later, where the stack is known. NULL is allowed.
  */
 GCHEAP_API void gcheap_thread_detach(struct gcheap_thread *thread);
+
+/*
+ * The calling thread's handle, for who does not know in which thread it runs, as finalizers may not;
+ * NULL: it is not attached to the heap, or @heap is NULL.
+ */
+GCHEAP_API struct gcheap_thread *gcheap_thread_self(struct gcheap *heap);
 
 /*
  * Between these two calls a cycle does not wait for the thread: it blocks, or works outside
@@ -925,7 +934,8 @@ GCHEAP_API int gcheap_cleanup_remove(struct gcheap *heap, void *obj, void (*fn)(
  *
  * Finalizers and cleanups may do what a program may: allocate, collect, wait for others, call this,
  * and end the thread. They must not close the heap. What they queue is left to the next call.
- * Any number of threads may call it at a time.
+ * Any number of threads may call it at a time. With GCHEAP_FINALIZER_THREAD the library has a thread
+ * that does so, which gcheap_thread_self() has the handle of there, and this need not be called.
  *
  * Return: how many have run; -EINVAL.
  */
