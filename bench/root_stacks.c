@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: MIT
+/* link: -lpthread */
 /*
  * What a cycle takes for many suspended stacks that lead to little, with one marker and with two.
  * Each stack is full of words that are no pointers, as those of deep recursion mostly are.
  *
  *	root_stacks [rounds] [stacks] [KiB]		15 512 64
  */
+#define _GNU_SOURCE
 #include <gcheap.h>
 #include <stdlib.h>
 
 #include "bench.h"
+#include "distance.h"
 
 static double cycle(struct gcheap *heap, struct gcheap_thread *thread)
 {
@@ -64,8 +67,11 @@ int main(int argc, char **argv)
 	for (markers = 1; markers <= 2; markers++) {
 		double median = bench_median(ns[markers], rounds);
 
-		printf("%zu marker%s %8.2f (%.2f)\n", markers, markers > 1 ? "s" : " ",
+		printf("%zu marker%s %8.2f (%.2f)", markers, markers > 1 ? "s" : " ",
 		       median / 1e6, ns[markers][0] / 1e6);
+		if (markers > 1)
+			printf("  a cache line from one CPU to another: %.0f ns", distance());
+		printf("\n");
 		gcheap_thread_detach(thread[markers]);
 		gcheap_close(heap[markers]);
 		free(ns[markers]);

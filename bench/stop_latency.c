@@ -6,10 +6,12 @@
  * Threads compute without a safepoint, allocate, or block in read(), while the main thread stops
  * them again and again. gcheap_find() does nothing but stop the others and let them go on: its
  * time is that of a stop. A collection of a heap with next to nothing in it is what can be
- * compared with bdwgc, whose threads are registered, and whose heap is as empty.
+ * compared with bdwgc, whose threads are registered, and whose heap is as empty. How far the CPUs
+ * are from each other is told, too (distance.h).
  *
  *	stop_latency [threads] [stops] [rounds]
  */
+#define _GNU_SOURCE
 #define GC_THREADS
 #define GC_NO_THREAD_REDIRECTS
 #include <gc/gc.h>
@@ -19,6 +21,7 @@
 #include <unistd.h>
 
 #include "bench.h"
+#include "distance.h"
 
 #define THREADS_MAX	64
 
@@ -199,6 +202,7 @@ int main(int argc, char **argv)
 		if (!series[i].ns)
 			bench_fail("calloc", "out of memory");
 	}
+	printf("a cache line from one CPU to another: %.0f ns\n", distance());
 	printf("threads that ...   threads  ms                        median       p95       max\n");
 	for (work = 0; work < WORKS; work++) {
 		for (i = 0; i < 3; i++)
