@@ -158,8 +158,7 @@ static int mark_specials(struct gcheap *heap)
 					 view_bit(view_alloc_bits(&heap->view),
 						  special_granule(heap->probe));
 	}
-	specials_settle(heap);
-	return 0;
+	return specials_settle(heap);
 }
 
 static int mark_all(struct gcheap *heap, struct thread *self, struct cycle *cycle,

@@ -184,15 +184,15 @@ int gcheap_cleanup_remove(struct gcheap *heap, void *obj, void (*fn)(void *arg),
 
 /* ---- cycles ---------------------------------------------------------------------- */
 
-/* Marks what a list has behind @link: arguments, and objects where @objects says so. */
-static uint64_t list_mark(struct gcheap *heap, const struct special_link *list,
-			  const struct special_link *link, bool objects)
+/* Marks what a list has: arguments, and objects where @objects says so. */
+static uint64_t list_mark(struct gcheap *heap, const struct special_link *list, bool objects)
 {
+	const struct special_link *link;
 	void *pointers[MARK_TOGETHER];
 	uint64_t bytes = 0;
 	size_t count = 0;
 
-	for (link = link->next; link != list; link = link->next) {
+	for (link = list->next; link != list; link = link->next) {
 		const struct special *special = (const struct special *)link;
 
 		pointers[count++] = special->argument;
@@ -212,9 +212,9 @@ uint64_t finalizers_mark(struct gcheap *heap)
 {
 	struct specials *specials = &heap->specials;
 
-	return list_mark(heap, &specials->arguments, &specials->arguments, false) +
-	       list_mark(heap, &specials->queue, &specials->queue, true) +
-	       list_mark(heap, &specials->running, &specials->running, true);
+	return list_mark(heap, &specials->arguments, false) +
+	       list_mark(heap, &specials->queue, true) +
+	       list_mark(heap, &specials->running, true);
 }
 
 static bool is_marked(const struct gcheap *heap, const struct special *special)
@@ -243,13 +243,26 @@ static void enqueue(struct gcheap *heap, struct special *special, uint64_t now)
 	heap->specials.queued++;
 }
 
-uint64_t finalizers_settle(struct gcheap *heap, const struct dead *dead)
+/* Marks the objects of a chain. */
+static void chain_mark(struct gcheap *heap, const struct special *special)
 {
-	const struct special_link *queue = &heap->specials.queue;
-	const struct special_link *last = queue->prev;
-	struct special *special, *next;
+	void *objects[MARK_TOGETHER];
+	size_t count = 0;
+
+	for (; special; special = special->next) {
+		objects[count++] = special->object;
+		if (count == MARK_TOGETHER) {
+			mark_slots_here(heap->marker, objects, count);
+			count = 0;
+		}
+	}
+	mark_slots_here(heap->marker, objects, count);
+}
+
+void finalizers_settle(struct gcheap *heap, struct dead *dead)
+{
+	struct special *special, *next, **last = &dead->outermost;
 	bool all_alone = dead->count <= ALONE_MAX;
-	uint64_t now = clock_ns(), queued = 0;
 
 	for (special = dead->first; special && (all_alone || dead->waited);
 	     special = special->next) {
@@ -267,14 +280,24 @@ uint64_t finalizers_settle(struct gcheap *heap, const struct dead *dead)
 			special->has_waited = true;
 			continue;
 		}
+		*last = special;
+		last = &special->next;
+	}
+	*last = NULL;
+	/* Their arguments are roots. */
+	chain_mark(heap, dead->outermost);
+	ephemerons_follow(heap);
+}
+
+void finalizers_queue(struct gcheap *heap, const struct dead *dead)
+{
+	struct special *special, *next;
+	uint64_t now = clock_ns();
+
+	for (special = dead->outermost; special; special = next) {
+		next = special->next;
 		enqueue(heap, special, now);
-		queued++;
 	}
-	if (queued) {
-		list_mark(heap, queue, last, true);
-		ephemerons_follow(heap);
-	}
-	return queued;
 }
 
 void cleanups_queue(struct gcheap *heap, struct special *first)

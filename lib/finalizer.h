@@ -23,11 +23,13 @@ uint64_t finalizers_mark(struct gcheap *heap);
  * @first: linked by @next
  * @count: how many there are
  * @waited: how many of them have waited before
+ * @outermost: those that may run; all that are left of @first then, linked in the same way
  */
 struct dead {
 	struct special *first;
 	uint64_t count;
 	uint64_t waited;
+	struct special *outermost;
 };
 
 /**
@@ -35,10 +37,13 @@ struct dead {
  * @heap: the heap, in whose cycle all that roots lead to is marked
  * @dead: those of its dead objects
  *
- * What these objects lead to is marked. Those to which no other one leads are queued, and marked,
- * too; they are still in the table, but belong out of it. Return: how many that are.
+ * What these objects lead to is marked. Those to which no other one leads may run, and are marked,
+ * too. Nothing is queued yet.
  */
-uint64_t finalizers_settle(struct gcheap *heap, const struct dead *dead);
+void finalizers_settle(struct gcheap *heap, struct dead *dead);
+
+/* Queue those that may run. They are still in the table, but belong out of it. */
+void finalizers_queue(struct gcheap *heap, const struct dead *dead);
 
 /* Queue the cleanups of an object. Their entry belongs out of the table, or has left it. */
 void cleanups_queue(struct gcheap *heap, struct special *first);

@@ -17,6 +17,7 @@
 #include "library.h"
 #include "mark.h"
 #include "owned.h"
+#include "stop_kernel.h"
 #include "weak.h"
 #include "weak_map.h"
 
@@ -54,7 +55,7 @@ static struct dead find_dead(const struct gcheap *heap, bool *others)
 				continue;
 			}
 			if (SPECIAL_KIND(key) == SPECIAL_WEAK)
-				weak_of(leaf->values[i])->object = NULL;
+				weak_set(leaf->values[i], NULL);
 			if (SPECIAL_KIND(key) != SPECIAL_FINALIZER) {
 				*others = true;
 				continue;
@@ -181,19 +182,46 @@ static void forget_cyclic(struct specials *specials)
 	specials->cyclic = 0;
 }
 
-void specials_settle(struct gcheap *heap)
+/* Weak references lead to their objects again: it is not known which of these are dead. */
+static void weak_restore(struct gcheap *heap)
+{
+	const struct tree_node *leaf;
+	uint64_t i;
+
+	for (leaf = heap->specials.tree.first; leaf; leaf = leaf->next) {
+		for (i = 0; i < leaf->count; i++) {
+			struct special *special = leaf->values[i];
+
+			if (SPECIAL_KIND(leaf->keys[i]) == SPECIAL_WEAK)
+				weak_set(special, special->object);
+		}
+	}
+}
+
+int specials_settle(struct gcheap *heap)
 {
 	struct dead dead;
-	uint64_t queued = 0;
 	bool others;
+	int error;
 
 	forget_cyclic(&heap->specials);
 	dead = find_dead(heap, &others);
 	if (dead.first)
-		queued = finalizers_settle(heap, &dead);
+		finalizers_settle(heap, &dead);
 	ephemerons_settled(heap);
-	if (queued || others)
+	/*
+	 * A thread that has gone on could have had an object by a weak reference that was not
+	 * cleared yet. Of what is dead now nobody has anything any more.
+	 */
+	error = stop_kernel_check(heap);
+	if (error) {
+		weak_restore(heap);
+		return error;
+	}
+	finalizers_queue(heap, &dead);
+	if (dead.outermost || others)
 		end_dead(heap);
+	return 0;
 }
 
 /* ---- giving back ------------------------------------------------------------------ */

@@ -13,11 +13,17 @@ struct owned;
 /* Whether a cycle has to look at objects' entries at all. The lock is held. */
 bool specials_may_die(const struct gcheap *heap);
 
-/*
- * All that roots lead to is marked, and values of ephemerons (ephemeron.h): sees which objects with
- * entries are dead, marks what is to live on, and ends the others' entries. The lock is held.
+/**
+ * specials_settle() - see which objects with entries are dead
+ * @heap: the heap, in whose cycle all that roots lead to is marked, and values of ephemerons
+ *	(ephemeron.h)
+ *
+ * What is to live on is marked, and the entries of what is dead end. The lock is held.
+ *
+ * Return: 0; -ETIMEDOUT the kernel may have let threads go on, and all entries are as they were,
+ * with gcheap_error() set.
  */
-void specials_settle(struct gcheap *heap);
+int specials_settle(struct gcheap *heap);
 
 /**
  * specials_free() - a program gives an object back

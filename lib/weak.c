@@ -26,7 +26,7 @@ void weak_end(struct gcheap *heap, struct special *special)
 {
 	struct gcheap_weak *weak = weak_of(special);
 
-	__atomic_store_n(&weak->object, NULL, __ATOMIC_RELAXED);
+	weak_set(special, NULL);
 	if (special->count) {
 		special->is_queued = true;
 		if (!special->link.next)

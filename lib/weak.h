@@ -31,6 +31,12 @@ static inline struct gcheap_weak *weak_of(const struct special *special)
 	return special->argument;
 }
 
+/* Threads may look at it. */
+static inline void weak_set(struct special *special, void *object)
+{
+	__atomic_store_n(&weak_of(special)->object, object, __ATOMIC_RELAXED);
+}
+
 /* In these the lock of the specials is held. Whether nothing leads to the reference itself. */
 bool weak_is_dead(const struct gcheap *heap, const struct special *special);
 
