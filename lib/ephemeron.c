@@ -53,7 +53,11 @@ static struct special *chain_add(struct gcheap *heap, uint64_t key, void *obj)
 	special = pool_alloc(&specials->records);
 	if (!special)
 		return NULL;
-	*special = (struct special) { .key = key, .object = obj, .next = first->next };
+	*special = (struct special) {
+		.key = key, .object = obj, .before = first, .next = first->next,
+	};
+	if (first->next)
+		first->next->before = special;
 	first->next = special;
 	return special;
 }
@@ -80,21 +84,22 @@ struct special *ephemeron_owner_add(struct gcheap *heap, uint64_t key, void *obj
 	return special;
 }
 
+/* A key may be in very many maps: it takes no look through the chain. */
 void ephemeron_remove(struct gcheap *heap, struct special *special)
 {
-	struct special *before = special_find(heap, special->key);
+	struct special *before = special->before;
+	struct special *next = special->next;
 
-	if (before == special && !special->next) {
+	if (!before && !next) {
 		special_remove(heap, special);
 		return;
 	}
-	if (before == special) {
-		special_replace(heap, special, special->next);
-	} else {
-		while (before->next != special)
-			before = before->next;
-		before->next = special->next;
-	}
+	if (before)
+		before->next = next;
+	else
+		special_replace(heap, special, next);
+	if (next)
+		next->before = before;
 	pool_free(&heap->specials.records, special);
 }
 
@@ -165,7 +170,7 @@ static void owner_settle(struct gcheap *heap, const struct special *first, struc
 	for (special = first; special; special = special->next) {
 		const struct identity_table *table = &special->map->table;
 
-		for (i = 0; i < table->room; i++) {
+		for (i = 0; table->count && i < table->room; i++) {
 			const struct special *entry = table->places[i].value;
 
 			if (entry && is_marked(heap, entry))

@@ -89,6 +89,7 @@ struct special_link {
  * @is_queued: it was; of weak references: it has left the table
  * @has_waited: of finalizers: in an earlier cycle its object was dead, and another one led to it
  * @is_cyclic: in the last one it led to itself
+ * @before: of ephemerons and maps: the one whose @next it is, or NULL
  * @next: of cleanups, ephemerons and maps in the table: the next one of the object; of finalizers
  *	in a cycle: of dead objects
  * @thread: of one that runs: who runs it
@@ -104,10 +105,15 @@ struct special {
 		struct gcheap_weak_map *map;
 	};
 	void *argument;
-	uint64_t queued_ns : 61;
-	uint64_t is_queued : 1;
-	uint64_t has_waited : 1;
-	uint64_t is_cyclic : 1;
+	union {
+		struct {
+			uint64_t queued_ns : 61;
+			uint64_t is_queued : 1;
+			uint64_t has_waited : 1;
+			uint64_t is_cyclic : 1;
+		};
+		struct special *before;
+	};
 	union {
 		struct special *next;
 		const struct thread *thread;

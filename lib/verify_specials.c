@@ -82,10 +82,11 @@ static bool ephemeron_is_right(const struct gcheap *heap, const struct special *
 /* The entries of kinds ephemeron and map that an object has. */
 static void check_chain(struct check *check, const struct special *first)
 {
-	const struct special *special;
+	const struct special *special, *before = NULL;
 
-	for (special = first; special; special = special->next) {
-		if (special->key != first->key || special->object != first->object)
+	for (special = first; special; before = special, special = special->next) {
+		if (special->key != first->key || special->object != first->object ||
+		    special->before != before)
 			complain(check, "an entry of the object at %p is in the chain of that at "
 				 "%p", special->object, first->object);
 		else if (SPECIAL_KIND(first->key) == SPECIAL_MAP && special->map->owner != special)
