@@ -65,6 +65,7 @@ void identity_table_add(struct identity_table *table, const void *address, void 
 static bool resize(struct identity_table *table, uint64_t room)
 {
 	struct identity_table new = { .room = room };
+	struct identity_place *places;
 	uint64_t i;
 
 	new.places = memory_zalloc(room * sizeof(*new.places));
@@ -74,8 +75,10 @@ static bool resize(struct identity_table *table, uint64_t room)
 		if (table->places[i].value)
 			identity_table_add(&new, table->places[i].address, table->places[i].value);
 	}
-	memory_free(table->places);
+	places = table->places;
 	*table = new;
+	/* Last: a child of fork() would free it again. */
+	memory_free(places);
 	return true;
 }
 
