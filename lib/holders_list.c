@@ -33,8 +33,9 @@ struct holder_name {
 static void out_of_memory(struct holders *holders)
 {
 	if (!holders->error)
-		holders->error = error_set(-ENOMEM, "out of memory for the holders of %p: there are "
-					   "more than %zu", holders->obj, holders->count);
+		holders->error = error_set(-ENOMEM, "out of memory for the holders of %p: "
+					   "there are more than %zu", holders->obj,
+					   holders->count);
 }
 
 static bool holders_grow(struct holders *holders)

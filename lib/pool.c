@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * Pieces of one size. Those that are allocated after each other lie beside each other, and who
- * frees one is the next to get it. Memory goes back when no piece has been there for a while: what it
- * is for comes and goes in masses, and to have it all again costs many page faults.
+ * frees one is the next to get it. Memory goes back when no piece has been there for a while: what
+ * it is for comes and goes in masses, and to have it all again costs many page faults.
  */
 #include "pool.h"
 

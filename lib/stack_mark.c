@@ -111,8 +111,8 @@ static void declared_read(struct gcheap *heap, struct stack_reader *reader)
 	pthread_mutex_unlock(&heap->lock);
 }
 
-static void registers_read(struct stack_reader *reader, struct thread *thread, const void *registers,
-			   size_t bytes)
+static void registers_read(struct stack_reader *reader, struct thread *thread,
+			   const void *registers, size_t bytes)
 {
 	if (bytes)
 		part_read(reader, STACK_REGISTERS, thread, registers,

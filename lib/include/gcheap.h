@@ -279,8 +279,8 @@ GCHEAP_API int gcheap_thread_attach(struct gcheap *heap, struct gcheap_thread **
 GCHEAP_API void gcheap_thread_detach(struct gcheap_thread *thread);
 
 /*
- * The calling thread's handle, for who does not know in which thread it runs, as finalizers may not;
- * NULL: it is not attached to the heap, or @heap is NULL.
+ * The calling thread's handle, for who does not know in which thread it runs, as finalizers may
+ * not; NULL: it is not attached to the heap, or @heap is NULL.
  */
 GCHEAP_API struct gcheap_thread *gcheap_thread_self(struct gcheap *heap);
 
@@ -934,8 +934,9 @@ GCHEAP_API int gcheap_cleanup_remove(struct gcheap *heap, void *obj, void (*fn)(
  *
  * Finalizers and cleanups may do what a program may: allocate, collect, wait for others, call this,
  * and end the thread. They must not close the heap. What they queue is left to the next call.
- * Any number of threads may call it at a time. With GCHEAP_FINALIZER_THREAD the library has a thread
- * that does so, which gcheap_thread_self() has the handle of there, and this need not be called.
+ * Any number of threads may call it at a time. With GCHEAP_FINALIZER_THREAD the library has a
+ * thread that does so, which gcheap_thread_self() has the handle of there, and this need not be
+ * called.
  *
  * Return: how many have run; -EINVAL.
  */
@@ -1138,8 +1139,8 @@ enum gcheap_holder_kind {
  *	a pointer, the one behind its end
  * @object: the object that has the word, or the key whose value it is; zeros of other kinds
  * @name: for people: the kind; of stacks, registers and frames with the thread's number and
- *	name, of static and thread-local variables with the loaded file. It lasts as long as the call
- *	that gets it
+ *	name, of static and thread-local variables with the loaded file. It lasts as long as the
+ *	call that gets it
  */
 struct gcheap_holder {
 	size_t size;
@@ -1158,8 +1159,8 @@ struct gcheap_holder {
  *	what it returns, if not 0, ends this
  * @arg: for @fn
  *
- * For whoever asks why an object does not die. A holder is a word that a cycle would find the object
- * by; one with several such words is told several times. Objects are those that no cycle has found
+ * For whoever asks why an object does not die. A holder is a word that a cycle would find the
+ * object by; one with several such words is told several times. Objects are those that no cycle has found
  * dead: run one before, or dead ones may be among the holders. Of objects that share a slot, what
  * points to any holds all. With conservative stacks, the caller's own variables are holders, too.
  * What gcheap_hook_mark() marks in each cycle is not found.
