@@ -103,6 +103,15 @@ void ephemeron_remove(struct gcheap *heap, struct special *special)
 	pool_free(&heap->specials.records, special);
 }
 
+void ephemeron_leave_map(struct gcheap *heap, struct special *special)
+{
+	struct identity_table *table = &special->map->table;
+	uint64_t before = table->room;
+
+	identity_table_remove(table, special->object);
+	heap->specials.map_bytes -= (before - table->room) * sizeof(struct identity_place);
+}
+
 void ephemerons_free(struct gcheap *heap, struct special *first)
 {
 	struct special *next;
@@ -111,7 +120,7 @@ void ephemerons_free(struct gcheap *heap, struct special *first)
 	for (; first; first = next) {
 		next = first->next;
 		if (first->map)
-			identity_table_remove(&first->map->table, first->object);
+			ephemeron_leave_map(heap, first);
 		pool_free(&heap->specials.records, first);
 	}
 }
@@ -170,7 +179,7 @@ static void owner_settle(struct gcheap *heap, const struct special *first, struc
 	for (special = first; special; special = special->next) {
 		const struct identity_table *table = &special->map->table;
 
-		for (i = 0; table->count && i < table->room; i++) {
+		for (i = 0; i < table->room; i++) {
 			const struct special *entry = table->places[i].value;
 
 			if (entry && is_marked(heap, entry))

@@ -29,6 +29,9 @@ struct special *ephemeron_add(struct gcheap *heap, uint64_t key, void *obj, void
 struct special *ephemeron_owner_add(struct gcheap *heap, uint64_t key, void *obj,
 				    struct gcheap_weak_map *map);
 
+/* Takes the key of a weak map's entry out of the map. */
+void ephemeron_leave_map(struct gcheap *heap, struct special *special);
+
 /* Takes one entry of a chain away, and frees it. */
 void ephemeron_remove(struct gcheap *heap, struct special *special);
 

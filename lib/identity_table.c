@@ -84,14 +84,16 @@ static bool resize(struct identity_table *table, uint64_t room)
 
 bool identity_table_reserve(struct identity_table *table)
 {
-	if (table->room > ROOM_MIN && table->count < table->room / SPARSE) {
-		/* Without memory it stays as large as it is. */
-		resize(table, table->room / 4 > ROOM_MIN ? table->room / 4 : ROOM_MIN);
-		return true;
-	}
 	if (table->count + 1 <= table->room / 4 * 3)
 		return true;
 	return resize(table, table->room ? table->room * 2 : ROOM_MIN);
+}
+
+/* Without memory it stays as large as it is. */
+static void shrink(struct identity_table *table)
+{
+	if (table->room > ROOM_MIN && table->count < table->room / SPARSE)
+		resize(table, table->room / 4 > ROOM_MIN ? table->room / 4 : ROOM_MIN);
 }
 
 void identity_table_remove(struct identity_table *table, const void *address)
@@ -116,4 +118,5 @@ void identity_table_remove(struct identity_table *table, const void *address)
 	}
 	table->places[hole] = (struct identity_place) { .address = NULL };
 	table->count--;
+	shrink(table);
 }

@@ -4,7 +4,7 @@
  *
  * Places follow each other: an address is at the one that its hash says, or behind it with no empty
  * one between. At most three of four are taken. Taking an address out moves those behind it, and
- * needs no memory.
+ * makes the table smaller where it has become sparse and there is memory for that.
  */
 #ifndef GCHEAP_LIB_IDENTITY_TABLE_H
 #define GCHEAP_LIB_IDENTITY_TABLE_H
@@ -39,10 +39,7 @@ void identity_table_destroy(struct identity_table *table);
 /* What an address leads to; NULL: nothing. */
 void *identity_table_find(const struct identity_table *table, const void *address);
 
-/*
- * Makes room for one address more, or gives memory back where there is much more room than
- * addresses. False: there is no memory.
- */
+/* Makes room for one address more. False: there is no memory. */
 bool identity_table_reserve(struct identity_table *table);
 
 /* Adds an address that is not there. There is room. */

@@ -210,7 +210,7 @@ int gcheap_weak_map_remove(struct gcheap_weak_map *map, const void *key)
 	specials_lock(map->heap);
 	special = identity_table_find(&map->table, key);
 	if (special) {
-		identity_table_remove(&map->table, key);
+		ephemeron_leave_map(map->heap, special);
 		ephemeron_remove(map->heap, special);
 	}
 	specials_unlock(map->heap);

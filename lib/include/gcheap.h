@@ -1011,8 +1011,9 @@ struct gcheap_weak_map;	/* a table from objects to values that live as long as t
  * Its keys are objects, by identity, which it does not keep. A key's value lives as long as the
  * key, though it may lead to the key, and the entry goes with that. With an owner, values live as
  * long as both the key and the owner, and the map is freed with the owner: so a language's weak map
- * may be an object that leads to one, and be collected though a value leads to it. Else it lasts
- * until gcheap_weak_map_free(), or until the heap is closed.
+ * may be an object that leads to one, and be collected though a value leads to it. A map that has
+ * gone with its owner must not be used, or freed, by a cleanup of that: a finalizer finds it. Else
+ * it lasts until gcheap_weak_map_free(), or until the heap is closed.
  *
  * Context: any thread; any number of threads may use a map at the same time, but
  * gcheap_weak_map_get() only if they are attached.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Weak maps where there is much of something: a key that very many maps have, and a table that
- * another thread is about to replace when the process forks.
+ * Weak maps where there is much of something: a key that very many maps have, a table that has
+ * become sparse, and one that another thread is about to replace when the process forks.
  */
 #include <pthread.h>
 #include <sys/syscall.h>
@@ -158,6 +158,45 @@ static void test_a_key_leaves_maps_in_any_order(void **state)
 	}
 }
 
+/* ---- a table that has become sparse -------------------------------------------------- */
+
+static void test_err_no_memory_for_a_smaller_table(void **state)
+{
+	enum { KEYS = 4096 };
+	static void *keys[KEYS];
+	struct maps *maps = *state;
+	struct gcheap_weak_map *map;
+	struct rlimit limit, none;
+	uint64_t most, i;
+
+	assert_int_equal(gcheap_weak_map_new(maps->f.heap, NULL, &map), 0);
+	for (i = 0; i < KEYS; i++) {
+		keys[i] = gcheap_new_leaf(maps->f.thread, 16);
+		assert_int_equal(gcheap_weak_map_set(map, keys[i], keys[i]), 0);
+	}
+	most = map->table.room;
+	assert_in_range(most, KEYS + 1, 4 * KEYS);
+	assert_int_equal(getrlimit(RLIMIT_AS, &limit), 0);
+	none = limit;
+	none.rlim_cur = 0;
+	assert_int_equal(setrlimit(RLIMIT_AS, &none), 0);
+	for (i = 0; i < KEYS - 10; i++)
+		assert_int_equal(gcheap_weak_map_remove(map, keys[i]), 0);
+	assert_int_equal(setrlimit(RLIMIT_AS, &limit), 0);
+	assert_int_equal(gcheap_weak_map_count(map), 10);
+	assert_int_equal(map->table.room, most);
+	for (i = KEYS - 10; i < KEYS; i++)
+		assert_ptr_equal(gcheap_weak_map_get(maps->f.thread, map, keys[i]), keys[i]);
+	/* There is some again. */
+	for (i = KEYS - 10; i < KEYS - 5; i++)
+		assert_int_equal(gcheap_weak_map_remove(map, keys[i]), 0);
+	assert_in_range(map->table.room, 5, most / 64);
+	for (; i < KEYS; i++)
+		assert_ptr_equal(gcheap_weak_map_get(maps->f.thread, map, keys[i]), keys[i]);
+	gcheap_weak_map_free(map);
+	assert_int_equal(maps->f.heap->specials.map_bytes, 0);
+}
+
 /* ---- fork ---------------------------------------------------------------------------- */
 
 static struct gcheap *closed_by_children;
@@ -227,6 +266,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		test_with_maps(test_a_key_leaves_very_many_maps),
 		test_with_maps(test_a_key_leaves_maps_in_any_order),
+		test_with_maps(test_err_no_memory_for_a_smaller_table),
 		test_with_maps(test_a_child_does_not_free_a_table_again),
 	};
 
