@@ -2,7 +2,8 @@
 /*
  * The part of gcheap_verify() that is about specials: whether the table is in order, each entry is
  * of an object that is allocated and begins where the entry says, and a span's bit of the page
- * specials is set if and only if it has an entry.
+ * specials is set if and only if it has an entry. Also whether weak references, values of
+ * ephemerons, weak maps and what is queued are as their entries say.
  */
 #include "verify_specials.h"
 
