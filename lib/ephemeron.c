@@ -33,7 +33,7 @@
 #define MARK_TOGETHER	256u
 
 /* Passes that are made if each finds anything; others go on if it is one of so many. */
-#define PASSES_FREE	4u
+#define PASSES_FREE	2u
 #define PASS_SHARE	4u
 
 /* ---- chains ---------------------------------------------------------------------- */

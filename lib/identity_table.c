@@ -11,13 +11,15 @@
 #define SPARSE		16u
 
 /*
- * The upper bits of a product: objects lie at multiples of 8, many of them one behind the other. A
- * neighbour gets a place far away, and no two that are close share one.
+ * Objects lie at multiples of 8, or of a page with its slots: of a single product some strides would
+ * leave few places. Two spread all.
  */
 static uint64_t place_of(const struct identity_table *table, const void *address)
 {
-	uint64_t hash = (uint64_t)(uintptr_t)address / 8 * 0x9e3779b97f4a7c15ull;
+	const uint64_t factor = 0x9e3779b97f4a7c15ull;
+	uint64_t hash = (uint64_t)(uintptr_t)address * factor;
 
+	hash = (hash ^ hash >> 32) * factor;
 	return hash >> 32 & (table->room - 1);
 }
 

@@ -1090,7 +1090,7 @@ GCHEAP_API int gcheap_find(struct gcheap *heap, const void *p, struct gcheap_obj
  * already, be called with. It is called by the calling thread, which need not be attached.
  *
  * Return: 0; what @fn returned; -EINVAL @heap or @fn is NULL; -EPERM this is a child of fork();
- * -ENOMEM; what the backend said when it did not finish a sweep.
+ * -ENOMEM; -ETIMEDOUT as gcheap_collect(); what the backend said when it did not finish a sweep.
  */
 GCHEAP_API int gcheap_walk(struct gcheap *heap,
 			   int (*fn)(const struct gcheap_object *object, void *arg), void *arg);
@@ -1161,9 +1161,10 @@ struct gcheap_holder {
  * @arg: for @fn
  *
  * For whoever asks why an object does not die. A holder is a word that a cycle would find the
- * object by; one with several such words is told several times. Objects are those that no cycle has found
- * dead: run one before, or dead ones may be among the holders. Of objects that share a slot, what
- * points to any holds all. With conservative stacks, the caller's own variables are holders, too.
+ * object by; one with several such words is told several times. Objects are those that no cycle
+ * has found dead: run one before, or dead ones may be among the holders. Of objects that share a
+ * slot, what points to any holds all. With conservative stacks, the caller's own variables are
+ * holders, too.
  * What gcheap_hook_mark() marks in each cycle is not found.
  *
  * All threads are stopped while all of the heap and its roots are read once, which takes about as
@@ -1172,8 +1173,8 @@ struct gcheap_holder {
  * calling thread need not be attached; its stack is read if it is.
  *
  * Return: 0; what @fn returned; -ENOENT @obj leads to no object; -EINVAL @heap or @fn is NULL, or a
- * thread is on a stack that is not known; -EPERM this is a child of fork(); -ENOMEM; -EOPNOTSUPP as
- * gcheap_collect(); what the backend said when it did not finish a sweep.
+ * thread is on a stack that is not known; -EPERM this is a child of fork(); -ENOMEM; -EOPNOTSUPP
+ * and -ETIMEDOUT as gcheap_collect(); what the backend said when it did not finish a sweep.
  */
 GCHEAP_API int gcheap_holders(struct gcheap *heap, const void *obj,
 			      int (*fn)(const struct gcheap_holder *holder, void *arg), void *arg);

@@ -203,7 +203,7 @@ static void chain(struct ephemeron_fixture *e, unsigned int length, bool is_back
 static void test_chains_in_both_directions(void **state)
 {
 	struct ephemeron_fixture *e = *state;
-	unsigned int length = is_device(e) ? 2000 : 20000;
+	unsigned int length = is_device(e) ? 10000 : 100000;
 
 	chain(e, 1, false, true);
 	chain(e, 10, true, false);

@@ -408,6 +408,40 @@ static void test_a_finalizer_runs_before_cleanups(void **state)
 	assert_int_equal(ran[1], 2);
 }
 
+#if defined(__SANITIZE_THREAD__)
+#define MANY		100000
+#else
+#define MANY		1000000
+#endif
+
+static int many_ran;
+
+static void note_one_of_many(void *obj, void *arg)
+{
+	(void)obj;
+	(void)arg;
+	many_ran++;
+}
+
+static void test_a_million_objects_die_in_one_cycle(void **state)
+{
+	struct finals_fixture *f = *state;
+	bool is_device = gcheap_backend(f->f.heap) == GCHEAP_BACKEND_DEVICE;
+	int count = is_device ? MANY / 10 : MANY;
+	int i;
+
+	many_ran = 0;
+	for (i = 0; i < count; i++)
+		assert_int_equal(gcheap_finalizer_set(f->f.heap, new_node(f, 0), note_one_of_many,
+						      NULL), 0);
+	assert_int_equal(live(f), count);
+	assert_int_equal(run(f), count);
+	assert_int_equal(many_ran, count);
+	assert_int_equal(live(f), 0);
+	assert_int_equal(f->f.heap->specials.records.used, 0);
+	assert_sound(f->f.heap);
+}
+
 static void test_a_hundred_thousand_cleanups_of_one_object(void **state)
 {
 	enum { COUNT = 100000 };
@@ -870,6 +904,7 @@ int main(void)
 		test_with_nodes(test_cleanups_are_taken_back_in_any_order),
 		test_with_nodes(test_the_argument_of_a_cleanup_that_moves_up_is_a_root),
 		test_with_nodes(test_a_finalizer_runs_before_cleanups),
+		test_with_nodes(test_a_million_objects_die_in_one_cycle),
 		test_with_nodes(test_a_hundred_thousand_cleanups_of_one_object),
 		test_with_nodes(test_what_is_freed_has_no_finalizer_any_more),
 		test_with_nodes(test_err_finalizers),

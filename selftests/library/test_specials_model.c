@@ -20,7 +20,7 @@
 #define ROUNDS		60u
 #define ROUNDS_MANY	24u
 /* System calls cost more where the device is emulated. */
-#define ROUNDS_DEVICE	20u
+#define ROUNDS_DEVICE	30u
 /* ThreadSanitizer makes all of it twenty times as slow. */
 #define ROUNDS_TSAN	15u
 /* Steps of each thread between two of them, at most. */

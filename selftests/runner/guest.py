@@ -33,7 +33,7 @@ GUEST_FILES = [f"{BUILD}/examples/{name}" for name in ("lisp", "binary-trees", "
 
 # What several threads do at once: what runs on the kernel that looks for data races.
 RACES = ("thread", "uring", "track", "mapping", "ownership", "observability", "pressure", "cycle", "chunk", "huge",
-         "fuzz_abi", "stop", "mutation", "marker")
+         "fuzz_abi", "stop", "mutation", "marker", "model", "heap_each", "finalizer", "weak", "ephemeron", "pins", "holders")
 
 # Seconds that programs take on the debug kernel, in an emulated guest, where it is not about AVERAGE.
 LONG = {"fuzz_abi": ABI_SECONDS["debug"], "kselftest/fail_nth_test": 400, "kselftest/memcg_test": 100,
