@@ -11,8 +11,8 @@
 #define SPARSE		16u
 
 /*
- * Objects lie at multiples of 8, or of a page with its slots: of a single product some strides would
- * leave few places. Two spread all.
+ * Objects lie at multiples of 8, or of a page with its slots: of a single product some strides
+ * would leave few places. Two spread all.
  */
 static uint64_t place_of(const struct identity_table *table, const void *address)
 {
