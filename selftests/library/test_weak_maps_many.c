@@ -202,7 +202,10 @@ static void *fork_here(void *arg)
 	return NULL;
 }
 
-/* What the library calls: another thread forks as soon as memory has gone. */
+/*
+ * What the library calls, a shared one, too: another thread forks as soon as memory has gone.
+ */
+__attribute__((visibility("default")))
 int munmap(void *memory, size_t bytes)
 {
 	struct gcheap *heap = closed_by_children;
