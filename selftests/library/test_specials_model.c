@@ -214,7 +214,7 @@ static void tell(const struct run *run, uint32_t rounds)
 static void counts_check(const struct shadow_counts *counts)
 {
 	assert_true(counts->finalized && counts->waited && counts->resurrected);
-	assert_true(counts->cleaned && counts->removed && counts->freed);
+	assert_true(counts->cleaned && counts->freed);
 	assert_true(counts->cleared_short && counts->cleared_long && counts->cleared_before);
 	assert_true(counts->weak_got && counts->kept && counts->kept_by_dead);
 }
@@ -276,19 +276,26 @@ static void test_three_threads_verified(void **state)
 	compare(3, GCHEAP_VERIFY, STEPS, 1, ROUNDS);
 }
 
+/*
+ * So many that not each is followed alone to find cycles, which is up to 1024. How many are dead at
+ * once is chance: what went on before may have left few.
+ */
 static void test_thousands_die_at_once(void **state)
 {
 	struct shadow_counts counts;
+	int left = 8;
 
 	(void)state;
-	counts = compare(4, 0, 20 * STEPS, 16, ROUNDS_MANY);
-	if (counts.rounds < ROUNDS_MANY)
-		return;
+	do {
+		counts = compare(4, 0, 20 * STEPS, 16, ROUNDS_MANY);
+		if (counts.rounds < ROUNDS_MANY)
+			return;
+	} while (counts.most_dead <= 1024 && left--);
 	counts_check(&counts);
-	assert_true(counts.unstuck);
+	/* One thread may happen not to take a single cleanup back. */
+	assert_true(counts.removed && counts.unstuck);
 	assert_true(counts.most_finalizers > 1000 && counts.most_cleanups > 1000 &&
 		    counts.most_weak > 1000 && counts.most_ephemerons > 1000);
-	/* So many are not each followed alone to find cycles. */
 	assert_true(counts.most_dead > 1024);
 }
 
