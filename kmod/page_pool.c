@@ -28,6 +28,12 @@
 
 #define BLOCK_PAGES	BIT(FRAMES_LARGE_ORDER)
 
+/* With the pool's lock: pool_pages() looks without. */
+static void pool_count(unsigned long *count, long change)
+{
+	WRITE_ONCE(*count, *count + change);
+}
+
 static void pool_account(struct gcheap_heap *heap, long count)
 {
 	atomic64_add(count * (long)PAGE_SIZE, &gcheap_stock_bytes);
@@ -78,8 +84,8 @@ unsigned long pool_take(struct gcheap_heap *heap, struct page_lists *lists,
 	}
 	pool_move(&pool->zeroed, &lists->zeroed, zeroed);
 	pool_move(&pool->dirty, &lists->dirty, dirty);
-	pool->zeroed_pages -= zeroed;
-	pool->dirty_pages -= dirty;
+	pool_count(&pool->zeroed_pages, -(long)zeroed);
+	pool_count(&pool->dirty_pages, -(long)dirty);
 	/* What the pool could not give without old data. */
 	pool->demand += count - dirty;
 	spin_unlock(&pool->lock);
@@ -153,11 +159,11 @@ void pool_put(struct gcheap_heap *heap, struct list_head *pages, unsigned long c
 	spin_lock(&pool->lock);
 	if (zeroed) {
 		list_splice_tail_init(pages, &pool->zeroed);
-		pool->zeroed_pages += count;
+		pool_count(&pool->zeroed_pages, count);
 	} else {
 		/* What was used last is the likeliest to be in a cache. */
 		list_splice_init(pages, &pool->dirty);
-		pool->dirty_pages += count;
+		pool_count(&pool->dirty_pages, count);
 	}
 	spin_unlock(&pool->lock);
 	pool_account(heap, (long)count);
@@ -212,7 +218,7 @@ struct page *pool_take_block(struct gcheap_heap *heap)
 	head = list_first_entry_or_null(&pool->blocks, struct page, lru);
 	if (head) {
 		list_del(&head->lru);
-		pool->block_count--;
+		pool_count(&pool->block_count, -1);
 	}
 	spin_unlock(&pool->lock);
 	if (head)
@@ -245,7 +251,7 @@ void pool_keep_blocks(struct gcheap_heap *heap, struct list_head *blocks, unsign
 		ClearPageDirty(head);
 		spin_lock(&pool->lock);
 		list_move(&head->lru, &pool->blocks);
-		pool->block_count++;
+		pool_count(&pool->block_count, 1);
 		spin_unlock(&pool->lock);
 		pool_account(heap, BLOCK_PAGES);
 		most--;
@@ -286,8 +292,8 @@ unsigned long pool_trim(struct gcheap_heap *heap, unsigned long most)
 	zeroed = min(pool->zeroed_pages, most - dirty);
 	pool_move(&pool->dirty, &pages, dirty);
 	pool_move(&pool->zeroed, &pages, zeroed);
-	pool->dirty_pages -= dirty;
-	pool->zeroed_pages -= zeroed;
+	pool_count(&pool->dirty_pages, -(long)dirty);
+	pool_count(&pool->zeroed_pages, -(long)zeroed);
 	pool->demand = 0;
 	pool->trims++;
 	spin_unlock(&pool->lock);
@@ -325,9 +331,9 @@ unsigned long pool_drop_failed(struct gcheap_heap *heap)
 	zeroed_pages = pool->zeroed_pages;
 	dirty_pages = pool->dirty_pages;
 	block_count = pool->block_count;
-	pool->zeroed_pages = 0;
-	pool->dirty_pages = 0;
-	pool->block_count = 0;
+	WRITE_ONCE(pool->zeroed_pages, 0);
+	WRITE_ONCE(pool->dirty_pages, 0);
+	WRITE_ONCE(pool->block_count, 0);
 	spin_unlock(&pool->lock);
 
 	bad_zeroed = frames_drop_failed(&zeroed, &broken);
@@ -344,9 +350,9 @@ unsigned long pool_drop_failed(struct gcheap_heap *heap)
 	list_splice(&zeroed, &pool->zeroed);
 	list_splice_tail(&dirty, &pool->dirty);
 	list_splice(&blocks, &pool->blocks);
-	pool->zeroed_pages += zeroed_pages - bad_zeroed;
-	pool->dirty_pages += dirty_pages - (bad_pages - bad_zeroed);
-	pool->block_count += block_count - bad_blocks;
+	pool_count(&pool->zeroed_pages, zeroed_pages - bad_zeroed);
+	pool_count(&pool->dirty_pages, dirty_pages - (bad_pages - bad_zeroed));
+	pool_count(&pool->block_count, block_count - bad_blocks);
 	spin_unlock(&pool->lock);
 	bad_pages += bad_blocks * BLOCK_PAGES;
 	pool_account(heap, -(long)bad_pages);
@@ -389,7 +395,7 @@ unsigned long pool_take_oldest(struct gcheap_heap *heap, struct list_head *pages
 
 	spin_lock(&pool->lock);
 	count = min(pool->dirty_pages, most);
-	pool->dirty_pages -= count;
+	pool_count(&pool->dirty_pages, -(long)count);
 	for (i = 0; i < count; i++)
 		list_move(pool->dirty.prev, pages);
 	*trims = pool->trims;
@@ -417,7 +423,7 @@ void pool_put_ahead(struct gcheap_heap *heap, struct list_head *pages,
 	spin_lock(&pool->lock);
 	if (pool->trims == trims) {
 		list_splice_tail_init(pages, &pool->zeroed);
-		pool->zeroed_pages += count;
+		pool_count(&pool->zeroed_pages, count);
 	}
 	spin_unlock(&pool->lock);
 	if (list_empty(pages))

@@ -166,7 +166,7 @@ static int zero_main(void *unused)
 			cond_resched();
 		} else {
 			wait_event_idle(zero_work, kthread_should_stop() ||
-					!list_empty_careful(&zero_heaps));
+					!list_empty(&zero_heaps));
 		}
 	}
 	return 0;
