@@ -287,12 +287,8 @@ void mark_slots_here(struct marker *marker, void *const *slots, size_t n)
 static void typed_piece(struct marker *marker, const struct mark_piece *piece)
 {
 	const struct root *root = piece->argument;
-	const struct gcheap_type_record *type = view_type(marker->view, root->type);
-	const uint64_t *mask = root->mask ? root->mask : view_type_mask(marker->view, type);
-	uint64_t start = (uint64_t)(uintptr_t)root->start + type->bytes * piece->start;
 
-	mark_scan_typed(marker, typed_pointers_of_mask(type, mask, start, start, start +
-						       type->bytes * (piece->end - piece->start)));
+	mark_scan_typed(marker, root_pointers(marker->view, root, piece->start, piece->end));
 	roots_flush(marker);
 }
 

@@ -10,6 +10,7 @@
 #include "entry.h"
 #include "error.h"
 #include "layout/program.h"
+#include "layout/typed_pointers.h"
 #include "library.h"
 #include "memory.h"
 
@@ -194,6 +195,17 @@ int gcheap_root_add_ambiguous(struct gcheap *heap, const void *start, size_t byt
 	return roots_append(heap, &(struct root) {
 		.start = start, .count = bytes - bytes % WORD_BYTES, .kind = ROOT_AMBIGUOUS,
 	});
+}
+
+struct typed_pointers root_pointers(const struct view *view, const struct root *root,
+				    uint64_t first, uint64_t end)
+{
+	const struct gcheap_type_record *type = view_type(view, root->type);
+	const uint64_t *mask = root->mask ? root->mask : view_type_mask(view, type);
+	uint64_t start = (uint64_t)(uintptr_t)root->start;
+
+	return typed_pointers_of_mask(type, mask, start + type->bytes * first,
+				      start + type->bytes * first, start + type->bytes * end);
 }
 
 int roots_add_own(struct gcheap *heap, const void *start, size_t bytes)

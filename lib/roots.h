@@ -11,6 +11,9 @@
 
 #include <gcheap.h>
 
+struct typed_pointers;
+struct view;
+
 /**
  * struct root - registered roots
  * @start: what gcheap_root_add*() was given
@@ -52,6 +55,10 @@ struct roots {
 	size_t *buckets;
 	uint64_t mask_bytes;
 };
+
+/* The words of a typed root that may be pointers, of its elements from @first to before @end. */
+struct typed_pointers root_pointers(const struct view *view, const struct root *root,
+				    uint64_t first, uint64_t end);
 
 /*
  * gcheap_root_add_ambiguous() for memory of the library's own, of a heap that heap_check() has

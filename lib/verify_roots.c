@@ -58,12 +58,8 @@ static void check_precise(struct check *check, const struct root *root)
 
 static void check_typed(struct check *check, const struct root *root)
 {
-	const struct view *view = &check->heap->view;
-	const struct gcheap_type_record *type = view_type(view, root->type);
-	const uint64_t *mask = root->mask ? root->mask : view_type_mask(view, type);
+	struct typed_pointers tp = root_pointers(&check->heap->view, root, 0, root->count);
 	uint64_t start = (uint64_t)(uintptr_t)root->start;
-	struct typed_pointers tp = typed_pointers_of_mask(type, mask, start, start,
-							  start + type->bytes * root->count);
 	uint64_t address;
 
 	while ((address = typed_pointers_next(&tp)))
