@@ -1164,8 +1164,7 @@ struct gcheap_holder {
  * object by; one with several such words is told several times. Objects are those that no cycle
  * has found dead: run one before, or dead ones may be among the holders. Of objects that share a
  * slot, what points to any holds all. With conservative stacks, the caller's own variables are
- * holders, too.
- * What gcheap_hook_mark() marks in each cycle is not found.
+ * holders, too. What gcheap_hook_mark() marks in each cycle is not found.
  *
  * All threads are stopped while all of the heap and its roots are read once, which takes about as
  * long as a cycle; then they go on, and @fn is called. It may do what gcheap_walk() allows, and
