@@ -4,6 +4,7 @@
  */
 #include "specials.h"
 
+#include <pthread.h>
 #include <unistd.h>
 
 /* Runs gcheap_verify() and returns what it printed on stderr. */
@@ -82,4 +83,28 @@ void feed(struct starved *starved)
 	}
 	pool->at = starved->had.at;
 	pool->end = starved->had.end;
+}
+
+void run_workers(struct fixture *fixture, void *(*work)(void *arg), void *workers,
+		 size_t worker_bytes, int count, int cycles)
+{
+	pthread_t threads[WORKERS_MAX];
+	void *result;
+	int i;
+
+	assert_in_range(count, 1, WORKERS_MAX);
+	for (i = 0; i < count; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, work,
+						(char *)workers + (size_t)i * worker_bytes), 0);
+	for (i = 0; i < cycles; i++) {
+		assert_int_equal(gcheap_collect(fixture->thread), 0);
+		assert_sound(fixture->heap);
+	}
+	gcheap_park(fixture->thread);
+	for (i = 0; i < count; i++) {
+		assert_int_equal(pthread_join(threads[i], &result), 0);
+		if (result)
+			fail_msg("%s", (const char *)result);
+	}
+	gcheap_unpark(fixture->thread);
 }

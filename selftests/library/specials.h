@@ -20,6 +20,20 @@ void assert_broken(struct gcheap *heap, const char *words);
 /* How many entries its table has. */
 uint64_t specials_of(struct gcheap *heap);
 
+#define WORKERS_MAX	16
+
+/**
+ * run_workers() - have threads of their own work while this one runs cycles
+ * @fixture: the heap, which is looked through after each cycle
+ * @work: what each does; it returns NULL, or what went wrong
+ * @workers: its arguments, one behind the other
+ * @worker_bytes: size of each
+ * @count: how many; at most WORKERS_MAX
+ * @cycles: how many are run
+ */
+void run_workers(struct fixture *fixture, void *(*work)(void *arg), void *workers,
+		 size_t worker_bytes, int count, int cycles);
+
 /**
  * struct starved - memory that was taken away
  * @pool: from whom

@@ -3,7 +3,6 @@
  * Ephemerons: what they keep and what not, in chains of all kinds, with finalizers and weak
  * references, beside threads; and what becomes of them.
  */
-#include <pthread.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -442,7 +441,6 @@ static void test_verify_looks_at_ephemerons(void **state)
 
 struct worker {
 	struct ephemeron_fixture *e;
-	pthread_t self;
 	unsigned int seed;
 };
 
@@ -488,27 +486,14 @@ static void test_threads_add_and_remove_during_cycles(void **state)
 	enum { WORKERS = 4 };
 	struct ephemeron_fixture *e = *state;
 	struct worker workers[WORKERS];
-	void *result;
 	int i;
 
 	assert_int_equal(gcheap_root_add(e->f.heap, shared, SHARED), 0);
 	for (i = 0; i < SHARED; i++)
 		shared[i] = new_node(e);
-	for (i = 0; i < WORKERS; i++) {
+	for (i = 0; i < WORKERS; i++)
 		workers[i] = (struct worker) { .e = e, .seed = (unsigned int)i };
-		assert_int_equal(pthread_create(&workers[i].self, NULL, work, &workers[i]), 0);
-	}
-	for (i = 0; i < 10; i++) {
-		assert_int_equal(gcheap_collect(e->f.thread), 0);
-		assert_sound(e->f.heap);
-	}
-	gcheap_park(e->f.thread);
-	for (i = 0; i < WORKERS; i++) {
-		assert_int_equal(pthread_join(workers[i].self, &result), 0);
-		if (result)
-			fail_msg("%s", (const char *)result);
-	}
-	gcheap_unpark(e->f.thread);
+	run_workers(&e->f, work, workers, sizeof(*workers), WORKERS, 10);
 	assert_int_equal(live(e), SHARED);
 	assert_int_equal(records(e), 0);
 	assert_int_equal(gcheap_root_remove(e->f.heap, shared), 0);

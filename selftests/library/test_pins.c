@@ -3,7 +3,6 @@
  * Objects that are roots themselves: pinned, and uncollectable ones; the table that has them; and
  * whether roots lead to an object.
  */
-#include <pthread.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -472,7 +471,6 @@ struct worker {
 	void *objects[200];
 	bool is_attached;
 	uint64_t seed;
-	pthread_t self;
 };
 
 static void *work(void *arg)
@@ -501,7 +499,6 @@ static void test_threads_pin_and_unpin_during_cycles(void **state)
 	enum { WORKERS = 4 };
 	struct pins_fixture *p = *state;
 	struct worker workers[WORKERS];
-	void *result;
 	int i, j;
 
 	for (i = 0; i < WORKERS; i++) {
@@ -513,18 +510,7 @@ static void test_threads_pin_and_unpin_during_cycles(void **state)
 			assert_int_equal(gcheap_pin(p->f.heap, workers[i].objects[j]), 0);
 		}
 	}
-	for (i = 0; i < WORKERS; i++)
-		assert_int_equal(pthread_create(&workers[i].self, NULL, work, &workers[i]), 0);
-	for (i = 0; i < 50; i++) {
-		assert_int_equal(gcheap_collect(p->f.thread), 0);
-		assert_sound(p->f.heap);
-	}
-	gcheap_park(p->f.thread);
-	for (i = 0; i < WORKERS; i++) {
-		assert_int_equal(pthread_join(workers[i].self, &result), 0);
-		assert_null(result);
-	}
-	gcheap_unpark(p->f.thread);
+	run_workers(&p->f, work, workers, sizeof(*workers), WORKERS, 50);
 	assert_int_equal(specials_of(p->f.heap), WORKERS * 200);
 	assert_int_equal(live(p), WORKERS * 200);
 	/* A heap that is closed takes all of them along. */

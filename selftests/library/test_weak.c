@@ -303,7 +303,6 @@ static void test_err_no_memory_for_a_reference(void **state)
 struct worker {
 	struct weak_fixture *w;
 	uint64_t seed;
-	pthread_t self;
 };
 
 #define SHARED	64
@@ -353,27 +352,14 @@ static void test_threads_refer_and_forget_during_cycles(void **state)
 	enum { WORKERS = 4 };
 	struct weak_fixture *w = *state;
 	struct worker workers[WORKERS];
-	void *result;
 	int i;
 
 	assert_int_equal(gcheap_root_add(w->f.heap, shared, SHARED), 0);
 	for (i = 0; i < SHARED; i++)
 		shared[i] = new_node(w);
-	for (i = 0; i < WORKERS; i++) {
+	for (i = 0; i < WORKERS; i++)
 		workers[i] = (struct worker) { .w = w, .seed = i };
-		assert_int_equal(pthread_create(&workers[i].self, NULL, work, &workers[i]), 0);
-	}
-	for (i = 0; i < 20; i++) {
-		assert_int_equal(gcheap_collect(w->f.thread), 0);
-		assert_sound(w->f.heap);
-	}
-	gcheap_park(w->f.thread);
-	for (i = 0; i < WORKERS; i++) {
-		assert_int_equal(pthread_join(workers[i].self, &result), 0);
-		if (result)
-			fail_msg("%s", (const char *)result);
-	}
-	gcheap_unpark(w->f.thread);
+	run_workers(&w->f, work, workers, sizeof(*workers), WORKERS, 20);
 	assert_int_equal(live(w), SHARED);
 	assert_int_equal(w->f.heap->specials.records.used, 0);
 	assert_int_equal(gcheap_root_remove(w->f.heap, shared), 0);

@@ -5,7 +5,6 @@
  *
  * Environment: GCHEAP_SEED repeats a run of the model; GCHEAP_ROUNDS is its number of operations.
  */
-#include <pthread.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -497,7 +496,6 @@ static void *shared[SHARED];
 
 struct worker {
 	struct map_fixture *m;
-	pthread_t self;
 	uint64_t random;
 };
 
@@ -549,27 +547,14 @@ static void test_threads_share_a_map_during_cycles(void **state)
 	enum { WORKERS = 4 };
 	struct map_fixture *m = *state;
 	struct worker workers[WORKERS];
-	void *result;
 	int i;
 
 	assert_int_equal(gcheap_root_add(m->f.heap, shared, SHARED), 0);
 	for (i = 0; i < SHARED; i++)
 		shared[i] = new_node(m);
-	for (i = 0; i < WORKERS; i++) {
+	for (i = 0; i < WORKERS; i++)
 		workers[i] = (struct worker) { .m = m, .random = (uint64_t)i };
-		assert_int_equal(pthread_create(&workers[i].self, NULL, work, &workers[i]), 0);
-	}
-	for (i = 0; i < 10; i++) {
-		assert_int_equal(gcheap_collect(m->f.thread), 0);
-		assert_sound(m->f.heap);
-	}
-	gcheap_park(m->f.thread);
-	for (i = 0; i < WORKERS; i++) {
-		assert_int_equal(pthread_join(workers[i].self, &result), 0);
-		if (result)
-			fail_msg("%s", (const char *)result);
-	}
-	gcheap_unpark(m->f.thread);
+	run_workers(&m->f, work, workers, sizeof(*workers), WORKERS, 10);
 	memset(shared, 0, sizeof(shared));
 	assert_int_equal(live(m), 0);
 	assert_int_equal(records(m), 0);
