@@ -85,6 +85,8 @@ static int look_at_all(struct holders *holders)
 
 	if (error)
 		return error;
+	/* It may be the second time. */
+	holders->error = 0;
 	error = backend_sweep_finish(heap->backend);
 	if (error)
 		return error_set(error, "the backend did not finish the sweep: %s",

@@ -3,6 +3,7 @@
  * A cycle that cannot be sure that threads were stopped all the time: the kernel holds them for some
  * seconds at most. Then nothing is freed, and what is special about objects ends for all of them or
  * for none. The test says when the stop began, so that the time is over at any moment of the cycle.
+ * Who looks through the heap looks again.
  */
 #include <time.h>
 
@@ -174,10 +175,61 @@ static void test_entries_end_for_all_or_for_none(void **state)
 	free(u);
 }
 
+static int count_objects(const struct gcheap_object *object, void *arg)
+{
+	(void)object;
+	++*(int *)arg;
+	return 0;
+}
+
+static int count_holders(const struct gcheap_holder *holder, void *arg)
+{
+	(void)holder;
+	++*(int *)arg;
+	return 0;
+}
+
+/* As if a stop had begun long ago, up to its end. */
+static void stop_is_over(struct gcheap *heap)
+{
+	heap->world.holding.stop = 1;
+	heap->world.holding.begin_ns = now_ns() - SURE_NS;
+}
+
+static void test_who_looks_looks_again(void **state)
+{
+	struct gcheap_config config = fixture_config();
+	static struct node *root;
+	struct fixture f;
+	int objects = 0, holders = 0;
+	struct holding holding;
+
+	(void)state;
+	config.gc_percent = -1;
+	config.flags = 0;
+	fixture_open_with(&f, &config);
+	holding = f.heap->world.holding;
+	root = gcheap_new(f.thread, GCHEAP_TYPE(f.heap, struct node, next));
+	assert_non_null(root);
+	root->next = root;
+	assert_int_equal(gcheap_root_add(f.heap, &root, 1), 0);
+	stop_is_over(f.heap);
+	assert_int_equal(gcheap_walk(f.heap, count_objects, &objects), 0);
+	assert_int_equal(objects, 1);
+	assert_int_equal(f.heap->world.holding.stop, 0);
+	stop_is_over(f.heap);
+	assert_int_equal(gcheap_holders(f.heap, root, count_holders, &holders), 0);
+	assert_int_equal(holders, 2);
+	assert_int_equal(f.heap->world.holding.stop, 0);
+	f.heap->world.holding = holding;
+	fixture_close(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_entries_end_for_all_or_for_none),
+		cmocka_unit_test(test_who_looks_looks_again),
 	};
 
 	return run_in_all_layouts("unsure stops", tests);
