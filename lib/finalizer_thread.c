@@ -80,20 +80,13 @@ static bool claim(struct finalizer_thread *state)
 /* Its handle; NULL: it could not be attached. */
 static struct thread *self_attach(struct gcheap *heap)
 {
-	LIBRARY_ENTRY;
 	struct thread *thread = rest_self(heap);
 	struct gcheap_thread *fast;
 
 	if (thread)
 		return thread;
 	/* It is new, or a finalizer has detached it. */
-	if (gcheap_thread_attach(heap, &fast))
-		return NULL;
-	thread = (struct thread *)fast;
-	world_lock(heap);
-	thread->is_of_library = true;
-	world_unlock(heap);
-	return thread;
+	return gcheap_thread_attach(heap, &fast) ? NULL : (struct thread *)fast;
 }
 
 /* Whether there is nobody any more for whom to wait for work. */
@@ -157,6 +150,7 @@ static void thread_ended(void *arg)
 		return;
 	if (!run->returned)
 		__atomic_store_n(&state->work, 1, __ATOMIC_SEQ_CST);
+	thread_serve(NULL);
 	release(state);
 	/* For what was queued since, or is left. Close waits for the end of this thread, too. */
 	if (!run->failed && __atomic_load_n(&state->work, __ATOMIC_SEQ_CST))
@@ -183,6 +177,7 @@ static void *thread_main(void *arg)
 		pthread_join(state->thread, NULL);
 	state->thread = pthread_self();
 	state->was_made = true;
+	thread_serve(run.heap);
 	pthread_cleanup_push(thread_ended, &run);
 	/* A finalizer that computes is stopped like the program. */
 	stop_signal_allow();
@@ -194,17 +189,32 @@ static void *thread_main(void *arg)
 	return NULL;
 }
 
-/* Unless there is one. All signals are blocked there; its stack is as large as others'. */
+/*
+ * Signals are blocked there that another thread of the program can have as well. Those that tell of
+ * what a function does there are not: the kernel ends the process where they are blocked, and who
+ * would report a bug is not asked.
+ */
+static void signals_choose(sigset_t *blocked)
+{
+	static const int own[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS };
+	size_t i;
+
+	sigfillset(blocked);
+	for (i = 0; i < sizeof(own) / sizeof(*own); i++)
+		sigdelset(blocked, own[i]);
+}
+
+/* Unless there is one. Its stack is as large as others'. */
 static void thread_make(struct gcheap *heap)
 {
 	struct finalizer_thread *state = &heap->finalizer_thread;
-	sigset_t all, before;
+	sigset_t blocked, before;
 	pthread_t thread;
 
 	if (!claim(state))
 		return;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
+	signals_choose(&blocked);
+	pthread_sigmask(SIG_SETMASK, &blocked, &before);
 	if (pthread_create(&thread, NULL, thread_main, heap))
 		release(state);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -226,19 +236,22 @@ void finalizer_thread_call_slow(struct gcheap *heap)
 
 bool finalizer_thread_is_self(const struct gcheap *heap)
 {
-	const struct thread *self = rest_self(heap);
-
-	return self && self->is_of_library;
+	return thread_serves(heap);
 }
 
 static __attribute__((noinline)) void wait_at_rest(struct finalizer_thread *state)
 {
+	int cancel;
+
+	/* The heap is half closed: it is not the place to end. */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	rest_begin(NULL, __builtin_frame_address(0));
 	while (__atomic_load_n(&state->is_there, __ATOMIC_SEQ_CST))
 		rest_word_wait(&state->is_there, 1, 0);
 	if (state->was_made)
 		pthread_join(state->thread, NULL);
 	rest_end();
+	pthread_setcancelstate(cancel, NULL);
 }
 
 __attribute__((noinline))

@@ -26,7 +26,7 @@ static inline void finalizer_thread_call(struct gcheap *heap)
  */
 void finalizer_thread_end(struct gcheap *heap);
 
-/* Whether it is the calling thread. */
+/* Whether it is the calling thread, attached or not. */
 bool finalizer_thread_is_self(const struct gcheap *heap);
 
 #endif /* GCHEAP_LIB_FINALIZER_THREAD_H */

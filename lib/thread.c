@@ -63,6 +63,23 @@ static int end_is_noticed(void)
 	return 0;
 }
 
+/* ---- threads of the library's own ---------------------------------------------- */
+
+static __thread const struct gcheap *served __attribute__((tls_model("initial-exec")));
+static __thread pid_t served_in __attribute__((tls_model("initial-exec")));
+
+void thread_serve(const struct gcheap *heap)
+{
+	served = heap;
+	served_in = getpid();
+}
+
+bool thread_serves(const struct gcheap *heap)
+{
+	/* In a child of fork() another heap may be where that one was. */
+	return served == heap && served && served_in == getpid();
+}
+
 /* ---- attach and detach ----------------------------------------------------------- */
 
 int gcheap_thread_attach(struct gcheap *heap, struct gcheap_thread **out)
@@ -86,6 +103,7 @@ int gcheap_thread_attach(struct gcheap *heap, struct gcheap_thread **out)
 	thread->number = __atomic_add_fetch(&attached, 1, __ATOMIC_RELAXED);
 	thread->self = pthread_self();
 	thread->tid = gettid();
+	thread->is_of_library = thread_serves(heap);
 	thread->entry = &entry_state;
 	thread->memory_bytes = sizeof(*thread);
 	for (i = 0; i < GCHEAP_LEAVES_; i++)

@@ -169,6 +169,12 @@ static inline const char *thread_hindrance(const struct thread *thread)
 	return thread->is_in_hook ? THREAD_IS_IN_HOOK : NULL;
 }
 
+/* The calling thread is the library's own, for this heap; NULL: not any more. */
+void thread_serve(const struct gcheap *heap);
+
+/* Whether it is, attached or not. */
+bool thread_serves(const struct gcheap *heap);
+
 /* Whether threads of the program are attached to a heap. The world's lock is held. */
 bool thread_any_of_program(const struct gcheap *heap);
 

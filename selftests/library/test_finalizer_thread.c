@@ -372,6 +372,46 @@ static void they_may_compute_while_cycles_run(void **state)
 	fixture_close(&own);
 }
 
+static void reports(int signal)
+{
+	(void)signal;
+	_exit(17);
+}
+
+static void goes_wrong(void *obj, void *arg)
+{
+	(void)obj;
+	if (raise((int)(intptr_t)arg))
+		abort();
+	_exit(1);
+}
+
+/* Blocked, they would wait there, or end the process at once. */
+static void what_goes_wrong_there_is_reported(void **state)
+{
+	static const int signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS };
+	unsigned int i;
+	int status;
+	pid_t child;
+
+	(void)state;
+	if (UNDER_TSAN)
+		skip_because("ThreadSanitizer lets the child of a process with threads make none");
+	for (i = 0; i < sizeof(signals) / sizeof(*signals); i++) {
+		child = fork();
+		if (!child) {
+			own_setup((void **)&(void *){ NULL });
+			signal(signals[i], reports);
+			leaf_with(&own, goes_wrong, (void *)(intptr_t)signals[i]);
+			_exit(gcheap_collect(own.thread) || !comes_to(&calls, 1) ? 2 : 3);
+		}
+		assert_true(child > 0);
+		assert_int_equal(waitpid(child, &status, 0), child);
+		assert_true(WIFEXITED(status));
+		assert_int_equal(WEXITSTATUS(status), 17);
+	}
+}
+
 /* ---- its end -------------------------------------------------------------------------------- */
 
 static void sleeps(void *obj, void *arg)
@@ -419,14 +459,80 @@ static void closes(void *obj, void *arg)
 	counts(NULL, NULL);
 }
 
+static void closes_detached(void *obj, void *arg)
+{
+	gcheap_thread_detach(gcheap_thread_self(arg));
+	closes(obj, arg);
+}
+
+static void closes_attached_anew(void *obj, void *arg)
+{
+	struct gcheap_thread *thread;
+
+	gcheap_thread_detach(gcheap_thread_self(arg));
+	if (gcheap_thread_attach(arg, &thread))
+		abort();
+	closes(obj, arg);
+}
+
 static void err_close_in_a_finalizer(void **state)
 {
 	struct fixture *f = *state;
 
 	leaf_with(f, closes, f->heap);
+	leaf_with(f, closes_detached, f->heap);
+	leaf_with(f, closes_attached_anew, f->heap);
 	drop_with(f, 3, counts);
 	assert_int_equal(gcheap_collect(f->thread), 0);
-	assert_true(comes_to(&calls, 4));
+	assert_true(comes_to(&calls, 6));
+}
+
+/* It is not taken for the program's. */
+static void one_that_a_finalizer_attached_goes_too(void **state)
+{
+	struct fixture *f = *state;
+
+	leaf_with(f, closes_attached_anew, f->heap);
+	assert_int_equal(gcheap_collect(f->thread), 0);
+	assert_true(comes_to(&calls, 1));
+	gcheap_thread_detach(f->thread);
+	f->thread = NULL;
+	assert_true(no_thread_is_left());
+}
+
+/* The library calls this one. Others look for a cancellation only if they wait. */
+int pthread_join(pthread_t thread, void **result)
+{
+	int (*next)(pthread_t, void **) = (__typeof__(next))dlsym(RTLD_NEXT, "pthread_join");
+
+	pthread_testcancel();
+	return next(thread, result);
+}
+
+static void *closes_cancelled(void *heap)
+{
+	pthread_cancel(pthread_self());
+	gcheap_close(heap);
+	__atomic_store_n(&stage, 1, __ATOMIC_RELEASE);
+	pthread_testcancel();
+	return NULL;
+}
+
+static void close_ends_before_its_thread_does(void **state)
+{
+	struct fixture *f = *state;
+	pthread_t thread;
+	void *result;
+
+	drop_with(f, 1, counts);
+	assert_int_equal(gcheap_collect(f->thread), 0);
+	assert_true(comes_to(&calls, 1));
+	gcheap_thread_detach(f->thread);
+	assert_int_equal(pthread_create(&thread, NULL, closes_cancelled, f->heap), 0);
+	assert_int_equal(pthread_join(thread, &result), 0);
+	assert_ptr_equal(result, PTHREAD_CANCELED);
+	assert_int_equal(load(&stage), 1);
+	f->heap = NULL;
 }
 
 static void it_goes_with_the_last_thread_of_the_program(void **state)
@@ -669,8 +775,11 @@ int main(void)
 		own_test(they_may_end_the_thread),
 		own_test(they_may_detach_the_thread),
 		cmocka_unit_test(they_may_compute_while_cycles_run),
+		cmocka_unit_test(what_goes_wrong_there_is_reported),
 		own_test(close_waits_for_what_runs_alone),
 		own_test(err_close_in_a_finalizer),
+		own_test(close_ends_before_its_thread_does),
+		own_test(one_that_a_finalizer_attached_goes_too),
 		own_test(it_goes_with_the_last_thread_of_the_program),
 		own_test(a_child_of_fork_has_none),
 		own_test(they_may_fork),
