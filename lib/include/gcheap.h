@@ -6,9 +6,9 @@
  *
  * Functions that can fail return 0 or a negative errno; allocation returns NULL
  * and sets errno. gcheap_error() tells a person what was wrong and what to do.
- * All of them answer NULL for a heap or thread with EINVAL, and in a child of fork() the
- * parent's heap with EPERM. The library never exits, and aborts only on a corrupted heap,
- * after it has said what it found, and where. It prints nothing but that, what was asked for
+ * All of them that say what went wrong answer NULL for a heap or thread with EINVAL, and in a
+ * child of fork() the parent's heap with EPERM. The library never exits, and aborts only on a
+ * corrupted heap, after it has said what it found, and where. It prints nothing but that, what was asked for
  * (gcheap_verify(), GCHEAP_VERIFY, GCHEAP_FAULT_FREED, GCHEAP_TRACE), a line about a thread that
  * keeps a cycle waiting for a second, and, once a process, the name of a setting in the
  * environment that does not exist.
@@ -901,8 +901,8 @@ GCHEAP_API void *gcheap_new_uncollectable(struct gcheap_thread *thread, gcheap_t
  * @heap: the heap
  * @obj: the object
  * @fn: called with the object and @arg; NULL: nothing is to run any more, if something was
- * @arg: for @fn; when it leads into the heap it is a root until @fn has returned: it must not lead
- *	to @obj
+ * @arg: for @fn; when it leads into the heap it is a root until @fn has returned: neither it nor
+ *	what it leads to may lead to @obj, which would never die
  *
  * When a cycle finds that nothing leads to the object, @fn is queued, and runs once, in
  * gcheap_run_finalizers(). Until it has returned the object lives, and all it leads to; afterwards
@@ -920,8 +920,9 @@ GCHEAP_API int gcheap_finalizer_set(struct gcheap *heap, void *obj,
 /*
  * Have a function run after an object has died, with an argument that is not it: as a finalizer,
  * but that the object is freed, and may be part of a cycle. An object may have any number; they
- * run in no order. Where it has a finalizer, too, that runs first. gcheap_free() queues them. 0;
- * -EINVAL @fn is NULL, or @arg leads to @obj; -ENOMEM.
+ * run in no order. Where it has a finalizer, too, that runs first, and they are queued by a later
+ * cycle. gcheap_free() queues them. @arg is a root as a finalizer's is; when it is @obj, or leads
+ * into it, that is noticed: 0; -EINVAL so, or @fn is NULL; -ENOMEM.
  */
 GCHEAP_API int gcheap_cleanup_add(struct gcheap *heap, void *obj, void (*fn)(void *arg), void *arg);
 /* Take one back; of several, any. It looks through all of the object's. 0; -ENOENT. */
@@ -1011,9 +1012,10 @@ struct gcheap_weak_map;	/* a table from objects to values that live as long as t
  * Its keys are objects, by identity, which it does not keep. A key's value lives as long as the
  * key, though it may lead to the key, and the entry goes with that. With an owner, values live as
  * long as both the key and the owner, and the map is freed with the owner: so a language's weak map
- * may be an object that leads to one, and be collected though a value leads to it. A map that has
- * gone with its owner must not be used, or freed, by a cleanup of that: a finalizer finds it. Else
- * it lasts until gcheap_weak_map_free(), or until the heap is closed.
+ * may be an object that has the pointer to one, and be collected though a value leads to it. A map
+ * that has gone with its owner must not be used, or freed, by a cleanup of that: a finalizer finds
+ * it. gcheap_weak_map_free() frees any map before; without an owner it lasts until that, or until
+ * the heap is closed. The map is no object: it need not be named in a type.
  *
  * Context: any thread; any number of threads may use a map at the same time, but
  * gcheap_weak_map_get() only if they are attached.
@@ -1022,12 +1024,15 @@ struct gcheap_weak_map;	/* a table from objects to values that live as long as t
 GCHEAP_API int gcheap_weak_map_new(struct gcheap *heap, void *owner, struct gcheap_weak_map **map);
 /* Takes all keys out, and frees the map; NULL is allowed. */
 GCHEAP_API void gcheap_weak_map_free(struct gcheap_weak_map *map);
-/* Gives a key a value, which is not NULL, instead of what it had: 0; -ENOMEM, -EINVAL. */
+/*
+ * Gives a key a value instead of what it had: any pointer or word, as gcheap_ephemeron_add(), but
+ * NULL: 0; -ENOMEM; -EINVAL so, or no object begins at @key.
+ */
 GCHEAP_API int gcheap_weak_map_set(struct gcheap_weak_map *map, void *key, void *value);
-/* A key's value, from here on the caller's to keep in a root; NULL: it has none. */
+/* A key's value, from here on the caller's to keep in a root; NULL: it has none, or no map. */
 GCHEAP_API void *gcheap_weak_map_get(struct gcheap_thread *thread, struct gcheap_weak_map *map,
 				     const void *key);
-/* Takes a key out: 0; -ENOENT it is none; -EINVAL. */
+/* Takes a key out: 0; -ENOENT it is none, whatever it is; -EINVAL the map is NULL. */
 GCHEAP_API int gcheap_weak_map_remove(struct gcheap_weak_map *map, const void *key);
 /* How many keys it has: those that no cycle has found dead. */
 GCHEAP_API uint64_t gcheap_weak_map_count(struct gcheap_weak_map *map);
