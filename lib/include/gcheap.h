@@ -8,10 +8,10 @@
  * and sets errno. gcheap_error() tells a person what was wrong and what to do.
  * All of them that say what went wrong answer NULL for a heap or thread with EINVAL, and in a
  * child of fork() the parent's heap with EPERM. The library never exits, and aborts only on a
- * corrupted heap, after it has said what it found, and where. It prints nothing but that, what was asked for
- * (gcheap_verify(), GCHEAP_VERIFY, GCHEAP_FAULT_FREED, GCHEAP_TRACE), a line about a thread that
- * keeps a cycle waiting for a second, and, once a process, the name of a setting in the
- * environment that does not exist.
+ * corrupted heap, after it has said what it found, and where. It prints nothing but that, what
+ * was asked for (gcheap_verify(), GCHEAP_VERIFY, GCHEAP_FAULT_FREED, GCHEAP_TRACE), a line about a
+ * thread that keeps a cycle waiting for a second, and, once a process, the name of a setting in
+ * the environment that does not exist.
  *
  * WHAT IS SCANNED. An object is alive if a pointer to it is in memory that the collector
  * scans, or in an object that is alive. When only memory that is
