@@ -241,17 +241,12 @@ bool finalizer_thread_is_self(const struct gcheap *heap)
 
 static __attribute__((noinline)) void wait_at_rest(struct finalizer_thread *state)
 {
-	int cancel;
-
-	/* The heap is half closed: it is not the place to end. */
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	rest_begin(NULL, __builtin_frame_address(0));
 	while (__atomic_load_n(&state->is_there, __ATOMIC_SEQ_CST))
 		rest_word_wait(&state->is_there, 1, 0);
 	if (state->was_made)
 		pthread_join(state->thread, NULL);
 	rest_end();
-	pthread_setcancelstate(cancel, NULL);
 }
 
 __attribute__((noinline))

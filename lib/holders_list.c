@@ -16,6 +16,7 @@
 #include "error.h"
 #include "memory.h"
 #include "thread.h"
+#include "uncancelled.h"
 
 #define HOLDERS_MIN	16u
 #define COMM_BYTES	16u
@@ -95,6 +96,7 @@ const char *holders_name(struct holders *holders, const char *format, ...)
 /* The name of a thread, which may be stopped anywhere: the C library's function allocates. */
 static void thread_comm(const struct thread *thread, char comm[COMM_BYTES + 1])
 {
+	UNCANCELLED;
 	char path[64];
 	ssize_t length;
 	int fd;

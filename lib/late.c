@@ -7,7 +7,6 @@
 #include "late.h"
 
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +15,7 @@
 
 #include "entry.h"
 #include "report.h"
+#include "uncancelled.h"
 
 /* A file's first bytes, without the newline at their end; how many. */
 static size_t file_read(pid_t tid, const char *name, char *text, size_t room)
@@ -89,12 +89,11 @@ static bool is_in_library(const struct entry_state *entry)
 
 void late_report(const struct late *late)
 {
+	/* As in report(): files are read, too. */
+	UNCANCELLED;
 	bool in_library = is_in_library(late->entry);
 	char name[32], where[80], why[120];
-	int state;
 
-	/* As report() does: files are read, too. */
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
 	file_read(late->tid, "comm", name, sizeof(name));
 	where_is(late->tid, where, sizeof(where));
 	if (in_library)
@@ -115,5 +114,4 @@ void late_report(const struct late *late)
 	       state_of(late->tid), why,
 	       in_library ? "" : "; or let it call gcheap_safepoint(), or gcheap_park() before it "
 	       "blocks");
-	pthread_setcancelstate(state, NULL);
 }

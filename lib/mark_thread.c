@@ -17,6 +17,7 @@
 #include "guard.h"
 #include "mark_share.h"
 #include "mark_trace.h"
+#include "uncancelled.h"
 
 /* A marker needs little: no recursion, and its buffers are not on it. */
 #define STACK_BYTES	(256u << 10)
@@ -114,6 +115,7 @@ void mark_threads_make(struct marker *first)
 
 void mark_threads_end(struct marker *first, bool are_here)
 {
+	UNCANCELLED;
 	struct mark_team *team = first->team;
 	uint32_t i;
 

@@ -20,6 +20,7 @@
 #include "stop_kernel.h"
 #include "stop_signal.h"
 #include "thread.h"
+#include "uncancelled.h"
 #include "weak_map.h"
 #include "world.h"
 #include "wipe_on_fork.h"
@@ -144,6 +145,7 @@ static int stop_choose(struct gcheap *heap, enum settings_stop stop)
 
 int gcheap_open(const struct gcheap_config *config, struct gcheap **out)
 {
+	UNCANCELLED;
 	LIBRARY_ENTRY;
 	static const struct layout *const layouts[] = {
 		[GCHEAP_LAYOUT_SPAN] = &layout_span,
@@ -208,6 +210,7 @@ free_heap:
 
 void gcheap_close(struct gcheap *heap)
 {
+	UNCANCELLED;
 	LIBRARY_ENTRY;
 	if (!heap)
 		return;

@@ -5,22 +5,23 @@
 #include "report.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <unistd.h>
 
+#include "uncancelled.h"
+
 void report(const char *format, ...)
 {
+	/* A thread that is cancelled here may have the world's lock, and would keep it. */
+	UNCANCELLED;
 	int error = errno;
 	char text[1024];
 	const char *at = text;
 	va_list args;
 	ssize_t bytes;
-	int left, state;
+	int left;
 
-	/* A thread that is cancelled here may have the world's lock, and would keep it. */
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);
 	va_start(args, format);
 	left = vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
@@ -35,6 +36,5 @@ void report(const char *format, ...)
 		at += bytes;
 		left -= (int)bytes;
 	}
-	pthread_setcancelstate(state, NULL);
 	errno = error;
 }

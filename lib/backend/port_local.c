@@ -14,6 +14,7 @@
 
 #include "../memory.h"
 #include "../report.h"
+#include "../uncancelled.h"
 
 void *port_zalloc(size_t bytes)
 {
@@ -86,6 +87,7 @@ static char *heap_memory(const struct local_backend *local, u32 page)
 
 u32 local_closed_runs_max(void)
 {
+	UNCANCELLED;
 	unsigned int count = MAX_MAP_COUNT_DEFAULT;
 	FILE *file = fopen(MAX_MAP_COUNT_PATH, "re");
 

@@ -3,6 +3,7 @@
  * Opening and closing heaps: the configuration, the backends, what is refused and what
  * the message says. What the environment says is in test_environment.c.
  */
+#include <dirent.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -10,6 +11,18 @@
 #include <unistd.h>
 
 #include "library_test.h"
+
+static unsigned int files_open(void)
+{
+	DIR *folder = opendir("/proc/self/fd");
+	unsigned int files = 0;
+
+	assert_non_null(folder);
+	while (readdir(folder))
+		files++;
+	closedir(folder);
+	return files;
+}
 
 static bool device_is_there(void)
 {
@@ -48,6 +61,42 @@ static void test_close_takes_null_and_an_attached_thread(void **state)
 	assert_non_null(gcheap_new_leaf(f.thread, 64));
 	gcheap_close(f.heap);
 }
+
+/* ---- cancellation -------------------------------------------------------------- */
+
+/* Opening and closing files are points where a thread can be cancelled. */
+static void *lives_cancelled(void *arg)
+{
+	const struct gcheap_config config = fixture_config();
+	struct gcheap_thread *thread;
+	bool *lived = arg;
+	struct gcheap *heap;
+
+	if (pthread_cancel(pthread_self()) || gcheap_open(&config, &heap))
+		return NULL;
+	*lived = !gcheap_thread_attach(heap, &thread) && gcheap_new_leaf(thread, 64) &&
+		 !gcheap_collect(thread);
+	gcheap_close(heap);
+	pthread_testcancel();
+	return NULL;
+}
+
+static void test_a_thread_that_is_cancelled_opens_and_closes(void **state)
+{
+	unsigned int files = files_open();
+	bool lived = false;
+	pthread_t thread;
+	void *result;
+
+	(void)state;
+	assert_int_equal(pthread_create(&thread, NULL, lives_cancelled, &lived), 0);
+	assert_int_equal(pthread_join(thread, &result), 0);
+	assert_ptr_equal(result, PTHREAD_CANCELED);
+	assert_true(lived);
+	assert_int_equal(files_open(), files);
+}
+
+/* ---- what is refused ------------------------------------------------------------- */
 
 static void test_err_open_without_a_place_for_the_heap(void **state)
 {
@@ -381,6 +430,7 @@ int main(void)
 		cmocka_unit_test(test_a_heap_opens_without_a_configuration),
 		cmocka_unit_test(test_heaps_are_independent),
 		cmocka_unit_test(test_close_takes_null_and_an_attached_thread),
+		cmocka_unit_test(test_a_thread_that_is_cancelled_opens_and_closes),
 		cmocka_unit_test(test_err_open_without_a_place_for_the_heap),
 		cmocka_unit_test(test_err_config_size),
 		cmocka_unit_test(test_a_longer_config_opens_when_its_tail_is_zero),
