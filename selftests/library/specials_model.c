@@ -76,11 +76,6 @@ uint32_t shadow_random(struct shadow_worker *worker, uint32_t end)
 
 /* ---- pointers ------------------------------------------------------------------------- */
 
-static struct shadow_owner *owner_of(const struct shadow_worker *worker)
-{
-	return &worker->shadow->owners[worker->owner];
-}
-
 static bool is_own(const struct shadow_worker *worker, uint32_t number)
 {
 	return number != SHADOW_NONE && number / SHADOW_NODES == worker->owner;

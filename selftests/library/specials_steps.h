@@ -1,18 +1,61 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the two halves of the model of specials (specials_model.h) share: objects and pointers,
- * specials_model.c, and what is special about objects, specials_steps.c.
+ * What the parts of the model of specials (specials_model.h) share that work on heap and shadow:
+ * objects and pointers, specials_model.c; what is special about objects, specials_steps.c;
+ * functions that run when objects have died, specials_functions.c.
  */
 #ifndef GCHEAP_LIBRARY_SPECIALS_STEPS_H
 #define GCHEAP_LIBRARY_SPECIALS_STEPS_H
 
 #include "specials_model.h"
 
+static inline struct gcheap *heap_of(const struct shadow_worker *worker)
+{
+	return worker->shadow->heap;
+}
+
+static inline struct shadow_owner *owner_of(const struct shadow_worker *worker)
+{
+	return &worker->shadow->owners[worker->owner];
+}
+
+/* ---- what is special ---------------------------------------------------------------------- */
+
 /* Does something at random about an object's specials. */
 void shadow_special_step(struct shadow_worker *worker);
 
 /* Unpins all that the worker has pinned. */
 void shadow_unpin_all(struct shadow_worker *worker);
+
+/* Who calls this has called the library: @error is 0, or something went wrong. */
+void shadow_expect(struct shadow_worker *worker, int error);
+
+/* Of an owner's nodes, what is special about them. A cycle may run before it returns. */
+void shadow_guard_take(struct shadow_worker *worker, uint32_t owner);
+void shadow_guard_give(struct shadow_worker *worker, uint32_t owner);
+
+void shadow_weak_new(struct shadow_worker *worker, uint32_t number);
+void shadow_ephemeron_any(struct shadow_worker *worker, uint32_t key);
+
+/* ---- functions ---------------------------------------------------------------------------- */
+
+void shadow_finalizer_set(struct shadow_worker *worker, uint32_t number);
+void shadow_finalizer_clear(struct shadow_worker *worker, uint32_t number);
+void shadow_cleanup_add(struct shadow_worker *worker, uint32_t number);
+/* One of a node's, if it has one at the place that is chosen. */
+void shadow_cleanup_remove(struct shadow_worker *worker, uint32_t number);
+
+/* Runs what is queued, if the worker may. */
+void shadow_run(struct shadow_worker *worker);
+
+/* The lock is held for a moment, and by nobody whom a cycle may stop meanwhile. */
+void shadow_actions_lock(struct shadow *shadow);
+void shadow_actions_unlock(struct shadow *shadow);
+
+/* An action is of nothing any more; SHADOW_NONE: there is none. */
+void shadow_action_give(struct shadow *shadow, uint32_t index);
+
+/* ---- objects and pointers ----------------------------------------------------------------- */
 
 /* A pointer to a node, or into it. */
 struct shadow_edge shadow_edge_to(struct shadow_worker *worker, uint32_t number);
