@@ -5,11 +5,13 @@
  * By the words of Documentation/specials.md, with all threads stopped:
  *
  *	1. What roots lead to is alive. Arguments of functions that are set or queued are roots.
- *	   A key that is alive leads to its ephemerons' values.
+ *	   A key that is alive leads to its ephemerons' values, and to those that it has in weak
+ *	   maps which no object owns, or one that is alive, too.
  *	2. References of the short kind to all else are cleared.
  *	3. What dead objects with finalizers have pointers to lives on, and what that leads to.
  *	   Those that are not among it are queued, and live on, too, with what they lead to.
- *	4. The rest is freed: its cleanups are queued, references to it are cleared.
+ *	4. The rest is freed: its cleanups are queued, references to it are cleared, it leaves the
+ *	   weak maps that it is a key of, and those go that it owns.
  */
 #include "specials_model.h"
 
@@ -53,20 +55,66 @@ static void mark_values(struct shadow *shadow, const struct shadow_node *node)
 		shadow->counts.kept_by_dead += shadow->live - live;
 }
 
-/* What is alive leads to its values, as by pointers that it does not have. */
-static void follow(struct shadow *shadow)
-{
-	while (shadow->depth) {
-		const struct shadow_node *node = &shadow->nodes[shadow->stack[--shadow->depth]];
-
-		mark_pointers(shadow, node);
-		mark_values(shadow, node);
-	}
-}
-
 static bool is_marked(const struct shadow *shadow, const struct shadow_node *node)
 {
 	return node->mark >= shadow->walk;
+}
+
+/*
+ * Whether an entry of a weak map keeps its value. Who follows one object alone when the cycle is
+ * over may find key or owner by it, while the other one was kept by something else.
+ */
+static bool entry_keeps(const struct shadow *shadow, const struct shadow_map *map,
+			const struct shadow_entry *entry)
+{
+	bool has_key = is_marked(shadow, &shadow->nodes[entry->key]);
+	bool has_owner;
+
+	if (map->node == SHADOW_NONE)
+		return has_key;
+	has_owner = is_marked(shadow, &shadow->nodes[map->node]);
+	return shadow->is_over ? has_key || has_owner : has_key && has_owner;
+}
+
+static void mark_map(struct shadow *shadow, const struct shadow_map *map)
+{
+	uint64_t live = shadow->live;
+	uint32_t i;
+
+	for (i = 0; i < map->count; i++) {
+		if (entry_keeps(shadow, map, &map->entries[i]))
+			mark(shadow, map->entries[i].value.node);
+	}
+	shadow->counts.map_kept += shadow->live - live;
+	if (shadow->marking != shadow->walk)
+		shadow->counts.map_kept_by_dead += shadow->live - live;
+}
+
+/* In a loop over all weak maps that there are. */
+#define each_map(shadow, owner, i)						\
+	for (owner = 0; owner < SHADOW_OWNERS; owner++)				\
+		for (i = 0; i < SHADOW_MAPS; i++)				\
+			if ((shadow)->owners[owner].maps[i].map)
+
+/*
+ * What is alive leads to its values, as by pointers that it does not have. As long as anything is
+ * found so that may be a key, or own a map, all maps are looked through again.
+ */
+static void follow(struct shadow *shadow)
+{
+	uint32_t owner, i;
+
+	do {
+		while (shadow->depth) {
+			const struct shadow_node *node;
+
+			node = &shadow->nodes[shadow->stack[--shadow->depth]];
+			mark_pointers(shadow, node);
+			mark_values(shadow, node);
+		}
+		each_map(shadow, owner, i)
+			mark_map(shadow, &shadow->owners[owner].maps[i]);
+	} while (shadow->depth);
 }
 
 /* Roots led to it. */
@@ -181,11 +229,33 @@ static void weak_settle(struct shadow *shadow, uint32_t number)
 	weak->target = SHADOW_NONE;
 }
 
+static void map_settle(struct shadow *shadow, struct shadow_map *map)
+{
+	uint32_t i = 0;
+
+	if (map->node != SHADOW_NONE && !is_marked(shadow, &shadow->nodes[map->node])) {
+		while (i < map->count)
+			shadow->counts.keys_left +=
+				is_marked(shadow, &shadow->nodes[map->entries[i++].key]);
+		shadow->counts.maps_died++;
+		map->map = NULL;
+		return;
+	}
+	while (i < map->count) {
+		if (is_marked(shadow, &shadow->nodes[map->entries[i].key])) {
+			i++;
+			continue;
+		}
+		map->entries[i] = map->entries[--map->count];
+		shadow->counts.keys_died++;
+	}
+}
+
 static void cycle_begins(struct gcheap *heap, void *arg)
 {
 	struct shadow *shadow = arg;
 	struct shadow_prediction *prediction;
-	uint32_t owner, number;
+	uint32_t owner, number, i;
 
 	(void)heap;
 	shadow->cycle++;
@@ -196,6 +266,8 @@ static void cycle_begins(struct gcheap *heap, void *arg)
 	finalizers_settle(shadow);
 	shadow_each(shadow, owner, number)
 		weak_settle(shadow, number);
+	each_map(shadow, owner, i)
+		map_settle(shadow, &shadow->owners[owner].maps[i]);
 	shadow_each(shadow, owner, number) {
 		if (!is_marked(shadow, &shadow->nodes[number]))
 			shadow_bury(shadow, number);
@@ -285,8 +357,8 @@ static void count_specials(struct specials_count *count, const struct shadow_nod
 	count->cleanups += cleanups;
 	count->weak += node->kind == SHADOW_WEAK && node->target != SHADOW_NONE;
 	count->entries += !!node->pins + (node->finalizer != SHADOW_NONE) + !!cleanups +
-			  !!ephemerons + (node->weak[0] != SHADOW_NONE) +
-			  (node->weak[1] != SHADOW_NONE);
+			  (ephemerons || node->map_keys) + !!node->maps +
+			  (node->weak[0] != SHADOW_NONE) + (node->weak[1] != SHADOW_NONE);
 }
 
 /* Whether a node leads to itself, with marks that no cycle has used. */
@@ -294,8 +366,10 @@ static bool is_cyclic(struct shadow *shadow, const struct shadow_node *node)
 {
 	shadow->walk += 2;
 	shadow->marking = shadow->walk;
+	shadow->is_over = true;
 	mark_pointers(shadow, node);
 	follow(shadow);
+	shadow->is_over = false;
 	return is_marked(shadow, node);
 }
 
@@ -333,6 +407,7 @@ void shadow_check(struct shadow_worker *worker, uint64_t *checked)
 	uint32_t owner, number;
 	const char *error;
 
+	shadow_maps_check(worker);
 	shadow_each(shadow, owner, number) {
 		error = object_check(worker, number);
 		if (error) {

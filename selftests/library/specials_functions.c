@@ -176,6 +176,8 @@ static void live_on(struct shadow_worker *worker, uint32_t number)
 		shadow_cleanup_add(worker, number);
 	if (!shadow_random(worker, 8))
 		shadow_ephemeron_any(worker, number);
+	if (!shadow_random(worker, 8))
+		shadow_map_any(worker, number);
 }
 
 static void do_something(struct shadow_worker *worker)

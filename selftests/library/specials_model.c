@@ -33,6 +33,7 @@ void shadow_init(struct shadow *shadow, struct gcheap *heap, uint64_t seed, uint
 
 		o->random = seed + owner;
 		pthread_mutex_init(&o->guard, NULL);
+		pthread_mutex_init(&o->maps_lock, NULL);
 		for (i = 0; i < SHADOW_ROOTS; i++)
 			o->root_edges[i].node = SHADOW_NONE;
 		/* The lowest are taken first. */
@@ -48,8 +49,10 @@ void shadow_destroy(struct shadow *shadow)
 {
 	uint32_t i;
 
-	for (i = 0; i < SHADOW_OWNERS; i++)
+	for (i = 0; i < SHADOW_OWNERS; i++) {
 		pthread_mutex_destroy(&shadow->owners[i].guard);
+		pthread_mutex_destroy(&shadow->owners[i].maps_lock);
+	}
 	pthread_mutex_destroy(&shadow->actions_lock);
 	for (i = 0; i < SHADOW_OWNERS * SHADOW_NODES; i++)
 		free(shadow->nodes[i].edges);

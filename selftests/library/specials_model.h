@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A shadow of a heap's objects and of what is special about them: finalizers, cleanups, weak
- * references, ephemerons, pins. It is outside of the heap, and knows what each cycle has to do.
+ * references, ephemerons, weak maps, pins. It is outside of the heap, and knows what each cycle has
+ * to do.
  *
  * A hook of the heap's, when a cycle begins and all threads are stopped, works out which objects
- * live, which finalizers and cleanups are queued, and which references are cleared, and changes the
- * shadow so (specials_cycle.c). So it is exact in whatever cycle, and what threads find between two
- * must be as it says: functions that run, references that lead to their objects, what is alive.
+ * live, which finalizers and cleanups are queued, which references are cleared, and which weak maps
+ * and keys go, and changes the shadow so (specials_cycle.c). So it is exact in whatever cycle, and
+ * what threads find between two must be as it says: functions that run, references that lead to
+ * their objects, what maps have, what is alive.
  *
  * Heaps have no conservative stacks: then cycles run only while each thread waits in the library,
  * or is parked. Between the call that changes the heap and the stores that change the shadow none
@@ -15,7 +17,7 @@
  * Several workers, one a thread, each with an owner's part. An owner's nodes have pointers that it
  * alone changes. What is special about a node any worker may change that has it in a root, with the
  * guard of the node's owner. It parks while it waits for that, since who has it may wait for a
- * cycle.
+ * cycle. Weak maps any worker may use, with the lock of the owner that has made them.
  */
 #ifndef GCHEAP_LIBRARY_SPECIALS_MODEL_H
 #define GCHEAP_LIBRARY_SPECIALS_MODEL_H
@@ -31,6 +33,8 @@
 #define SHADOW_PINS		16u	/* of an owner */
 #define SHADOW_CLEANUPS		3u	/* of a node */
 #define SHADOW_EPHEMERONS	3u	/* of a node */
+#define SHADOW_MAPS		16u	/* of an owner */
+#define SHADOW_KEYS		48u	/* of a weak map */
 #define SHADOW_ACTIONS		65536u
 #define SHADOW_NONE		UINT32_MAX
 /* Predictions that are kept until their cycle has ended. */
@@ -72,6 +76,8 @@ struct shadow_edge {
  * @guard: of references: the owner of what it leads to
  * @is_long: of references
  * @arguments: the first of the cleanups that are queued, and have it for argument
+ * @maps: how many weak maps it owns, and @map_keys: in how many it is a key, when that was last
+ *	counted
  */
 struct shadow_node {
 	char *object;
@@ -95,6 +101,28 @@ struct shadow_node {
 	uint32_t guard;
 	bool is_long;
 	uint32_t arguments;
+	uint32_t maps;
+	uint32_t map_keys;
+};
+
+/* A key of a weak map. SHADOW_NONE: its value is no pointer, but the word that is the offset. */
+struct shadow_entry {
+	uint32_t key;
+	struct shadow_edge value;
+};
+
+/**
+ * struct shadow_map - a weak map
+ * @map: its handle; NULL: there is none
+ * @node: the object that owns it; SHADOW_NONE: none does
+ * @count: how many keys it has
+ * @entries: these, in any order
+ */
+struct shadow_map {
+	struct gcheap_weak_map *map;
+	uint32_t node;
+	uint32_t count;
+	struct shadow_entry entries[SHADOW_KEYS];
 };
 
 enum shadow_state {
@@ -136,6 +164,8 @@ struct shadow_owner {
 	uint32_t born;
 	uint64_t random;
 	pthread_mutex_t guard;
+	struct shadow_map maps[SHADOW_MAPS];	/* that it has made */
+	pthread_mutex_t maps_lock;		/* of these */
 };
 
 /* How much of what can happen did. */
@@ -144,8 +174,13 @@ struct shadow_counts {
 	uint64_t finalized, waited, resurrected, cleaned, removed, freed;
 	uint64_t cleared_short, cleared_long, cleared_before, weak_got, unstuck;
 	uint64_t kept, kept_by_dead;	/* values: by keys alone; by keys that finalizers keep */
+	/* Values that were kept by maps; so, with keys or owners that finalizers keep. */
+	uint64_t map_kept, map_kept_by_dead;
+	uint64_t keys_died, keys_removed, keys_left;	/* the last: when the owner of a map died */
+	uint64_t maps_died, maps_freed, map_got;
 	/* At a time: dead with a finalizer; alive with one; and so on. */
 	uint64_t most_dead, most_finalizers, most_cleanups, most_weak, most_ephemerons;
+	uint64_t most_maps, most_keys;
 };
 
 /* What a cycle must find to be alive. */
@@ -171,6 +206,7 @@ struct shadow_prediction {
  * @stack: of nodes to go on from
  * @depth: how many
  * @live: nodes found alive
+ * @is_over: the cycle is, whose work is looked at
  * @cycle: how many cycles have begun
  * @predictions: of the last ones
  * @counts: what has happened
@@ -192,6 +228,7 @@ struct shadow {
 	uint32_t *stack;
 	uint32_t depth;
 	uint64_t live;
+	bool is_over;
 	uint64_t cycle;
 	struct shadow_prediction predictions[SHADOW_CYCLES];
 	struct shadow_counts counts;
@@ -262,6 +299,9 @@ const char *shadow_content(const struct shadow *shadow, uint32_t number);
 void shadow_enqueue(struct shadow *shadow, uint32_t action);
 /* The node of a number is no more. */
 void shadow_bury(struct shadow *shadow, uint32_t number);
+
+/* While nobody else works: compares weak maps with what the shadow has, and counts them. */
+void shadow_maps_check(const struct shadow_worker *worker);
 
 static inline void *shadow_address(const struct shadow *shadow, struct shadow_edge edge)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * What is special about objects, in a heap and in its shadow (specials_model.h): it is said, and
- * taken back. specials_functions.c has finalizers and cleanups.
+ * taken back. specials_functions.c has finalizers and cleanups, specials_weak_maps.c weak maps.
  */
 #include "specials_steps.h"
 
@@ -253,6 +253,9 @@ static void give_back(struct shadow_worker *worker)
 	if (shadow_random(worker, 2))
 		ephemeron_add(worker, number, shadow_edge_to(worker, number));
 	shadow_guard_take(worker, worker->owner);
+	shadow_maps_lock(shadow, worker->owner);
+	if (shadow_random(worker, 2))
+		shadow_maps_fill(worker, number);
 	shadow_root_set(worker, 0, (struct shadow_edge) { SHADOW_NONE, 0 });
 	/* Others may run its cleanups as soon as it is gone, and wait here. */
 	shadow_actions_lock(shadow);
@@ -264,9 +267,11 @@ static void give_back(struct shadow_worker *worker)
 			shadow->nodes[node->weak[i]].target = SHADOW_NONE;
 	}
 	finalizer = node->finalizer;
+	shadow_maps_forget(worker, number);
 	shadow_bury(shadow, number);
 	shadow->counts.freed++;
 	shadow_actions_unlock(shadow);
+	shadow_maps_unlock(shadow, worker->owner);
 	shadow_guard_give(worker, worker->owner);
 	shadow_action_give(shadow, finalizer);
 }
@@ -282,7 +287,7 @@ void shadow_unpin_all(struct shadow_worker *worker)
 void shadow_special_step(struct shadow_worker *worker)
 {
 	uint32_t number = shadow_target(worker);
-	uint32_t what = shadow_random(worker, 46);
+	uint32_t what = shadow_random(worker, 54);
 
 	if (what < 6)
 		return weak_get(worker);
@@ -294,6 +299,8 @@ void shadow_special_step(struct shadow_worker *worker)
 		return shadow_random(worker, 8) ? (void)0 : shadow_run(worker);
 	if (what < 14)
 		return give_back(worker);
+	if (what > 45)
+		return shadow_map_step(worker, number);
 	if (number == SHADOW_NONE)
 		return;
 	if (what < 22)

@@ -2,7 +2,7 @@
 /*
  * What the parts of the model of specials (specials_model.h) share that work on heap and shadow:
  * objects and pointers, specials_model.c; what is special about objects, specials_steps.c;
- * functions that run when objects have died, specials_functions.c.
+ * functions that run when objects have died, specials_functions.c; weak maps, specials_weak_maps.c.
  */
 #ifndef GCHEAP_LIBRARY_SPECIALS_STEPS_H
 #define GCHEAP_LIBRARY_SPECIALS_STEPS_H
@@ -54,6 +54,25 @@ void shadow_actions_unlock(struct shadow *shadow);
 
 /* An action is of nothing any more; SHADOW_NONE: there is none. */
 void shadow_action_give(struct shadow *shadow, uint32_t index);
+
+/* ---- weak maps ---------------------------------------------------------------------------- */
+
+/* Does something at random with a map, or about an object, unless that is SHADOW_NONE. */
+void shadow_map_step(struct shadow_worker *worker, uint32_t number);
+
+/* An object becomes the key of a map, or owns one. */
+void shadow_map_any(struct shadow_worker *worker, uint32_t number);
+
+/* Of an owner's maps. It is held for a moment, and by nobody whom a cycle may stop meanwhile. */
+void shadow_maps_lock(struct shadow *shadow, uint32_t owner);
+void shadow_maps_unlock(struct shadow *shadow, uint32_t owner);
+
+/*
+ * An object that only the worker knows is in maps of the worker's, and is given back then, with the
+ * lock held from before the first to after the second.
+ */
+void shadow_maps_fill(struct shadow_worker *worker, uint32_t number);
+void shadow_maps_forget(struct shadow_worker *worker, uint32_t number);
 
 /* ---- objects and pointers ----------------------------------------------------------------- */
 

@@ -2,10 +2,11 @@
 /*
  * Threads that change a graph at random, and what is special about its objects, against a model:
  * finalizers, which resurrect their objects and set others, cleanups, weak references of both
- * kinds, ephemerons, pins. Each cycle, whoever has started it and when, must leave alive as many
- * objects as the model says, and each function that runs must be one that a cycle has queued. Now
- * and then all wait, one cycle more is run, and all is compared: which objects live and what is in
- * them, where references lead, what is queued, and that this runs, in order.
+ * kinds, ephemerons, weak maps with an owner and without, pins. Each cycle, whoever has started it
+ * and when, must leave alive as many objects as the model says, each function that runs must be one
+ * that a cycle has queued, and each map have the keys that are left. Now and then all wait, one
+ * cycle more is run, and all is compared: which objects live and what is in them, where references
+ * lead, what maps have, what is queued, and that this runs, in order.
  *
  * Environment: GCHEAP_SEED repeats a run, as far as threads can; GCHEAP_ROUNDS changes its
  * length, and is the number of checked cycles.
@@ -208,6 +209,12 @@ static void tell(const struct run *run, uint32_t rounds)
 		      LLU(counts->most_weak), LLU(counts->cleared_short),
 		      LLU(counts->cleared_long), LLU(counts->cleared_before),
 		      LLU(counts->weak_got));
+	print_message("# weak maps: up to %llu with %llu keys; %llu ended with their owners and %llu keys that lived on, %llu freed\n",
+		      LLU(counts->most_maps), LLU(counts->most_keys), LLU(counts->maps_died),
+		      LLU(counts->keys_left), LLU(counts->maps_freed));
+	print_message("# their keys: %llu died, %llu taken out; %llu values kept, %llu of them by dead keys or owners; %llu followed\n",
+		      LLU(counts->keys_died), LLU(counts->keys_removed), LLU(counts->map_kept),
+		      LLU(counts->map_kept_by_dead), LLU(counts->map_got));
 }
 
 /* That there was something to see, where a run is not a short one. */
@@ -217,6 +224,9 @@ static void counts_check(const struct shadow_counts *counts)
 	assert_true(counts->cleaned && counts->freed);
 	assert_true(counts->cleared_short && counts->cleared_long && counts->cleared_before);
 	assert_true(counts->weak_got && counts->kept && counts->kept_by_dead);
+	assert_true(counts->maps_died && counts->maps_freed && counts->keys_left);
+	assert_true(counts->keys_died && counts->keys_removed);
+	assert_true(counts->map_got && counts->map_kept && counts->map_kept_by_dead);
 }
 
 static struct shadow_counts compare(uint32_t threads, uint32_t flags, uint32_t steps,
