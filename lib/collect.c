@@ -21,6 +21,7 @@
 #include <string.h>
 
 #include "address.h"
+#include "arena_record.h"
 #include "backend/backend.h"
 #include "clock.h"
 #include "cycle_log.h"
@@ -166,11 +167,13 @@ static int mark_all(struct gcheap *heap, struct thread *self, struct cycle *cycl
 {
 	int error;
 
+	arena_chunks_begin(heap);
 	mark_begin(heap->marker);
 	hooks_cycle_begins(heap, self);
 	mark_roots(heap, cycle);
 	error = mark_specials(heap);
 	mark_finish(heap->marker, result);
+	result->bytes += arena_chunks_live(heap);
 	return error;
 }
 
@@ -282,6 +285,7 @@ static void cycle_count(struct gcheap *heap, struct cycle *cycle,
 	if (pause > stats->pause_ns_max)
 		stats->pause_ns_max = pause;
 	cycle->after_bytes = result->bytes;
+	cycle->arena_bytes = heap->arenas.live_bytes;
 	pacer_cycle_ended(&heap->pacer, &paced);
 }
 
@@ -364,6 +368,8 @@ static int cycle_run_locked(struct gcheap *heap, struct thread *self, struct cyc
 		error = stop_kernel_check(heap);
 	if (error)
 		return error;
+	/* What has died may be gone when the sweep begins. */
+	arenas_settle(heap);
 	error = sweep_start(heap, cycle, result, cycle->is_sweep_background &&
 			    sweep_may_be_background(heap, pressure));
 	if (error)
@@ -445,6 +451,7 @@ int collect_below(struct thread *thread, const char *entry, enum cycle_reason re
 	loaded_stop(heap, thread, run_stopped, &stopped);
 	if (stopped.error)
 		return stopped.error;
+	arena_chunks_swept(heap);
 	if (heap->trace_gc)
 		cycle_log(heap, &cycle);
 	hooks_note(heap, &cycle);

@@ -342,6 +342,8 @@ static int environment_read(struct settings *settings)
 	if (!error)
 		error = read_flag(config, "GCHEAP_FINALIZER_THREAD", GCHEAP_FINALIZER_THREAD);
 	if (!error)
+		error = read_flag(config, "GCHEAP_ARENA_STRICT", GCHEAP_ARENA_STRICT);
+	if (!error)
 		error = read_switch("GCHEAP_URING", &settings->uring);
 	if (!error)
 		error = read_switch("GCHEAP_GUARDS", &settings->guards);
@@ -362,7 +364,8 @@ static int flags_check(uint32_t flags)
 	};
 	uint32_t unknown = flags & ~(GCHEAP_CONSERVATIVE_STACKS | GCHEAP_VERIFY |
 				     GCHEAP_FAULT_FREED | GCHEAP_HUGE_PAGES |
-				     GCHEAP_RECORD_TYPES | GCHEAP_FINALIZER_THREAD);
+				     GCHEAP_RECORD_TYPES | GCHEAP_FINALIZER_THREAD |
+				     GCHEAP_ARENA_STRICT);
 	size_t i;
 
 	for (i = 0; i < sizeof(missing) / sizeof(missing[0]); i++) {

@@ -98,12 +98,25 @@ static void print_markers(char *buffer, size_t bytes, const struct cycle *cycle)
 	snprintf(buffer + at, bytes - at, ")");
 }
 
+/* How much of it is in user arenas, where there are any. */
+static void print_arenas(char *buffer, size_t bytes, uint64_t n)
+{
+	char mib[24];
+
+	buffer[0] = 0;
+	if (!n)
+		return;
+	print_mib(mib, sizeof(mib), n);
+	snprintf(buffer, bytes, " (%s in arenas)", mib);
+}
+
 void cycle_log(const struct gcheap *heap, const struct cycle *cycle)
 {
 	uint64_t open_ns = clock_ns() - heap->opened_ns;
 	char stop[24], flush[24], roots[24], mark[24], sweep[24];
 	char before[24], after[24], goal[24] = "-";
 	char markers[CYCLE_MARKERS * 24 + 24];
+	char arenas[48];
 	char freed[40] = "swept by a kernel worker";
 	char line[LINE_BYTES];
 
@@ -115,6 +128,7 @@ void cycle_log(const struct gcheap *heap, const struct cycle *cycle)
 	print_ms(sweep, sizeof(sweep), cycle->sweep_ns);
 	print_mib(before, sizeof(before), cycle->before_bytes);
 	print_mib(after, sizeof(after), cycle->after_bytes);
+	print_arenas(arenas, sizeof(arenas), cycle->arena_bytes);
 	if (heap->pacer.trigger_bytes != UINT64_MAX)
 		print_mib(goal, sizeof(goal), heap->pacer.live_bytes + heap->pacer.trigger_bytes);
 	if (!cycle->is_sweep_background)
@@ -122,10 +136,10 @@ void cycle_log(const struct gcheap *heap, const struct cycle *cycle)
 			 (unsigned long long)cycle->freed_spans);
 	snprintf(line, sizeof(line),
 		 "gc %llu %s @%.3fs %u%%: stop %s flush %s roots %s mark %s%s sweep %s ms, "
-		 "%s->%s->%s MiB, %s, %s\n",
+		 "%s->%s->%s MiB%s, %s, %s\n",
 		 (unsigned long long)heap->stats.cycles, reason_name(cycle->reason),
 		 (double)open_ns / 1e9, share_percent(heap), stop, flush, roots, mark, markers,
-		 sweep, before, after, goal, freed,
+		 sweep, before, after, goal, arenas, freed,
 		 heap->backend->ops->kind == GCHEAP_BACKEND_DEVICE ? "device" : "local");
 	report("%s", line);
 }

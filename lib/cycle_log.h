@@ -51,6 +51,7 @@ enum cycle_reason {
  * @root_bytes: roots, frames and stack that it went through
  * @before_bytes: live and taken bytes when it started
  * @after_bytes: live bytes
+ * @arena_bytes: of these, in chunks of user arenas
  * @freed_spans: spans freed by page marks
  * @is_sweep_background: they are being freed now; before that, whether they may
  */
@@ -67,6 +68,7 @@ struct cycle {
 	uint64_t root_bytes;
 	uint64_t before_bytes;
 	uint64_t after_bytes;
+	uint64_t arena_bytes;
 	uint64_t freed_spans;
 	bool is_sweep_background;
 };

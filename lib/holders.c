@@ -28,7 +28,7 @@
 #include "thread.h"
 #include "world.h"
 
-/* ---- objects --------------------------------------------------------------------------- */
+/* ---- objects ------------------------------------------------------------------------ */
 
 static GUARD_EXEMPT void read_object(struct holders *holders, const struct slot *slot)
 {
@@ -75,12 +75,60 @@ static void read_objects(struct holders *holders)
 	}
 }
 
-/* ---- the stop -------------------------------------------------------------------------- */
+/* ---- user arenas -------------------------------------------------------------------- */
+
+static void read_chunk_word(void *arg, void *const *word)
+{
+	struct holders *holders = arg;
+
+	if (__builtin_expect(holders_leads(holders, *word), 0))
+		holders_add(holders, GCHEAP_HOLDER_ARENA, word, *word, holders->name);
+}
+
+static void read_chunks(struct holders *holders)
+{
+	const struct arenas *arenas = &holders->heap->arenas;
+	uint64_t end = arenas->used_chunks ? arena_chunks_end(holders->heap) : 0;
+	uint64_t i;
+
+	for (i = 0; i < end && !holders->error; i++) {
+		if (!arena_chunk_is_alive(holders->heap, i))
+			continue;
+		holders->name = NULL;
+		holders_name(holders, "user arena %llu",
+			     (unsigned long long)arenas->chunks[i].arena);
+		if (!holders->error)
+			arena_chunk_words(holders->heap, i, read_chunk_word, holders);
+	}
+	holders->name = NULL;
+}
+
+/* The slot that has what is asked for, or a user arena's chunk: a pointer keeps all of either. */
+static bool find_obj(struct holders *holders)
+{
+	const struct gcheap *heap = holders->heap;
+	uint64_t offset = address_offset(&heap->view, holders->obj);
+	uint64_t page;
+	struct slot slot;
+
+	if (inspect_slot(heap, offset, &slot)) {
+		holders->bytes = slot.bytes;
+	} else if (heap->arenas.chunks &&
+		   address_set_aside(&heap->view, offset, &page) == GCHEAP_SPAN_CHUNK) {
+		slot.offset = page << GCHEAP_PAGE_SHIFT;
+		holders->bytes = GCHEAP_CHUNK_BYTES;
+	} else {
+		return false;
+	}
+	holders->start = (uint64_t)(uintptr_t)address_pointer(&heap->view, slot.offset);
+	return true;
+}
+
+/* ---- the stop ----------------------------------------------------------------------- */
 
 static int look_at_all(struct holders *holders)
 {
 	struct gcheap *heap = holders->heap;
-	struct slot slot;
 	int error = collect_roots_are_known(heap, holders->self);
 
 	if (error)
@@ -91,14 +139,14 @@ static int look_at_all(struct holders *holders)
 	if (error)
 		return error_set(error, "the backend did not finish the sweep: %s",
 				 strerror(-error));
-	if (!inspect_slot(heap, address_offset(&heap->view, holders->obj), &slot))
+	if (!find_obj(holders))
 		return error_set(-ENOENT, "%p leads to no object", holders->obj);
-	holders->start = (uint64_t)(uintptr_t)address_pointer(&heap->view, slot.offset);
-	holders->bytes = slot.bytes;
 	guard_reports(false);
 	holders_read_roots(holders);
 	if (!holders->error)
 		read_objects(holders);
+	if (!holders->error)
+		read_chunks(holders);
 	guard_reports(true);
 	return holders->error;
 }

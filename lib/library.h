@@ -25,6 +25,7 @@
 #include <gcheap.h>
 #include <linux/gcheap.h>
 
+#include "arena_chunk.h"
 #include "hooks.h"
 #include "pacer.h"
 #include "roots.h"
@@ -98,6 +99,7 @@ struct finalizer_thread {
  * @roots: registered roots
  * @stacks: declared stacks
  * @specials: what is special about single objects
+ * @arenas: user arenas
  * @finalizer_thread: who runs what these have queued
  * @probe: the key of the object of which the next cycle tells whether roots reach it; 0: none
  * @probe_is_reached: what the last one told
@@ -134,6 +136,7 @@ struct gcheap {
 	struct roots roots;
 	struct stacks stacks;
 	struct specials specials;
+	struct arenas arenas;
 	struct finalizer_thread finalizer_thread;
 	uint64_t probe;
 	bool probe_is_reached;

@@ -225,7 +225,7 @@ static uintptr_t tls_beside(const struct dl_phdr_info *info, uintptr_t pointer)
 /* Most libraries that a table is looked through for. */
 #define TLS_NUMBERS_MAX	4096u
 
-static uintptr_t thread_pointer(void)
+uintptr_t loaded_thread_pointer(void)
 {
 #if defined(__x86_64__)
 	uintptr_t pointer;
@@ -292,7 +292,6 @@ static void tls_table_find(struct thread *thread)
 	};
 	size_t i;
 
-	thread->pointer = thread_pointer();
 	for (i = 0; tables[i].words; i++) {
 		struct tls_search search = { &thread->tls_table, thread->pointer, 0, 0 };
 

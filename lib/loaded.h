@@ -76,4 +76,7 @@ void loaded_stop(struct gcheap *heap, const struct thread *self, void (*run)(voi
 /* Whether all of it can be found that is not of the calling thread, @self. */
 bool loaded_is_known(const struct gcheap *heap, const struct thread *self);
 
+/* The calling thread's pointer, from which thread-local storage is found; 0: it is not known. */
+uintptr_t loaded_thread_pointer(void);
+
 #endif /* GCHEAP_LIB_LOADED_H */

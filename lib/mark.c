@@ -311,6 +311,15 @@ static void mark_before(struct marker *marker, uint64_t edge)
 		mark_word(marker, marker->base + slot.offset);
 }
 
+/* Where no object of the heap is. */
+static void mark_ambiguous_aside(struct marker *marker, uint64_t edge)
+{
+	uint64_t entry = mark_set_aside(marker, edge);
+
+	if (entry)
+		mark_push(marker, entry);
+}
+
 /*
  * A word that may be a pointer, as an offset that is in the heap: only the slot that it
  * points into tells, and the slot's alloc bit. No span is cached during a cycle, so that
@@ -324,7 +333,7 @@ void mark_ambiguous_edge(struct marker *marker, uint64_t edge)
 	if (edge == marker->end) {
 		mark_before(marker, edge);
 	} else if (!address_slot(marker->view, edge, &slot)) {
-		mark_quarantine(marker, edge);
+		mark_ambiguous_aside(marker, edge);
 		mark_before(marker, edge);
 	} else {
 		if (view_bit(view_alloc_bits(marker->view), granule_of(slot.offset)))

@@ -218,10 +218,26 @@ static void rescan_span(struct marker *marker, uint64_t page, uint64_t info)
 	mark_drain(marker);
 }
 
+static void rescan_chunks(struct marker *marker)
+{
+	const struct arenas *arenas = &marker->heap->arenas;
+	uint64_t end = arenas->used_chunks ? arena_chunks_end(marker->heap) : 0;
+	uint64_t i;
+
+	for (i = 0; i < end; i++) {
+		if (!arena_chunk_is_seen(marker->heap, i))
+			continue;
+		mark_scan_chunk(marker, i);
+		mark_edges(marker);
+		mark_drain(marker);
+	}
+}
+
 /* There was no memory to know what it is: all that is marked is scanned again. */
 static void rescan(struct marker *marker)
 {
 	mark_overflow_end(&marker->team->overflow);
+	rescan_chunks(marker);
 	each_span(marker, 0, marker->end >> GCHEAP_PAGE_SHIFT, rescan_span);
 }
 

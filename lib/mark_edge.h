@@ -15,7 +15,8 @@
  * It has the fields of a PAGES entry, so that the same macros read it; "start's page"
  * counts from the span's first page, whose descriptor has the pointer map. A large object
  * is scanned piece by piece (oblets): its entry has the offset of the next one, and stands for
- * all from there on, or with "one" for that one alone. An entry of MARK_KIND_PIECE is no object
+ * all from there on, or with "one" for that one alone. So is the chunk of a user arena, of
+ * MARK_KIND_CHUNK. An entry of MARK_KIND_PIECE is no object
  * but a part of work that several markers may share: its offset is an index of the team's pieces.
  */
 #ifndef GCHEAP_LIB_MARK_EDGE_H
@@ -36,6 +37,7 @@
 #define MARK_ENTRY_OFFSET(entry)	((entry) & ((1ull << 40) - 1))
 #define MARK_ENTRY_INFO			(0xf07full << 48)	/* kind and class */
 #define MARK_ENTRY_ONE			(1ull << 40)
+#define MARK_KIND_CHUNK			14u
 #define MARK_KIND_PIECE			15u
 #define MARK_ENTRY_PIECE(index)		((uint64_t)MARK_KIND_PIECE << 60 | (index))
 
@@ -142,7 +144,7 @@ static inline bool mark_entry_is_coarse(uint64_t entry)
 {
 	uint32_t kind = GCHEAP_PAGE_KIND(entry);
 
-	return kind == GCHEAP_KIND_LARGE || kind == MARK_KIND_PIECE;
+	return kind == GCHEAP_KIND_LARGE || kind >= MARK_KIND_CHUNK;
 }
 
 static inline bool mark_raw_bit(const struct marker *marker, uint64_t edge)
@@ -206,8 +208,11 @@ static inline uint64_t mark_set(struct marker *marker, uint64_t granule, uint64_
 	return is_new;
 }
 
-/* If a freed span is there, it shall fault for as long as there is a pointer to it. */
-void mark_quarantine(struct marker *marker, uint64_t edge);
+/*
+ * Pages without objects of the heap: a freed span or chunk shall fault for as long as there is a
+ * pointer to it; the chunk of a user arena is marked. Return: an entry to scan, or 0.
+ */
+uint64_t mark_set_aside(struct marker *marker, uint64_t edge);
 
 /* The same as mark_edge(), for a page of a large object, or of none. */
 uint64_t mark_edge_rare(struct marker *marker, uint64_t edge, uint64_t info);

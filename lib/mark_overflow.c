@@ -86,6 +86,9 @@ static uint64_t entry_at(uint64_t info, uint64_t page, uint64_t at)
 	uint64_t first = first_page << GCHEAP_PAGE_SHIFT;
 	uint64_t start;
 
+	/* Only chunks of user arenas have no kind there. */
+	if (GCHEAP_PAGE_KIND(info) == GCHEAP_KIND_NONE)
+		return (uint64_t)MARK_KIND_CHUNK << 60 | at;
 	/* Of a large object, an oblet and all behind it. */
 	if (GCHEAP_PAGE_KIND(info) == GCHEAP_KIND_LARGE)
 		return (info & MARK_ENTRY_INFO) | at;

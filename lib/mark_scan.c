@@ -203,6 +203,50 @@ void mark_scan_large(struct marker *marker, uint64_t page)
 	scan_large_range(marker, span, object, object, object + span->object_bytes);
 }
 
+/* A part of a chunk's objects; offsets from the base. */
+static void scan_chunk_range(struct marker *marker, uint64_t chunk, uint64_t start, uint64_t end)
+{
+	const char *memory = (const char *)(uintptr_t)(marker->base + chunk);
+	const uint64_t *bits = (const uint64_t *)(const void *)(memory + ARENA_DATA_BYTES) +
+			       (start - chunk) / ARENA_GROUP_BYTES * 2;
+
+	for (; start < end; start += ARENA_GROUP_BYTES, bits += 2) {
+		if (bits[0])
+			scan_many(marker, (const uint64_t *)(uintptr_t)(marker->base + start),
+				  bits[0]);
+	}
+}
+
+/* Where a chunk's objects end: an offset from the base. */
+static uint64_t chunk_front(const struct marker *marker, uint64_t number)
+{
+	return (number << GCHEAP_CHUNK_SHIFT) +
+	       arena_chunk_front(marker->heap, &marker->heap->arenas.chunks[number]);
+}
+
+/* One oblet of a chunk, as scan_oblet(). */
+static void scan_chunk(struct marker *marker, uint64_t entry)
+{
+	uint64_t offset = MARK_ENTRY_OFFSET(entry);
+	uint64_t number = arena_chunk_number(offset);
+	uint64_t front = chunk_front(marker, number);
+	uint64_t end = offset + MARK_OBLET_BYTES;
+
+	marker->has_coarse = true;
+	if (end >= front)
+		end = front;
+	else if (!(entry & MARK_ENTRY_ONE) && !push_oblets(marker, entry + MARK_OBLET_BYTES, front))
+		mark_push(marker, entry + MARK_OBLET_BYTES);
+	scan_chunk_range(marker, number << GCHEAP_CHUNK_SHIFT, offset, end);
+}
+
+void mark_scan_chunk(struct marker *marker, uint64_t number)
+{
+	uint64_t chunk = number << GCHEAP_CHUNK_SHIFT;
+
+	scan_chunk_range(marker, chunk, chunk, chunk_front(marker, number));
+}
+
 static void scan_piece(struct marker *marker, uint64_t entry)
 {
 	const struct mark_piece *piece = &marker->team->pieces[MARK_ENTRY_OFFSET(entry)];
@@ -215,6 +259,8 @@ void mark_scan_rare(struct marker *marker, uint64_t entry)
 {
 	if (GCHEAP_PAGE_KIND(entry) == GCHEAP_KIND_LARGE)
 		scan_oblet(marker, entry);
+	else if (GCHEAP_PAGE_KIND(entry) == MARK_KIND_CHUNK)
+		scan_chunk(marker, entry);
 	else if (GCHEAP_PAGE_KIND(entry) == MARK_KIND_PIECE)
 		scan_piece(marker, entry);
 	else

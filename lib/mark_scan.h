@@ -77,6 +77,8 @@ static inline bool mark_entry_mask(const struct marker *marker, uint64_t entry, 
 void mark_scan_rare(struct marker *marker, uint64_t entry);
 /* Scan elements of a type: roots, oblets. */
 void mark_scan_typed(struct marker *marker, struct typed_pointers tp);
+/* Scan the chunk of a user arena whole. */
+void mark_scan_chunk(struct marker *marker, uint64_t number);
 /* Scan a large object whole, and leave nothing of it on the stack. */
 void mark_scan_large(struct marker *marker, uint64_t page);
 

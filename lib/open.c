@@ -15,6 +15,7 @@
 #include "error.h"
 #include "finalizer_thread.h"
 #include "guard.h"
+#include "heaps.h"
 #include "layout/layout.h"
 #include "mark.h"
 #include "stop_kernel.h"
@@ -114,6 +115,7 @@ static void heap_free(struct gcheap *heap)
 	roots_destroy(&heap->roots);
 	weak_maps_destroy(&heap->specials);
 	specials_destroy(&heap->specials);
+	arenas_destroy_tables(&heap->arenas);
 	hooks_destroy(&heap->hooks);
 	stop_kernel_free(heap);
 	/* A thread that had a handle may look for the stack that it is on. */
@@ -168,6 +170,7 @@ int gcheap_open(const struct gcheap_config *config, struct gcheap **out)
 		return error_set(-ENOMEM, "out of memory for a heap (or no MADV_WIPEONFORK: Linux "
 				 "4.14 or later is needed)");
 	specials_init(&heap->specials);
+	arenas_init(&heap->arenas);
 	heap->layout = layouts[settings.config.layout];
 	heap->flags = settings.config.flags;
 	heap->trace_gc = settings.trace_gc;
@@ -198,6 +201,9 @@ int gcheap_open(const struct gcheap_config *config, struct gcheap **out)
 		error_set(error, "out of memory for a marker");
 		goto close_backend;
 	}
+	/* Tools that look for mistakes want to see them all. */
+	heap->arenas.is_strict = heap->flags & GCHEAP_ARENA_STRICT || heap->guard_bytes;
+	heaps_add(heap);
 	*out = heap;
 	return 0;
 
@@ -229,6 +235,7 @@ void gcheap_close(struct gcheap *heap)
 		world_detach(thread);
 		thread_free(thread);
 	}
+	heaps_remove(heap);
 	marker_destroy(heap->marker, heap_is_here(heap));
 	/* A child of fork() has nothing at these addresses, and nobody knows how many. */
 	if (heap->guard_bytes && heap_is_here(heap))

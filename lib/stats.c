@@ -55,6 +55,11 @@ static void stats_collect(struct gcheap *heap, struct gcheap_stats *stats)
 				tables_memory(heap, stats) + sizeof(*heap);
 	stats->swept_spans = ctrl_load(&counters->swept_spans);
 	stats->freed_spans = ctrl_load(&counters->freed_spans);
+	arenas_lock(heap);
+	stats->arena_chunks = heap->arenas.used_chunks;
+	stats->arena_live_bytes = heap->arenas.live_bytes;
+	stats->metadata_bytes += pool_memory(&heap->arenas.records);
+	arenas_unlock(heap);
 	stats->requests = __atomic_load_n(&heap->backend->requests, __ATOMIC_RELAXED);
 	stats->allocated_objects = __atomic_load_n(&heap->allocated_objects, __ATOMIC_RELAXED);
 	stats->allocated_bytes = __atomic_load_n(&heap->allocated_bytes, __ATOMIC_RELAXED);

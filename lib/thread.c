@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "arena_record.h"
 #include "entry.h"
 #include "error.h"
 #include "fast_tables.h"
@@ -105,6 +106,7 @@ int gcheap_thread_attach(struct gcheap *heap, struct gcheap_thread **out)
 	thread->tid = gettid();
 	thread->is_of_library = thread_serves(heap);
 	thread->entry = &entry_state;
+	thread->pointer = loaded_thread_pointer();
 	thread->memory_bytes = sizeof(*thread);
 	for (i = 0; i < GCHEAP_LEAVES_; i++)
 		thread->fast.leaves[i] = &cache_no_slots;
@@ -202,6 +204,7 @@ void gcheap_thread_detach(struct gcheap_thread *fast)
 	 * begin. It takes them, but from a process that is being killed.
 	 */
 	flush_caches(thread);
+	arenas_detach(thread);
 	world_detach(thread);
 	/* Perhaps no thread of the program is left, and the process is to end. */
 	is_last = !thread_any_of_program(heap);

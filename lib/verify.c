@@ -76,7 +76,7 @@ static void vcomplain(void *owner, u32 page, const char *format, va_list args)
 	       SPAN_CLASS_NOSCAN(span->span_class) ? ", no pointers" : "", where, what);
 }
 
-/* ---- tables ------------------------------------------------------------------- */
+/* ---- tables ------------------------------------------------------------------------- */
 
 static u64 read_info(void *owner, u32 page)
 {
@@ -139,7 +139,7 @@ static void check_tables(struct verify *verify)
 	});
 }
 
-/* ---- objects ---------------------------------------------------------------- */
+/* ---- objects ------------------------------------------------------------------------ */
 
 static void __printf(3, 4) complain(struct verify *verify, const struct slot *slot,
 				    const char *format, ...)
@@ -237,6 +237,46 @@ static void check_objects(struct verify *verify)
 	}
 }
 
+/* ---- user arenas -------------------------------------------------------------------- */
+
+/**
+ * struct chunk_check - whose pointers are looked at
+ * @verify: for whom
+ * @arena: the number of the arena that has the chunk
+ */
+struct chunk_check {
+	struct verify *verify;
+	uint64_t arena;
+};
+
+static void check_chunk_word(void *arg, void *const *word)
+{
+	const struct chunk_check *check = arg;
+	const struct gcheap *heap = check->verify->heap;
+	char where[BAD_POINTER_TEXT];
+
+	if (inspect_pointer(heap, *word) || check->verify->faults++ >= VERIFY_REPORTS_MAX)
+		return;
+	report("gcheap: verify: user arena %llu: the pointer %p at %p leads %s\n",
+	       (unsigned long long)check->arena, *word, (const void *)word,
+	       bad_pointer_describe(heap, *word, where));
+}
+
+/* What an arena has left may lead anywhere: its program is done with it. */
+static void check_chunks(struct verify *verify)
+{
+	const struct arenas *arenas = &verify->heap->arenas;
+	uint64_t end = arenas->used_chunks ? arena_chunks_end(verify->heap) : 0;
+	uint64_t i;
+
+	for (i = 0; i < end; i++) {
+		struct chunk_check check = { .verify = verify, .arena = arenas->chunks[i].arena };
+
+		if (arenas->chunks[i].state == ARENA_CHUNK_USED)
+			arena_chunk_words(verify->heap, i, check_chunk_word, &check);
+	}
+}
+
 static int verify_all(struct gcheap *heap)
 {
 	struct verify verify = { .heap = heap };
@@ -252,6 +292,7 @@ static int verify_all(struct gcheap *heap)
 	/* With tables that disagree there is no telling where the objects are. */
 	if (!verify.faults) {
 		check_objects(&verify);
+		check_chunks(&verify);
 		verify.faults += verify_roots(heap, verify.faults);
 		verify.faults += verify_specials(heap, verify.faults);
 	}

@@ -96,6 +96,9 @@ bool backend_has_room(uint64_t bytes);
  */
 void backend_drop_memory(void *start, uint64_t bytes);
 
+/* Memory that is written from end to end soon had better be in large pages, if that can be said. */
+void backend_prefer_huge_pages(const struct backend *backend, void *start, uint64_t bytes);
+
 /**
  * backend_can_sweep_in_background() - can the next sweep run beside the program?
  * @backend: the heap's

@@ -94,3 +94,13 @@ void backend_drop_memory(void *start, uint64_t bytes)
 	/* It cannot go, and must be zero all the same. */
 	memset(start, 0, bytes);
 }
+
+void backend_prefer_huge_pages(const struct backend *backend, void *start, uint64_t bytes)
+{
+	int error = errno;
+
+	/* The device has its own. That the kernel has none is no failure. */
+	if (backend->ops->kind == GCHEAP_BACKEND_LOCAL)
+		madvise(start, bytes, MADV_HUGEPAGE);
+	errno = error;
+}

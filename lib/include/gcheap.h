@@ -134,6 +134,8 @@ enum gcheap_layout {
 #define GCHEAP_RECORD_TYPES		(1u << 7)	/* every object's exact type can be found */
 /* A thread of the library's own runs finalizers and cleanups: Documentation/specials.md. */
 #define GCHEAP_FINALIZER_THREAD		(1u << 8)
+/* All of a user arena faults when it is freed: gcheap_arena_free(). */
+#define GCHEAP_ARENA_STRICT		(1u << 9)
 
 /**
  * struct gcheap_config - how to open a heap; start from GCHEAP_CONFIG_INIT
@@ -168,8 +170,8 @@ enum gcheap_layout {
  * GCHEAP_LAYOUT=span|header|footer|bitmap, GCHEAP_RESERVE=<n>[KMG], GCHEAP_GC=<percent>|off,
  * GCHEAP_MEMLIMIT=<n>[KMG], GCHEAP_MARKERS=<n>, GCHEAP_ISA=portable|avx2|avx512,
  * GCHEAP_TRACE=gc, GCHEAP_VERIFY=1|0, GCHEAP_FAULT_FREED=1|0, GCHEAP_HUGE_PAGES=1|0,
- * GCHEAP_FINALIZER_THREAD=1|0, GCHEAP_URING=1|0, GCHEAP_GUARDS=1|0, GCHEAP_STOP_SIGNAL=<n>|off,
- * GCHEAP_STOP=auto|kernel|signal.
+ * GCHEAP_FINALIZER_THREAD=1|0, GCHEAP_ARENA_STRICT=1|0, GCHEAP_URING=1|0, GCHEAP_GUARDS=1|0,
+ * GCHEAP_STOP_SIGNAL=<n>|off, GCHEAP_STOP=auto|kernel|signal.
  */
 struct gcheap_config {
 	size_t size;
@@ -555,6 +557,197 @@ GCHEAP_API void *gcheap_realloc(struct gcheap_thread *thread, gcheap_type type, 
  * pinned, EBUSY. Otherwise errno is left alone.
  */
 GCHEAP_API void gcheap_free(struct gcheap_thread *thread, void *obj);
+
+/* ---- user arenas ------------------------------------------------------------ */
+
+/*
+ * What the inline functions know of a type: @shape is its bytes, and in the upper half its
+ * alignment less 1. It is 0 of those that take the slow path: of more than 64 words, or aligned to
+ * more than 16 bytes, and those that no arena had yet; and is written last.
+ */
+struct gcheap_arena_type_ {
+	uint64_t mask;
+	uint64_t shape;
+};
+
+#define GCHEAP_ARENA_TYPES_	65536u
+#define GCHEAP_ARENA_GROUP_	512u	/* bytes that two words of @bits speak of */
+
+/*
+ * A user arena: objects that are freed together, and whose memory is taken away then. This is its
+ * handle, an object of the heap, which programs keep as they keep others, and read nothing of.
+ *
+ * @front and @back are where the next object begins, or the next leaf ends, and @front_end and
+ * @back_end what they may not pass without a look; @chunk is what they are in, and @bits what says
+ * what is where in it. All are NULL where the slow path has to find a chunk. @references keeps the
+ * arena's chunks, and its objects that are too large for one.
+ */
+struct gcheap_arena {
+	uintptr_t owner;
+	char *front, *front_end;
+	char *back, *back_end;
+	char *chunk;
+	uint64_t *bits;
+	const struct gcheap_arena_type_ *types;
+	struct gcheap *heap;
+	void *record;
+	uint64_t number;
+	void *references;
+};
+
+/**
+ * gcheap_arena_new() - make a user arena
+ * @thread: the calling thread, which is the one that may use it
+ * @arena: receives the handle
+ *
+ * For objects whose end is known, as those of one request: gcheap_arena_free() ends all of them at
+ * once, and no cycle has to find that they are dead. Until then they are objects like others: they
+ * may lead to the heap, to other arenas, and be led to from there, and a pointer to any of them
+ * keeps all of the arena's chunk that it is in. The arena lives until it is freed, and as long as
+ * something leads to the handle; when that has died, its chunks go as soon as cycles find no
+ * pointer into them. Documentation/arenas.md.
+ *
+ * Context: as gcheap_new().
+ * Return: 0; -ENOMEM; -EINVAL @thread or @arena is NULL, or the thread may not allocate now; -EPERM
+ * this is a child of fork(), in which handles cannot be read.
+ */
+GCHEAP_API int gcheap_arena_new(struct gcheap_thread *thread, struct gcheap_arena **arena);
+
+/* Whose thread this is, as far as inline functions can tell. */
+static inline uintptr_t gcheap_thread_pointer_(void)
+{
+	uintptr_t pointer;
+
+#if defined(__x86_64__)
+	__asm__("movq %%fs:0, %0" : "=r" (pointer));
+#elif defined(__aarch64__)
+	__asm__("mrs %0, tpidr_el0" : "=r" (pointer));
+#else
+	/* Nobody's: the slow path knows it. */
+	pointer = 1;
+#endif
+	return pointer;
+}
+
+GCHEAP_API void *gcheap_arena_alloc_slow_(struct gcheap_arena *arena, gcheap_type type);
+GCHEAP_API void *gcheap_arena_alloc_leaf_slow_(struct gcheap_arena *arena, size_t bytes);
+
+/**
+ * gcheap_arena_alloc() - allocate one object in an arena
+ * @arena: the arena
+ * @type: of the object
+ *
+ * Objects of more than 2 MiB are in the heap, and kept by the arena.
+ *
+ * Context: as gcheap_new(), in the thread that the arena belongs to.
+ * Return: the object, zeroed; NULL with errno ENOMEM; EINVAL @arena is NULL or freed, or no type of
+ * the heap; EBUSY the arena is another thread's: gcheap_arena_hand_over().
+ */
+static inline void *gcheap_arena_alloc(struct gcheap_arena *arena, gcheap_type type)
+{
+	const struct gcheap_arena_type_ *known;
+	uint64_t *bits, word, shape;
+	char *object;
+
+	if (!GCHEAP_LIKELY_(arena && type < GCHEAP_ARENA_TYPES_ &&
+			    __atomic_load_n(&arena->owner, __ATOMIC_RELAXED) ==
+			    gcheap_thread_pointer_()))
+		return gcheap_arena_alloc_slow_(arena, type);
+	known = &arena->types[type];
+	shape = __atomic_load_n(&known->shape, __ATOMIC_ACQUIRE);
+	object = (char *)(((uintptr_t)arena->front + (shape >> 32)) & ~(uintptr_t)(shape >> 32));
+	/* Without memory both are NULL. */
+	if (!GCHEAP_LIKELY_((uint64_t)(uint32_t)shape - 1 <
+			    (uint64_t)(arena->front_end - object)))
+		return gcheap_arena_alloc_slow_(arena, type);
+	word = (uint64_t)(object - arena->chunk) / 8;
+	bits = arena->bits + word / 64 * 2;
+	bits[0] |= known->mask << word % 64;
+	/* What is behind the last group has room. */
+	bits[2] |= known->mask >> 1 >> (63 - word % 64);
+	bits[1] |= 1ull << word % 64;
+	/* A cycle may begin anywhere: it reads the bits of what is before @front. */
+	__atomic_store_n(&arena->front, object + (uint32_t)shape, __ATOMIC_RELEASE);
+	return object;
+}
+
+/* An array of @n elements, @n not 0. As gcheap_arena_alloc(). */
+GCHEAP_API void *gcheap_arena_alloc_array(struct gcheap_arena *arena, gcheap_type type, size_t n);
+
+/* Memory without pointers, of @bytes, not 0, aligned to 16. As gcheap_arena_alloc(). */
+static inline void *gcheap_arena_alloc_leaf(struct gcheap_arena *arena, size_t bytes)
+{
+	uint64_t word;
+	char *leaf;
+
+	if (!GCHEAP_LIKELY_(arena && __atomic_load_n(&arena->owner, __ATOMIC_RELAXED) ==
+				     gcheap_thread_pointer_() &&
+			    bytes - 1 < (size_t)(arena->back - arena->back_end)))
+		return gcheap_arena_alloc_leaf_slow_(arena, bytes);
+	leaf = (char *)((uintptr_t)(arena->back - bytes) & ~(uintptr_t)15);
+	word = (uint64_t)(leaf - arena->chunk) / 8;
+	arena->bits[word / 64 * 2 + 1] |= 1ull << word % 64;
+	__atomic_store_n(&arena->back, leaf, __ATOMIC_RELEASE);
+	return leaf;
+}
+
+/**
+ * gcheap_arena_free() - end all objects of an arena
+ * @arena: the arena; NULL is allowed
+ *
+ * Each access to them faults from then on (SIGBUS; local backend: SIGSEGV; a system call gets
+ * EFAULT), until a cycle has found no pointer to where they were. Those in the chunk that the arena
+ * allocated from last do not fault, but stay as they are, unless the heap has GCHEAP_ARENA_STRICT:
+ * the next arena goes on with what is free of that chunk. The handle stays an object of the heap.
+ *
+ * Context: the thread that the arena belongs to.
+ * Return: 0; -EINVAL it is freed already; -EBUSY it is another thread's; -EPERM as of
+ * gcheap_arena_new(); what the backend said: then a cycle does what is left.
+ */
+GCHEAP_API int gcheap_arena_free(struct gcheap_arena *arena);
+
+/*
+ * Have an arena belong to another thread, @to. It is given away by the thread that it belongs to;
+ * when that has detached, any thread of the heap may take it. The two see to it that what one has
+ * written is there for the other. 0; -EINVAL it is freed, or @to is NULL or of another heap;
+ * -EBUSY.
+ */
+GCHEAP_API int gcheap_arena_hand_over(struct gcheap_arena *arena, struct gcheap_thread *to);
+
+/**
+ * gcheap_promote() - have a value outlive its arena
+ * @thread: the calling thread
+ * @type: of the elements; 0: a leaf, whose elements are bytes
+ * @obj: the first one, anywhere in an arena, or in an object of the heap
+ * @n: how many; not 0
+ *
+ * The copy is an object of the heap. Pointers in it lead where those of @obj lead: what they lead
+ * to in an arena is to be promoted for itself, and the pointers changed. What is in the heap is not
+ * copied.
+ *
+ * Context: as gcheap_new().
+ * Return: the copy, or @obj of the heap; NULL with errno ENOMEM; EINVAL @obj is in neither, or is
+ * freed, or is not all of what an arena has handed out, or no type of the heap; EPERM.
+ */
+GCHEAP_API void *gcheap_promote(struct gcheap_thread *thread, gcheap_type type, const void *obj,
+				size_t n);
+
+/**
+ * gcheap_explain() - say what is, or was, at an address
+ * @address: any
+ * @text: receives one line, without its end
+ * @bytes: room in it; 128 are enough
+ *
+ * For handlers of SIGSEGV and SIGBUS, in which it may be called, with the address that has faulted:
+ * "in user arena 7, freed 3 cycles ago by thread 12". What other threads do meanwhile may make it
+ * tell of the moment before.
+ *
+ * Return: 0; -ENOENT it is in no heap of this process, which @text says, too.
+ */
+GCHEAP_API int gcheap_explain(const void *address, char *text, size_t bytes);
+
+/* The number by which messages name it: from 1 on, by heap. Freed arenas keep it. */
+GCHEAP_API uint64_t gcheap_arena_number(const struct gcheap_arena *arena);
 
 /* ---- roots ------------------------------------------------------------------ */
 
@@ -949,7 +1142,8 @@ GCHEAP_API int gcheap_run_finalizers(struct gcheap_thread *thread);
  * @objects: receives one object of each cycle among objects that the last collection found
  * @n: room there
  *
- * A cycle to which another one leads, or an object that is to be finalized before, may be missing.
+ * A cycle to which another one leads, or an object that is to be finalized before, may be missing;
+ * and an object that only waits for the finalizer of another, whose key leads here, may be named.
  *
  * Return: how many there are, which may be more than @n; -EINVAL.
  */
@@ -1117,6 +1311,7 @@ GCHEAP_API int gcheap_walk(struct gcheap *heap,
  * @GCHEAP_HOLDER_ARGUMENT: the argument of a finalizer or cleanup that is set, queued, or runs
  * @GCHEAP_HOLDER_WEAK: it is a weak reference that somebody has; what that refers to is not held
  * @GCHEAP_HOLDER_EPHEMERON: it is a value of a key, by an ephemeron or in a weak map
+ * @GCHEAP_HOLDER_ARENA: an object of a user arena; which one, the heap does not know
  */
 enum gcheap_holder_kind {
 	GCHEAP_HOLDER_OBJECT = 1,
@@ -1134,6 +1329,7 @@ enum gcheap_holder_kind {
 	GCHEAP_HOLDER_ARGUMENT = 13,
 	GCHEAP_HOLDER_WEAK = 14,
 	GCHEAP_HOLDER_EPHEMERON = 15,
+	GCHEAP_HOLDER_ARENA = 16,
 };
 
 /**
@@ -1243,6 +1439,8 @@ GCHEAP_API int gcheap_pointer_mask(struct gcheap *heap, const void *obj, uint8_t
  * @finalizer_wait_ns: for how long the first of those that wait has waited
  * @finalizer_cycles: cycles among objects with finalizers that the last collection found, which
  *	never run (gcheap_finalizer_cycles())
+ * @arena_chunks: chunks of user arenas, 8 MiB each, that are in use or left to the next arena
+ * @arena_live_bytes: of @live_bytes, what the last cycle found in these
  */
 struct gcheap_stats {
 	size_t size;
@@ -1251,6 +1449,7 @@ struct gcheap_stats {
 	uint64_t pause_ns_max, pause_ns_total, mark_ns_total, sweep_ns_total;
 	uint64_t mark_bytes_total, swept_spans, freed_spans, requests;
 	uint64_t specials, finalizers_queued, finalizers_run, finalizer_wait_ns, finalizer_cycles;
+	uint64_t arena_chunks, arena_live_bytes;
 };
 GCHEAP_API int gcheap_stats_get(struct gcheap *heap, struct gcheap_stats *out);
 /* The same. In C++ a function would hide the struct. */
