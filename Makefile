@@ -270,7 +270,7 @@ $(foreach test,$(library_tests),$(eval $(call program,$(B)/selftests/library-sha
 	$(shared_lib) -lcmocka $(call extra_libraries,selftests/library/$(test).c) $$(shared_rpath))))
 
 # What runs in several threads, for the sanitizer of races between them.
-tsan_tests := test_threads test_markers test_marker_threads test_mark_overflow test_mark_roots test_mutation test_tune test_walk \
+tsan_tests := test_arenas_model test_threads test_markers test_marker_threads test_mark_overflow test_mark_roots test_mutation test_tune test_walk \
 	test_hooks test_pins test_finalizers test_weak test_holders test_ephemerons test_weak_maps test_heap_each \
 	test_finalizer_thread test_specials_model
 $(foreach test,$(tsan_tests),$(eval $(call program,$(B)/tsan/selftests/library/$(test),tsan,\

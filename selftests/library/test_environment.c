@@ -38,6 +38,7 @@ static void test_err_environment_is_named_with_its_value(void **state)
 		{ "GCHEAP_VERIFY", "yes" },
 		{ "GCHEAP_FAULT_FREED", "yes" },
 		{ "GCHEAP_HUGE_PAGES", "2" }, { "GCHEAP_FINALIZER_THREAD", "yes" },
+		{ "GCHEAP_ARENA_STRICT", "2" },
 		{ "GCHEAP_URING", "yes" }, { "GCHEAP_URING", "2" }, { "GCHEAP_URING", "11" },
 		{ "GCHEAP_GUARDS", "on" }, { "GCHEAP_GUARDS", "2" },
 	};
@@ -65,6 +66,7 @@ static void test_environment_values_that_are_taken(void **state)
 		{ "GCHEAP_VERIFY", "0" }, { "GCHEAP_VERIFY", "1" },
 		{ "GCHEAP_FAULT_FREED", "0" }, { "GCHEAP_FAULT_FREED", "1" },
 		{ "GCHEAP_HUGE_PAGES", "0" }, { "GCHEAP_HUGE_PAGES", "1" },
+		{ "GCHEAP_ARENA_STRICT", "0" }, { "GCHEAP_ARENA_STRICT", "1" },
 		{ "GCHEAP_FINALIZER_THREAD", "0" }, { "GCHEAP_FINALIZER_THREAD", "1" },
 		{ "GCHEAP_URING", "0" }, { "GCHEAP_URING", "1" },
 		{ "GCHEAP_STOP", "auto" }, { "GCHEAP_STOP", "signal" },
