@@ -514,6 +514,7 @@ static void one_that_a_finalizer_attached_goes_too(void **state)
 }
 
 /* The library calls this one. Others look for a cancellation only if they wait. */
+__attribute__((visibility("default")))
 int pthread_join(pthread_t thread, void **result)
 {
 	int (*next)(pthread_t, void **) = (__typeof__(next))dlsym(RTLD_NEXT, "pthread_join");
@@ -681,6 +682,7 @@ static void a_process_ends_with_its_last_thread(void **state)
 /* ---- errors ------------------------------------------------------------------------------------- */
 
 /* The library calls this one. The C library keeps old stacks, so that no limit makes it fail. */
+__attribute__((visibility("default")))
 int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *), void *arg)
 {
 	int (*next)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *) =
