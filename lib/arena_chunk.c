@@ -171,7 +171,7 @@ static uint64_t take_spare(struct gcheap *heap, uint32_t bytes)
 	for (i = arenas->spare_from; i < end; i++) {
 		const struct arena_chunk *chunk = &arenas->chunks[i];
 
-		if (chunk->state == ARENA_CHUNK_SPARE && chunk->back - chunk->front >= bytes)
+		if (chunk->state == ARENA_CHUNK_SPARE && chunk->back - chunk->front >= bytes + ARENA_SLACK_BYTES)
 			return i;
 	}
 	return 0;
@@ -198,6 +198,7 @@ static void chunk_init(struct gcheap *heap, uint64_t number, bool needs_zero)
 	if (needs_zero)
 		memset(start + ARENA_DATA_BYTES, 0, ARENA_BITS_BYTES);
 	*chunk = (struct arena_chunk) {
+		.back_end = ARENA_DATA_BYTES,
 		.back = ARENA_DATA_BYTES,
 		.needs_zero = needs_zero,
 	};
