@@ -124,6 +124,8 @@ static void local_free(struct local_backend *local, bool here)
 		bits_unmap(local->table_pages[i],
 			   local->backend.region_bytes[i] / PORT_TABLE_PAGE_BYTES);
 	}
+	if (here)
+		stock_end(&local->stock);
 	bits_unmap(local->populated, heap_bits);
 	bits_unmap(local->closed, heap_bits);
 	pthread_mutex_destroy(&local->lock);
