@@ -14,6 +14,7 @@
 #include "error.h"
 #include "guard.h"
 #include "library.h"
+#include "memory.h"
 
 void arenas_init(struct arenas *arenas)
 {
@@ -46,6 +47,7 @@ void arenas_destroy_tables(struct arenas *arenas)
 	if (arenas->types)
 		munmap(arenas->types, type_table_bytes());
 	pool_destroy(&arenas->records);
+	memory_free(arenas->shapes);
 	pthread_mutex_destroy(&arenas->lock);
 }
 

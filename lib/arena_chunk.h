@@ -97,6 +97,16 @@ struct arena_chunk {
 };
 
 /**
+ * struct arena_shape - a type that was made for objects that were promoted (promote_shape.c)
+ * @hash: of where it has pointers
+ * @type: it
+ */
+struct arena_shape {
+	uint64_t hash;
+	uint32_t type;
+};
+
+/**
  * struct arenas - the user arenas of a heap
  * @lock: of all of this
  * @chunks: by number: offset / 8 MiB; NULL: there was no arena yet
@@ -113,6 +123,7 @@ struct arena_chunk {
  * @spares: of those in use, how many the next arenas begin with
  * @spare_from: none of them has a lower number
  * @live_bytes: what the last cycle found in chunks
+ * @shapes: @shape_count of @shape_room types, of what was promoted
  * @is_strict: all of an arena faults when it is freed
  */
 struct arenas {
@@ -131,6 +142,8 @@ struct arenas {
 	uint64_t spares;
 	uint64_t spare_from;
 	uint64_t live_bytes;
+	struct arena_shape *shapes;
+	size_t shape_count, shape_room;
 	bool is_strict;
 };
 
