@@ -277,7 +277,8 @@ static void check_set_aside(struct verify *verify)
 		complain(verify, "%u of its slots are allocated", span->allocated);
 	check_info(verify, span->npages, 0, 0);
 	check_bits(verify, false, span->npages, NULL);
-	check_flags_and_list(verify, state == GCHEAP_SPAN_CHUNK ? GCHEAP_SPAN_NEEDZERO : 0,
+	check_flags_and_list(verify, state == GCHEAP_SPAN_CHUNK ?
+			     GCHEAP_SPAN_NEEDZERO | GCHEAP_SPAN_ENDING : 0,
 			     state != GCHEAP_SPAN_CHUNK);
 	/* These lists go one way. */
 	if (span->prev)

@@ -19,6 +19,50 @@ struct gcheap_span *chunk_find(struct heap *heap, u32 page, enum gcheap_span_sta
 	return span_state(span) == state && !span->slots ? span : NULL;
 }
 
+int chunks_claim(struct heap *heap, const u32 *pages, u32 count)
+{
+	u32 last = 0;
+	u32 i;
+
+	for (i = 0; i < count; i++) {
+		struct gcheap_span *span = NULL;
+
+		if (pages[i] > last)
+			span = chunk_find(heap, pages[i], GCHEAP_SPAN_CHUNK);
+		if (!span || span->state & GCHEAP_SPAN_ENDING) {
+			chunks_unclaim(heap, pages, i);
+			return -EINVAL;
+		}
+		span->state |= GCHEAP_SPAN_ENDING;
+		last = pages[i];
+	}
+	return 0;
+}
+
+void chunks_unclaim(struct heap *heap, const u32 *pages, u32 count)
+{
+	u32 i;
+
+	for (i = 0; i < count; i++)
+		heap_span(heap, pages[i])->state &= (u8)~GCHEAP_SPAN_ENDING;
+}
+
+void chunks_free(struct heap *heap, const u32 *pages, u32 count)
+{
+	u32 i, first = 0;
+
+	for (i = 0; i < count; i++) {
+		heap_span(heap, pages[i])->state = GCHEAP_SPAN_QUARANTINE;
+		if (i + 1 < count && pages[i + 1] == pages[i] + CHUNK_PAGES)
+			continue;
+		page_run_depopulate(heap, pages[first], (i + 1 - first) * CHUNK_PAGES);
+		first = i + 1;
+	}
+	heap->counters.chunks -= count;
+	heap->counters.in_use_pages -= count * CHUNK_PAGES;
+	heap->counters.quarantined_pages += count * CHUNK_PAGES;
+}
+
 u32 chunk_take_ready(struct heap *heap, bool *needzero)
 {
 	u32 page = heap->ready_chunks;

@@ -39,6 +39,33 @@ u32 chunk_take_ready(struct heap *heap, bool *needzero);
 void chunk_put_ready(struct heap *heap, u32 page, struct gcheap_span *span);
 
 /**
+ * chunks_claim() - find out whether chunks can be freed, and see to it that they can
+ * @heap: the heap
+ * @pages: any numbers
+ * @count: how many
+ *
+ * Nobody else can free a chunk of the list after this. To everybody it is in use until
+ * chunks_free() comes to it.
+ *
+ * Return: 0; -EINVAL: they do not ascend, or a chunk in use that nobody has claimed begins
+ * not at all of them. Nothing has changed then.
+ */
+int chunks_claim(struct heap *heap, const u32 *pages, u32 count);
+
+/* Give claimed chunks up: they are as they were. */
+void chunks_unclaim(struct heap *heap, const u32 *pages, u32 count);
+
+/**
+ * chunks_free() - put claimed chunks in quarantine
+ * @heap: the heap
+ * @pages: their first pages, ascending
+ * @count: how many
+ *
+ * Those that follow each other lose their memory together.
+ */
+void chunks_free(struct heap *heap, const u32 *pages, u32 count);
+
+/**
  * chunk_make() - make a chunk of free pages, for which the heap grows where it must
  * @heap: the heap
  * @needzero: set to whether its memory may hold old data

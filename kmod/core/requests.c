@@ -216,22 +216,32 @@ int heap_chunk_new(struct heap *heap, struct gcheap_chunk_new *request)
 	return 0;
 }
 
-int heap_chunk_free(struct heap *heap, struct gcheap_chunk_free *request)
+int heap_chunk_free_check(const struct gcheap_chunk_free *request)
 {
-	struct gcheap_span *span;
-
 	if (request->flags)
 		return -EOPNOTSUPP;
-	if (request->reserved)
+	if (request->count > GCHEAP_CHUNK_FREE_MAX)
+		return -EOVERFLOW;
+	if (request->count ? request->page || !request->pages : !!request->pages)
 		return -EINVAL;
-	span = chunk_find(heap, request->page, GCHEAP_SPAN_CHUNK);
-	if (!span)
-		return -EINVAL;
-	span->state = GCHEAP_SPAN_QUARANTINE;
-	heap->counters.chunks--;
-	heap->counters.in_use_pages -= CHUNK_PAGES;
-	heap->counters.quarantined_pages += CHUNK_PAGES;
-	page_run_depopulate(heap, request->page, CHUNK_PAGES);
+	return 0;
+}
+
+int heap_chunk_free(struct heap *heap, struct gcheap_chunk_free *request, const u32 *pages)
+{
+	u32 count = request->count;
+	int error;
+
+	if (!count) {
+		pages = &request->page;
+		count = 1;
+	}
+	error = chunks_claim(heap, pages, count);
+	if (error)
+		return error;
+	chunks_free(heap, pages, count);
+	request->out_freed = count;
+	request->out_reserved = 0;
 	return 0;
 }
 

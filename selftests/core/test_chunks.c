@@ -196,6 +196,68 @@ static void test_spans_get_ready_chunks_when_the_reserve_is_full(void **state)
 	core_check(th);
 }
 
+/* ---- many at a time ---------------------------------------------------------------- */
+
+static void test_chunks_that_follow_each_other_lose_their_memory_at_once(void **state)
+{
+	u32 pages[8], some[5];
+
+	(void)state;
+	for (u32 i = 0; i < 8; i++) {
+		pages[i] = request_chunk(th);
+		assert_int_equal(pages[i], (i + 1) * CHUNK_PAGES);
+	}
+	some[0] = pages[0];
+	some[1] = pages[1];
+	some[2] = pages[3];
+	some[3] = pages[6];
+	some[4] = pages[7];
+	assert_int_equal(request_chunks_free(th, some, 5), 0);
+	assert_int_equal(th->depopulates, 3);
+	for (u32 i = 0; i < 8; i++) {
+		bool freed = i < 2 || i == 3 || i > 5;
+
+		assert_int_equal(heap_span(&th->heap, pages[i])->state & ~GCHEAP_SPAN_NEEDZERO,
+				 freed ? GCHEAP_SPAN_QUARANTINE : GCHEAP_SPAN_CHUNK);
+		for (u32 at = 0; at < CHUNK_PAGES; at += CHUNK_PAGES / 4 - 1)
+			assert_int_equal(test_heap_backed(th, pages[i] + at, 1), !freed);
+	}
+	assert_int_equal(th->heap.counters.chunks, 3);
+	assert_int_equal(th->heap.counters.quarantined_pages, 5 * CHUNK_PAGES);
+	core_check(th);
+	/* Each is on its own after that. */
+	assert_int_equal(request_chunk_ready(th, pages[3]), 0);
+	assert_int_equal(request_chunk(th), pages[3]);
+	assert_err(-EINVAL, request_chunk_free(th, pages[1]));
+	assert_int_equal(request_chunks_free(th, pages + 2, 1), 0);
+	core_check(th);
+}
+
+static void test_claimed_chunks_are_in_use_and_nobody_elses_to_free(void **state)
+{
+	u32 pages[3];
+
+	(void)state;
+	for (u32 i = 0; i < 3; i++)
+		pages[i] = request_chunk(th);
+	assert_int_equal(chunks_claim(&th->heap, pages, 2), 0);
+	core_check(th);
+	assert_int_equal(state_at(pages[0]), GCHEAP_SPAN_CHUNK);
+	assert_true(test_heap_backed(th, pages[0], 2 * CHUNK_PAGES));
+	assert_err(-EINVAL, request_chunk_free(th, pages[0]));
+	assert_err(-EINVAL, request_chunk_ready(th, pages[0]));
+	assert_err(-EINVAL, request_chunks_free(th, pages + 1, 2));
+	/* Whoever was refused has claimed nothing, and taken no claim away. */
+	assert_int_equal(chunks_claim(&th->heap, pages + 2, 1), 0);
+	assert_err(-EINVAL, request_chunk_free(th, pages[1]));
+	chunks_unclaim(&th->heap, pages + 2, 1);
+	chunks_free(&th->heap, pages, 1);
+	core_check(th);
+	chunks_unclaim(&th->heap, pages + 1, 1);
+	assert_int_equal(request_chunks_free(th, pages + 1, 2), 0);
+	core_check(th);
+}
+
 /* ---- what is refused --------------------------------------------------------------- */
 
 static void test_err_chunk_free_of_what_is_no_chunk(void **state)
@@ -219,6 +281,57 @@ static void test_err_chunk_free_of_what_is_no_chunk(void **state)
 	assert_err(-EINVAL, request_chunk_free(th, page));
 	assert_int_equal(request_chunk_ready(th, page), 0);
 	assert_err(-EINVAL, request_chunk_free(th, page));
+}
+
+static void test_err_chunk_free_of_many_one_of_which_is_wrong(void **state)
+{
+	u32 small = request_span(th, 0, CLASS_64);
+	u32 pages[5], list[5];
+
+	(void)state;
+	for (u32 i = 0; i < 5; i++)
+		pages[i] = request_chunk(th);
+	assert_int_equal(request_chunk_free(th, pages[4]), 0);
+	for (u32 wrong = 0; wrong < 4; wrong++) {
+		const u32 others[] = { 0, small, pages[wrong] + 1, pages[4],
+				       th->heap.heap_pages, U32_MAX };
+
+		for (u32 i = 0; i < ARRAY_SIZE(others); i++) {
+			memcpy(list, pages, sizeof(list));
+			list[wrong] = others[i];
+			assert_err(-EINVAL, request_chunks_free(th, list, 4));
+		}
+	}
+	/* One stands twice, or behind a higher one. */
+	list[0] = list[1] = pages[0];
+	assert_err(-EINVAL, request_chunks_free(th, list, 2));
+	list[0] = pages[1];
+	assert_err(-EINVAL, request_chunks_free(th, list, 2));
+	/* The last is freed already. */
+	assert_err(-EINVAL, request_chunks_free(th, pages, 5));
+	assert_int_equal(th->depopulates, 1);
+	assert_int_equal(request_chunks_free(th, pages, 4), 0);
+	assert_err(-EINVAL, request_chunks_free(th, pages, 4));
+	core_check(th);
+}
+
+static void test_err_chunk_free_of_a_list_against_the_rules(void **state)
+{
+	u32 page = request_chunk(th);
+	struct gcheap_chunk_free both = { .page = page, .count = 1, .pages = (uintptr_t)&page };
+	struct gcheap_chunk_free no_list = { .count = 1 };
+	struct gcheap_chunk_free too_many = {
+		.count = GCHEAP_CHUNK_FREE_MAX + 1,
+		.pages = (uintptr_t)&page,
+	};
+
+	(void)state;
+	assert_err(-EINVAL, request_chunk_free_of(th, &both, &page));
+	assert_err(-EINVAL, request_chunk_free_of(th, &no_list, NULL));
+	assert_err(-EOVERFLOW, request_chunk_free_of(th, &too_many, NULL));
+	too_many.count = U32_MAX;
+	assert_err(-EOVERFLOW, request_chunk_free_of(th, &too_many, NULL));
+	assert_int_equal(request_chunks_free(th, &page, 1), 0);
 }
 
 static void test_err_chunk_ready_of_what_is_not_freed(void **state)
@@ -258,16 +371,17 @@ static void test_err_flags_and_reserved_fields(void **state)
 {
 	struct gcheap_chunk_new new = { .flags = 1 };
 	struct gcheap_chunk_free free_flags = { .flags = 1 };
-	struct gcheap_chunk_free free_reserved = { .reserved = 1 };
+	struct gcheap_chunk_free free_list = { .pages = 1 };
 	struct gcheap_chunk_ready ready_flags = { .flags = 1 };
 	struct gcheap_chunk_ready ready_reserved = { .reserved = 1 };
 
 	(void)state;
 	free_flags.page = request_chunk(th);
-	free_reserved.page = free_flags.page;
+	free_list.page = free_flags.page;
 	assert_err(-EOPNOTSUPP, heap_chunk_new(&th->heap, &new));
-	assert_err(-EOPNOTSUPP, heap_chunk_free(&th->heap, &free_flags));
-	assert_err(-EINVAL, heap_chunk_free(&th->heap, &free_reserved));
+	assert_err(-EOPNOTSUPP, request_chunk_free_of(th, &free_flags, NULL));
+	/* An array without a length. */
+	assert_err(-EINVAL, request_chunk_free_of(th, &free_list, NULL));
 	assert_int_equal(request_chunk_free(th, free_flags.page), 0);
 	ready_flags.page = free_flags.page;
 	ready_reserved.page = free_flags.page;
@@ -394,7 +508,11 @@ int main(void)
 		T(test_the_page_mark_of_a_freed_chunk_is_of_one_cycle),
 		T(test_a_ready_chunk_is_the_next_new_one),
 		T(test_spans_get_ready_chunks_when_the_reserve_is_full),
+		T(test_chunks_that_follow_each_other_lose_their_memory_at_once),
+		T(test_claimed_chunks_are_in_use_and_nobody_elses_to_free),
 		T(test_err_chunk_free_of_what_is_no_chunk),
+		T(test_err_chunk_free_of_many_one_of_which_is_wrong),
+		T(test_err_chunk_free_of_a_list_against_the_rules),
 		T(test_err_chunk_ready_of_what_is_not_freed),
 		T(test_err_chunk_ready_while_a_cycle_marks),
 		T(test_err_flags_and_reserved_fields),

@@ -11,7 +11,7 @@
  * struct that holds all required fields (missing fields read as zero) and a
  * longer one whose unknown tail is zero, so that old and new binaries work with
  * old and new modules. All fields below are required, except reserved ones at the
- * end, @out_abi of SETUP and the outputs of STATS. Later releases keep what a release
+ * end, @out_abi of SETUP, the outputs of STATS, and of CHUNK_FREE what follows @page. Later releases keep what a release
  * has: structs grow at their ends, enums and flags get further values, and the tables,
  * which have no size of their own, change only for programs that ask for a new flag. Common errors
  * of all requests:
@@ -213,6 +213,7 @@ enum gcheap_span_state {
 #define GCHEAP_SPAN_STATE_MASK	0x0f
 #define GCHEAP_SPAN_NEEDZERO	0x10	/* free slots may hold old data */
 #define GCHEAP_SPAN_LAZY	0x20	/* memory comes as it is touched: GCHEAP_ALLOC_LAZY */
+#define GCHEAP_SPAN_ENDING	0x40	/* a chunk in use that a CHUNK_FREE of many has yet to free */
 
 /**
  * struct gcheap_span - the descriptor of the span that starts at a heap page
@@ -934,23 +935,38 @@ struct gcheap_chunk_new {
 	__u32 out_flags;
 };
 
+#define GCHEAP_CHUNK_FREE_MAX	4096u	/* chunks of one CHUNK_FREE: 32 GiB */
+
 /**
- * struct gcheap_chunk_free - GCHEAP_IOC_CHUNK_FREE: end a chunk
+ * struct gcheap_chunk_free - GCHEAP_IOC_CHUNK_FREE: end a chunk, or many
  * @size: sizeof(struct gcheap_chunk_free)
  * @flags: none yet
- * @page: first page of the chunk
- * @reserved: zero
+ * @page: first page of the chunk; 0 when @count is not
+ * @count: length of @pages, at most GCHEAP_CHUNK_FREE_MAX; 0: the chunk at @page
+ * @pages: address of __u32 page numbers: first pages of chunks in use, in ascending order,
+ *	each once; 0 when @count is
+ * @out_freed: how many chunks were freed: with EINTR the first of @pages, else all
+ * @out_reserved: zero
  *
  * After it, an access to the chunk gets SIGBUS with code BUS_ADRERR and the address, a
  * system call EFAULT. Its addresses are not used again before CHUNK_READY.
  *
- * Errors: EINVAL no chunk in use begins at @page: it may have been freed before.
+ * Either all chunks of @pages can be freed, or none is. Chunks that follow each other lose
+ * their memory together. Other requests have their turn meanwhile: to them, a chunk that has
+ * not had its own is in use (GCHEAP_SPAN_ENDING), and cannot be freed twice.
+ *
+ * Errors: EINVAL no chunk in use begins at @page, or at one of @pages: it may have been
+ * freed before; @pages do not ascend, or a value against the rules above; EOVERFLOW @count
+ * over the limit. EINTR some of @pages are freed, the others are as they were.
  */
 struct gcheap_chunk_free {
 	__u32 size;
 	__u32 flags;
 	__u32 page;
-	__u32 reserved;
+	__u32 count;
+	__aligned_u64 pages;
+	__u32 out_freed;
+	__u32 out_reserved;
 };
 
 /**
