@@ -215,6 +215,7 @@ int backend_open_local(struct gcheap_setup *setup, struct backend **backend)
 		return error_set(-ENOMEM, "out of memory for a heap");
 	local->backend.ops = &local_ops;
 	local->backend.fd = -1;
+	local->backend.features = setup->out_features;
 	local->backend.requests = 1;
 	pthread_mutex_init(&local->lock, NULL);
 	error = local_make(local, setup);
