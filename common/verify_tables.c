@@ -286,7 +286,7 @@ static void check_freed_chunk(struct verify *verify)
 			 span->generation, verify->tables->generation);
 	if (!is_freed_chunk_or_none(verify, span->next) ||
 	    !is_freed_chunk_or_none(verify, span->prev))
-		complain(verify, "it stands between pages %u and %u, of which one is no freed chunk",
+		complain(verify, "it stands between pages %u and %u in the list of freed chunks",
 			 span->prev, span->next);
 }
 

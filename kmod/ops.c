@@ -37,7 +37,7 @@
 #define PIECE_SPANS	64u		/* of SWEEP and MARK_START */
 #define PIECE_PAGES	512u		/* of RECLAIM and ALLOC_LARGE: heap pages */
 #define PIECE_BYTES	(4u << 20)	/* of SCAVENGE */
-#define PIECE_CHUNKS	8u		/* of CHUNK_FREE: their pages go by tables, not one by one */
+#define PIECE_CHUNKS	8u		/* of CHUNK_FREE, whose pages are unmapped by tables */
 #define TABLE_PIECE_PAGES	(8 * PIECE_PAGES) /* heap pages whose tables are made */
 
 /**

@@ -11,10 +11,10 @@
  * struct that holds all required fields (missing fields read as zero) and a
  * longer one whose unknown tail is zero, so that old and new binaries work with
  * old and new modules. All fields below are required, except reserved ones at the
- * end, @out_abi of SETUP, the outputs of STATS, and of CHUNK_FREE what follows @page. Later releases keep what a release
- * has: structs grow at their ends, enums and flags get further values, and the tables,
- * which have no size of their own, change only for programs that ask for a new flag. Common errors
- * of all requests:
+ * end, @out_abi of SETUP, the outputs of STATS, and of CHUNK_FREE what follows @page. Later
+ * releases keep what a release has: structs grow at their ends, enums and flags get further
+ * values, and the tables, which have no size of their own, change only for programs that ask
+ * for a new flag. Common errors of all requests:
  *
  *	ENOTTY		no such request
  *	EINVAL		size too small, a reserved field not zero, a value out
@@ -213,7 +213,7 @@ enum gcheap_span_state {
 #define GCHEAP_SPAN_STATE_MASK	0x0f
 #define GCHEAP_SPAN_NEEDZERO	0x10	/* free slots may hold old data */
 #define GCHEAP_SPAN_LAZY	0x20	/* memory comes as it is touched: GCHEAP_ALLOC_LAZY */
-#define GCHEAP_SPAN_ENDING	0x40	/* a chunk in use that a CHUNK_FREE of many has yet to free */
+#define GCHEAP_SPAN_ENDING	0x40	/* a chunk in use that CHUNK_FREE is about to free */
 
 /**
  * struct gcheap_span - the descriptor of the span that starts at a heap page
