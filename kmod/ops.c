@@ -636,7 +636,7 @@ static bool free_large_is_long(struct gcheap_heap *heap, const union op_args *ar
 
 static bool chunk_free_is_long(struct gcheap_heap *heap, const union op_args *args)
 {
-	return args->chunk_free.count > PIECE_CHUNKS;
+	return args->chunk_free.count > 1;
 }
 
 static bool always_is_long(struct gcheap_heap *heap, const union op_args *args)

@@ -177,7 +177,7 @@ TEST_F(uring, allocates_memory_that_the_process_can_use)
 	ASSERT_RIGHT(heap_wrong(&self->heap));
 }
 
-/* As many as whoever submits frees at once, and as many as take a worker and pieces. */
+/* What whoever submits frees at once, what takes a worker, and what it does in pieces. */
 TEST_F(uring, frees_lists_of_chunks)
 {
 	static const __u32 counts[] = { 1, 8, 12 };
