@@ -98,6 +98,38 @@ static void test_a_cycle_makes_chunks_ready_that_it_finds_no_pointer_to(void **s
 	chunks_end(&c);
 }
 
+/* Pointers that stand in objects, small and large ones, precisely. */
+static void test_a_pointer_in_an_object_keeps_a_freed_chunk(void **state)
+{
+	struct chunks c;
+	char **small, **large;
+	uint32_t i;
+
+	(void)state;
+	chunks_begin(&c);
+	small = gcheap_new(c.f.thread, type_with_mask(c.f.heap, 16, 8, 3));
+	large = gcheap_new_array(c.f.thread, type_with_mask(c.f.heap, 8, 8, 1), 10000);
+	assert_non_null(small);
+	assert_non_null(large);
+	pointers[0] = (char *)small;
+	pointers[1] = (char *)large;
+	small[1] = byte_of(&c, 2, 8);
+	large[9999] = byte_of(&c, 6, GCHEAP_CHUNK_BYTES / 2);
+	chunks_free(&c, 0, CHUNKS);
+	for (i = 0; i < 2; i++) {
+		assert_int_equal(gcheap_collect(c.f.thread), 0);
+		assert_int_equal(state_of(&c, 2), GCHEAP_SPAN_QUARANTINE);
+		assert_int_equal(state_of(&c, 6), GCHEAP_SPAN_QUARANTINE);
+		assert_int_equal(state_of(&c, 1), GCHEAP_SPAN_READY);
+	}
+	/* An object that nobody has a pointer to is no evidence. */
+	pointers[1] = NULL;
+	assert_int_equal(gcheap_collect(c.f.thread), 0);
+	assert_int_equal(state_of(&c, 2), GCHEAP_SPAN_QUARANTINE);
+	assert_int_equal(state_of(&c, 6), GCHEAP_SPAN_READY);
+	chunks_end(&c);
+}
+
 static void test_ready_chunks_come_back_zeroed_or_say_so(void **state)
 {
 	struct gcheap_chunk_new new = { .size = sizeof(new) };
@@ -126,6 +158,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_cycle_makes_chunks_ready_that_it_finds_no_pointer_to),
+		cmocka_unit_test(test_a_pointer_in_an_object_keeps_a_freed_chunk),
 		cmocka_unit_test(test_ready_chunks_come_back_zeroed_or_say_so),
 	};
 
