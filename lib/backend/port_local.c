@@ -304,9 +304,14 @@ static void memory_drop(struct heap *heap, u32 page, u32 npages)
 void port_depopulate(struct heap *heap, u32 page, u32 npages)
 {
 	struct local_backend *local = local_of_heap(heap);
+	u32 end = page + npages;
+	u32 at = page;
 
-	if (!depopulate_to_stock(heap, page, npages))
-		memory_drop(heap, page, npages);
+	/* Chunks that follow each other end together. */
+	while (at + STOCK_PAGES <= end && depopulate_to_stock(heap, at, STOCK_PAGES))
+		at += STOCK_PAGES;
+	if (at < end)
+		memory_drop(heap, at, end - at);
 	memory_close(local, page, npages);
 }
 
