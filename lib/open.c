@@ -40,7 +40,8 @@ static bool device_is_absent(int error)
 /* What SETUP asks the kernel, or the local backend, for. */
 static uint32_t setup_flags(uint32_t flags)
 {
-	uint32_t setup = 0;
+	/* The marker sets page marks of chunks: nobody has to look at them but the sweep. */
+	uint32_t setup = GCHEAP_SETUP_SWEEP_CHUNKS;
 
 	if (flags & GCHEAP_FAULT_FREED)
 		setup |= GCHEAP_SETUP_FAULT_FREED;

@@ -16,6 +16,7 @@
 
 #include "../../kmod/core/core.h"
 #include "backend.h"
+#include "stock.h"
 
 /**
  * struct local_backend - one local heap
@@ -31,6 +32,7 @@
  * @reached: no page from this one on was ever populated
  * @made: but pages before this one have memory already
  * @cannot_make: the kernel has no MADV_POPULATE_WRITE
+ * @stock: memory of freed chunks
  */
 struct local_backend {
 	struct backend backend;
@@ -45,6 +47,7 @@ struct local_backend {
 	u32 reached;
 	u32 made;
 	bool cannot_make;
+	struct stock stock;
 };
 
 /* How many runs of inaccessible pages a heap may have, by the system's limit of mappings. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Chunks of user arenas: memory while they are in use, a fault after CHUNK_FREE,
- * also under threads that never stop touching them.
+ * Chunks of user arenas: memory while they are in use, a fault after CHUNK_FREE of one or
+ * many, also under threads that never stop touching them; the sweep that ends quarantine.
  */
 #include <pthread.h>
 #include <setjmp.h>
@@ -146,6 +146,171 @@ TEST_F(chunk, outlives_cycles_whatever_is_marked)
 	EXPECT_SIGBUS(heap_mem(&self->heap, freed), true);
 }
 
+/* ---- lists ----------------------------------------------------------------------------- */
+
+#define CHUNKS	15	/* as many as the reserve has room for */
+
+/* In use, in ascending order, each filled with its number. */
+static int chunks_make(const struct test_heap *heap, __u32 pages[CHUNKS])
+{
+	for (int i = 0; i < CHUNKS; i++) {
+		struct gcheap_chunk_new chunk;
+		int ret = cmd_chunk_new(heap->fd, &chunk);
+
+		if (ret)
+			return ret;
+		if (i && chunk.out_page <= pages[i - 1])
+			return -EIO;
+		pages[i] = chunk.out_page;
+		memset(heap_mem(heap, pages[i]), i, GCHEAP_CHUNK_BYTES);
+	}
+	return 0;
+}
+
+TEST_F(chunk, s_of_a_list_fault_each_and_others_do_not)
+{
+	__u32 pages[CHUNKS], list[CHUNKS];
+	__u32 count = 0;
+
+	ASSERT_OK(chunks_make(&self->heap, pages));
+	/* Neighbours and loners, more than one piece. */
+	for (int i = 0; i < CHUNKS; i++) {
+		if (i != 3 && i != 5 && i != 13)
+			list[count++] = pages[i];
+	}
+	test_cmd_chunks_free(list, count);
+	for (__u32 i = 0; i < count; i++)
+		EXPECT_GONE(list[i]);
+	EXPECT_TRUE(memory_is(heap_mem(&self->heap, pages[3]), 3, GCHEAP_CHUNK_BYTES));
+	EXPECT_TRUE(memory_is(heap_mem(&self->heap, pages[5]), 5, GCHEAP_CHUNK_BYTES));
+	EXPECT_TRUE(memory_is(heap_mem(&self->heap, pages[13]), 13, GCHEAP_CHUNK_BYTES));
+	test_cmd_stats(&self->counters);
+	EXPECT_EQ(3, self->counters.chunks);
+	EXPECT_EQ(count, self->counters.quarantined_chunks);
+	EXPECT_EQ(count * CHUNK_PAGES, self->counters.quarantined_pages);
+	EXPECT_EQ(3 * GCHEAP_CHUNK_BYTES, self->counters.resident_bytes);
+	/* Each is ready on its own. */
+	test_cmd_chunk_ready(list[4]);
+	test_cmd_stats(&self->counters);
+	EXPECT_EQ(count - 1, self->counters.quarantined_chunks);
+	EXPECT_EQ(1, self->counters.ready_chunks);
+	test_cmd_chunk_new(&self->chunk);
+	EXPECT_EQ(list[4], self->chunk.out_page);
+}
+
+TEST_F(chunk, is_freed_by_the_request_of_an_older_program)
+{
+	struct {
+		__u32 size, flags, page, reserved;
+		__u64 guard[2];
+	} old = { .size = 16, .guard = { 1, ~0ull } };
+
+	test_cmd_chunk_new(&self->chunk);
+	old.page = self->chunk.out_page;
+	old.reserved = 1;
+	test_err(EINVAL, cmd_send(self->heap.fd, GCHEAP_OP_CHUNK_FREE, &old));
+	old.reserved = 0;
+	ASSERT_OK(cmd_send(self->heap.fd, GCHEAP_OP_CHUNK_FREE, &old));
+	EXPECT_EQ(1, old.guard[0]);
+	EXPECT_EQ(~0ull, old.guard[1]);
+	EXPECT_GONE(self->chunk.out_page);
+}
+
+/* ---- the sweep ------------------------------------------------------------------------- */
+
+/* A heap whose SWEEP_START ends quarantine. */
+FIXTURE(chunk_sweep) {
+	struct test_heap heap;
+	struct gcheap_counters counters;
+	__u32 pages[CHUNKS];
+};
+
+FIXTURE_SETUP(chunk_sweep)
+{
+	ASSERT_OK(heap_open_flags(&self->heap, GCHEAP_LAYOUT_SPAN, 2 * SMALL_RESERVE,
+				  GCHEAP_SETUP_SWEEP_CHUNKS));
+	ASSERT_OK(chunks_make(&self->heap, self->pages));
+}
+
+FIXTURE_TEARDOWN(chunk_sweep)
+{
+	EXPECT_EQ(NULL, heap_wrong(&self->heap)) {
+		TH_LOG("%s", heap_wrong(&self->heap));
+	}
+	heap_close(&self->heap);
+}
+
+#define EXPECT_STATE(state, number) \
+	EXPECT_EQ(state, span_state(&self->heap, self->pages[number]))
+
+TEST_F(chunk_sweep, makes_those_ready_that_nobody_has_found_a_pointer_to)
+{
+	struct gcheap_chunk_new chunk;
+
+	test_cmd_chunks_free(self->pages, 10);
+	test_cmd_mark_start(NULL);
+	bit_set(page_marks(&self->heap), self->pages[4]);
+	EXPECT_STATE(GCHEAP_SPAN_QUARANTINE, 0);
+	test_cmd_sweep_start(NULL);
+	for (int i = 0; i < 10; i++) {
+		EXPECT_STATE(i == 4 ? GCHEAP_SPAN_QUARANTINE : GCHEAP_SPAN_READY, i);
+		EXPECT_GONE(self->pages[i]);
+	}
+	EXPECT_STATE(GCHEAP_SPAN_CHUNK, 10);
+	test_cmd_stats(&self->counters);
+	EXPECT_EQ(1, self->counters.quarantined_chunks);
+	EXPECT_EQ(9, self->counters.ready_chunks);
+	EXPECT_EQ(5, self->counters.chunks);
+	test_err(EINVAL, cmd_chunk_ready(self->heap.fd, self->pages[3]));
+	/* What was freed last is used first, and has no old data that is not told of. */
+	for (int i = 9; i >= 0; i--) {
+		if (i == 4)
+			continue;
+		test_cmd_chunk_new(&chunk);
+		ASSERT_EQ(self->pages[i], chunk.out_page);
+		if (!(chunk.out_flags & GCHEAP_GRANT_NEEDZERO))
+			ASSERT_TRUE(memory_is(heap_mem(&self->heap, chunk.out_page), 0,
+					      GCHEAP_CHUNK_BYTES));
+		memset(heap_mem(&self->heap, chunk.out_page), 0x42, GCHEAP_CHUNK_BYTES);
+	}
+	/* The mark of the last cycle is no evidence in the next, of whatever kind that is. */
+	test_cmd_mark_start(NULL);
+	test_cmd_sweep_start_flags(GCHEAP_SWEEP_START_LAZY, 0, NULL);
+	EXPECT_STATE(GCHEAP_SPAN_READY, 4);
+}
+
+TEST_F(chunk_sweep, leaves_what_was_freed_while_the_cycle_marked_to_the_next)
+{
+	test_cmd_chunk_free(self->pages[0]);
+	test_cmd_mark_start(NULL);
+	test_cmd_chunks_free(self->pages + 1, 9);
+	test_cmd_sweep_start(NULL);
+	EXPECT_STATE(GCHEAP_SPAN_READY, 0);
+	for (int i = 1; i < 10; i++)
+		EXPECT_STATE(GCHEAP_SPAN_QUARANTINE, i);
+	test_cmd_chunk_free(self->pages[10]);
+	test_cmd_mark_start(NULL);
+	test_cmd_sweep_start(NULL);
+	for (int i = 1; i < 11; i++)
+		EXPECT_STATE(GCHEAP_SPAN_READY, i);
+}
+
+TEST_F(chunk_sweep, takes_no_mark_for_evidence_that_is_older_than_the_cycle)
+{
+	test_cmd_mark_start(NULL);
+	bit_set(page_marks(&self->heap), self->pages[2]);
+	bit_set(page_marks(&self->heap), self->pages[3]);
+	test_cmd_sweep_start(NULL);
+	/* They were in use then. */
+	test_cmd_chunks_free(self->pages + 2, 1);
+	test_cmd_mark_start(NULL);
+	EXPECT_FALSE(bit_test(page_marks(&self->heap), self->pages[2]));
+	EXPECT_FALSE(bit_test(page_marks(&self->heap), self->pages[3]));
+	test_cmd_sweep_start(NULL);
+	EXPECT_STATE(GCHEAP_SPAN_READY, 2);
+	EXPECT_STATE(GCHEAP_SPAN_CHUNK, 3);
+}
+
 /* ---- wild calls ------------------------------------------------------------------------ */
 
 TEST_F(chunk, test_err_chunk_free_of_what_is_no_chunk)
@@ -172,6 +337,83 @@ TEST_F(chunk, test_err_chunk_free_of_what_is_no_chunk)
 	test_cmd_chunk_ready(page);
 	test_err_chunk_free(EINVAL, page);
 	test_cmd_give(&grant.page, 1);
+}
+
+#define test_err_chunks_free(err, ...)	test_err(err, cmd_chunks_free(self->heap.fd, __VA_ARGS__))
+
+TEST_F(chunk, test_err_chunk_free_of_a_list_one_of_which_is_wrong)
+{
+	__u32 pages[CHUNKS], list[CHUNKS];
+
+	ASSERT_OK(chunks_make(&self->heap, pages));
+	test_cmd_chunk_free(pages[CHUNKS - 1]);
+	/* In one piece, and in two. */
+	for (__u32 count = 4; count < CHUNKS; count += CHUNKS - 5) {
+		const __u32 others[] = { 0, 1, pages[count - 1] + 1, pages[count - 2],
+					 pages[CHUNKS - 1], heap_ctrl(&self->heap)->heap_pages,
+					 ~0u };
+
+		for (size_t i = 0; i < ARRAY_SIZE(others); i++) {
+			memcpy(list, pages, sizeof(list));
+			list[count - 1] = others[i];
+			test_err_chunks_free(EINVAL, list, count);
+			list[0] = others[i];
+			list[count - 1] = pages[count - 1];
+			test_err_chunks_free(EINVAL, list, count);
+		}
+		/* Not in ascending order. */
+		memcpy(list, pages, sizeof(list));
+		list[1] = pages[2];
+		list[2] = pages[1];
+		test_err_chunks_free(EINVAL, list, count);
+	}
+	test_err_chunks_free(EINVAL, pages, CHUNKS);
+	for (int i = 0; i < CHUNKS - 1; i++)
+		ASSERT_TRUE(memory_is(heap_mem(&self->heap, pages[i]), i, GCHEAP_CHUNK_BYTES));
+	test_cmd_chunks_free(pages, CHUNKS - 1);
+}
+
+TEST_F(chunk, test_err_chunk_free_of_a_list_against_the_rules)
+{
+	struct gcheap_chunk_free right = { .size = sizeof(right), .count = 1 };
+	struct gcheap_chunk_free request;
+	__u32 page;
+
+#define test_err_list(err, ...) do { \
+	request = right; \
+	__VA_ARGS__; \
+	test_err(err, cmd_send(self->heap.fd, GCHEAP_OP_CHUNK_FREE, &request)); \
+} while (0)
+	test_cmd_chunk_new(&self->chunk);
+	page = self->chunk.out_page;
+	right.pages = (uintptr_t)&page;
+	test_err_list(EINVAL, request.page = page);
+	test_err_list(EINVAL, request.pages = 0);
+	test_err_list(EINVAL, request.count = 0);
+	test_err_list(EINVAL, request.count = 0; request.page = page);
+	test_err_list(EOVERFLOW, request.count = GCHEAP_CHUNK_FREE_MAX + 1);
+	test_err_list(EOVERFLOW, request.count = ~0u);
+	test_err_list(EOPNOTSUPP, request.flags = 1);
+	test_cmd_chunks_free(&page, 1);
+}
+
+TEST_F(chunk, test_err_chunk_free_of_a_list_that_cannot_be_read)
+{
+	__u32 pages[CHUNKS];
+
+	ASSERT_OK(chunks_make(&self->heap, pages));
+	for (__u32 count = 2; count <= 12; count += 10) {
+		char *hole = memory_before_hole((count - 1) * sizeof(*pages));
+
+		ASSERT_NE(NULL, hole);
+		memcpy(hole, pages, (count - 1) * sizeof(*pages));
+		test_err_chunks_free(EFAULT, (void *)hole, count);
+		test_err_chunks_free(EFAULT, (void *)8, count);
+		test_err_chunks_free(EFAULT, (void *)0xffff888000000000ul, count);
+		/* Nobody has a claim on them. */
+		test_cmd_chunks_free((void *)hole, count - 1);
+		memmove(pages, pages + count - 1, sizeof(pages) - (count - 1) * sizeof(*pages));
+	}
 }
 
 TEST_F(chunk, test_err_chunk_ready_of_what_is_not_in_quarantine)
