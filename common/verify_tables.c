@@ -263,33 +263,6 @@ static void check_large(struct verify *verify)
 
 /* ---- other pages ---------------------------------------------------------------- */
 
-static bool is_freed_chunk_or_none(struct verify *verify, u32 page)
-{
-	const struct gcheap_span *span;
-
-	if (!page)
-		return true;
-	if (page >= verify->tables->heap_pages)
-		return false;
-	span = span_of(verify, page);
-	return state_of(span) == GCHEAP_SPAN_QUARANTINE && !span->slots;
-}
-
-/* Its list goes both ways, and it may have to outlive this cycle, or the one that marks. */
-static void check_freed_chunk(struct verify *verify)
-{
-	const struct gcheap_span *span = verify->span;
-	u16 ahead = (u16)(span->generation - verify->tables->generation);
-
-	if (ahead && ahead != 2 && ahead != (u16)-2)
-		complain(verify, "it has to outlive generation %u, and this is %u",
-			 span->generation, verify->tables->generation);
-	if (!is_freed_chunk_or_none(verify, span->next) ||
-	    !is_freed_chunk_or_none(verify, span->prev))
-		complain(verify, "it stands between pages %u and %u in the list of freed chunks",
-			 span->prev, span->next);
-}
-
 /* A chunk, or a span in quarantine. */
 static void check_set_aside(struct verify *verify)
 {
@@ -304,13 +277,10 @@ static void check_set_aside(struct verify *verify)
 		complain(verify, "%u of its slots are allocated", span->allocated);
 	check_info(verify, span->npages, 0, 0);
 	check_bits(verify, false, span->npages, NULL);
-	check_flags_and_list(verify, state == GCHEAP_SPAN_CHUNK ?
-			     GCHEAP_SPAN_NEEDZERO | GCHEAP_SPAN_ENDING : 0,
+	check_flags_and_list(verify, state == GCHEAP_SPAN_CHUNK ? GCHEAP_SPAN_NEEDZERO : 0,
 			     state != GCHEAP_SPAN_CHUNK);
-	if (state == GCHEAP_SPAN_QUARANTINE && !span->slots)
-		check_freed_chunk(verify);
-	/* The other lists go one way. */
-	else if (span->prev)
+	/* These lists go one way. */
+	if (span->prev)
 		complain(verify, "it stands behind page %u", span->prev);
 }
 
@@ -365,8 +335,6 @@ static u32 check_page(struct verify *verify, u32 page)
 		counted->in_use_pages += span->npages;
 	else if (state == GCHEAP_SPAN_QUARANTINE)
 		counted->quarantined_pages += span->npages;
-	counted->quarantined_chunks += state == GCHEAP_SPAN_QUARANTINE && !span->slots;
-	counted->ready_chunks += state == GCHEAP_SPAN_READY;
 	return span->npages;
 }
 
@@ -379,7 +347,6 @@ static void check_counters(struct verify *verify)
 	} checked[] = {
 		COUNTER(heap_pages), COUNTER(spans), COUNTER(cached_spans), COUNTER(unswept_spans),
 		COUNTER(in_use_pages), COUNTER(chunks), COUNTER(quarantined_pages),
-		COUNTER(quarantined_chunks), COUNTER(ready_chunks),
 	};
 #undef COUNTER
 	const u64 *counters = (const u64 *)verify->tables->counters;

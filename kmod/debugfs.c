@@ -84,12 +84,10 @@ struct span_figures {
 	u64 used;
 };
 
-/* Small spans by class and kind; others by state, where freed chunks stand behind all. */
-#define FREED_CHUNKS	(GCHEAP_SPAN_STATE_MASK + 1)
-
+/* Small spans by class and kind; others by state. */
 struct span_table {
 	struct span_figures small[SIZE_CLASSES * 2][KINDS];
-	struct span_figures other[FREED_CHUNKS + 1];
+	struct span_figures other[GCHEAP_SPAN_STATE_MASK + 1];
 };
 
 static void span_count_in(struct gcheap_heap *heap, u32 page, struct span_table *table)
@@ -103,8 +101,6 @@ static void span_count_in(struct gcheap_heap *heap, u32 page, struct span_table 
 		return;
 	if ((state == GCHEAP_SPAN_CENTRAL || state == GCHEAP_SPAN_CACHED) && kind < KINDS)
 		figures = &table->small[span->span_class][kind];
-	else if (state == GCHEAP_SPAN_QUARANTINE && !span->slots)
-		figures = &table->other[FREED_CHUNKS];
 	figures->spans++;
 	figures->pages += span->npages;
 	figures->cached += state == GCHEAP_SPAN_CACHED;
@@ -124,8 +120,7 @@ static void spans_print(struct seq_file *seq, const struct span_table *table)
 		[GCHEAP_SPAN_LARGE] = "large",
 		[GCHEAP_SPAN_CHUNK] = "chunk",
 		[GCHEAP_SPAN_QUARANTINE] = "quarantine",
-		[GCHEAP_SPAN_READY] = "ready_chunk",
-		[FREED_CHUNKS] = "freed_chunk",
+		[GCHEAP_SPAN_READY] = "ready",
 	};
 	u32 class, kind, state;
 

@@ -272,7 +272,7 @@ int dispatch_request(struct gcheap_heap *heap, u32 number, void __user *user, bo
 		if (!error)
 			error = dispatch_run(heap, number, &args, &progress, false);
 	}
-	if (progress.begun && op->end && !progress.ended) {
+	if (progress.begun && op->end) {
 		mutex_lock(&heap->lock);
 		error = op->end(heap, &args, &progress, error);
 		if (heap->live)

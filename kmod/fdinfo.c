@@ -49,8 +49,6 @@ static const struct figure figures[] = {
 	COUNT(bad_faults),
 	COUNT(tracks),
 	COUNT(dirty_pages),
-	COUNT(quarantined_chunks),
-	COUNT(ready_chunks),
 };
 
 static const char *const layout_names[] = {

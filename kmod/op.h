@@ -52,29 +52,17 @@ struct track_work {
 };
 
 /**
- * struct chunks_work - a CHUNK_FREE of many that is being done
- * @pages: a copy of the request's array; NULL: there is none, or no more
- * @count: how many chunks it has claimed
- */
-struct chunks_work {
-	u32 *pages;
-	u32 count;
-};
-
-/**
  * struct progress - of a request that is done in pieces
- * @done: spans, chunks, heap pages or bytes, as the request counts
+ * @done: spans, heap pages or bytes, as the request counts
  * @freed: SWEEP: spans freed
  * @limit: SCAVENGE: do no more than this
  * @generation: sweep generation at the last piece
  * @turn: gcheap_heap.turns then
  * @prepared: MARK_START: marks are being cleared
  * @begun: there has been a first piece
- * @ended: there is nothing left for op.end
  * @large: ALLOC_LARGE: the object that is being made
  * @tables: REFILL, CHUNK_NEW: tables that are made for another's large object
  * @track: TRACK: the answer so far
- * @chunks: CHUNK_FREE: what is to be freed
  */
 struct progress {
 	u64 done;
@@ -84,11 +72,9 @@ struct progress {
 	unsigned int turn;
 	bool prepared;
 	bool begun;
-	bool ended;
 	struct large_work large;
 	struct large_tables tables;
 	struct track_work track;
-	struct chunks_work chunks;
 };
 
 /**
@@ -102,9 +88,8 @@ struct progress {
  * @unheard: after @apart, when its answer could not be written: undoes it; may be NULL
  * @undo: undoes a part of what pieces have done, after an error, with the heap locked; 0,
  *	or OP_MORE. NULL: what they have done is done, and the caller hears of it
- * @end: called once after the last piece, unless that has set progress.ended, with the heap
- *	locked, and with what the request would return; returns what it does. NULL: nothing is
- *	to be done
+ * @end: called once after the last piece, with the heap locked, and with what the request
+ *	would return; returns what it does. NULL: nothing is to be done
  * @is_long: whether it is for a worker when it comes from a ring; NULL: never
  * @pure: it changes nothing, so that it does no harm when its answer finds no room
  * @size: of its struct, in this version of the interface

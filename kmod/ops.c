@@ -37,7 +37,6 @@
 #define PIECE_SPANS	64u		/* of SWEEP and MARK_START */
 #define PIECE_PAGES	512u		/* of RECLAIM and ALLOC_LARGE: heap pages */
 #define PIECE_BYTES	(4u << 20)	/* of SCAVENGE */
-#define PIECE_CHUNKS	8u		/* of CHUNK_FREE, whose pages are unmapped by tables */
 #define TABLE_PIECE_PAGES	(8 * PIECE_PAGES) /* heap pages whose tables are made */
 
 /**
@@ -464,93 +463,9 @@ static int op_chunk_new(struct gcheap_heap *heap, union op_args *args,
 	return heap_chunk_new(&heap->core, &args->chunk_new);
 }
 
-/* What one piece can free: nothing is to be kept. */
-static int chunk_free_few(struct heap *core, struct gcheap_chunk_free *request)
+static int op_chunk_free(struct gcheap_heap *heap, union op_args *args)
 {
-	u32 pages[PIECE_CHUNKS];
-
-	if (copy_from_user(pages, u64_to_user_ptr(request->pages),
-			   request->count * sizeof(*pages)))
-		return -EFAULT;
-	return heap_chunk_free(core, request, pages);
-}
-
-/* The list is kept: its owner may write to it between two pieces. */
-static int chunk_free_begin(struct heap *core, const struct gcheap_chunk_free *request,
-			    struct chunks_work *work)
-{
-	size_t bytes = request->count * sizeof(*work->pages);
-	int error = -EFAULT;
-
-	work->pages = kvmalloc(bytes, GCHEAP_GFP);
-	if (!work->pages)
-		return -ENOMEM;
-	if (!copy_from_user(work->pages, u64_to_user_ptr(request->pages), bytes))
-		error = chunks_claim(core, work->pages, request->count);
-	if (!error)
-		work->count = request->count;
-	return error;
-}
-
-/**
- * op_chunk_free() - GCHEAP_OP_CHUNK_FREE: end a chunk, or many
- * @heap: the heap
- * @args: struct gcheap_chunk_free
- * @progress: chunks freed
- *
- * The first piece claims all chunks, so that nobody comes in between.
- *
- * Return:
- * * 0		- all are freed
- * * -EINVAL	- no chunk in use, one that is being freed, or an array against the rules
- * * -EOVERFLOW	- too long an array
- * * -EOPNOTSUPP - unknown flag
- * * -EFAULT	- the array cannot be read
- * * -ENOMEM	- no memory for a copy of it; none was freed
- * * -EINTR	- interrupted; @out_freed tells how many were freed
- */
-static int op_chunk_free(struct gcheap_heap *heap, union op_args *args,
-			 struct progress *progress)
-{
-	struct gcheap_chunk_free *request = &args->chunk_free;
-	struct chunks_work *work = &progress->chunks;
-	struct heap *core = &heap->core;
-	int error = 0;
-	u32 count;
-
-	if (!progress->begun) {
-		error = heap_chunk_free_check(request);
-		progress->ended = error || request->count <= PIECE_CHUNKS;
-		request->out_freed = 0;
-		request->out_reserved = 0;
-		if (error)
-			return error;
-		if (!request->count)
-			return heap_chunk_free(core, request, NULL);
-		if (request->count <= PIECE_CHUNKS)
-			return chunk_free_few(core, request);
-		error = chunk_free_begin(core, request, work);
-		if (error)
-			return error;
-	}
-	count = min_t(u32, work->count - progress->done, PIECE_CHUNKS);
-	chunks_free(core, work->pages + progress->done, count);
-	progress->done += count;
-	request->out_freed = progress->done;
-	return progress->done < work->count ? OP_MORE : 0;
-}
-
-/* What was not freed is as it was, unless there is no heap any more. */
-static int op_chunk_free_end(struct gcheap_heap *heap, union op_args *args,
-			     struct progress *progress, int error)
-{
-	struct chunks_work *work = &progress->chunks;
-
-	if (heap->live && work->count)
-		chunks_unclaim(&heap->core, work->pages + progress->done,
-			       work->count - progress->done);
-	kvfree(work->pages);
-	return error;
+	return heap_chunk_free(&heap->core, &args->chunk_free);
 }
 
 static int op_chunk_ready(struct gcheap_heap *heap, union op_args *args)
@@ -634,11 +549,6 @@ static bool free_large_is_long(struct gcheap_heap *heap, const union op_args *ar
 	       SHORT_HEAP;
 }
 
-static bool chunk_free_is_long(struct gcheap_heap *heap, const union op_args *args)
-{
-	return args->chunk_free.count > 1;
-}
-
 static bool always_is_long(struct gcheap_heap *heap, const union op_args *args)
 {
 	return true;
@@ -682,8 +592,7 @@ const struct op ops[GCHEAP_OPS] = {
 	OP(GCHEAP_OP_CHUNK_NEW, struct gcheap_chunk_new, out_flags,
 	   .piece = op_chunk_new, .is_long = always_is_long),
 	OP(GCHEAP_OP_CHUNK_FREE, struct gcheap_chunk_free, page,
-	   .piece = op_chunk_free, .end = op_chunk_free_end,
-	   .is_long = chunk_free_is_long),
+	   .run = op_chunk_free),
 	OP(GCHEAP_OP_CHUNK_READY, struct gcheap_chunk_ready, page,
 	   .run = op_chunk_ready),
 	OP(GCHEAP_OP_TRACK, struct gcheap_track, out_end,

@@ -280,16 +280,15 @@ TRACE_EVENT(gcheap_track,
 		  __entry->duration_ns)
 );
 
-/* CHUNK_NEW, CHUNK_FREE and CHUNK_READY; @page is 0 when @count chunks are a list. */
+/* CHUNK_NEW, CHUNK_FREE and CHUNK_READY. */
 TRACE_EVENT(gcheap_chunk,
-	TP_PROTO(u32 heap, u32 op, u32 page, u32 count, int error, u64 duration_ns),
-	TP_ARGS(heap, op, page, count, error, duration_ns),
+	TP_PROTO(u32 heap, u32 op, u32 page, int error, u64 duration_ns),
+	TP_ARGS(heap, op, page, error, duration_ns),
 	TP_STRUCT__entry(
 		__field(u64, duration_ns)
 		__field(u32, heap)
 		__field(u32, op)
 		__field(u32, page)
-		__field(u32, count)
 		__field(int, error)
 	),
 	TP_fast_assign(
@@ -297,15 +296,14 @@ TRACE_EVENT(gcheap_chunk,
 		__entry->heap = heap;
 		__entry->op = op;
 		__entry->page = page;
-		__entry->count = count;
 		__entry->error = error;
 	),
-	TP_printk("heap=%u op=%s page=%u count=%u error=%d duration_ns=%llu", __entry->heap,
+	TP_printk("heap=%u op=%s page=%u error=%d duration_ns=%llu", __entry->heap,
 		  __print_symbolic(__entry->op,
 				   { GCHEAP_OP_CHUNK_NEW, "new" },
 				   { GCHEAP_OP_CHUNK_FREE, "free" },
 				   { GCHEAP_OP_CHUNK_READY, "ready" }),
-		  __entry->page, __entry->count, __entry->error, __entry->duration_ns)
+		  __entry->page, __entry->error, __entry->duration_ns)
 );
 
 /* @level is what the heap's pressure is now: 0 when it was ended. */

@@ -96,15 +96,13 @@ void trace_op_end(struct gcheap_heap *heap, u32 op, const union op_args *args,
 				      error ? 0 : args->scavenge.out_free_bytes, error, ns);
 		break;
 	case GCHEAP_OP_CHUNK_NEW:
-		trace_gcheap_chunk(heap->id, op, error ? 0 : args->chunk_new.out_page, 1, error,
-				   ns);
+		trace_gcheap_chunk(heap->id, op, error ? 0 : args->chunk_new.out_page, error, ns);
 		break;
 	case GCHEAP_OP_CHUNK_FREE:
-		trace_gcheap_chunk(heap->id, op, args->chunk_free.page,
-				   max(args->chunk_free.count, 1u), error, ns);
+		trace_gcheap_chunk(heap->id, op, args->chunk_free.page, error, ns);
 		break;
 	case GCHEAP_OP_CHUNK_READY:
-		trace_gcheap_chunk(heap->id, op, args->chunk_ready.page, 1, error, ns);
+		trace_gcheap_chunk(heap->id, op, args->chunk_ready.page, error, ns);
 		break;
 	case GCHEAP_OP_TRACK:
 		trace_gcheap_track(heap->id, &args->track, error, ns);

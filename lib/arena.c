@@ -212,8 +212,6 @@ static void chunk_leave(struct gcheap *heap, struct gcheap_arena *handle)
 	arenas_lock(heap);
 	chunk = chunk_of(heap, handle->chunk);
 	chunk->front = (uint32_t)(handle->front - handle->chunk);
-	chunk->front_end = (uint32_t)(handle->front_end - handle->chunk);
-	chunk->back_end = (uint32_t)(handle->back_end - handle->chunk);
 	chunk->back = (uint32_t)(handle->back - handle->chunk);
 	chunk->user = NULL;
 	arenas_unlock(heap);
@@ -262,9 +260,10 @@ static int chunk_enter(const struct use *use, struct gcheap_arena *handle, uint3
 	references_add(use, handle, handle->chunk);
 	handle->bits = arena_chunk_bits(handle->chunk, 0);
 	handle->back = handle->chunk + chunk->back;
-	handle->back_end = handle->chunk + chunk->back_end;
-	handle->front_end = handle->chunk + chunk->front_end;
+	handle->back_end = handle->back;
 	handle->front = handle->chunk + chunk->front;
+	/* Leaves are aligned, and nothing that was allocated is between the two. */
+	handle->front_end = handle->chunk + ((chunk->front + LEAF_ALIGN - 1) & ~(LEAF_ALIGN - 1));
 	/* From here on the handle says where the objects end. */
 	arenas_lock(heap);
 	chunk->user = handle;
@@ -291,31 +290,9 @@ static uint32_t window_bytes(uint64_t need, uint64_t room)
 	return (uint32_t)(bytes < room ? bytes : room);
 }
 
-/* Moves @front_end up, or @back_end down. */
-static void window_grow(const struct use *use, struct gcheap_arena *handle, uint32_t bytes,
-			bool is_leaf)
-{
-	if (is_leaf) {
-		handle->back_end -= bytes;
-		window_take(use, handle, handle->back_end, bytes);
-	} else {
-		window_take(use, handle, handle->front_end, bytes);
-		handle->front_end += bytes;
-	}
-}
-
-/* The last memory of a chunk, all of which is taken, is for whoever needs it. */
-static void window_share(struct gcheap_arena *handle, bool is_leaf)
-{
-	uintptr_t front = ((uintptr_t)handle->front + LEAF_ALIGN - 1) & ~(uintptr_t)(LEAF_ALIGN - 1);
-
-	handle->front_end = is_leaf ? (char *)front : handle->back;
-	handle->back_end = handle->front_end;
-}
-
 /*
- * Memory between @front_end and @back_end is nobody's yet: whichever side needs some takes a window
- * of it. False: there is not so much.
+ * Free memory between @front_end and @back_end is nobody's yet: whichever side needs some takes a
+ * window of it. False: there is not so much.
  */
 static bool window_open(const struct use *use, struct gcheap_arena *handle, uint64_t bytes,
 			bool is_leaf)
@@ -323,14 +300,20 @@ static bool window_open(const struct use *use, struct gcheap_arena *handle, uint
 	uint64_t room = (uint64_t)(handle->back_end - handle->front_end);
 	uint64_t has = (uint64_t)(is_leaf ? handle->back - handle->back_end :
 				  handle->front_end - handle->front);
+	uint32_t window;
 
-	if (!handle->chunk || bytes + LEAF_ALIGN > (uint64_t)(handle->back - handle->front))
+	if (!handle->chunk || bytes > has + room)
 		return false;
 	if (bytes <= has)
 		return true;
-	window_grow(use, handle, window_bytes(bytes - has, room), is_leaf);
-	if (bytes > has + room)
-		window_share(handle, is_leaf);
+	window = window_bytes(bytes - has, room);
+	if (is_leaf) {
+		window_take(use, handle, handle->back_end - window, window);
+		handle->back_end -= window;
+	} else {
+		window_take(use, handle, handle->front_end, window);
+		handle->front_end += window;
+	}
 	return true;
 }
 

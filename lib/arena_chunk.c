@@ -14,7 +14,6 @@
 #include "error.h"
 #include "guard.h"
 #include "library.h"
-#include "memory.h"
 
 void arenas_init(struct arenas *arenas)
 {
@@ -47,7 +46,6 @@ void arenas_destroy_tables(struct arenas *arenas)
 	if (arenas->types)
 		munmap(arenas->types, type_table_bytes());
 	pool_destroy(&arenas->records);
-	memory_free(arenas->shapes);
 	pthread_mutex_destroy(&arenas->lock);
 }
 
@@ -173,7 +171,7 @@ static uint64_t take_spare(struct gcheap *heap, uint32_t bytes)
 	for (i = arenas->spare_from; i < end; i++) {
 		const struct arena_chunk *chunk = &arenas->chunks[i];
 
-		if (chunk->state == ARENA_CHUNK_SPARE && chunk->back - chunk->front >= bytes + ARENA_SLACK_BYTES)
+		if (chunk->state == ARENA_CHUNK_SPARE && chunk->back - chunk->front >= bytes)
 			return i;
 	}
 	return 0;
@@ -200,7 +198,6 @@ static void chunk_init(struct gcheap *heap, uint64_t number, bool needs_zero)
 	if (needs_zero)
 		memset(start + ARENA_DATA_BYTES, 0, ARENA_BITS_BYTES);
 	*chunk = (struct arena_chunk) {
-		.back_end = ARENA_DATA_BYTES,
 		.back = ARENA_DATA_BYTES,
 		.needs_zero = needs_zero,
 	};
@@ -223,9 +220,6 @@ uint64_t arena_chunk_take(struct gcheap *heap, uint64_t arena, uint32_t bytes, i
 		if (!number)
 			return 0;
 		arenas_lock(heap);
-		/* The backend may give it again before the end of the cycle was looked at here. */
-		if (arenas->chunks[number].state == ARENA_CHUNK_FREED)
-			arenas->freed_chunks--;
 		chunk_init(heap, number, needs_zero);
 		arenas->used_chunks++;
 	} else {
@@ -242,42 +236,21 @@ uint64_t arena_chunk_take(struct gcheap *heap, uint64_t arena, uint32_t bytes, i
 
 /* ---- freeing ------------------------------------------------------------------------ */
 
-/* The backend frees lists, and ends the quarantine of chunks by itself. */
-static bool backend_sweeps_chunks(const struct gcheap *heap)
+static int free_one(struct gcheap *heap, uint64_t number)
 {
-	return heap->backend->features & GCHEAP_FEATURE_SWEEP_CHUNKS;
-}
+	struct gcheap_chunk_free request = {
+		.size = sizeof(request), .page = arena_chunk_page(number),
+	};
 
-#define FREED_AT_ONCE	256u	/* 2 GiB */
-
-/* Some of these, which ascend: all of so many, or none. Returns how many those are. */
-static size_t free_some(struct gcheap *heap, const uint32_t *numbers, size_t count, int *error)
-{
-	struct gcheap_chunk_free request = { .size = sizeof(request) };
-	uint32_t pages[FREED_AT_ONCE];
-	size_t i;
-
-	if (count > FREED_AT_ONCE)
-		count = FREED_AT_ONCE;
-	if (count > 1 && backend_sweeps_chunks(heap)) {
-		for (i = 0; i < count; i++)
-			pages[i] = arena_chunk_page(numbers[i]);
-		request.count = (uint32_t)count;
-		request.pages = (uintptr_t)pages;
-	} else {
-		count = 1;
-		request.page = arena_chunk_page(numbers[0]);
-	}
-	*error = backend_request(heap->backend, GCHEAP_OP_CHUNK_FREE, &request);
-	return count;
+	return backend_request(heap->backend, GCHEAP_OP_CHUNK_FREE, &request);
 }
 
 int arena_chunks_free(struct gcheap *heap, const uint32_t *numbers, size_t count, uint32_t tid)
 {
 	struct arenas *arenas = &heap->arenas;
 	uint64_t cycles = __atomic_load_n(&heap->stats.cycles, __ATOMIC_RELAXED);
-	size_t freed, i;
 	int error = 0;
+	size_t i;
 
 	arenas_lock(heap);
 	for (i = 0; i < count; i++) {
@@ -291,16 +264,13 @@ int arena_chunks_free(struct gcheap *heap, const uint32_t *numbers, size_t count
 		arenas->freed_chunks++;
 	}
 	arenas_unlock(heap);
-	for (i = 0; i < count; i += freed) {
-		freed = free_some(heap, numbers + i, count - i, &error);
-		if (error)
-			break;
-	}
+	for (i = 0; i < count && !error; i++)
+		error = free_one(heap, numbers[i]);
 	if (!error)
 		return 0;
 	/* What is still there a cycle may free. */
 	arenas_lock(heap);
-	for (; i < count; i++) {
+	for (i--; i < count; i++) {
 		arenas->chunks[numbers[i]].state = ARENA_CHUNK_LEFT;
 		arenas->used_chunks++;
 		arenas->freed_chunks--;
@@ -386,13 +356,9 @@ static void freed_chunks_ready(struct gcheap *heap)
 		};
 
 		arenas_lock(heap);
-		/*
-		 * SWEEP_START has made it ready. Where it cannot, and the backend does not take
-		 * this now, a later cycle asks again.
-		 */
+		/* Where the backend does not take it, a later cycle asks again. */
 		if (is_out_of_sight(heap, i) &&
-		    (backend_sweeps_chunks(heap) ||
-		     !backend_request(heap->backend, GCHEAP_OP_CHUNK_READY, &request))) {
+		    !backend_request(heap->backend, GCHEAP_OP_CHUNK_READY, &request)) {
 			arenas->chunks[i].state = ARENA_CHUNK_READY;
 			arenas->freed_chunks--;
 		}

@@ -41,9 +41,6 @@
 /* Of a struct arena. */
 #define ARENA_RECORD_BYTES	64u
 
-/* What the alignment of the first leaf may cost, beside what is asked for. */
-#define ARENA_SLACK_BYTES	16u
-
 struct arena;
 struct gcheap;
 struct gcheap_arena;
@@ -73,10 +70,8 @@ enum arena_chunk_state {
  * @state: an enum arena_chunk_state
  * @seen: the number of the last cycle that found a pointer into it
  * @front: offset of the end of its objects; of one with a @user, that knows better
- * @front_end: up to here it was zeroed, and the pacer was told; the same
- * @back_end: and from here on; the same
  * @back: offset of the first leaf; the same
- * @needs_zero: what is between is not known to be zero
+ * @needs_zero: what was not allocated from yet is not known to be zero
  * @freed_by: the system's number of the thread that freed it
  * @user: the handle of the arena that allocates in it; NULL: none does
  * @arena: the number of the arena that had it last
@@ -86,24 +81,12 @@ struct arena_chunk {
 	uint32_t state;
 	uint32_t seen;
 	uint32_t front;
-	uint32_t front_end;
-	uint32_t back_end;
 	uint32_t back;
 	bool needs_zero;
 	uint32_t freed_by;
 	struct gcheap_arena *user;
 	uint64_t arena;
 	uint64_t freed_cycle;
-};
-
-/**
- * struct arena_shape - a type that was made for objects that were promoted (promote_shape.c)
- * @hash: of where it has pointers
- * @type: it
- */
-struct arena_shape {
-	uint64_t hash;
-	uint32_t type;
 };
 
 /**
@@ -123,7 +106,6 @@ struct arena_shape {
  * @spares: of those in use, how many the next arenas begin with
  * @spare_from: none of them has a lower number
  * @live_bytes: what the last cycle found in chunks
- * @shapes: @shape_count of @shape_room types, of what was promoted
  * @is_strict: all of an arena faults when it is freed
  */
 struct arenas {
@@ -142,8 +124,6 @@ struct arenas {
 	uint64_t spares;
 	uint64_t spare_from;
 	uint64_t live_bytes;
-	struct arena_shape *shapes;
-	size_t shape_count, shape_room;
 	bool is_strict;
 };
 

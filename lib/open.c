@@ -40,8 +40,7 @@ static bool device_is_absent(int error)
 /* What SETUP asks the kernel, or the local backend, for. */
 static uint32_t setup_flags(uint32_t flags)
 {
-	/* The marker sets page marks of chunks: nobody has to look at them but the sweep. */
-	uint32_t setup = GCHEAP_SETUP_SWEEP_CHUNKS;
+	uint32_t setup = 0;
 
 	if (flags & GCHEAP_FAULT_FREED)
 		setup |= GCHEAP_SETUP_FAULT_FREED;

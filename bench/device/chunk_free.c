@@ -2,11 +2,9 @@
 /*
  * What it costs to end 8 MiB of populated memory so that each access faults after
  * that: CHUNK_FREE beside mprotect(PROT_NONE) and madvise(MADV_DONTNEED) of anonymous
- * memory; and what the whole life of a chunk costs beside that of a mapping. Then 64 MiB, an
- * arena of eight chunks: by one CHUNK_FREE, by one for each, and beside munmap().
+ * memory; and what the whole life of a chunk costs beside that of a mapping.
  */
 #define _GNU_SOURCE
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -14,7 +12,6 @@
 #include "device_bench.h"
 
 #define CHUNKS	16u	/* a round */
-#define ARENA	8u	/* chunks of an arena */
 
 static void touch(char *memory)
 {
@@ -71,81 +68,6 @@ static double plain_us(char *memory, double *circle)
 	return ns / 1000 / CHUNKS;
 }
 
-/* Microseconds of the end of an arena's chunks, by one request or by one for each. */
-static double arena_us(const struct bench_heap *heap, bool together)
-{
-	uint32_t pages[ARENA];
-	struct gcheap_chunk_free list = { .count = ARENA, .pages = (uintptr_t)pages };
-	double ns = 0, before;
-	unsigned int round, i;
-
-	for (round = 0; round < CHUNKS / ARENA; round++) {
-		for (i = 0; i < ARENA; i++) {
-			struct gcheap_chunk_new new = { 0 };
-
-			bench_request(heap, GCHEAP_OP_CHUNK_NEW, &new, sizeof(new));
-			touch(heap->region[GCHEAP_REGION_HEAP] +
-			      ((size_t)new.out_page << GCHEAP_PAGE_SHIFT));
-			pages[i] = new.out_page;
-		}
-		before = bench_ns();
-		if (together)
-			bench_request(heap, GCHEAP_OP_CHUNK_FREE, &list, sizeof(list));
-		for (i = 0; !together && i < ARENA; i++) {
-			struct gcheap_chunk_free end = { .page = pages[i] };
-
-			bench_request(heap, GCHEAP_OP_CHUNK_FREE, &end, sizeof(end));
-		}
-		ns += bench_ns() - before;
-		/* The next are in ascending order again: what is ready last is used first. */
-		for (i = ARENA; i--;) {
-			struct gcheap_chunk_ready ready = { .page = pages[i] };
-
-			bench_request(heap, GCHEAP_OP_CHUNK_READY, &ready, sizeof(ready));
-		}
-	}
-	return ns / 1000 / round;
-}
-
-static double munmap_us(void)
-{
-	const size_t bytes = ARENA * GCHEAP_CHUNK_BYTES;
-	double ns = 0, before;
-	unsigned int round;
-	size_t at;
-
-	for (round = 0; round < CHUNKS / ARENA; round++) {
-		char *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-				    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-		if (memory == MAP_FAILED)
-			bench_die("mmap");
-		madvise(memory, bytes, MADV_NOHUGEPAGE);
-		for (at = 0; at < bytes; at += GCHEAP_CHUNK_BYTES)
-			touch(memory + at);
-		before = bench_ns();
-		munmap(memory, bytes);
-		ns += bench_ns() - before;
-	}
-	return ns / 1000 / round;
-}
-
-static void arenas(const struct bench_heap *heap, size_t rounds)
-{
-	double list[BENCH_ROUNDS_MAX], single[BENCH_ROUNDS_MAX], plain[BENCH_ROUNDS_MAX];
-	size_t i;
-
-	arena_us(heap, true);
-	munmap_us();
-	for (i = 0; i < rounds; i++) {
-		list[i] = arena_us(heap, true);
-		single[i] = arena_us(heap, false);
-		plain[i] = munmap_us();
-	}
-	bench_compare("CHUNK_FREE of 64 MiB : munmap", list, plain, rounds, "us", 0);
-	bench_compare("CHUNK_FREE of 64 MiB : by chunk", list, single, rounds, "us", 0);
-}
-
 int main(void)
 {
 	double ours[BENCH_ROUNDS_MAX], theirs[BENCH_ROUNDS_MAX];
@@ -172,7 +94,6 @@ int main(void)
 	bench_compare("new, touched, freed, ready : mprotect, touched, freed", our_circle,
 		      their_circle, rounds, "us", 0);
 	munmap(memory, GCHEAP_CHUNK_BYTES);
-	arenas(&heap, rounds);
 	bench_heap_close(&heap);
 	return 0;
 }

@@ -4,26 +4,19 @@
  * frees as a whole.
  *
  * To the heap a chunk is a run of pages with a descriptor. It has no slots, no
- * bits, no PAGES entries and is in no arena's in_use table: no sweep of spans sees it.
- * Its life is a circle:
+ * bits, no PAGES entries and is in no arena's in_use table: no sweep sees it. Its
+ * life is a circle that only requests move on:
  *
  *	free pages --CHUNK_NEW--> CHUNK --CHUNK_FREE--> QUARANTINE
  *	                            ^                       |
- *	                        CHUNK_NEW       CHUNK_READY, SWEEP_START
+ *	                        CHUNK_NEW              CHUNK_READY
  *	                            |                       v
  *	                            +------------------- READY
  *
- * In QUARANTINE and READY it has no memory. Quarantine is for those who still have a pointer
- * into it. As that of spans (quarantine.h), it is over when a whole cycle, MARK_START
- * included, has set no page mark for it; SWEEP_START sees to that in heaps of
- * GCHEAP_SETUP_SWEEP_CHUNKS, and in others the owner, who sends CHUNK_READY. The descriptor's
- * @generation says whose SWEEP_START it has to outlive; each SWEEP_START brings those of
- * freed chunks to the one before it, so that 16 bits of it suffice.
- *
- * Freed chunks are a list in the order in which they were freed. Ready ones are a stack, on
- * which the sweep puts them in that order, so that what was in use last is used first. As
- * long as a chunk is ready, no small span breaks its addresses up; when the heap needs these,
- * sweep_make_room() turns the chunk into free pages.
+ * In QUARANTINE and READY it has no memory. Ready chunks are a stack, because the one
+ * used last has its tables in the cache. As long as a chunk is ready, no small span
+ * breaks its addresses up; when the heap needs these, sweep_make_room() turns the chunk
+ * into free pages.
  */
 #ifndef GCHEAP_CORE_CHUNK_H
 #define GCHEAP_CORE_CHUNK_H
@@ -42,44 +35,8 @@ struct gcheap_span *chunk_find(struct heap *heap, u32 page, enum gcheap_span_sta
  */
 u32 chunk_take_ready(struct heap *heap, bool *needzero);
 
-/* End the quarantine of a chunk: it is on top of the stack. */
-void chunk_put_ready(struct heap *heap, u32 page);
-
-/* At MARK_START: clear the page marks of all chunks, in use or in quarantine. */
-void chunks_clear_marks(struct heap *heap);
-
-/*
- * At SWEEP_START, the generation just stepped: in a heap of GCHEAP_SETUP_SWEEP_CHUNKS, make
- * those chunks ready that may be.
- */
-void chunks_sweep(struct heap *heap);
-
-/**
- * chunks_claim() - find out whether chunks can be freed, and see to it that they can
- * @heap: the heap
- * @pages: any numbers
- * @count: how many
- *
- * Nobody else can free a chunk of the list after this. To everybody it is in use until
- * chunks_free() comes to it.
- *
- * Return: 0; -EINVAL: they do not ascend, or a chunk in use that nobody has claimed begins
- * not at all of them. Nothing has changed then.
- */
-int chunks_claim(struct heap *heap, const u32 *pages, u32 count);
-
-/* Give claimed chunks up: they are as they were. */
-void chunks_unclaim(struct heap *heap, const u32 *pages, u32 count);
-
-/**
- * chunks_free() - put claimed chunks in quarantine
- * @heap: the heap
- * @pages: their first pages, ascending
- * @count: how many
- *
- * Those that follow each other lose their memory together.
- */
-void chunks_free(struct heap *heap, const u32 *pages, u32 count);
+/* Put a chunk, which has no memory, on top of the stack; @span is what chunk_find() found. */
+void chunk_put_ready(struct heap *heap, u32 page, struct gcheap_span *span);
 
 /**
  * chunk_make() - make a chunk of free pages, for which the heap grows where it must

@@ -9,7 +9,6 @@
 #ifndef GCHEAP_CORE_CORE_H
 #define GCHEAP_CORE_CORE_H
 
-#include "chunk.h"
 #include "counters.h"
 #include "heap.h"
 #include "large.h"

@@ -139,9 +139,7 @@ struct reclaim {
  * @large_spans: how many of the spans in use are large
  * @ready_chunks: first page of the chunk in GCHEAP_SPAN_READY that is used next,
  *	whose descriptor's @next leads on; 0: none
- * @freed_chunks: first page of the chunk in quarantine that was freed first: a list by
- *	@next and @prev of the descriptors; 0: none
- * @freed_chunks_last: of the one that was freed last
+ * @ready_pages: how many pages these have
  * @quarantine: freed spans
  * @reclaim: how far dead spans have been looked for
  * @marks_cleared: up to here, mark bits and page marks are clear already for the next
@@ -152,9 +150,8 @@ struct reclaim {
  * @ctrl: the CTRL region's page
  *
  * Invariants, between requests, if no ALLOC_LARGE is half done:
- *	counters.in_use_pages + counters.quarantined_pages +
- *		counters.ready_chunks * CHUNK_PAGES + page_heap.free_pages + 1 ==
- *		page_heap.end
+ *	counters.in_use_pages + counters.quarantined_pages + ready_pages +
+ *		page_heap.free_pages + 1 == page_heap.end
  *	pages of spans in use are backed
  *	every span in use has its bit in arena.in_use, and no other page has
  *	spans on central lists: counters.spans - counters.cached_spans - large_spans
@@ -179,8 +176,7 @@ struct heap {
 	struct central_table centrals;
 	u64 large_spans;
 	u32 ready_chunks;
-	u32 freed_chunks;
-	u32 freed_chunks_last;
+	u32 ready_pages;
 	struct quarantine quarantine;
 	struct reclaim reclaim;
 	u32 marks_cleared;

@@ -39,6 +39,19 @@ void quarantine_add(struct heap *heap, u32 page)
 	quarantine_link(heap, page);
 }
 
+/* Freed chunks are on no list, but there are few places where one can begin. */
+static void clear_marks_of_chunks(struct heap *heap)
+{
+	u32 page;
+
+	for (page = CHUNK_PAGES; page < heap->heap_pages; page += CHUNK_PAGES) {
+		struct gcheap_span *span = heap_span(heap, page);
+
+		if (span_state(span) == GCHEAP_SPAN_QUARANTINE && !span->slots)
+			page_mark_clear(heap, page);
+	}
+}
+
 bool quarantine_clear_some(struct heap *heap, u32 most)
 {
 	struct quarantine *quarantine = &heap->quarantine;
@@ -58,6 +71,8 @@ void quarantine_clear_marks(struct heap *heap)
 {
 	quarantine_clear_some(heap, U32_MAX);
 	heap->quarantine.cleared = 0;
+	if (heap->counters.quarantined_pages)
+		clear_marks_of_chunks(heap);
 }
 
 /* Whether a span stays for another cycle. */

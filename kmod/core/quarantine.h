@@ -10,7 +10,8 @@
  * span stays.
  *
  * The spans are a list by their descriptors' @next, in the order in which they were
- * freed. Freed chunks are not in it: see chunk.h.
+ * freed. Freed chunks are not in it: they leave quarantine by CHUNK_READY, which the
+ * owner sends when their page marks, too, have stayed clear for a whole cycle.
  */
 #ifndef GCHEAP_CORE_QUARANTINE_H
 #define GCHEAP_CORE_QUARANTINE_H
@@ -31,7 +32,10 @@ void quarantine_add(struct heap *heap, u32 page);
  */
 bool quarantine_clear_some(struct heap *heap, u32 most);
 
-/* At MARK_START: clear the page marks of all spans in quarantine, but for those done before. */
+/*
+ * At MARK_START: clear the page marks of all spans and chunks in quarantine, but for those
+ * done before.
+ */
 void quarantine_clear_marks(struct heap *heap);
 
 /* At SWEEP_START, the generation just stepped: free the pages of spans that may go. */

@@ -55,7 +55,6 @@ int heap_mark_start(struct heap *heap, struct gcheap_mark_start *start)
 		sweep_clear_marks(heap, heap->marks_cleared, U32_MAX);
 	heap->marks_cleared = 0;
 	quarantine_clear_marks(heap);
-	chunks_clear_marks(heap);
 	heap->phase = GCHEAP_PHASE_MARK;
 	start->out_generation = heap->generation;
 	start->out_mark_table = heap->mark_table;
@@ -86,7 +85,6 @@ int heap_sweep_start(struct heap *heap, struct gcheap_sweep_start *start)
 	heap->counters.unswept_spans = heap->counters.spans - heap->large_spans;
 	/* What is dead goes into the quarantine after the old ones have left it. */
 	quarantine_release(heap);
-	chunks_sweep(heap);
 	page_caches_empty(&heap->page_heap);
 	reclaim_begin(heap);
 	start->out_freed_spans = 0;
@@ -218,46 +216,40 @@ int heap_chunk_new(struct heap *heap, struct gcheap_chunk_new *request)
 	return 0;
 }
 
-int heap_chunk_free_check(const struct gcheap_chunk_free *request)
+int heap_chunk_free(struct heap *heap, struct gcheap_chunk_free *request)
 {
+	struct gcheap_span *span;
+
 	if (request->flags)
 		return -EOPNOTSUPP;
-	if (request->count > GCHEAP_CHUNK_FREE_MAX)
-		return -EOVERFLOW;
-	if (request->count ? request->page || !request->pages : !!request->pages)
+	if (request->reserved)
 		return -EINVAL;
-	return 0;
-}
-
-int heap_chunk_free(struct heap *heap, struct gcheap_chunk_free *request, const u32 *pages)
-{
-	u32 count = request->count;
-	int error;
-
-	if (!count) {
-		pages = &request->page;
-		count = 1;
-	}
-	error = chunks_claim(heap, pages, count);
-	if (error)
-		return error;
-	chunks_free(heap, pages, count);
-	request->out_freed = count;
-	request->out_reserved = 0;
+	span = chunk_find(heap, request->page, GCHEAP_SPAN_CHUNK);
+	if (!span)
+		return -EINVAL;
+	span->state = GCHEAP_SPAN_QUARANTINE;
+	heap->counters.chunks--;
+	heap->counters.in_use_pages -= CHUNK_PAGES;
+	heap->counters.quarantined_pages += CHUNK_PAGES;
+	page_run_depopulate(heap, request->page, CHUNK_PAGES);
 	return 0;
 }
 
 int heap_chunk_ready(struct heap *heap, struct gcheap_chunk_ready *request)
 {
+	struct gcheap_span *span;
+
 	if (request->flags)
 		return -EOPNOTSUPP;
 	if (request->reserved)
 		return -EINVAL;
-	if (!chunk_find(heap, request->page, GCHEAP_SPAN_QUARANTINE))
+	span = chunk_find(heap, request->page, GCHEAP_SPAN_QUARANTINE);
+	if (!span)
 		return -EINVAL;
 	if (heap->phase == GCHEAP_PHASE_MARK)
 		return -EBUSY;
-	chunk_put_ready(heap, request->page);
+	chunk_put_ready(heap, request->page, span);
+	heap->counters.quarantined_pages -= CHUNK_PAGES;
 	return 0;
 }
 

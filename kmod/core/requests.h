@@ -35,25 +35,7 @@ int heap_alloc_large(struct heap *heap, struct gcheap_alloc_large *alloc);
 int heap_free_large(struct heap *heap, struct gcheap_free_large *request);
 
 int heap_chunk_new(struct heap *heap, struct gcheap_chunk_new *request);
-
-/**
- * heap_chunk_free_check() - validate what bounds a CHUNK_FREE's array
- * @request: the request; read and not written
- *
- * Return: 0; -EOPNOTSUPP an unknown flag; -EOVERFLOW too many; -EINVAL.
- */
-int heap_chunk_free_check(const struct gcheap_chunk_free *request);
-
-/**
- * heap_chunk_free() - free chunks
- * @heap: the heap
- * @request: the request, checked by heap_chunk_free_check()
- * @pages: the array it points to; not read when @request->count is 0
- *
- * Return: 0; -EINVAL: nothing was freed.
- */
-int heap_chunk_free(struct heap *heap, struct gcheap_chunk_free *request, const u32 *pages);
-
+int heap_chunk_free(struct heap *heap, struct gcheap_chunk_free *request);
 int heap_chunk_ready(struct heap *heap, struct gcheap_chunk_ready *request);
 
 int heap_stats(struct heap *heap, struct gcheap_heap_stats *stats);

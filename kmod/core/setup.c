@@ -19,7 +19,7 @@ int heap_setup_check(struct gcheap_setup *setup, u32 flags, u64 features)
 	u64 reserve = setup->reserve_bytes;
 	u64 pages;
 
-	if (setup->flags & ~(flags | GCHEAP_SETUP_RECORD_TYPES | GCHEAP_SETUP_SWEEP_CHUNKS))
+	if (setup->flags & ~(flags | GCHEAP_SETUP_RECORD_TYPES))
 		return -EOPNOTSUPP;
 	if (setup->reserved)
 		return -EINVAL;
@@ -35,7 +35,7 @@ int heap_setup_check(struct gcheap_setup *setup, u32 flags, u64 features)
 	setup->reserve_bytes = reserve;
 	setup->out_features = GCHEAP_FEATURE_LAYOUT_SPAN | GCHEAP_FEATURE_LAYOUT_HEADER |
 			      GCHEAP_FEATURE_LAYOUT_FOOTER | GCHEAP_FEATURE_LAYOUT_BITMAP |
-			      GCHEAP_FEATURE_SWEEP_CHUNKS | features;
+			      features;
 	memset(setup->out_region_bytes, 0, sizeof(setup->out_region_bytes));
 	setup->out_region_bytes[GCHEAP_REGION_HEAP] = reserve;
 	setup->out_region_bytes[GCHEAP_REGION_PAGES] = pages * sizeof(u64);

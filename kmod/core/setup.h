@@ -13,7 +13,7 @@
  * @setup: the request; @reserve_bytes is replaced by the default where it is 0,
  *	and the outputs are filled
  * @flags: GCHEAP_SETUP_* that the caller can do, but for those that are the
- *	logic's own: GCHEAP_SETUP_RECORD_TYPES, GCHEAP_SETUP_SWEEP_CHUNKS
+ *	logic's own: GCHEAP_SETUP_RECORD_TYPES
  * @features: GCHEAP_FEATURE_* that it adds to those of every port
  *
  * Return: 0, -EINVAL or -EOPNOTSUPP.

@@ -81,11 +81,6 @@ static int device_setup(int fd, struct gcheap_setup *setup)
 {
 	int error = device_ioctl(fd, GCHEAP_OP_SETUP, setup);
 
-	/* A module without it: chunks wait for CHUNK_READY, and its features say so. */
-	if (error == -EOPNOTSUPP && setup->flags & GCHEAP_SETUP_SWEEP_CHUNKS) {
-		setup->flags &= ~(uint32_t)GCHEAP_SETUP_SWEEP_CHUNKS;
-		error = device_ioctl(fd, GCHEAP_OP_SETUP, setup);
-	}
 	if (error == -ENOTTY || error == -E2BIG || (!error && setup->out_abi != GCHEAP_ABI))
 		return error_set(-EPROTONOSUPPORT, "the gcheap module and this libgcheap (%s) are "
 				 "of different releases: install them together", gcheap_version());

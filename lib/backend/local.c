@@ -41,14 +41,6 @@ static int local_type_add(struct heap *heap, struct gcheap_type_add *add)
 			(const u8 *)(uintptr_t)map);
 }
 
-static int local_chunk_free(struct heap *heap, struct gcheap_chunk_free *request)
-{
-	const u32 *pages = (const u32 *)(uintptr_t)request->pages;
-	int error = heap_chunk_free_check(request);
-
-	return error ? error : heap_chunk_free(heap, request, pages);
-}
-
 static int local_dispatch(struct heap *heap, enum gcheap_op op, void *arg)
 {
 	switch (op) {
@@ -77,7 +69,7 @@ static int local_dispatch(struct heap *heap, enum gcheap_op op, void *arg)
 	case GCHEAP_OP_CHUNK_NEW:
 		return heap_chunk_new(heap, arg);
 	case GCHEAP_OP_CHUNK_FREE:
-		return local_chunk_free(heap, arg);
+		return heap_chunk_free(heap, arg);
 	case GCHEAP_OP_CHUNK_READY:
 		return heap_chunk_ready(heap, arg);
 	default:
@@ -132,8 +124,6 @@ static void local_free(struct local_backend *local, bool here)
 		bits_unmap(local->table_pages[i],
 			   local->backend.region_bytes[i] / PORT_TABLE_PAGE_BYTES);
 	}
-	if (here)
-		stock_end(&local->stock);
 	bits_unmap(local->populated, heap_bits);
 	bits_unmap(local->closed, heap_bits);
 	pthread_mutex_destroy(&local->lock);
@@ -217,7 +207,6 @@ int backend_open_local(struct gcheap_setup *setup, struct backend **backend)
 		return error_set(-ENOMEM, "out of memory for a heap");
 	local->backend.ops = &local_ops;
 	local->backend.fd = -1;
-	local->backend.features = setup->out_features;
 	local->backend.requests = 1;
 	pthread_mutex_init(&local->lock, NULL);
 	error = local_make(local, setup);

@@ -16,7 +16,6 @@
 
 #include "../../kmod/core/core.h"
 #include "backend.h"
-#include "stock.h"
 
 /**
  * struct local_backend - one local heap
@@ -32,7 +31,6 @@
  * @reached: no page from this one on was ever populated
  * @made: but pages before this one have memory already
  * @cannot_make: the kernel has no MADV_POPULATE_WRITE
- * @stock: memory of freed chunks
  */
 struct local_backend {
 	struct backend backend;
@@ -47,7 +45,6 @@ struct local_backend {
 	u32 reached;
 	u32 made;
 	bool cannot_make;
-	struct stock stock;
 };
 
 /* How many runs of inaccessible pages a heap may have, by the system's limit of mappings. */

@@ -9,7 +9,6 @@
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -185,8 +184,6 @@ static int memory_open(struct local_backend *local, u32 page, u32 npages)
 	return 0;
 }
 
-#define STOCK_PAGES	((u32)(GCHEAP_CHUNK_BYTES >> GCHEAP_PAGE_SHIFT))
-
 /* ---- memory of heap pages -------------------------------------------------------- */
 
 #ifndef MADV_POPULATE_WRITE
@@ -226,46 +223,6 @@ static void memory_make(struct heap *heap, u32 page, u32 end)
 		local->made = make_end;
 }
 
-/* Whether pages are those of a chunk, of which none has memory, or all have. */
-static bool is_chunk(const struct local_backend *local, u32 page, u32 npages, bool populated)
-{
-	const u64 *words = local->populated + page / 64;
-	u32 i;
-
-	if (npages != STOCK_PAGES || page % STOCK_PAGES)
-		return false;
-	for (i = 0; i < STOCK_PAGES / 64; i++) {
-		if (words[i] != (populated ? U64_MAX : 0))
-			return false;
-	}
-	return true;
-}
-
-/* A chunk gets the memory of one that was freed; what is in it the heap's owner zeroes. */
-static bool populate_from_stock(struct heap *heap, u32 page, u32 npages)
-{
-	struct local_backend *local = local_of_heap(heap);
-
-	if (!local->stock.count || !is_chunk(local, page, npages, false) ||
-	    !stock_take(&local->stock, heap_memory(local, page)))
-		return false;
-	heap->counters.stock_bytes -= GCHEAP_CHUNK_BYTES;
-	return true;
-}
-
-static bool depopulate_to_stock(struct heap *heap, u32 page, u32 npages)
-{
-	struct local_backend *local = local_of_heap(heap);
-
-	if (!is_chunk(local, page, npages, true) ||
-	    !stock_put(&local->stock, heap_memory(local, page)))
-		return false;
-	heap->counters.stock_bytes += GCHEAP_CHUNK_BYTES;
-	memset(local->populated + page / 64, 0, STOCK_PAGES / 8);
-	heap->counters.resident_bytes -= GCHEAP_CHUNK_BYTES;
-	return true;
-}
-
 int port_populate(struct heap *heap, u32 page, u32 npages, bool *needzero)
 {
 	struct local_backend *local = local_of_heap(heap);
@@ -273,11 +230,9 @@ int port_populate(struct heap *heap, u32 page, u32 npages, bool *needzero)
 	bool is_new = false;
 	u32 at;
 
+	(void)needzero;		/* what was given back comes back as zeros */
 	if (memory_open(local, page, npages))
 		return -ENOMEM;
-	/* What was given back to the system comes back as zeros. */
-	if (populate_from_stock(heap, page, npages))
-		*needzero = true;
 	for (at = page; at < end; at++) {
 		if (bit_set_first(local->populated, at)) {
 			heap->counters.resident_bytes += GCHEAP_PAGE_BYTES;
@@ -304,14 +259,8 @@ static void memory_drop(struct heap *heap, u32 page, u32 npages)
 void port_depopulate(struct heap *heap, u32 page, u32 npages)
 {
 	struct local_backend *local = local_of_heap(heap);
-	u32 end = page + npages;
-	u32 at = page;
 
-	/* Chunks that follow each other end together. */
-	while (at + STOCK_PAGES <= end && depopulate_to_stock(heap, at, STOCK_PAGES))
-		at += STOCK_PAGES;
-	if (at < end)
-		memory_drop(heap, at, end - at);
+	memory_drop(heap, page, npages);
 	memory_close(local, page, npages);
 }
 
@@ -352,11 +301,9 @@ bool port_broken(struct heap *heap, u32 page, u32 npages)
 
 u64 port_trim(struct heap *heap, u64 max_bytes)
 {
-	u64 bytes = stock_trim(&local_of_heap(heap)->stock, max_bytes);
-
-	heap->counters.stock_bytes -= bytes;
-	heap->counters.released_bytes += bytes;
-	return bytes;
+	(void)heap;
+	(void)max_bytes;
+	return 0;
 }
 
 /* They are kept where they belong. */

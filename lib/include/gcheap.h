@@ -733,24 +733,6 @@ GCHEAP_API void *gcheap_promote(struct gcheap_thread *thread, gcheap_type type, 
 				size_t n);
 
 /**
- * gcheap_promote_deep() - have all that is reachable from an object outlive its arena
- * @thread: the calling thread
- * @obj: an address in an object of an arena; or of the heap
- *
- * The whole object that has the address is copied, an array with all its elements, and so is each
- * object of any arena that it leads to, over objects of arenas: once each, so that what was shared is
- * shared, and cycles are cycles. Copies lead to copies, and to what is in the heap; objects of the
- * heap are not changed. They are of types that have pointers where the objects had some, and are
- * aligned to 16 at most. Meanwhile nobody changes what is copied.
- *
- * Context: as gcheap_new().
- * Return: where the copy has what is at @obj; @obj of the heap; NULL with errno ENOMEM; EINVAL @obj
- * is in neither, or is freed, or something reachable leads to freed memory of an arena; ENOSPC or
- * what gcheap_type_register() returns when there is no room for one more type; EPERM.
- */
-GCHEAP_API void *gcheap_promote_deep(struct gcheap_thread *thread, const void *obj);
-
-/**
  * gcheap_explain() - say what is, or was, at an address
  * @address: any
  * @text: receives one line, without its end

@@ -195,14 +195,6 @@ static void chunks_and_memory(struct heap *heap)
 	check(ret == -EOPNOTSUPP || (!ret && track.out_end == heap->ctrl->heap_pages), "TRACK");
 	check(!send_op(heap->fd, GCHEAP_OP_CHUNK_FREE, &end), "CHUNK_FREE");
 	check(!send_op(heap->fd, GCHEAP_OP_CHUNK_READY, &ready), "CHUNK_READY");
-#ifdef GCHEAP_FEATURE_SWEEP_CHUNKS
-	check(!send_op(heap->fd, GCHEAP_OP_CHUNK_NEW, &new), "CHUNK_NEW of a ready chunk");
-	end = (struct gcheap_chunk_free)REQUEST(gcheap_chunk_free, .count = 1,
-						.pages = (__u64)(unsigned long)&new.out_page);
-	check(!send_op(heap->fd, GCHEAP_OP_CHUNK_FREE, &end) && end.out_freed == 1,
-	      "CHUNK_FREE of a list");
-	check(heap->ctrl->counters.quarantined_chunks == 1, "CTRL counts freed chunks");
-#endif
 	check(!send_op(heap->fd, GCHEAP_OP_SCAVENGE, &scavenge) && scavenge.out_bytes, "SCAVENGE");
 }
 

@@ -244,37 +244,7 @@ int request_chunk_free(struct test_heap *th, u32 page)
 {
 	struct gcheap_chunk_free request = { .size = sizeof(request), .page = page };
 
-	return request_chunk_free_of(th, &request, NULL);
-}
-
-int request_chunk_free_of(struct test_heap *th, struct gcheap_chunk_free *request,
-			  const u32 *pages)
-{
-	int error = heap_chunk_free_check(request);
-	u32 *copy;
-
-	if (error)
-		return error;
-	copy = malloc(request->count * sizeof(*copy));
-	if (request->count)
-		memcpy(copy, pages, request->count * sizeof(*copy));
-	error = heap_chunk_free(&th->heap, request, copy);
-	free(copy);
-	return error;
-}
-
-int request_chunks_free(struct test_heap *th, const u32 *pages, u32 count)
-{
-	struct gcheap_chunk_free request = {
-		.size = sizeof(request),
-		.count = count,
-		.pages = (uintptr_t)pages,
-	};
-	int error = request_chunk_free_of(th, &request, pages);
-
-	if (!error)
-		assert_int_equal(request.out_freed, count);
-	return error;
+	return heap_chunk_free(&th->heap, &request);
 }
 
 int request_chunk_ready(struct test_heap *th, u32 page)

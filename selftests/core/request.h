@@ -62,10 +62,6 @@ int request_reclaim(struct test_heap *th, u64 max_pages, u64 *pages, u64 *left);
 /* Return: the chunk's first page, 0: no memory. */
 u32 request_chunk(struct test_heap *th);
 int request_chunk_free(struct test_heap *th, u32 page);
-int request_chunks_free(struct test_heap *th, const u32 *pages, u32 count);
-/* CHUNK_FREE as it is, with a copy of @pages of just the right length. */
-int request_chunk_free_of(struct test_heap *th, struct gcheap_chunk_free *request,
-			  const u32 *pages);
 int request_chunk_ready(struct test_heap *th, u32 page);
 
 /* SCAVENGE; @bytes and @free_bytes may be NULL. */

@@ -217,16 +217,8 @@ static void test_chunks_and_what_is_in_quarantine(void **state)
 		       "its state has the flags 0x10"),
 		BREACH(span_at(ready)->slots, 4, "a chunk of 1024 pages with 4 slots"),
 		BREACH(span_at(freed)->npages, 9, "a chunk of 9 pages with 0 slots"),
-		BREACH(span_at(ready)->state, GCHEAP_SPAN_READY | GCHEAP_SPAN_ENDING,
-		       "its state has the flags 0x40"),
 		BREACH(span_at(freed)->state, GCHEAP_SPAN_QUARANTINE | GCHEAP_SPAN_NEEDZERO,
 		       "its state has the flags 0x10"),
-		BREACH(span_at(freed)->state, GCHEAP_SPAN_QUARANTINE | GCHEAP_SPAN_ENDING,
-		       "its state has the flags 0x40"),
-		BREACH(span_at(freed)->generation, 4, "it has to outlive generation 4, and this"),
-		BREACH(span_at(freed)->next, ready, "in the list of freed chunks"),
-		BREACH(span_at(freed)->next, U32_MAX, "in the list of freed chunks"),
-		BREACH(span_at(freed)->prev, chunk, "in the list of freed chunks"),
 		BREACH(*info_at(chunk + 9), 1, "the PAGES entry of its page 9 is 0x1, not 0"),
 		BREACH(*bits_at(false, chunk + 1), 2, "alloc bit 513 is set where no slot is"),
 		BREACH(span_at(chunk + 5)->first_page, 1, "its page 5 belongs to the span at"),
@@ -268,9 +260,7 @@ static void test_free_pages_and_counters(void **state)
 		BREACH(counters->unswept_spans, 1, "the counter unswept_spans is 1, and 0 were"),
 		BREACH(counters->in_use_pages, 0, "the counter in_use_pages is 0, and 1 were"),
 		BREACH(counters->chunks, 1, "the counter chunks is 1, and 0 were counted"),
-		BREACH(counters->quarantined_pages, 1, "the counter quarantined_pages is 1, and"),
-		BREACH(counters->quarantined_chunks, 1, "the counter quarantined_chunks is 1, and"),
-		BREACH(counters->ready_chunks, 1, "the counter ready_chunks is 1, and 0 were")
+		BREACH(counters->quarantined_pages, 1, "the counter quarantined_pages is 1, and")
 	);
 }
 

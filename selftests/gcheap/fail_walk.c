@@ -15,7 +15,7 @@
  * anyway; both are then seen in the counters that are not looked at.
  */
 struct known {
-	__u64 counters[11];
+	__u64 counters[10];
 	__u32 generation, phase, mark_table;
 	__u32 swept;	/* all is: central spans count, too */
 	__u64 spans_sum;
@@ -39,7 +39,6 @@ static void known_take(const struct test_heap *heap, __u32 pages, const struct k
 		.counters = {
 			now->cached_spans, now->refills, now->refilled_spans, now->large_objects,
 			now->types, now->chunks, now->quarantined_pages, now->tracks,
-			now->quarantined_chunks,
 			swept ? now->spans : 0, swept ? now->in_use_pages : 0,
 		},
 		.generation = ctrl->generation,

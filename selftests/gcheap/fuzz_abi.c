@@ -139,8 +139,6 @@ void fuzz_heap_open(struct fuzz_heap *fh, struct rng *rng)
 		setup.flags |= GCHEAP_SETUP_SHARE_READ;
 	if (one_in(rng, 4))
 		setup.flags |= GCHEAP_SETUP_RECORD_TYPES;
-	if (fuzz_features & GCHEAP_FEATURE_SWEEP_CHUNKS && one_in(rng, 2))
-		setup.flags |= GCHEAP_SETUP_SWEEP_CHUNKS;
 	fh->heap.fd = device_open();
 	if (fh->heap.fd < 0)
 		fuzz_fail("open: errno %d", -fh->heap.fd);

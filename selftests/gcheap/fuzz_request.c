@@ -35,8 +35,7 @@ static bool errno_documented(const struct fuzz_heap *fh, unsigned int op, int er
 		return op == GCHEAP_OP_TYPE_ADD;
 	case EOVERFLOW:
 		return op == GCHEAP_OP_REFILL || op == GCHEAP_OP_ALLOC_LARGE ||
-		       op == GCHEAP_OP_TRACK || op == GCHEAP_OP_STOP ||
-		       op == GCHEAP_OP_CHUNK_FREE;
+		       op == GCHEAP_OP_TRACK || op == GCHEAP_OP_STOP;
 	case ESRCH:
 		return op == GCHEAP_OP_STOP;
 	case ETIMEDOUT:
@@ -248,21 +247,6 @@ static void right_mark_start(struct fuzz_heap *fh)
 		fh->marking = true;
 }
 
-/* Those that a sweep has made ready need nothing else, and no others are. */
-static void chunks_were_swept(struct fuzz_heap *fh)
-{
-	for (__u32 i = fh->quarantined.count; i--;) {
-		__u32 page = fh->quarantined.page[i];
-		__u32 state = span_state(&fh->heap, page);
-
-		if (state == GCHEAP_SPAN_QUARANTINE)
-			continue;
-		if (fuzz_alone && !(fh->flags & GCHEAP_SETUP_SWEEP_CHUNKS))
-			fuzz_fail("the freed chunk at page %u: state %u", page, state);
-		fuzz_set_remove(&fh->quarantined, page);
-	}
-}
-
 /* Ends a cycle, after all that lives was marked. */
 static void right_sweep_start(struct fuzz_heap *fh, struct rng *rng)
 {
@@ -302,7 +286,6 @@ done:
 	fh->marking = heap_ctrl(&fh->heap)->phase == GCHEAP_PHASE_MARK;
 	if (fuzz_alone && !expected && fh->marking)
 		fuzz_fail("SWEEP_START: the cycle is not over");
-	chunks_were_swept(fh);
 }
 
 static void right_free_large(struct fuzz_heap *fh, struct rng *rng)
@@ -334,44 +317,6 @@ static void right_bounded(struct fuzz_heap *fh, struct rng *rng, unsigned int op
 	fuzz_note("%s", names[op]);
 }
 
-static void chunk_was_freed(struct fuzz_heap *fh, __u32 page)
-{
-	fuzz_set_remove(&fh->chunks, page);
-	fuzz_forget_stamp(fh, page, 1);
-	fuzz_set_add(&fh->quarantined, page);
-	if (fuzz_alone && fuzz_access(heap_mem(&fh->heap, page), true) != SIGBUS)
-		fuzz_fail("the chunk at page %u was freed and does not fault", page);
-}
-
-/* All of them, or, with one of them twice, none. */
-static void right_chunks_free(struct fuzz_heap *fh, struct rng *rng)
-{
-	__u32 list[FUZZ_SPANS + 1];
-	struct gcheap_chunk_free free = { .size = sizeof(free), .pages = (uintptr_t)list };
-	int expected = 0;
-
-	for (__u32 i = 0; i < fh->chunks.count; i++) {
-		__u32 at = free.count++;
-
-		for (; at && list[at - 1] > fh->chunks.page[i]; at--)
-			list[at] = list[at - 1];
-		list[at] = fh->chunks.page[i];
-	}
-	if (!free.count)
-		return;
-	if (one_in(rng, 4)) {
-		list[free.count] = list[free.count - 1];
-		free.count++;
-		expected = EINVAL;
-	}
-	if (send_right(fh, GCHEAP_OP_CHUNK_FREE, &free, expected))
-		return;
-	if (free.out_freed != free.count)
-		fuzz_fail("CHUNK_FREE: %u of %u freed", free.out_freed, free.count);
-	for (__u32 i = 0; i < free.count; i++)
-		chunk_was_freed(fh, list[i]);
-}
-
 static void right_chunk(struct fuzz_heap *fh, struct rng *rng)
 {
 	struct gcheap_chunk_new new = { .size = sizeof(new) };
@@ -380,7 +325,7 @@ static void right_chunk(struct fuzz_heap *fh, struct rng *rng)
 
 	if (!(fuzz_features & GCHEAP_FEATURE_CHUNKS))
 		return;
-	switch (rng_below(rng, 4)) {
+	switch (rng_below(rng, 3)) {
 	case 0:
 		if (fh->chunks.count + fh->quarantined.count >= 4 ||
 		    send_right(fh, GCHEAP_OP_CHUNK_NEW, &new, 0))
@@ -394,7 +339,11 @@ static void right_chunk(struct fuzz_heap *fh, struct rng *rng)
 		free.page = fuzz_set_pick(&fh->chunks, rng);
 		if (!free.page || send_right(fh, GCHEAP_OP_CHUNK_FREE, &free, 0))
 			break;
-		chunk_was_freed(fh, free.page);
+		fuzz_set_remove(&fh->chunks, free.page);
+		fuzz_forget_stamp(fh, free.page, 1);
+		fuzz_set_add(&fh->quarantined, free.page);
+		if (fuzz_alone && fuzz_access(heap_mem(&fh->heap, free.page), true) != SIGBUS)
+			fuzz_fail("the chunk at page %u was freed and does not fault", free.page);
 		break;
 	case 2:
 		ready.page = fuzz_set_pick(&fh->quarantined, rng);
@@ -402,9 +351,6 @@ static void right_chunk(struct fuzz_heap *fh, struct rng *rng)
 		    send_right(fh, GCHEAP_OP_CHUNK_READY, &ready, fh->marking ? EBUSY : 0))
 			break;
 		fuzz_set_remove(&fh->quarantined, ready.page);
-		break;
-	case 3:
-		right_chunks_free(fh, rng);
 		break;
 	}
 }
@@ -589,8 +535,6 @@ static bool is_address(unsigned int op, size_t offset)
 		       offset == offsetof(struct gcheap_refill, grants);
 	case GCHEAP_OP_TRACK:
 		return offset == offsetof(struct gcheap_track, ranges);
-	case GCHEAP_OP_CHUNK_FREE:
-		return offset == offsetof(struct gcheap_chunk_free, pages);
 	case GCHEAP_OP_STOP:
 		return offset == offsetof(struct gcheap_stop, tids) ||
 		       offset == offsetof(struct gcheap_stop, stopped);

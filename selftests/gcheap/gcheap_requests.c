@@ -238,18 +238,6 @@ int cmd_chunk_free(int fd, __u32 page)
 	return cmd_send(fd, GCHEAP_OP_CHUNK_FREE, &chunk);
 }
 
-int cmd_chunks_free(int fd, const __u32 *pages, __u32 count)
-{
-	struct gcheap_chunk_free chunks = {
-		.size = sizeof(chunks),
-		.count = count,
-		.pages = (uintptr_t)pages,
-	};
-	int ret = cmd_send(fd, GCHEAP_OP_CHUNK_FREE, &chunks);
-
-	return !ret && chunks.out_freed != count ? -EIO : ret;
-}
-
 int cmd_chunk_ready(int fd, __u32 page)
 {
 	struct gcheap_chunk_ready chunk = { .size = sizeof(chunk), .page = page };
@@ -294,7 +282,7 @@ __u32 request_flags(unsigned int op)
 	case GCHEAP_OP_SETUP:
 		return GCHEAP_SETUP_HUGE_PAGES | GCHEAP_SETUP_FAULT_FREED |
 		       GCHEAP_SETUP_SHARE_READ | GCHEAP_SETUP_SNAPSHOTS |
-		       GCHEAP_SETUP_RECORD_TYPES | GCHEAP_SETUP_SWEEP_CHUNKS;
+		       GCHEAP_SETUP_RECORD_TYPES;
 	case GCHEAP_OP_REFILL:
 		return GCHEAP_REFILL_MIXED;
 	case GCHEAP_OP_ALLOC_LARGE:

@@ -223,8 +223,6 @@ int cmd_reclaim(int fd, __u64 max_pages, struct gcheap_reclaim *out);
 int cmd_scavenge(int fd, __u64 max_bytes, struct gcheap_scavenge *out);
 int cmd_chunk_new(int fd, struct gcheap_chunk_new *out);
 int cmd_chunk_free(int fd, __u32 page);
-/* A list; -EIO: not all of it is said to be freed. */
-int cmd_chunks_free(int fd, const __u32 *pages, __u32 count);
 int cmd_chunk_ready(int fd, __u32 page);
 /* Fills in @track->size. */
 int cmd_track(int fd, struct gcheap_track *track);
@@ -253,7 +251,6 @@ int cmd_give(int fd, const __u32 *pages, __u32 count);
 #define test_cmd_scavenge(...)	 ASSERT_OK(cmd_scavenge(self->heap.fd, __VA_ARGS__))
 #define test_cmd_chunk_new(...)	 ASSERT_OK(cmd_chunk_new(self->heap.fd, __VA_ARGS__))
 #define test_cmd_chunk_free(...) ASSERT_OK(cmd_chunk_free(self->heap.fd, __VA_ARGS__))
-#define test_cmd_chunks_free(...) ASSERT_OK(cmd_chunks_free(self->heap.fd, __VA_ARGS__))
 #define test_cmd_chunk_ready(...) ASSERT_OK(cmd_chunk_ready(self->heap.fd, __VA_ARGS__))
 #define test_cmd_track(...)	 ASSERT_OK(cmd_track(self->heap.fd, __VA_ARGS__))
 #define test_cmd_stats(...)	 ASSERT_OK(cmd_stats(self->heap.fd, __VA_ARGS__))

@@ -294,11 +294,7 @@ bool heap_state_request(const struct heap_state *state, unsigned int op,
 		args->scavenge.max_bytes = ~0ull;
 		return true;
 	case GCHEAP_OP_CHUNK_FREE:
-		/* A list of one, which is copied, too. */
-		request->returns[0] = state->chunk;
-		args->chunk_free.page = 0;
-		args->chunk_free.count = 1;
-		args->chunk_free.pages = (uintptr_t)request->returns;
+		args->chunk_free.page = state->chunk;
 		return state->chunk;
 	case GCHEAP_OP_CHUNK_READY:
 		args->chunk_ready.page = state->quarantined;

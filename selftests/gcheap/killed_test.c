@@ -402,54 +402,6 @@ static const char *track_finish(struct world *world, __u64 all, __u64 rest)
 	return NULL;
 }
 
-/* Those of a round that came too early are still in use. */
-static int chunk_free_prepare(struct world *world, union any_request *args)
-{
-	__u32 count = (__u32)(world->bytes >> GCHEAP_CHUNK_SHIFT);
-	__u32 found = 0;
-	int ret = 0;
-
-	if (counters_of(world).chunks)
-		ret = cmd_chunks_free(world->heap.fd, world->pages, count);
-	ret = ret ?: heap_clear(&world->heap);
-	for (__u32 i = 0; !ret && i < count; i++)
-		ret = cmd_chunk_new(world->heap.fd, NULL);
-	for (__u32 page = 0; !ret && page < heap_ctrl(&world->heap)->heap_pages;
-	     page += CHUNK_PAGES) {
-		if (span_state(&world->heap, page) == GCHEAP_SPAN_CHUNK && found < count)
-			world->pages[found++] = page;
-	}
-	args->chunk_free.count = count;
-	args->chunk_free.pages = (uintptr_t)world->pages;
-	return ret;
-}
-
-static __u64 chunk_free_rest(const struct world *world)
-{
-	return counters_of(world).chunks;
-}
-
-static const char *chunk_free_finish(struct world *world, __u64 all, __u64 rest)
-{
-	__u64 told = world->victim.args.chunk_free.out_freed;
-
-	if (told != all - rest)
-		return wrong("%llu freed, %llu told", all - rest, told);
-	for (__u32 i = 0; i < all; i++) {
-		__u8 state = heap_span(&world->heap, world->pages[i])->state;
-
-		/* The others are as they were: memory, and nobody is about to free them. */
-		if (i < told ? state != GCHEAP_SPAN_QUARANTINE :
-			       (state & ~GCHEAP_SPAN_NEEDZERO) != GCHEAP_SPAN_CHUNK)
-			return wrong("chunk %u of %llu: state %u", i, all, state);
-		if (i >= told)
-			*(volatile char *)heap_mem(&world->heap, world->pages[i]) = 1;
-	}
-	if (cmd_chunks_free(world->heap.fd, world->pages + told, (__u32)rest))
-		return "the rest is not freed";
-	return counters_of(world).quarantined_chunks == all ? NULL : "a chunk is lost";
-}
-
 FIXTURE(killed) {
 	struct machine before;
 	struct world world;
@@ -494,11 +446,6 @@ FIXTURE_VARIANT_ADD(killed, in_scavenge_of_huge_pages) {
 	.flags = GCHEAP_SETUP_HUGE_PAGES,
 };
 
-FIXTURE_VARIANT_ADD(killed, in_chunk_free) {
-	.job = { GCHEAP_OP_CHUNK_FREE, chunk_free_prepare, chunk_free_rest, chunk_free_finish },
-	.flags = GCHEAP_SETUP_SWEEP_CHUNKS,
-};
-
 FIXTURE_VARIANT_ADD(killed, in_track) {
 	.job = { GCHEAP_OP_TRACK, track_prepare, track_rest, track_finish },
 };
@@ -525,9 +472,8 @@ FIXTURE_SETUP(killed)
 	ASSERT_OK(ret);
 	ASSERT_OK(cmd_type_words(world->heap.fd, 8, 1, &world->type));
 	world->flags = variant->flags;
-	/* There is less to do where pages are huge, and go by tables. */
-	world->bytes = variant->flags & GCHEAP_SETUP_HUGE_PAGES ||
-		       variant->job.op == GCHEAP_OP_CHUNK_FREE ? 3 * BYTES : BYTES;
+	/* There is less to do where pages are huge. */
+	world->bytes = variant->flags & GCHEAP_SETUP_HUGE_PAGES ? 3 * BYTES : BYTES;
 	world->victim.fd = world->heap.fd;
 	world->victim.op = variant->job.op;
 	world->pages = malloc(SPANS * sizeof(*world->pages));

@@ -49,7 +49,6 @@ TEST_F(setup, tells_abi_features_and_regions)
 	EXPECT_TRUE(self->request.out_features & GCHEAP_FEATURE_LAYOUT_HEADER);
 	EXPECT_TRUE(self->request.out_features & GCHEAP_FEATURE_LAYOUT_FOOTER);
 	EXPECT_TRUE(self->request.out_features & GCHEAP_FEATURE_LAYOUT_BITMAP);
-	EXPECT_TRUE(self->request.out_features & GCHEAP_FEATURE_SWEEP_CHUNKS);
 	EXPECT_EQ(reserve, bytes[GCHEAP_REGION_HEAP]);
 	EXPECT_EQ(npages * 8, bytes[GCHEAP_REGION_PAGES]);
 	EXPECT_EQ(npages * sizeof(struct gcheap_span), bytes[GCHEAP_REGION_SPANS]);

@@ -333,50 +333,6 @@ static int race_map(struct racer *racer)
 	return region_map(&heap, GCHEAP_REGION_HEAP, PROT_READ | PROT_WRITE) ? 0 : -errno;
 }
 
-#define LIST	12	/* chunks: more than one piece */
-
-static __u32 chunk_list[LIST];
-
-/* From the first of the list on, or from the second. */
-static int race_chunks_free(struct racer *racer)
-{
-	static __u32 turn;
-	__u32 first = __atomic_fetch_add(&turn, 1, __ATOMIC_RELAXED) % 2;
-
-	return cmd_chunks_free(racer->fd, chunk_list + first, racer->page - first);
-}
-
-TEST_F(threads, can_free_a_list_of_chunks_once)
-{
-	const int rounds = rounds_here(20);
-	struct test_heap heap;
-
-	ASSERT_OK(heap_open_flags(&heap, GCHEAP_LAYOUT_SPAN, 2 * SMALL_RESERVE,
-				  GCHEAP_SETUP_SWEEP_CHUNKS));
-	for (int i = 0; i < rounds; i++) {
-		const struct gcheap_counters *counters = &heap_ctrl(&heap)->counters;
-		__u32 found = 0;
-
-		for (int j = 0; j < LIST; j++)
-			ASSERT_OK(cmd_chunk_new(heap.fd, NULL));
-		for (__u32 page = CHUNK_PAGES; found < LIST; page += CHUNK_PAGES) {
-			if (span_state(&heap, page) == GCHEAP_SPAN_CHUNK)
-				chunk_list[found++] = page;
-		}
-		/* The lists have chunks in common: one of them is not freed at all. */
-		ASSERT_EQ(1, race(heap.fd, race_chunks_free, LIST, EINVAL));
-		ASSERT_LE(LIST - 1, counters->quarantined_chunks);
-		ASSERT_EQ(LIST, counters->quarantined_chunks + counters->chunks);
-		ASSERT_RIGHT(heap_wrong(&heap));
-		if (counters->chunks)
-			ASSERT_OK(cmd_chunk_free(heap.fd, chunk_list[0]));
-		ASSERT_OK(cmd_mark_start(heap.fd, NULL));
-		ASSERT_OK(cmd_sweep_start(heap.fd, NULL));
-		ASSERT_EQ(LIST, counters->ready_chunks);
-	}
-	heap_close(&heap);
-}
-
 TEST_F(threads, can_return_a_span_once)
 {
 	const int rounds = rounds_here(300);

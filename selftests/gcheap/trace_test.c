@@ -356,7 +356,6 @@ TEST_F(tracepoint, gcheap_track_tells_what_was_dirty)
 TEST_F(tracepoint, gcheap_chunk_tells_a_chunks_life)
 {
 	struct gcheap_chunk_new chunk;
-	__u32 list[2];
 
 	ASSERT_OK(event_enable("gcheap_chunk", true));
 	test_cmd_chunk_new(&chunk);
@@ -373,17 +372,9 @@ TEST_F(tracepoint, gcheap_chunk_tells_a_chunks_life)
 	ASSERT_FIRED(3, "gcheap_chunk");
 	EXPECT_NAME("ready", "op");
 	EXPECT_FIELD(chunk.out_page, "page");
-	EXPECT_FIELD(1, "count");
 	EXPECT_ERR(EINVAL, cmd_chunk_free(self->heap.fd, chunk.out_page));
 	ASSERT_FIRED(4, "gcheap_chunk");
 	EXPECT_FIELD(-EINVAL, "error");
-	/* A list, of which the second is no chunk. */
-	list[0] = chunk.out_page;
-	list[1] = chunk.out_page + 1;
-	EXPECT_ERR(EINVAL, cmd_chunks_free(self->heap.fd, list, 2));
-	ASSERT_FIRED(5, "gcheap_chunk");
-	EXPECT_FIELD(0, "page");
-	EXPECT_FIELD(2, "count");
 }
 
 TEST_F(tracepoint, gcheap_pressure_tells_the_level)

@@ -177,50 +177,6 @@ TEST_F(uring, allocates_memory_that_the_process_can_use)
 	ASSERT_RIGHT(heap_wrong(&self->heap));
 }
 
-/* What whoever submits frees at once, what takes a worker, and what it does in pieces. */
-TEST_F(uring, frees_lists_of_chunks)
-{
-	static const __u32 counts[] = { 1, 8, 12 };
-	struct test_heap heap;
-	__u32 pages[13];
-
-	ASSERT_OK(heap_open_flags(&heap, GCHEAP_LAYOUT_SPAN, 2 * SMALL_RESERVE,
-				  GCHEAP_SETUP_SWEEP_CHUNKS));
-	for (size_t i = 0; i < ARRAY_SIZE(counts); i++) {
-		struct gcheap_chunk_free end = {
-			.size = sizeof(end),
-			.count = counts[i],
-			.pages = (uintptr_t)pages,
-		};
-
-		for (__u32 j = 0; j < end.count; j++)
-			ASSERT_OK(cmd_chunk_new(heap.fd, NULL));
-		for (__u32 j = 0, page = CHUNK_PAGES; j < end.count; page += CHUNK_PAGES) {
-			if (span_state(&heap, page) == GCHEAP_SPAN_CHUNK)
-				pages[j++] = page;
-		}
-		/* One stands twice. */
-		end.count++;
-		pages[end.count - 1] = pages[end.count - 2];
-		EXPECT_ERR(EINVAL, ring_send(&self->ring, heap.fd, GCHEAP_OP_CHUNK_FREE, &end,
-					     variant->sqe_flags));
-		end.count--;
-		ASSERT_OK(ring_send(&self->ring, heap.fd, GCHEAP_OP_CHUNK_FREE, &end,
-				    variant->sqe_flags));
-		EXPECT_EQ(end.count, end.out_freed);
-		for (__u32 j = 0; j < end.count; j++) {
-			EXPECT_EQ(GCHEAP_SPAN_QUARANTINE, span_state(&heap, pages[j]));
-			EXPECT_SIGBUS(heap_mem(&heap, pages[j]) + 4096 * j, true);
-		}
-		EXPECT_EQ(0, heap_ctrl(&heap)->counters.chunks);
-		EXPECT_EQ(end.count, heap_ctrl(&heap)->counters.quarantined_chunks);
-		ASSERT_OK(cmd_mark_start(heap.fd, NULL));
-		ASSERT_OK(cmd_sweep_start(heap.fd, NULL));
-		ASSERT_RIGHT(heap_wrong(&heap));
-	}
-	heap_close(&heap);
-}
-
 TEST_F(uring, does_all_of_a_batch)
 {
 	enum { BATCH = 64 };

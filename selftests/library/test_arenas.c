@@ -539,77 +539,6 @@ static void values_outlive_their_arena(void **state)
 	assert_string_equal(text, "outlives");
 }
 
-static void what_is_reachable_outlives_its_arena(void **state)
-{
-	struct gcheap_arena *arena = roots[0] = arena_new(), *other = roots[4] = arena_new();
-	struct node *a = gcheap_arena_alloc(arena, node_type), *b, *c, *d, *copy;
-	struct node *array = gcheap_arena_alloc_array(other, node_type, 100);
-	void *object = roots[3] = gcheap_new(own.thread, node_type);
-	char *leaf = gcheap_arena_alloc_leaf(other, 5000);
-	uint64_t before;
-	unsigned int i;
-
-	(void)state;
-	strcpy(leaf + 4000, "deep");
-	b = gcheap_arena_alloc(other, node_type);
-	c = gcheap_arena_alloc(arena, node_type);
-	d = gcheap_arena_alloc(arena, node_type);
-	a->next = b;
-	a->other = c;
-	b->next = c;
-	b->other = a;
-	c->next = object;
-	c->other = (struct node *)(void *)(leaf + 4000);
-	a->value = 1;
-	b->value = 2;
-	c->value = 3;
-	d->value = 4;
-	array[50].next = a;
-	array[50].value = 50;
-	array[99].other = &array[7];
-	copy = roots[1] = gcheap_promote_deep(own.thread, &array[50]);
-	if (!copy)
-		fail_msg("%s", gcheap_error());
-	assert_ptr_not_equal(copy, &array[50]);
-	assert_int_equal(gcheap_arena_free(arena), 0);
-	assert_int_equal(gcheap_arena_free(other), 0);
-	roots[0] = NULL;
-	roots[4] = NULL;
-	before = live();
-	assert_int_equal(copy->value, 50);
-	assert_ptr_equal((copy + 49)->other, copy - 43);
-	a = copy->next;
-	assert_true(a->value == 1 && a->next->value == 2 && a->other->value == 3);
-	assert_ptr_equal(a->next->other, a);
-	assert_ptr_equal(a->next->next, a->other);
-	assert_ptr_equal(a->other->next, object);
-	assert_string_equal((char *)a->other->other, "deep");
-	/* The array, three nodes, the leaf, the object of the heap. */
-	assert_int_equal(before, 6);
-	assert_ptr_equal(gcheap_promote_deep(own.thread, object), object);
-	assert_refused_null(gcheap_promote_deep(own.thread, &own), EINVAL, "in no arena");
-	assert_refused_null(gcheap_promote_deep(NULL, object), EINVAL, "thread is NULL");
-
-	/* The same shapes have the same types. */
-	for (i = 0; i < 3; i++) {
-		arena = roots[0] = arena_new();
-		a = gcheap_arena_alloc(arena, node_type);
-		a->next = gcheap_arena_alloc(arena, node_type);
-		while (chunk_of(gcheap_arena_alloc_leaf(arena, 1 << 20)) == chunk_of(a))
-			;
-		roots[1] = gcheap_promote_deep(own.thread, a);
-		assert_non_null(roots[1]);
-		assert_int_equal(gcheap_arena_free(arena), 0);
-	}
-	assert_refused_null(gcheap_promote_deep(own.thread, a), EINVAL, "freed");
-	other = roots[0] = arena_new();
-	b = gcheap_arena_alloc(other, node_type);
-	b->next = a;
-	assert_refused_null(gcheap_promote_deep(own.thread, b), EINVAL, "which leads");
-	b->next = NULL;
-	assert_int_equal(gcheap_arena_free(other), 0);
-}
-
 /* @words are in what is said of an address. */
 static void assert_explained(const void *address, const char *words)
 {
@@ -747,7 +676,6 @@ int main(void)
 		own_test(the_last_chunk_is_the_next_arenas),
 		strict_test(strict_arenas_fault_at_once),
 		own_test(values_outlive_their_arena),
-		own_test(what_is_reachable_outlives_its_arena),
 		own_test(addresses_are_explained),
 		own_test(an_arena_is_one_threads),
 	};

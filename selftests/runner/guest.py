@@ -29,7 +29,7 @@ ABI_SECONDS_ELSEWHERE = 20
 KUNIT_MODULE = f"{BUILD}/kunit/debug/gcheap_kunit.ko"
 
 # What programs of the guest need besides themselves.
-GUEST_FILES = [f"{BUILD}/examples/{name}" for name in ("lisp", "binary-trees", "quickstart", "intern", "requests")] + ["examples/lisp"]
+GUEST_FILES = [f"{BUILD}/examples/{name}" for name in ("lisp", "binary-trees", "quickstart", "intern")] + ["examples/lisp"]
 
 # What several threads do at once: what runs on the kernel that looks for data races.
 RACES = ("thread", "uring", "track", "mapping", "ownership", "observability", "pressure", "cycle", "chunk", "huge",

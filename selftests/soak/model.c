@@ -318,10 +318,7 @@ static void chunk_new(struct model *model, uint32_t *chunk)
 	model->figures.chunks++;
 }
 
-/*
- * Freed, then ready for use again: no object points into it. Half of them wait for the sweep to
- * find that out.
- */
+/* Freed, then ready for use again: no object points into it. */
 static void chunk_free(struct model *model, uint32_t *chunk)
 {
 	struct gcheap_chunk_free end = { .size = sizeof(end), .page = *chunk };
@@ -330,7 +327,7 @@ static void chunk_free(struct model *model, uint32_t *chunk)
 	chunk_check(model, *chunk);
 	if (request(model, GCHEAP_OP_CHUNK_FREE, &end))
 		die("CHUNK_FREE of page %u failed", *chunk);
-	if (random_below(model, 2) && request(model, GCHEAP_OP_CHUNK_READY, &ready))
+	if (request(model, GCHEAP_OP_CHUNK_READY, &ready))
 		die("CHUNK_READY of page %u failed", *chunk);
 	*chunk = 0;
 }

@@ -11,10 +11,10 @@
  * struct that holds all required fields (missing fields read as zero) and a
  * longer one whose unknown tail is zero, so that old and new binaries work with
  * old and new modules. All fields below are required, except reserved ones at the
- * end, @out_abi of SETUP, the outputs of STATS, and of CHUNK_FREE what follows @page. Later
- * releases keep what a release has: structs grow at their ends, enums and flags get further
- * values, and the tables, which have no size of their own, change only for programs that ask
- * for a new flag. Common errors of all requests:
+ * end, @out_abi of SETUP and the outputs of STATS. Later releases keep what a release
+ * has: structs grow at their ends, enums and flags get further values, and the tables,
+ * which have no size of their own, change only for programs that ask for a new flag. Common errors
+ * of all requests:
  *
  *	ENOTTY		no such request
  *	EINVAL		size too small, a reserved field not zero, a value out
@@ -196,8 +196,8 @@ enum gcheap_kind {
  * @GCHEAP_SPAN_QUARANTINE: a freed chunk, or in a heap of
  *	GCHEAP_SETUP_FAULT_FREED a freed span: without memory, each access faults.
  *	The other fields say what it was; its pages are of GCHEAP_KIND_NONE
- * @GCHEAP_SPAN_READY: a chunk after CHUNK_READY, or after the SWEEP_START that found its
- *	quarantine over: its addresses are kept for the next CHUNK_NEW. Without memory, too
+ * @GCHEAP_SPAN_READY: a chunk after CHUNK_READY: its addresses are kept for the
+ *	next CHUNK_NEW. Without memory, too
  */
 enum gcheap_span_state {
 	GCHEAP_SPAN_FREE = 0,
@@ -213,7 +213,6 @@ enum gcheap_span_state {
 #define GCHEAP_SPAN_STATE_MASK	0x0f
 #define GCHEAP_SPAN_NEEDZERO	0x10	/* free slots may hold old data */
 #define GCHEAP_SPAN_LAZY	0x20	/* memory comes as it is touched: GCHEAP_ALLOC_LAZY */
-#define GCHEAP_SPAN_ENDING	0x40	/* a chunk in use that CHUNK_FREE is about to free */
 
 /**
  * struct gcheap_span - the descriptor of the span that starts at a heap page
@@ -378,9 +377,6 @@ enum gcheap_phase {
  * @bad_faults: the same, where no memory is
  * @tracks: TRACK requests
  * @dirty_pages: heap pages that they found written
- * @quarantined_chunks: chunks of user arenas in GCHEAP_SPAN_QUARANTINE: of
- *	@quarantined_pages, 1024 pages each
- * @ready_chunks: chunks in GCHEAP_SPAN_READY
  */
 struct gcheap_counters {
 	__aligned_u64 heap_pages;
@@ -409,8 +405,6 @@ struct gcheap_counters {
 	__aligned_u64 bad_faults;
 	__aligned_u64 tracks;
 	__aligned_u64 dirty_pages;
-	__aligned_u64 quarantined_chunks;
-	__aligned_u64 ready_chunks;
 };
 
 /**
@@ -561,8 +555,6 @@ enum gcheap_layout {
 #define GCHEAP_FEATURE_TRACK		_BITULL(12)
 #define GCHEAP_FEATURE_PRESSURE		_BITULL(13)
 #define GCHEAP_FEATURE_STOP		_BITULL(14)
-/* GCHEAP_SETUP_SWEEP_CHUNKS, and CHUNK_FREE of many. */
-#define GCHEAP_FEATURE_SWEEP_CHUNKS	_BITULL(15)
 
 /* Flags of SETUP. */
 #define GCHEAP_SETUP_HUGE_PAGES		_BITUL(0) /* memory in 2 MiB pages where it can be */
@@ -576,12 +568,6 @@ enum gcheap_layout {
  * of types without pointers too.
  */
 #define GCHEAP_SETUP_RECORD_TYPES	_BITUL(4)
-/*
- * SWEEP_START ends the quarantine of chunks: those that were freed before the cycle's
- * MARK_START, and whose first page has no page mark, are ready. In a heap without it,
- * chunks are in quarantine until CHUNK_READY.
- */
-#define GCHEAP_SETUP_SWEEP_CHUNKS	_BITUL(5)
 
 /**
  * struct gcheap_setup - GCHEAP_IOC_SETUP: make this open file a heap
@@ -786,8 +772,7 @@ struct gcheap_alloc_large {
  * @out_mark_table: which bit table holds the mark bits
  * @out_swept_spans: spans swept to finish the last cycle
  *
- * Finishes the last sweep and clears the mark bits and page marks of all spans, and the page
- * marks of chunks, in use or freed: what is set at SWEEP_START was set in this cycle. Other
+ * Finishes the last sweep and clears the mark bits and page marks of all spans. Other
  * requests have their turn meanwhile: the owner sets no mark before this one has ended.
  *
  * Errors: EBUSY a cycle has begun already. EINTR part of the sweep is done.
@@ -949,39 +934,23 @@ struct gcheap_chunk_new {
 	__u32 out_flags;
 };
 
-#define GCHEAP_CHUNK_FREE_MAX	4096u	/* chunks of one CHUNK_FREE: 32 GiB */
-
 /**
- * struct gcheap_chunk_free - GCHEAP_IOC_CHUNK_FREE: end a chunk, or many
+ * struct gcheap_chunk_free - GCHEAP_IOC_CHUNK_FREE: end a chunk
  * @size: sizeof(struct gcheap_chunk_free)
  * @flags: none yet
- * @page: first page of the chunk; 0 when @count is not
- * @count: length of @pages, at most GCHEAP_CHUNK_FREE_MAX; 0: the chunk at @page
- * @pages: address of __u32 page numbers: first pages of chunks in use, in ascending order,
- *	each once; 0 when @count is
- * @out_freed: how many chunks were freed: with EINTR the first of @pages, else all
- * @out_reserved: zero
+ * @page: first page of the chunk
+ * @reserved: zero
  *
  * After it, an access to the chunk gets SIGBUS with code BUS_ADRERR and the address, a
- * system call EFAULT. Its addresses are not used again before CHUNK_READY, or, in a heap of
- * GCHEAP_SETUP_SWEEP_CHUNKS, before the end of a cycle that has found no pointer there.
+ * system call EFAULT. Its addresses are not used again before CHUNK_READY.
  *
- * Either all chunks of @pages can be freed, or none is. Chunks that follow each other lose
- * their memory together. Other requests have their turn meanwhile: to them, a chunk that has
- * not had its own is in use (GCHEAP_SPAN_ENDING), and cannot be freed twice.
- *
- * Errors: EINVAL no chunk in use begins at @page, or at one of @pages: it may have been
- * freed before; @pages do not ascend, or a value against the rules above; EOVERFLOW @count
- * over the limit. EINTR some of @pages are freed, the others are as they were.
+ * Errors: EINVAL no chunk in use begins at @page: it may have been freed before.
  */
 struct gcheap_chunk_free {
 	__u32 size;
 	__u32 flags;
 	__u32 page;
-	__u32 count;
-	__aligned_u64 pages;
-	__u32 out_freed;
-	__u32 out_reserved;
+	__u32 reserved;
 };
 
 /**
@@ -992,8 +961,7 @@ struct gcheap_chunk_free {
  * @reserved: zero
  *
  * The collector has marked the whole heap and found no pointer into the freed
- * chunk: its addresses may be used again. In a heap of GCHEAP_SETUP_SWEEP_CHUNKS,
- * SWEEP_START finds that out by page marks, and no chunk needs this.
+ * chunk: its addresses may be used again.
  *
  * Errors: EINVAL no chunk in quarantine begins at @page; EBUSY while a cycle
  * marks.
