@@ -27,7 +27,7 @@
 /* What an arena takes of its chunk at a time: the pacer is told, and what is old is zeroed. */
 #define WINDOW_BYTES		(256u << 10)
 #define REFERENCES_MIN		8u
-#define LEAF_ALIGN		16u
+#define LEAF_ALIGN		ARENA_LEAF_ALIGN
 
 /* A chunk with less room is not worth to begin with. */
 #define SPARE_ROOM_MIN		ARENA_OBJECT_MAX

@@ -171,7 +171,9 @@ static uint64_t take_spare(struct gcheap *heap, uint32_t bytes)
 	for (i = arenas->spare_from; i < end; i++) {
 		const struct arena_chunk *chunk = &arenas->chunks[i];
 
-		if (chunk->state == ARENA_CHUNK_SPARE && chunk->back - chunk->front >= bytes)
+		/* The first byte behind its objects may have to be aligned for leaves. */
+		if (chunk->state == ARENA_CHUNK_SPARE &&
+		    chunk->back - chunk->front >= bytes + ARENA_LEAF_ALIGN)
 			return i;
 	}
 	return 0;

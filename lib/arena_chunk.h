@@ -35,7 +35,12 @@
 #define ARENA_BITS_BYTES	((uint32_t)GCHEAP_CHUNK_BYTES / ARENA_GROUP_BYTES * 16)
 #define ARENA_DATA_BYTES	((uint32_t)GCHEAP_CHUNK_BYTES - ARENA_BITS_BYTES)
 
-/* What needs more is an object of the heap: no more than this is ever wasted at a chunk's end. */
+#define ARENA_LEAF_ALIGN	16u
+
+/*
+ * What needs more is an object of the heap: no more than this is left unused in a chunk, beside the
+ * rest of the window that the other side has.
+ */
 #define ARENA_OBJECT_MAX	((uint32_t)GCHEAP_CHUNK_BYTES / 4)
 
 /* Of a struct arena. */
